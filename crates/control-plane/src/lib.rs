@@ -1,0 +1,1 @@
+//! API, dashboard, hub and planner over Postgres.

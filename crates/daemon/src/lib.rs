@@ -1,0 +1,12 @@
+//! What every process of ours does, so that each does it the same way.
+
+pub mod backoff;
+pub mod config;
+pub mod credentials;
+pub mod crypto;
+pub mod file;
+pub mod http;
+pub mod lifecycle;
+pub mod reconcile;
+pub mod status;
+pub mod telemetry;

@@ -1,0 +1,1 @@
+//! Route table and the built-in data plane.

@@ -1,0 +1,1 @@
+//! What every host does: joining, the link to the control plane, the WireGuard mesh, the ledger.

@@ -1,0 +1,70 @@
+//! Joining and signing in: the plain-HTTP part of the agents' conversation with the control plane.
+//!
+//! `POST /v1/nodes/enroll` (public listener, by join token) · `POST /v1/nodes/declare` (mesh listener, by mesh
+//! address) · `POST /v1/workers/register` (mesh listener, API key → token) ·
+//! `POST /v1/workers/refresh-token` (mesh listener, token → token) · `GET /v1/workers/ws`.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::identity::{AgentKind, NodeIdentity, Role};
+use crate::spec::MeshPeer;
+
+/// Body of `POST /v1/nodes/enroll`. The token travels in `Authorization: Bearer`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "control-plane", derive(utoipa::ToSchema))]
+pub struct EnrolRequest {
+    /// Host name: 1 to 63 of `a-z`, `0-9` and `-`.
+    pub name: String,
+    /// The roles that the host was set up for. Each must be among those of the token.
+    pub roles: Vec<Role>,
+    /// WireGuard public key, base64. Its private half never leaves the host.
+    pub public_key: String,
+    /// Where other nodes reach this host's tunnel, if it knows: address and UDP port.
+    #[cfg_attr(feature = "control-plane", schema(value_type = Option<String>))]
+    pub endpoint: Option<SocketAddr>,
+}
+
+/// Answer to both ways of joining. The only time that the API key is shown.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Joined {
+    pub identity: NodeIdentity,
+    /// Length of the mesh prefix, for example 24.
+    pub prefix: u8,
+    pub peers: Vec<MeshPeer>,
+}
+
+/// Body of `POST /v1/nodes/declare`: a node that the control plane's configuration names asks for its identity.
+/// It proves itself by its mesh address, which `WireGuard` ties to its key.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeclareRequest {
+    pub public_key: String,
+    pub mesh_address: Ipv4Addr,
+    pub endpoint: Option<SocketAddr>,
+}
+
+/// Body of `POST /v1/workers/register`. The API key travels in `Authorization: Bearer`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RegisterRequest {
+    pub agent: AgentKind,
+    /// The agent's version, for example `0.1.0`.
+    pub version: String,
+}
+
+/// Answer to `register` and `refresh-token`.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct AccessToken {
+    /// JWT, to be sent as `Authorization: Bearer`.
+    pub token: String,
+    pub expires_at: DateTime<Utc>,
+}
+
+/// How long an access token is good for, in seconds (seed: 15 minutes).
+pub const TOKEN_LIFETIME_S: i64 = 15 * 60;
+/// How long before its end a token is exchanged for a new one, in seconds (seed: 2 minutes).
+pub const REFRESH_BEFORE_S: i64 = 2 * 60;

@@ -1,0 +1,281 @@
+//! Durable jobs that agents carry out: building an image, ordering a certificate. Claimed once, run under a lease;
+//! a failure is reported, never retried by the agent.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+
+use crate::identity::SigningKey;
+use crate::ids::{AppId, ArchiveId, DeploymentId, JobId};
+
+/// A job as handed to an agent.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Job {
+    pub id: JobId,
+    pub work: Work,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Work {
+    Build(Build),
+    Certificate(CertificateOrder),
+}
+
+/// Source to image.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Build {
+    pub deployment_id: DeploymentId,
+    pub app_id: AppId,
+    pub app: String,
+    pub source: Source,
+    pub containerfile: Containerfile,
+    pub limits: BuildLimits,
+    /// Name for the image, for example `wisehosting/hello:0198…`.
+    pub tag: String,
+}
+
+impl std::fmt::Debug for Build {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Build")
+            .field("app", &self.app)
+            .field("deployment_id", &self.deployment_id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where the image comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
+#[cfg_attr(feature = "control-plane", derive(utoipa::ToSchema))]
+pub enum Source {
+    /// A gzipped tar that was uploaded; the agent gets it at `/v1/archives/<id>`.
+    Archive { archive_id: ArchiveId },
+    /// A repository, cloned by the agent.
+    Git {
+        url: String,
+        /// Branch, tag or commit.
+        r#ref: String,
+    },
+    /// An image of a registry; nothing is built.
+    Image { reference: String },
+}
+
+/// How to build a source that is not an image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[cfg_attr(feature = "control-plane", derive(utoipa::ToSchema))]
+pub struct Containerfile {
+    /// Path below the source's root; `Containerfile`, then `Dockerfile`, when absent.
+    pub path: Option<String>,
+    /// Folder below the source's root that is the build context.
+    pub context: String,
+    /// Stage to stop at.
+    pub target: Option<String>,
+    /// Build arguments; not for secrets, they stay in the image's history.
+    pub args: BTreeMap<String, String>,
+}
+
+impl Default for Containerfile {
+    fn default() -> Self {
+        Self { path: None, context: ".".to_owned(), target: None, args: BTreeMap::new() }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuildLimits {
+    pub memory_mb: u32,
+    pub cpu_millis: u32,
+    /// Seconds for the whole job.
+    pub timeout_s: u32,
+    /// Bytes of source after unpacking.
+    pub source_bytes: u64,
+}
+
+/// One certificate by HTTP-01.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct CertificateOrder {
+    pub host: String,
+    /// ACME directory URL.
+    pub directory: String,
+    /// Root certificates (PEM) of a CA that the system does not know, such as Pebble.
+    pub root_pem: Option<String>,
+    /// `mailto:` address, if one is configured.
+    pub contact: Option<String>,
+    /// instant-acme's `AccountCredentials` as JSON; absent before the first order, whose result then brings it.
+    pub account: Option<String>,
+}
+
+impl std::fmt::Debug for CertificateOrder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CertificateOrder")
+            .field("host", &self.host)
+            .field("directory", &self.directory)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Body of `POST /v1/jobs/<id>/challenges`. The answer comes when every live proxy serves the challenge.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChallengeRequest {
+    pub token: String,
+    pub key_authorization: String,
+}
+
+/// How a job ended.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "kebab-case")]
+pub enum Outcome {
+    Built(Built),
+    Issued(Issued),
+    Failed(Failure),
+    Cancelled,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Built {
+    /// `sha256:…` of the image's configuration: Podman's image id.
+    pub image_id: String,
+    /// For people.
+    pub reference: String,
+    pub size_bytes: u64,
+    /// Ports that the image exposes, lowest first.
+    pub exposed_ports: Vec<u16>,
+    /// Commit that was built, for git sources.
+    pub commit: Option<String>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Issued {
+    pub chain_pem: String,
+    pub key_pem: String,
+    /// Credentials of a new account, as JSON.
+    pub account: Option<String>,
+}
+
+impl std::fmt::Debug for Issued {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Issued { … }")
+    }
+}
+
+/// Why a job or a roll-out failed, in words for the user, with the remedy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "control-plane", derive(utoipa::ToSchema))]
+pub struct Failure {
+    /// Stable word, for example `containerfile_failed`, `image_not_found`, `never_listened`, `exited`.
+    pub code: String,
+    /// One sentence: what happened.
+    pub message: String,
+    /// One sentence: what to do.
+    pub hint: Option<String>,
+    /// The stage in which it happened.
+    pub stage: Stage,
+    pub exit_code: Option<i32>,
+    pub out_of_memory: bool,
+    /// The last lines of the app or the build, oldest first; for a Containerfile with the failing line.
+    #[serde(default)]
+    pub last_lines: Vec<String>,
+    /// The last attempt of the probe.
+    pub probe: Option<ProbeEvidence>,
+}
+
+/// What the last attempt of a probe saw.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "control-plane", derive(utoipa::ToSchema))]
+pub struct ProbeEvidence {
+    pub at: DateTime<Utc>,
+    /// What was asked, for example `GET http://10.50.0.2:20001/up`.
+    pub target: String,
+    pub attempts: u32,
+    /// For example `connection refused` or `HTTP 503 in 12 ms`.
+    pub outcome: String,
+    /// The start of the answer's body, at most 256 bytes of text.
+    pub body: Option<String>,
+}
+
+/// The stages of a deployment, in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(
+    feature = "control-plane",
+    derive(sqlx::Type, utoipa::ToSchema),
+    sqlx(type_name = "text", rename_all = "kebab-case")
+)]
+pub enum Stage {
+    /// Waiting for a free build slot.
+    Queue,
+    /// Getting the source onto the worker.
+    Fetch,
+    /// `podman build`, or pulling the image.
+    Build,
+    /// Containers of the new release start.
+    Start,
+    /// The probe, from outside.
+    Probe,
+    /// The new release enters the route table and every live proxy acknowledges.
+    Route,
+    /// The old release leaves, drains and stops.
+    Drain,
+}
+
+impl Stage {
+    pub const ALL: [Self; 7] =
+        [Self::Queue, Self::Fetch, Self::Build, Self::Start, Self::Probe, Self::Route, Self::Drain];
+}
+
+/// Lets the bearer fetch one image from one worker until a time. Made by the control plane and checked by that
+/// worker, with the key that signs its envelopes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageTicket {
+    pub image_id: String,
+    /// Unix time in seconds.
+    pub expires_at: i64,
+}
+
+impl ImageTicket {
+    /// `<expiry>.<hmac>`.
+    pub fn seal(&self, key: &SigningKey) -> String {
+        format!("{}.{}", self.expires_at, hex::encode(self.mac(key).finalize().into_bytes()))
+    }
+
+    /// Whether `ticket` opens `image_id` at `now` (Unix seconds).
+    pub fn admits(ticket: &str, image_id: &str, key: &SigningKey, now: i64) -> bool {
+        let Some((expires_at, hmac)) = ticket.split_once('.') else { return false };
+        let (Ok(expires_at), Ok(hmac)) = (expires_at.parse(), hex::decode(hmac)) else { return false };
+        let expected = Self { image_id: image_id.to_owned(), expires_at };
+        expires_at > now && expected.mac(key).verify_slice(&hmac).is_ok()
+    }
+
+    fn mac(&self, key: &SigningKey) -> Hmac<Sha256> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&key.0).expect("HMAC takes keys of any length");
+        mac.update(format!("image ticket v1|{}|{}", self.image_id, self.expires_at).as_bytes());
+        mac
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::ApiKey;
+
+    #[test]
+    fn a_ticket_opens_its_image_on_its_worker_until_its_end() {
+        let key = ApiKey::generate().signing_key();
+        let ticket = ImageTicket { image_id: "sha256:aa".to_owned(), expires_at: 100 }.seal(&key);
+        assert!(ImageTicket::admits(&ticket, "sha256:aa", &key, 99));
+        assert!(!ImageTicket::admits(&ticket, "sha256:aa", &key, 100), "expired");
+        assert!(!ImageTicket::admits(&ticket, "sha256:bb", &key, 99), "another image");
+        assert!(
+            !ImageTicket::admits(&ticket, "sha256:aa", &ApiKey::generate().signing_key(), 99),
+            "another worker"
+        );
+        assert!(!ImageTicket::admits("200.00", "sha256:aa", &key, 99), "forged");
+    }
+}

@@ -1,0 +1,165 @@
+//! The messages on the socket and how each is delivered.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::envelope::{Envelope, MessageId};
+use crate::ids::JobId;
+use crate::job::{Job, Outcome};
+use crate::report::{Heartbeat, Hello, InstanceLog, JobLog, JobProgress, MeshReport, Stats, WorkerReport};
+use crate::spec::{Generation, Spec, Versioned};
+
+/// What happens to a message when the socket is down or the receiver is slow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// Kept and sent again after a reconnect until acknowledged by id. Handling one twice is harmless.
+    Reliable,
+    /// Only the newest of its type matters; an unsent older one is replaced.
+    Latest,
+    /// Sent once or not at all.
+    Once,
+}
+
+macro_rules! messages {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $wire:literal $variant:ident($payload:ty) $delivery:ident;)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone)]
+        pub enum $name { $($(#[$vdoc])* $variant($payload),)* }
+
+        impl $name {
+            /// The envelope's `t`.
+            pub fn kind(&self) -> &'static str {
+                match self { $(Self::$variant(_) => $wire,)* }
+            }
+
+            pub fn delivery(&self) -> Delivery {
+                match self { $(Self::$variant(_) => Delivery::$delivery,)* }
+            }
+
+            /// The envelope's `p`.
+            pub fn payload(&self) -> Box<RawValue> {
+                let text = match self { $(Self::$variant(payload) => serde_json::to_string(payload),)* };
+                RawValue::from_string(text.expect("messages have string keys only")).expect("just serialised")
+            }
+
+            /// Reads a message out of a checked envelope.
+            pub fn parse(envelope: &Envelope) -> Result<Self, UnknownMessage> {
+                match envelope.kind.as_str() {
+                    $($wire => serde_json::from_str(envelope.payload.get())
+                        .map(Self::$variant)
+                        .map_err(|source| UnknownMessage { kind: envelope.kind.clone(), source: Some(source) }),)*
+                    _ => Err(UnknownMessage { kind: envelope.kind.clone(), source: None }),
+                }
+            }
+        }
+    };
+}
+
+/// A message type or payload that this version does not know. Logged and skipped, so that versions can differ.
+#[derive(Debug, thiserror::Error)]
+#[error("message of type `{kind}` is not understood by this version")]
+pub struct UnknownMessage {
+    pub kind: String,
+    #[source]
+    pub source: Option<serde_json::Error>,
+}
+
+messages! {
+    /// What an agent says.
+    FromAgent {
+        "hello" Hello(Hello) Once;
+        "heartbeat" Heartbeat(Heartbeat) Latest;
+        "ack" Ack(Ack) Once;
+        /// The spec of this generation is in force.
+        "spec.applied" Applied(Applied) Latest;
+        "mesh.report" MeshReport(MeshReport) Latest;
+        "worker.report" WorkerReport(WorkerReport) Latest;
+        "job.progress" JobProgress(JobProgress) Reliable;
+        "job.log" JobLog(JobLog) Reliable;
+        "job.done" JobDone(JobDone) Reliable;
+        "instance.log" InstanceLog(InstanceLog) Reliable;
+        "stats" Stats(Stats) Latest;
+    }
+}
+
+messages! {
+    /// What the control plane says.
+    FromControlPlane {
+        "ack" Ack(Ack) Once;
+        /// The agent's whole desired state.
+        "spec" Spec(Versioned<Spec>) Latest;
+        /// Sent at most once per connection and again on the next one while the lease lasts: starting a job that
+        /// already runs is no change.
+        "job.start" JobStart(Job) Once;
+        "job.cancel" JobCancel(JobCancel) Once;
+        /// An envelope was refused; the connection is closed after this.
+        "refused" Refused(Refused) Once;
+    }
+}
+
+/// Acknowledges reliable messages.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ack {
+    pub ids: Vec<MessageId>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applied {
+    pub generation: Generation,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct JobDone {
+    pub job_id: JobId,
+    pub outcome: Outcome,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobCancel {
+    pub job_id: JobId,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    pub code: String,
+    pub message: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::envelope::{Receiver, Sender};
+    use crate::identity::ApiKey;
+
+    fn sent(message: &FromAgent) -> Envelope {
+        let key = ApiKey::generate().signing_key();
+        let text = Sender::new(key.clone()).seal(message.kind(), &MessageId::random(), message.payload(), 0);
+        Receiver::new(key).open(&text, 0).expect("opens")
+    }
+
+    #[test]
+    fn a_message_survives_the_envelope() {
+        let envelope = sent(&FromAgent::Applied(Applied { generation: 7 }));
+        let FromAgent::Applied(applied) = FromAgent::parse(&envelope).expect("known") else {
+            panic!("another type")
+        };
+        assert_eq!(applied.generation, 7);
+    }
+
+    #[test]
+    fn an_unknown_type_is_an_error_that_names_it() {
+        let mut envelope = sent(&FromAgent::Applied(Applied { generation: 7 }));
+        envelope.kind = "weather".to_owned();
+        assert_eq!(
+            FromAgent::parse(&envelope).unwrap_err().to_string(),
+            "message of type `weather` is not understood by this version"
+        );
+    }
+
+    #[test]
+    fn only_results_and_logs_are_kept_for_a_resend() {
+        let cancel = JobDone { job_id: JobId::new(), outcome: Outcome::Cancelled };
+        assert_eq!(FromAgent::JobDone(cancel).delivery(), Delivery::Reliable);
+        assert_eq!(FromAgent::Applied(Applied { generation: 1 }).delivery(), Delivery::Latest);
+    }
+}

@@ -1,0 +1,176 @@
+//! Observed state: what agents see on their hosts.
+
+use std::net::SocketAddr;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{AppId, InstanceId, JobId};
+use crate::job::{Failure, ProbeEvidence, Stage};
+use crate::spec::Generation;
+
+/// The first message on every connection.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Hello {
+    pub version: String,
+    /// The generation on the agent's disk; 0 without one.
+    pub generation: Generation,
+    /// Jobs that are still running here.
+    pub jobs: Vec<JobId>,
+    /// Build slots of a worker; 0 for others.
+    pub build_slots: u32,
+    pub host: HostFacts,
+}
+
+/// What the host is. Found at start.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[cfg_attr(feature = "control-plane", derive(utoipa::ToSchema))]
+pub struct HostFacts {
+    /// For example `x86_64`.
+    pub architecture: String,
+    /// Kernel release.
+    pub kernel: String,
+    pub cpus: u32,
+    pub memory_mb: u64,
+    /// Podman's version, on workers.
+    pub podman: Option<String>,
+    /// `kernel` or `userspace`, from mesh agents.
+    pub wireguard: Option<String>,
+}
+
+/// Every 60 s and at the start of a connection.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// The agent's clock.
+    pub at: DateTime<Utc>,
+    pub load: f32,
+    pub memory_used_mb: u64,
+    pub disk_used_percent: f32,
+}
+
+/// The tunnel as the mesh agent sees it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MeshReport {
+    pub peers: Vec<PeerReport>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PeerReport {
+    pub public_key: String,
+    pub endpoint: Option<SocketAddr>,
+    /// Age in seconds; absent before the first handshake.
+    pub handshake_age_s: Option<u64>,
+    pub received_bytes: u64,
+    pub sent_bytes: u64,
+}
+
+/// All instances that the worker sees, each time whole: after every change, on connect and every 30 s.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WorkerReport {
+    pub instances: Vec<InstanceReport>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct InstanceReport {
+    pub id: InstanceId,
+    pub state: InstanceState,
+    pub started_at: Option<DateTime<Utc>>,
+    pub restarts: u32,
+    pub exit_code: Option<i32>,
+    pub out_of_memory: bool,
+    pub probe: Option<ProbeEvidence>,
+    /// Why it failed, once it has.
+    pub failure: Option<Failure>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(
+    feature = "control-plane",
+    derive(sqlx::Type, utoipa::ToSchema),
+    sqlx(type_name = "text", rename_all = "kebab-case")
+)]
+pub enum InstanceState {
+    /// Known to the control plane, nothing seen yet.
+    Pending,
+    /// Fetching its image.
+    Pulling,
+    /// Started; the probe has not succeeded yet.
+    Starting,
+    Healthy,
+    /// Runs, but the probe fails.
+    Unhealthy,
+    /// Ended by itself; the agent starts it again after a back-off.
+    Exited,
+    /// Gave up: it never became healthy, or the image cannot be had. See the report's failure.
+    Failed,
+    /// Ended because the control plane said so.
+    Stopped,
+}
+
+/// A step of a running job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobProgress {
+    pub job_id: JobId,
+    pub stage: Stage,
+    pub at: DateTime<Utc>,
+}
+
+/// Lines of a job's log, numbered from 1 without gaps. Sent again until acknowledged; storing twice is harmless.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobLog {
+    pub job_id: JobId,
+    pub lines: Vec<LogLine>,
+}
+
+/// Lines of one instance. `seq` counts from 1 per instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceLog {
+    pub app_id: AppId,
+    pub instance_id: InstanceId,
+    pub release: i32,
+    pub lines: Vec<LogLine>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "control-plane", derive(utoipa::ToSchema))]
+pub struct LogLine {
+    pub seq: i64,
+    pub at: DateTime<Utc>,
+    pub stream: Stream,
+    /// One line without its end, at most 16 KiB; longer ones are cut.
+    pub text: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(
+    feature = "control-plane",
+    derive(sqlx::Type, utoipa::ToSchema),
+    sqlx(type_name = "text", rename_all = "kebab-case")
+)]
+pub enum Stream {
+    Stdout,
+    Stderr,
+    /// Said by `WiseHosting` itself.
+    System,
+}
+
+/// Every 5 s; may be dropped, the newest wins.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Stats {
+    pub at: DateTime<Utc>,
+    pub instances: Vec<InstanceStats>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "control-plane", derive(utoipa::ToSchema))]
+pub struct InstanceStats {
+    pub id: InstanceId,
+    /// Thousandths of a core.
+    pub cpu_millis: u32,
+    pub memory_bytes: u64,
+    pub received_bytes: u64,
+    pub sent_bytes: u64,
+}

@@ -1,0 +1,230 @@
+//! Desired state: sent whole to the agent that owns it, with a generation; written to disk before it is acted on;
+//! converged to again and again.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{AppId, InstanceId, NodeId};
+
+/// Counts changes of one consumer's desired state. A higher one replaces a lower one, never the other way round.
+pub type Generation = i64;
+
+/// The desired state of one agent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Spec {
+    Mesh(MeshSpec),
+    Worker(WorkerSpec),
+    Proxy(ProxySpec),
+}
+
+/// A spec and its generation, as pushed and as kept on disk.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Versioned<T> {
+    pub generation: Generation,
+    pub spec: T,
+}
+
+/// All peers of one node.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MeshSpec {
+    pub peers: Vec<MeshPeer>,
+}
+
+/// Another node of the mesh.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MeshPeer {
+    pub name: String,
+    /// WireGuard public key, base64.
+    pub public_key: String,
+    pub mesh_address: Ipv4Addr,
+    /// Address and UDP port; absent for a node that nobody can dial.
+    pub endpoint: Option<SocketAddr>,
+}
+
+/// All instances of one worker.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct WorkerSpec {
+    pub instances: Vec<InstanceSpec>,
+}
+
+/// One container that must run. An instance that is not in the spec must not run.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct InstanceSpec {
+    pub id: InstanceId,
+    pub app_id: AppId,
+    pub app: String,
+    pub project: String,
+    /// Number of the release.
+    pub release: i32,
+    pub image: ImageSpec,
+    /// Plain values; the spec is written to disk with mode 0600 and never logged.
+    pub env: BTreeMap<String, String>,
+    /// Replaces the image's command.
+    pub command: Option<Vec<String>>,
+    /// The port that the app listens on inside its container.
+    pub port: u16,
+    /// Where the port is published: the node's mesh address and a port that the control plane allocated.
+    pub published: SocketAddr,
+    pub probe: Probe,
+    pub resources: Resources,
+    /// Seconds between SIGTERM and SIGKILL.
+    pub stop_grace_s: u32,
+}
+
+impl std::fmt::Debug for InstanceSpec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("InstanceSpec")
+            .field("id", &self.id)
+            .field("app", &self.app)
+            .field("release", &self.release)
+            .field("published", &self.published)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Which image, and who has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageSpec {
+    /// Image id as Podman names it (`sha256:` and 64 hexadecimal digits): the same on every host.
+    pub id: String,
+    /// For people: the name it was built or pulled by.
+    pub reference: String,
+    /// Other workers that have it.
+    pub sources: Vec<ImageSource>,
+}
+
+/// A worker from which an image can be fetched: `GET http://<address>/v1/images/<id>` with the ticket as bearer.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageSource {
+    pub node: NodeId,
+    pub address: SocketAddr,
+    /// See [`crate::job::ImageTicket`].
+    pub ticket: String,
+}
+
+impl std::fmt::Debug for ImageSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ImageSource")
+            .field("node", &self.node)
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How the agent finds out, from outside the container, that an instance serves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[cfg_attr(feature = "control-plane", derive(utoipa::ToSchema))]
+pub struct Probe {
+    pub check: ProbeCheck,
+    /// Seconds between two attempts.
+    pub interval_s: u32,
+    /// Seconds that one attempt may take.
+    pub timeout_s: u32,
+    /// Seconds after the start within which the first success must come.
+    pub start_within_s: u32,
+    /// Failures in a row that make a healthy instance unhealthy.
+    pub failures: u32,
+}
+
+impl Default for Probe {
+    /// kamal-proxy's figures, with TCP because not every app answers on a known path.
+    fn default() -> Self {
+        Self { check: ProbeCheck::Tcp, interval_s: 1, timeout_s: 5, start_within_s: 30, failures: 3 }
+    }
+}
+
+/// What an attempt does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
+#[cfg_attr(feature = "control-plane", derive(utoipa::ToSchema))]
+pub enum ProbeCheck {
+    /// A connection to the app's port.
+    Tcp,
+    /// `GET path`; any status from 200 to 399 unless one is named.
+    Http {
+        path: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        status: Option<u16>,
+    },
+}
+
+/// What one instance may use.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[cfg_attr(feature = "control-plane", derive(utoipa::ToSchema))]
+pub struct Resources {
+    /// Memory in MiB; more than that and the kernel ends the instance.
+    pub memory_mb: u32,
+    /// Processor time in thousandths of a core.
+    pub cpu_millis: u32,
+    /// Processes and threads.
+    pub pids: u32,
+}
+
+impl Default for Resources {
+    fn default() -> Self {
+        Self { memory_mb: 512, cpu_millis: 1000, pids: 512 }
+    }
+}
+
+/// Everything a proxy needs to serve: routes, certificates, challenges.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ProxySpec {
+    pub routes: Vec<Route>,
+    pub certificates: Vec<Certificate>,
+    pub challenges: Vec<HttpChallenge>,
+}
+
+/// Hostname and path to upstreams.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    /// Stable name, for example the app's id; used in logs and as Traefik's router name.
+    pub id: String,
+    /// For error pages and logs.
+    pub app: String,
+    /// Lower case, no trailing dot.
+    pub hosts: Vec<String>,
+    /// Prefix of the path, `/` for all.
+    pub path: String,
+    pub upstreams: Vec<Upstream>,
+    /// Answer plain HTTP with a redirect to HTTPS.
+    pub https_only: bool,
+}
+
+/// One healthy instance.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Upstream {
+    pub instance: InstanceId,
+    pub address: SocketAddr,
+    /// Share of the requests, relative to the other upstreams'.
+    pub weight: u16,
+}
+
+/// A certificate with its key, for the names in it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Certificate {
+    pub hosts: Vec<String>,
+    /// Leaf first, PEM.
+    pub chain_pem: String,
+    /// PKCS #8, PEM.
+    pub key_pem: String,
+}
+
+impl std::fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Certificate").field("hosts", &self.hosts).finish_non_exhaustive()
+    }
+}
+
+/// An ACME HTTP-01 answer (RFC 8555 section 8.3) that every proxy gives, whichever of them asked for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HttpChallenge {
+    pub host: String,
+    pub token: String,
+    pub key_authorization: String,
+}

@@ -1,0 +1,1 @@
+//! Terminates TLS and forwards to instances.

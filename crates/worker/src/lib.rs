@@ -1,0 +1,1 @@
+//! Builds images and runs instances with Podman.
