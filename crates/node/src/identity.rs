@@ -1,0 +1,120 @@
+//! The identity of this host: written by the mesh agent after joining, read by the other agents.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use protocol::identity::NodeIdentity;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+/// Name of the file in the mesh agent's state folder.
+pub const FILE: &str = "identity.json";
+
+const POLL: Duration = Duration::from_millis(500);
+
+/// Why an identity file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    #[error("cannot access {path}: {source}")]
+    Io { path: PathBuf, source: io::Error },
+    #[error(
+        "{path} is damaged ({source}). Restore it from a backup, or remove it and join the host again with a new join token"
+    )]
+    Damaged { path: PathBuf, source: serde_json::Error },
+}
+
+/// The identity in `folder`, or `None` before the host has joined.
+pub fn read(folder: &Path) -> Result<Option<NodeIdentity>, IdentityError> {
+    let path = folder.join(FILE);
+    let text = match std::fs::read(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(IdentityError::Io { path, source }),
+    };
+    serde_json::from_slice(&text).map(Some).map_err(|source| IdentityError::Damaged { path, source })
+}
+
+/// Writes the identity, readable by the owner and the group that the agents share.
+pub fn write(folder: &Path, identity: &NodeIdentity) -> Result<(), IdentityError> {
+    let path = folder.join(FILE);
+    let text = serde_json::to_vec_pretty(identity).expect("an identity has string keys only");
+    daemon::file::replace(&path, &text, 0o640).map_err(|source| IdentityError::Io { path, source })
+}
+
+/// Waits until the host has joined. `None` when `stop` comes first. Looks at the file again and again, so it matters
+/// neither which process starts first nor whether one of them was restarted.
+pub async fn wait_for(folder: &Path, stop: &CancellationToken) -> Option<NodeIdentity> {
+    let mut said = String::new();
+    loop {
+        let problem = match read(folder) {
+            Ok(Some(identity)) => return Some(identity),
+            Ok(None) => None,
+            Err(error) => Some(error.to_string()),
+        };
+        let text = problem.clone().unwrap_or_else(|| "not joined yet".to_owned());
+        if text != said {
+            match problem {
+                Some(error) => warn!(%error, "waiting for a readable identity"),
+                None => {
+                    info!(folder = %folder.display(), "waiting until wisehosting-mesh has joined this host");
+                }
+            }
+            said = text;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(POLL) => {}
+            () = stop.cancelled() => return None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use protocol::identity::ApiKey;
+    use protocol::ids::NodeId;
+
+    use super::*;
+
+    fn identity() -> NodeIdentity {
+        NodeIdentity {
+            node_id: NodeId::new(),
+            name: "w1".to_owned(),
+            mesh_address: [10, 50, 0, 11].into(),
+            api_key: ApiKey::generate(),
+            control_planes: vec!["http://10.50.0.1:8081".to_owned()],
+        }
+    }
+
+    #[tokio::test]
+    async fn an_identity_written_later_is_found_and_is_private_to_the_group() {
+        let folder = tempfile::tempdir().expect("temp dir");
+        let (stop, written) = (CancellationToken::new(), identity());
+        let writing = async {
+            tokio::task::yield_now().await;
+            write(folder.path(), &written).expect("write");
+        };
+        let (found, ()) = tokio::join!(wait_for(folder.path(), &stop), writing);
+        assert_eq!(found.expect("found"), written);
+        let mode = folder.path().join(FILE).metadata().expect("metadata").permissions().mode();
+        assert_eq!(mode & 0o777, 0o640);
+    }
+
+    #[tokio::test]
+    async fn waiting_ends_with_the_process() {
+        let folder = tempfile::tempdir().expect("temp dir");
+        let stop = CancellationToken::new();
+        stop.cancel();
+        assert!(wait_for(folder.path(), &stop).await.is_none());
+    }
+
+    #[test]
+    fn a_damaged_identity_is_an_error_that_names_the_file_and_the_way_out() {
+        let folder = tempfile::tempdir().expect("temp dir");
+        std::fs::write(folder.path().join(FILE), "{").expect("write");
+        let error = read(folder.path()).expect_err("damaged").to_string();
+        assert!(error.contains(FILE) && error.contains("join the host again"), "{error}");
+    }
+}
