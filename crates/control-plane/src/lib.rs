@@ -1,1 +1,19 @@
-//! API, dashboard, hub and planner over Postgres.
+//! The control plane: dashboard, API, hub for the agents, planner; all over Postgres.
+//!
+//! Every feature is one folder with the same file names: `mod.rs` types and pure rules, `api.rs` handlers, `store.rs`
+//! the only SQL, `tests.rs` tests through HTTP. What must stay true is in `reconcile`, what must be decided without
+//! touching anything is in `plan`.
+
+pub mod app;
+pub mod bus;
+pub mod config;
+pub mod db;
+pub mod digest;
+pub mod generations;
+pub mod http;
+pub mod vault;
+
+pub mod apps;
+pub mod audit;
+pub mod deployments;
+pub mod identity;

@@ -1,0 +1,296 @@
+//! The configuration file of the control plane.
+
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::path::PathBuf;
+
+use daemon::config::{Check, Invalid};
+use daemon::credentials::{ExposeSecret, SecretString};
+use ipnet::Ipv4Net;
+use protocol::identity::Role;
+use serde::Deserialize;
+use url::Url;
+
+/// The whole file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    pub api_server: ApiServer,
+    pub database: Database,
+    pub mesh: Mesh,
+    pub proxy: Proxy,
+    /// Without it apps are served over plain HTTP only.
+    pub acme: Option<Acme>,
+    /// Nodes known by their mesh address, which need no join token.
+    #[serde(default)]
+    pub nodes: Vec<DeclaredNode>,
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApiServer {
+    /// Dashboard, API and enrolment.
+    pub listen: SocketAddr,
+    /// PEM; with both set the listener speaks TLS 1.3.
+    pub tls_cert: Option<PathBuf>,
+    pub tls_key: Option<PathBuf>,
+    /// The same routes in plain HTTP on loopback, for a front proxy or `wh` on the same host.
+    pub local_listen: Option<SocketAddr>,
+    /// Agents, Traefik provider, health and metrics.
+    pub mesh_listen: SocketAddr,
+    /// What people and joining hosts call this control plane.
+    pub base_url: Url,
+    /// All keys are derived from it. Credential `api_server_secret` wins; without either one is made on first start.
+    pub secret: Option<SecretString>,
+    pub state_dir: PathBuf,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Database {
+    /// Credential `database_url` wins.
+    pub url: Option<SecretString>,
+    /// Connections of the pool.
+    #[serde(default = "default_connections")]
+    pub connections: u32,
+}
+
+fn default_connections() -> u32 {
+    20
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mesh {
+    pub cidr: Ipv4Net,
+    /// This host's address on the mesh.
+    pub address: Ipv4Addr,
+    /// Where nodes reach this host's tunnel.
+    pub endpoint: SocketAddrV4,
+    /// Written by the mesh agent of this host; waited for.
+    pub public_key_file: PathBuf,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Proxy {
+    /// The zone: apps are served at `<slug>.<subdomain_base>`.
+    pub subdomain_base: String,
+    /// Bearer of the Traefik provider endpoints. Credential `proxy_token` wins; without either one is made on first
+    /// start.
+    pub token: Option<SecretString>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Acme {
+    pub directory: Url,
+    /// `mailto:` address for the CA's notices.
+    pub contact: Option<String>,
+    /// PEM, for a CA that the system does not know.
+    pub root_certificate: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeclaredNode {
+    pub name: String,
+    pub roles: Vec<Role>,
+    /// WireGuard public key, base64.
+    pub public_key: String,
+    pub mesh_address: Ipv4Addr,
+    pub endpoint: Option<SocketAddr>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Bytes of an uploaded source archive.
+    pub archive_bytes: u64,
+    /// Bytes of a source after unpacking.
+    pub source_bytes: u64,
+    /// Megabytes of memory of one build.
+    pub build_memory_mb: u32,
+    /// Thousandths of a core of one build.
+    pub build_cpu_millis: u32,
+    /// Seconds of one build.
+    pub build_timeout_s: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            archive_bytes: 100 << 20,
+            source_bytes: 1 << 30,
+            build_memory_mb: 2048,
+            build_cpu_millis: 2000,
+            build_timeout_s: 1800,
+        }
+    }
+}
+
+impl Check for Config {
+    fn check(&self) -> Result<(), Invalid> {
+        self.api_server.check()?;
+        self.mesh.check()?;
+        if !is_domain(&self.proxy.subdomain_base) {
+            return Err(Invalid::new(
+                "proxy.subdomain_base",
+                "must be a domain name such as route.example.com",
+            ));
+        }
+        if let Some(Acme { contact: Some(contact), .. }) = &self.acme
+            && !contact.starts_with("mailto:")
+        {
+            return Err(Invalid::new("acme.contact", "must start with mailto:"));
+        }
+        self.check_nodes()
+    }
+}
+
+impl Config {
+    fn check_nodes(&self) -> Result<(), Invalid> {
+        for (index, node) in self.nodes.iter().enumerate() {
+            let key = |field: &str| format!("nodes[{index}].{field}");
+            if !is_label(&node.name) {
+                return Err(Invalid::new(key("name"), "must be 1 to 63 of a-z, 0-9 and -"));
+            }
+            if node.roles.is_empty() {
+                return Err(Invalid::new(key("roles"), "must name at least one role"));
+            }
+            if !self.mesh.cidr.contains(&node.mesh_address) || node.mesh_address == self.mesh.address {
+                return Err(Invalid::new(
+                    key("mesh_address"),
+                    format!("must be another address than mesh.address inside {}", self.mesh.cidr),
+                ));
+            }
+            let same = |other: &&DeclaredNode| {
+                other.name == node.name
+                    || other.mesh_address == node.mesh_address
+                    || other.public_key == node.public_key
+            };
+            if self.nodes[..index].iter().any(|other| same(&other)) {
+                return Err(Invalid::new(
+                    format!("nodes[{index}]"),
+                    "repeats the name, mesh_address or public_key of a node above it",
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl ApiServer {
+    fn check(&self) -> Result<(), Invalid> {
+        if self.tls_cert.is_some() != self.tls_key.is_some() {
+            return Err(Invalid::new(
+                "api_server.tls_cert",
+                "needs tls_key beside it, and the other way round",
+            ));
+        }
+        if self.local_listen.is_some_and(|address| !address.ip().is_loopback()) {
+            return Err(Invalid::new(
+                "api_server.local_listen",
+                "must be a loopback address: it speaks plain HTTP",
+            ));
+        }
+        if !matches!(self.base_url.scheme(), "http" | "https") || self.base_url.host().is_none() {
+            return Err(Invalid::new("api_server.base_url", "must be an http:// or https:// URL"));
+        }
+        if self.secret.as_ref().is_some_and(|secret| secret.expose_secret().len() < 32) {
+            return Err(Invalid::new(
+                "api_server.secret",
+                "must have at least 32 characters: openssl rand -hex 32",
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Mesh {
+    fn check(&self) -> Result<(), Invalid> {
+        if !(16..=30).contains(&self.cidr.prefix_len()) {
+            return Err(Invalid::new("mesh.cidr", "must be between a /16 and a /30"));
+        }
+        if !self.cidr.contains(&self.address) {
+            return Err(Invalid::new("mesh.address", format!("must be inside mesh.cidr {}", self.cidr)));
+        }
+        Ok(())
+    }
+}
+
+/// One DNS label: 1 to 63 of `a-z`, `0-9` and `-`, no hyphen at the ends.
+pub fn is_label(text: &str) -> bool {
+    (1..=63).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+}
+
+fn is_domain(text: &str) -> bool {
+    text.len() <= 200 && text.contains('.') && text.split('.').all(is_label)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"
+[api_server]
+listen = "0.0.0.0:8080"
+mesh_listen = "10.50.0.1:8081"
+base_url = "https://cp.example.com"
+state_dir = "/var/lib/wisehosting/control-plane"
+[database]
+url = "postgres:///wisehosting"
+[mesh]
+cidr = "10.50.0.0/24"
+address = "10.50.0.1"
+endpoint = "203.0.113.1:51821"
+public_key_file = "/var/lib/wisehosting/mesh/public.key"
+[proxy]
+subdomain_base = "route.example.com"
+[[nodes]]
+name = "worker-1"
+roles = ["worker"]
+public_key = "k1"
+mesh_address = "10.50.0.11"
+"#;
+
+    fn load(text: &str) -> Result<Config, String> {
+        let folder = tempfile::tempdir().expect("temp dir");
+        let path = folder.path().join("control-plane.toml");
+        std::fs::write(&path, text).expect("write");
+        daemon::config::load(&path).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_documented_file_loads() {
+        assert_eq!(load(GOOD).expect("good").nodes[0].roles, [Role::Worker]);
+    }
+
+    #[test]
+    fn every_error_names_its_key() {
+        for (from, to, key) in [
+            ("listen =", "lisen =", "lisen"),
+            ("0.0.0.0:8080", "0.0.0.0", "listen"),
+            ("https://cp.example.com", "ftp://cp.example.com", "`api_server.base_url`"),
+            ("address = \"10.50.0.1\"", "address = \"10.51.0.1\"", "`mesh.address`"),
+            ("route.example.com", "Route", "`proxy.subdomain_base`"),
+            ("name = \"worker-1\"", "name = \"Worker 1\"", "`nodes[0].name`"),
+            ("10.50.0.11", "10.50.0.1", "`nodes[0].mesh_address`"),
+            ("10.50.0.0/24", "10.50.0.0/8", "`mesh.cidr`"),
+        ] {
+            let text = GOOD.replacen(from, to, 1);
+            let error = load(&text).expect_err(key);
+            assert!(error.contains(key), "{key} in {error}");
+        }
+    }
+
+    #[test]
+    fn secrets_do_not_show_in_debug_output() {
+        let text = GOOD.replace("postgres:///wisehosting", "postgres://user:hunter2@host/db");
+        assert!(!format!("{:?}", load(&text).expect("good")).contains("hunter2"));
+    }
+}

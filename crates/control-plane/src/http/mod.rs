@@ -1,0 +1,64 @@
+//! Assembly of the routers: the public one (dashboard, API, enrolment) and the mesh one (agents, Traefik).
+
+pub mod caller;
+pub mod error;
+pub mod listen;
+pub mod page;
+pub mod permission;
+pub mod request_log;
+
+use axum::Router;
+use axum::http::{HeaderName, HeaderValue};
+use axum::middleware::from_fn;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
+use utoipa::OpenApi;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa_axum::router::OpenApiRouter;
+
+pub use error::{Body, Code, Error, Result};
+pub use permission::{Permission, guard, public};
+
+use crate::app::AppState;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "WiseHosting", description = "A private cloud over your own servers."),
+    components(schemas(error::ErrorBody)),
+    modifiers(&Schemes)
+)]
+struct Document;
+
+struct Schemes;
+
+impl utoipa::Modify for Schemes {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let components = document.components.get_or_insert_default();
+        let cookie = ApiKey::Cookie(ApiKeyValue::new(caller::COOKIE_NAME));
+        components.add_security_scheme("session", SecurityScheme::ApiKey(cookie));
+        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
+        components.add_security_scheme("token", SecurityScheme::Http(bearer));
+    }
+}
+
+/// `/api/v1` and its document. Each feature brings its own routes.
+pub fn api(_app: &AppState) -> (Router<AppState>, utoipa::openapi::OpenApi) {
+    let routes = OpenApiRouter::with_openapi(Document::openapi());
+    routes.split_for_parts()
+}
+
+/// What every router is wrapped in: request id and log, panics as errors, headers for browsers.
+pub fn wrap(router: Router) -> Router {
+    let header = |name: &'static str, value: &'static str| {
+        SetResponseHeaderLayer::if_not_present(HeaderName::from_static(name), HeaderValue::from_static(value))
+    };
+    router
+        .layer(CatchPanicLayer::custom(|_panic: Box<dyn std::any::Any + Send>| {
+            axum::response::IntoResponse::into_response(Error::from(anyhow::anyhow!("a handler panicked")))
+        }))
+        .layer(header("x-content-type-options", "nosniff"))
+        .layer(header("referrer-policy", "same-origin"))
+        .layer(header("x-frame-options", "DENY"))
+        .layer(header("cache-control", "no-store"))
+        .layer(from_fn(request_log::layer))
+}

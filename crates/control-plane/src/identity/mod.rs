@@ -1,0 +1,3 @@
+//! Users, sessions and tokens.
+
+pub mod store;
