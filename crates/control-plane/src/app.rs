@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use daemon::credentials::SecretString;
 use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::bus::Bus;
 use crate::config::Config;
+use crate::secrets::Secrets;
 use crate::vault::Vault;
 
 /// Axum's state.
@@ -21,4 +23,19 @@ pub struct App {
     pub db: PgPool,
     pub vault: Vault,
     pub bus: Bus,
+    /// Bearer of the Traefik provider endpoints.
+    pub proxy_token: SecretString,
+}
+
+impl App {
+    pub fn new(config: Config, db: PgPool, secrets: Secrets) -> Self {
+        Self {
+            replica: Uuid::now_v7(),
+            config,
+            db,
+            vault: Vault::new(secrets.api_server_secret),
+            bus: Bus::default(),
+            proxy_token: secrets.proxy_token,
+        }
+    }
 }

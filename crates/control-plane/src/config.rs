@@ -130,6 +130,24 @@ impl Default for Limits {
     }
 }
 
+/// The smallest useful file; also in the documentation.
+const EXAMPLE: &str = r#"
+[api_server]
+listen = "0.0.0.0:8080"
+mesh_listen = "10.50.0.1:8081"
+base_url = "https://cp.example.com"
+state_dir = "/var/lib/wisehosting/control-plane"
+[database]
+url = "postgres:///wisehosting"
+[mesh]
+cidr = "10.50.0.0/24"
+address = "10.50.0.1"
+endpoint = "203.0.113.1:51821"
+public_key_file = "/var/lib/wisehosting/mesh/public.key"
+[proxy]
+subdomain_base = "route.example.com"
+"#;
+
 impl Check for Config {
     fn check(&self) -> Result<(), Invalid> {
         self.api_server.check()?;
@@ -150,6 +168,11 @@ impl Check for Config {
 }
 
 impl Config {
+    /// The documented example.
+    pub fn example() -> Self {
+        toml::from_str(EXAMPLE).expect("a test reads the example")
+    }
+
     fn check_nodes(&self) -> Result<(), Invalid> {
         for (index, node) in self.nodes.iter().enumerate() {
             let key = |field: &str| format!("nodes[{index}].{field}");
@@ -236,21 +259,7 @@ fn is_domain(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    const GOOD: &str = r#"
-[api_server]
-listen = "0.0.0.0:8080"
-mesh_listen = "10.50.0.1:8081"
-base_url = "https://cp.example.com"
-state_dir = "/var/lib/wisehosting/control-plane"
-[database]
-url = "postgres:///wisehosting"
-[mesh]
-cidr = "10.50.0.0/24"
-address = "10.50.0.1"
-endpoint = "203.0.113.1:51821"
-public_key_file = "/var/lib/wisehosting/mesh/public.key"
-[proxy]
-subdomain_base = "route.example.com"
+    const NODE: &str = r#"
 [[nodes]]
 name = "worker-1"
 roles = ["worker"]
@@ -267,7 +276,7 @@ mesh_address = "10.50.0.11"
 
     #[test]
     fn the_documented_file_loads() {
-        assert_eq!(load(GOOD).expect("good").nodes[0].roles, [Role::Worker]);
+        assert_eq!(load(&format!("{EXAMPLE}{NODE}")).expect("good").nodes[0].roles, [Role::Worker]);
     }
 
     #[test]
@@ -282,7 +291,7 @@ mesh_address = "10.50.0.11"
             ("10.50.0.11", "10.50.0.1", "`nodes[0].mesh_address`"),
             ("10.50.0.0/24", "10.50.0.0/8", "`mesh.cidr`"),
         ] {
-            let text = GOOD.replacen(from, to, 1);
+            let text = format!("{EXAMPLE}{NODE}").replacen(from, to, 1);
             let error = load(&text).expect_err(key);
             assert!(error.contains(key), "{key} in {error}");
         }
@@ -290,7 +299,7 @@ mesh_address = "10.50.0.11"
 
     #[test]
     fn secrets_do_not_show_in_debug_output() {
-        let text = GOOD.replace("postgres:///wisehosting", "postgres://user:hunter2@host/db");
+        let text = EXAMPLE.replace("postgres:///wisehosting", "postgres://user:hunter2@host/db");
         assert!(!format!("{:?}", load(&text).expect("good")).contains("hunter2"));
     }
 }

@@ -4,6 +4,7 @@
 //! the only SQL, `tests.rs` tests through HTTP. What must stay true is in `reconcile`, what must be decided without
 //! touching anything is in `plan`.
 
+pub mod admin;
 pub mod app;
 pub mod bus;
 pub mod config;
@@ -11,6 +12,10 @@ pub mod db;
 pub mod digest;
 pub mod generations;
 pub mod http;
+pub mod secrets;
+pub mod serve;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod vault;
 
 pub mod apps;

@@ -2,6 +2,7 @@
 
 pub mod caller;
 pub mod error;
+pub mod health;
 pub mod listen;
 pub mod page;
 pub mod permission;
@@ -10,6 +11,7 @@ pub mod request_log;
 use axum::Router;
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::from_fn;
+use metrics_exporter_prometheus::PrometheusHandle;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa::OpenApi;
@@ -45,6 +47,18 @@ impl utoipa::Modify for Schemes {
 pub fn api(_app: &AppState) -> (Router<AppState>, utoipa::openapi::OpenApi) {
     let routes = OpenApiRouter::with_openapi(Document::openapi());
     routes.split_for_parts()
+}
+
+/// Dashboard, API and enrolment.
+pub fn public_router(app: &AppState) -> Router {
+    let (api, _) = api(app);
+    wrap(api.merge(health::router()).with_state(app.clone()))
+}
+
+/// What agents and Traefik call, over the mesh.
+pub fn mesh_router(app: &AppState, metrics: Option<PrometheusHandle>) -> Router {
+    let ready = health::ready_router().with_state(app.clone());
+    wrap(daemon::status::router(metrics).merge(ready))
 }
 
 /// What every router is wrapped in: request id and log, panics as errors, headers for browsers.

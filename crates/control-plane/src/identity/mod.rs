@@ -1,3 +1,4 @@
 //! Users, sessions and tokens.
 
+pub mod password;
 pub mod store;

@@ -1,0 +1,114 @@
+//! Start of a control plane, in the order in which its parts need each other: secrets → database → schema → zone →
+//! listeners → reconcilers.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use daemon::credentials::{Credentials, SecretString};
+use daemon::lifecycle::Lifecycle;
+use protocol::ids::ZoneId;
+use sqlx::PgPool;
+use tracing::info;
+
+use crate::app::{App, AppState};
+use crate::config::Config;
+use crate::http::listen;
+use crate::secrets::{self, Secrets};
+use crate::{db, http};
+
+/// How long a start waits for Postgres before it fails and systemd tries again.
+pub const DATABASE_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long a stop waits for requests and tasks.
+const GRACE: Duration = Duration::from_secs(20);
+
+/// Runs until a signal.
+pub async fn run(config: Config, credentials: &Credentials) -> anyhow::Result<ExitCode> {
+    let metrics = daemon::status::install_metrics();
+    let secrets = Secrets::load(&config, credentials)?;
+    let pool = db::pool(&secrets::database_url(&config, credentials)?, config.database.connections)?;
+    let listeners = Listeners::bind(&config)?;
+    db::wait(&pool, DATABASE_PATIENCE).await?;
+    db::migrate(&pool).await?;
+    ensure_zone(&pool, &config.proxy.subdomain_base).await?;
+    let app: AppState = Arc::new(App::new(config, pool, secrets));
+    info!(replica = %app.replica, base_url = %app.config.api_server.base_url, "control plane starts");
+    let mut lifecycle = Lifecycle::new();
+    let stop = lifecycle.stopping();
+    lifecycle.spawn("bus", app.bus.clone().run(app.db.clone(), stop));
+    listeners.serve(&app, metrics, &mut lifecycle);
+    let code = lifecycle.run(GRACE).await;
+    app.db.close().await;
+    code
+}
+
+/// The API's document, as text. Needs no configuration and touches no database.
+pub fn openapi_text() -> anyhow::Result<String> {
+    let pool = db::pool(&SecretString::from("postgres://localhost/none"), 1)?;
+    let secrets =
+        Secrets { api_server_secret: SecretString::default(), proxy_token: SecretString::default() };
+    let (_, document) = http::api(&Arc::new(App::new(Config::example(), pool, secrets)));
+    Ok(document.to_pretty_json()?)
+}
+
+/// The zone of the configuration exists.
+pub async fn ensure_zone(pool: &PgPool, suffix: &str) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into zones (id, suffix) values ($1, $2) on conflict do nothing",
+        ZoneId::new() as _,
+        suffix
+    )
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+/// Bound before anything else is done, so that a port in use is told at once.
+struct Listeners {
+    public: tokio::net::TcpListener,
+    tls: Option<tokio_rustls::TlsAcceptor>,
+    local: Option<tokio::net::TcpListener>,
+    mesh: tokio::net::TcpListener,
+}
+
+impl Listeners {
+    fn bind(config: &Config) -> anyhow::Result<Self> {
+        let server = &config.api_server;
+        let tls = match (&server.tls_cert, &server.tls_key) {
+            (Some(certificate), Some(key)) => Some(listen::tls(certificate, key)?),
+            _ => None,
+        };
+        let local = server
+            .local_listen
+            .map(|address| listen::bind("api_server.local_listen", address))
+            .transpose()?;
+        Ok(Self {
+            public: listen::bind("api_server.listen", server.listen)?,
+            tls,
+            local,
+            mesh: listen::bind("api_server.mesh_listen", server.mesh_listen)?,
+        })
+    }
+
+    fn serve(
+        self,
+        app: &AppState,
+        metrics: Option<metrics_exporter_prometheus::PrometheusHandle>,
+        lifecycle: &mut Lifecycle,
+    ) {
+        let stop = lifecycle.stopping();
+        let public = http::public_router(app);
+        if let Some(local) = self.local {
+            lifecycle.spawn("local listener", listen::serve(local, public.clone(), stop.clone()));
+        }
+        match self.tls {
+            Some(tls) => {
+                lifecycle.spawn("public listener", listen::serve_tls(self.public, tls, public, stop.clone()))
+            }
+            None => lifecycle.spawn("public listener", listen::serve(self.public, public, stop.clone())),
+        }
+        let mesh = http::mesh_router(app, metrics);
+        lifecycle.spawn("mesh listener", listen::serve(self.mesh, mesh, stop));
+    }
+}
