@@ -22,3 +22,4 @@ pub mod apps;
 pub mod audit;
 pub mod deployments;
 pub mod identity;
+pub mod releases;
