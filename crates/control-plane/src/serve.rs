@@ -33,8 +33,7 @@ pub async fn run(config: Config, credentials: &Credentials) -> anyhow::Result<Ex
     db::migrate(&pool).await?;
     ensure_zone(&pool, &config.proxy.subdomain_base).await?;
     let mut lifecycle = Lifecycle::new();
-    let app: AppState =
-        Arc::new(App { stopping: lifecycle.stopping(), ..App::new(config, pool, secrets) });
+    let app: AppState = Arc::new(App { stopping: lifecycle.stopping(), ..App::new(config, pool, secrets) });
     info!(replica = %app.replica, base_url = %app.config.api_server.base_url, "control plane starts");
     let stop = lifecycle.stopping();
     lifecycle.spawn("bus", app.bus.clone().run(app.db.clone(), stop));

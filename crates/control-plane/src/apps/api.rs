@@ -42,7 +42,12 @@ pub fn scheme(app: &App) -> &'static str {
 }
 
 /// One app as clients see it.
-async fn view(app: &App, conn: &mut PgConnection, organization: OrganizationId, id: AppId) -> Result<AppView> {
+async fn view(
+    app: &App,
+    conn: &mut PgConnection,
+    organization: OrganizationId,
+    id: AppId,
+) -> Result<AppView> {
     let filter = store::Filter { id: Some(id), limit: 1, ..store::Filter::default() };
     let mut views = store::views(conn, organization, filter, scheme(app)).await?;
     views.pop().ok_or_else(|| Error::not_found("such app any more"))

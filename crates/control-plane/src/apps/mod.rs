@@ -48,7 +48,11 @@ impl Settings {
     /// What a release with an image that is there already takes. The port that was settled for the image stays,
     /// unless one is set.
     pub fn for_image_of(&self, released: &Self) -> Self {
-        Self { port: self.port.or(released.port), containerfile: released.containerfile.clone(), ..self.clone() }
+        Self {
+            port: self.port.or(released.port),
+            containerfile: released.containerfile.clone(),
+            ..self.clone()
+        }
     }
 }
 
@@ -77,7 +81,9 @@ pub struct SettingsPatch {
 }
 
 /// Tells null from absent.
-fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
+fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }
 

@@ -8,12 +8,66 @@ use crate::http::{Code, Error, Result};
 
 /// Names that the product uses itself, or that people trust in a hostname.
 const RESERVED: &[&str] = &[
-    "www", "api", "admin", "administrator", "mail", "smtp", "imap", "pop", "ftp", "ssh", "root", "dns", "ns", "ns1",
-    "ns2", "mx", "app", "apps", "dashboard", "console", "login", "signin", "signup", "auth", "oauth", "sso",
-    "account", "accounts", "status", "health", "metrics", "setup", "control-plane", "proxy", "worker", "node",
-    "nodes", "mesh", "registry", "git", "cdn", "static", "assets", "docs", "help", "support", "security", "billing",
-    "abuse", "postmaster", "hostmaster", "webmaster", "localhost", "internal", "system", "wisehosting", "autoconfig",
-    "autodiscover", "wpad", "mta-sts",
+    "www",
+    "api",
+    "admin",
+    "administrator",
+    "mail",
+    "smtp",
+    "imap",
+    "pop",
+    "ftp",
+    "ssh",
+    "root",
+    "dns",
+    "ns",
+    "ns1",
+    "ns2",
+    "mx",
+    "app",
+    "apps",
+    "dashboard",
+    "console",
+    "login",
+    "signin",
+    "signup",
+    "auth",
+    "oauth",
+    "sso",
+    "account",
+    "accounts",
+    "status",
+    "health",
+    "metrics",
+    "setup",
+    "control-plane",
+    "proxy",
+    "worker",
+    "node",
+    "nodes",
+    "mesh",
+    "registry",
+    "git",
+    "cdn",
+    "static",
+    "assets",
+    "docs",
+    "help",
+    "support",
+    "security",
+    "billing",
+    "abuse",
+    "postmaster",
+    "hostmaster",
+    "webmaster",
+    "localhost",
+    "internal",
+    "system",
+    "wisehosting",
+    "autoconfig",
+    "autodiscover",
+    "wpad",
+    "mta-sts",
 ];
 
 /// 1 to 40 of `a-z`, `0-9` and `-`; begins with a letter, no `--`, does not end in `-`, not reserved.
@@ -91,7 +145,8 @@ fn check_probe(probe: &Probe, field: &str) -> Result<()> {
     if let ProbeCheck::Http { path, status } = &probe.check {
         let plain = path.bytes().all(|byte| byte.is_ascii_graphic());
         if !path.starts_with('/') || !plain || path.len() > 1024 {
-            let message = "the probe's path must begin with / and have neither spaces nor other letters than ASCII";
+            let message =
+                "the probe's path must begin with / and have neither spaces nor other letters than ASCII";
             return Err(Error::invalid(format!("{field}.check.path"), message));
         }
         if let Some(status) = status {
@@ -131,14 +186,18 @@ fn check_containerfile(containerfile: &Containerfile, field: &str) -> Result<()>
             && text.len() <= 128
     };
     if containerfile.target.as_deref().is_some_and(|target| !word(target)) {
-        return Err(Error::invalid(format!("{field}.target"), "the target must be the name of a build stage"));
+        return Err(Error::invalid(
+            format!("{field}.target"),
+            "the target must be the name of a build stage",
+        ));
     }
     if containerfile.args.len() > 64 {
         return Err(Error::invalid(format!("{field}.args"), "there may be at most 64 build arguments"));
     }
     for (name, value) in &containerfile.args {
         if !crate::variables::is_name(name) || value.len() > 4096 || value.chars().any(char::is_control) {
-            let message = "a build argument has a name of A-Z, a-z, 0-9 and _, and one line of at most 4096 bytes";
+            let message =
+                "a build argument has a name of A-Z, a-z, 0-9 and _, and one line of at most 4096 bytes";
             return Err(Error::invalid(format!("{field}.args.{name}"), message));
         }
     }
@@ -225,7 +284,9 @@ mod tests {
                 "settings.containerfile.context",
             ),
             (
-                refused(|settings| settings.containerfile = file(|file| file.target = Some("--x".to_owned()))),
+                refused(|settings| {
+                    settings.containerfile = file(|file| file.target = Some("--x".to_owned()))
+                }),
                 "settings.containerfile.target",
             ),
             (

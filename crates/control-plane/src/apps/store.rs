@@ -200,8 +200,12 @@ pub async fn create(
 }
 
 pub async fn update(conn: &mut PgConnection, id: AppId, settings: &Settings) -> sqlx::Result<()> {
-    sqlx::query!("update apps set settings = $2, updated_at = now() where id = $1", id as _, Json(settings) as _)
-        .execute(conn)
-        .await?;
+    sqlx::query!(
+        "update apps set settings = $2, updated_at = now() where id = $1",
+        id as _,
+        Json(settings) as _
+    )
+    .execute(conn)
+    .await?;
     Ok(())
 }

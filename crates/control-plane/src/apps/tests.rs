@@ -8,7 +8,8 @@ use crate::testing::TestApp;
 async fn a_new_app_is_empty_and_has_its_hostname(pool: PgPool) {
     let app = TestApp::new(pool).await;
     let owner = app.owner().await;
-    let made = owner.post("/api/v1/apps", json!({ "slug": "hello", "port": 3000, "replicas": 2 })).await.expect(201);
+    let made =
+        owner.post("/api/v1/apps", json!({ "slug": "hello", "port": 3000, "replicas": 2 })).await.expect(201);
     assert_eq!(made["hostname"], "hello.route.example.com");
     assert_eq!(made["url"], "http://hello.route.example.com");
     assert_eq!(made["status"], "empty");
@@ -54,7 +55,8 @@ async fn settings_change_one_by_one(pool: PgPool) {
     assert_eq!(changed["settings"]["port"], json!(null));
     assert_eq!(changed["settings"]["replicas"], 2);
     assert_eq!(changed["settings"]["probe"]["check"]["path"], "/up");
-    let refused = owner.patch("/api/v1/apps/hello", json!({ "resources": { "memory_mb": 1 } })).await.expect(422);
+    let refused =
+        owner.patch("/api/v1/apps/hello", json!({ "resources": { "memory_mb": 1 } })).await.expect(422);
     assert_eq!(refused["field"], "resources.memory_mb");
 }
 

@@ -60,7 +60,8 @@ impl Limits {
     /// Held as long as an event stream lasts.
     pub fn stream(&self) -> Result<OwnedSemaphorePermit> {
         self.streams.clone().try_acquire_owned().map_err(|_| {
-            Error::new(Code::TooMany, "too many event streams are open").hint("Try again in a minute, or poll")
+            Error::new(Code::TooMany, "too many event streams are open")
+                .hint("Try again in a minute, or poll")
         })
     }
 

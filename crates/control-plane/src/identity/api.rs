@@ -69,7 +69,8 @@ async fn log_out(
     if let Via::Session(id) = caller.via {
         let mut tx = app.db.begin().await?;
         store::delete_session(&mut tx, id).await?;
-        audit::record(&mut tx, &caller, "session.delete", &format!("user:{}", caller.email), json!({})).await?;
+        audit::record(&mut tx, &caller, "session.delete", &format!("user:{}", caller.email), json!({}))
+            .await?;
         tx.commit().await?;
     }
     Ok((StatusCode::NO_CONTENT, [(SET_COOKIE, cookie("", 0))]))

@@ -56,7 +56,11 @@ pub struct Token {
 /// An address that a letter could reach; whether it does is not checked.
 pub fn check_email(email: &str) -> Result<()> {
     let plausible = email.split_once('@').is_some_and(|(user, host)| {
-        !user.is_empty() && !host.is_empty() && !host.contains('@') && !host.starts_with('.') && !host.ends_with('.')
+        !user.is_empty()
+            && !host.is_empty()
+            && !host.contains('@')
+            && !host.starts_with('.')
+            && !host.ends_with('.')
     });
     let plain = !email.chars().any(|letter| letter.is_whitespace() || letter.is_control());
     if plausible && plain && email.len() <= 254 {

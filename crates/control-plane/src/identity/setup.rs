@@ -19,9 +19,9 @@ use crate::http::{Body, Code, Error, Result, public};
 use crate::{audit, digest, projects};
 
 pub(super) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
-        .routes(public("says only whether there is a user", routes!(read_setup)))
-        .routes(public("by a setup code, with a limit by address; closed after the first time", routes!(set_up)))
+    OpenApiRouter::new().routes(public("says only whether there is a user", routes!(read_setup))).routes(
+        public("by a setup code, with a limit by address; closed after the first time", routes!(set_up)),
+    )
 }
 
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -87,12 +87,16 @@ async fn set_up(
 
 async fn check_open(conn: &mut PgConnection, code: &[u8]) -> Result<()> {
     if store::has_users(conn).await? {
-        return Err(Error::new(Code::SetupClosed, "this control plane is set up already").hint("Sign in instead"));
+        return Err(
+            Error::new(Code::SetupClosed, "this control plane is set up already").hint("Sign in instead")
+        );
     }
     if !store::is_setup_code(conn, code).await? {
         return Err(Error::new(Code::SetupCodeWrong, "the setup code is wrong or has expired")
             .field("code")
-            .hint("Run `wisehosting-control-plane admin setup-code` on the control plane's host for a new one"));
+            .hint(
+                "Run `wisehosting-control-plane admin setup-code` on the control plane's host for a new one",
+            ));
     }
     Ok(())
 }

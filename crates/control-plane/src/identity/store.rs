@@ -235,8 +235,16 @@ pub async fn list_tokens(
 }
 
 /// The deleted token's name.
-pub async fn delete_token(conn: &mut PgConnection, user: UserId, id: TokenId) -> sqlx::Result<Option<String>> {
-    sqlx::query_scalar!("delete from api_tokens where id = $1 and user_id = $2 returning name", id as _, user as _)
-        .fetch_optional(conn)
-        .await
+pub async fn delete_token(
+    conn: &mut PgConnection,
+    user: UserId,
+    id: TokenId,
+) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar!(
+        "delete from api_tokens where id = $1 and user_id = $2 returning name",
+        id as _,
+        user as _
+    )
+    .fetch_optional(conn)
+    .await
 }

@@ -68,7 +68,8 @@ async fn two_setups_that_race_make_one_owner(pool: PgPool) {
     let mut statuses = [one.status.as_u16(), other.status.as_u16()];
     statuses.sort_unstable();
     assert_eq!(statuses, [201, 409]);
-    let users: i64 = sqlx::query_scalar("select count(*) from users").fetch_one(&app.app.db).await.expect("count");
+    let users: i64 =
+        sqlx::query_scalar("select count(*) from users").fetch_one(&app.app.db).await.expect("count");
     assert_eq!(users, 1);
 }
 
@@ -79,9 +80,7 @@ async fn setup_names_the_field_that_is_wrong(pool: PgPool) {
     let wrong = client.post("/api/v1/setup", setup_body("0000")).await.expect(403);
     assert_eq!(wrong["code"], "setup_code_wrong");
     let code = admin::setup_code(&app.app.db).await.expect("code");
-    for (field, value) in
-        [("email", "ada"), ("name", " "), ("password", "too short"), ("organization", "")]
-    {
+    for (field, value) in [("email", "ada"), ("name", " "), ("password", "too short"), ("organization", "")] {
         let mut body = setup_body(&code);
         body[field] = json!(value);
         let answer = client.post("/api/v1/setup", body).await.expect(422);
@@ -154,7 +153,8 @@ async fn a_cookie_does_not_work_from_another_site(pool: PgPool) {
 async fn a_token_is_made_by_password_shown_once_and_ended(pool: PgPool) {
     let (app, client) = set_up(pool).await;
     client.post("/api/v1/tokens", json!({ "name": "laptop" })).await.expect(401);
-    let body = json!({ "name": "laptop", "email": "ada@example.com", "password": PASSWORD, "expires_in_days": 7 });
+    let body =
+        json!({ "name": "laptop", "email": "ada@example.com", "password": PASSWORD, "expires_in_days": 7 });
     let made = client.post("/api/v1/tokens", body).await.expect(201);
     let token = made["token"].as_str().expect("token").to_owned();
     assert!(token.starts_with("wht_"));

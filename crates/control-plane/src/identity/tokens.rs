@@ -21,7 +21,8 @@ use crate::http::{Body, Error, Permission, Result, guard, public};
 use crate::{audit, digest};
 
 pub(super) fn router(app: &AppState) -> OpenApiRouter<AppState> {
-    let create = "by session or token, or by e-mail address and password with limits by address and by account";
+    let create =
+        "by session or token, or by e-mail address and password with limits by address and by account";
     OpenApiRouter::new()
         .routes(guard(app, Permission::Account, routes!(list_tokens)))
         .routes(public(create, routes!(create_token)))

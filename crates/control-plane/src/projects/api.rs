@@ -17,9 +17,11 @@ use crate::http::page::{Page, PageQuery};
 use crate::http::{Body, Code, Error, Permission, Result, guard};
 
 pub fn router(app: &AppState) -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
-        .routes(guard(app, Permission::ProjectRead, routes!(list_projects)))
-        .routes(guard(app, Permission::ProjectWrite, routes!(create_project)))
+    OpenApiRouter::new().routes(guard(app, Permission::ProjectRead, routes!(list_projects))).routes(guard(
+        app,
+        Permission::ProjectWrite,
+        routes!(create_project),
+    ))
 }
 
 /// All projects of the organization.
@@ -54,15 +56,17 @@ async fn create_project(
     let name = request.name.as_deref().unwrap_or(&request.slug).trim();
     rules::check_text("name", name, 1, 100)?;
     let mut tx = app.db.begin().await?;
-    let project = store::create(&mut tx, caller.organization_id, &request.slug, name).await.map_err(|error| {
-        if violates(&error, "projects_organization_id_slug_key") {
-            return Error::new(Code::SlugTaken, format!("there is a project {} already", request.slug))
-                .field("slug")
-                .hint("Choose another slug");
-        }
-        error.into()
-    })?;
-    audit::record(&mut tx, &caller, "project.create", &format!("project:{}", project.slug), json!({})).await?;
+    let project =
+        store::create(&mut tx, caller.organization_id, &request.slug, name).await.map_err(|error| {
+            if violates(&error, "projects_organization_id_slug_key") {
+                return Error::new(Code::SlugTaken, format!("there is a project {} already", request.slug))
+                    .field("slug")
+                    .hint("Choose another slug");
+            }
+            error.into()
+        })?;
+    audit::record(&mut tx, &caller, "project.create", &format!("project:{}", project.slug), json!({}))
+        .await?;
     tx.commit().await?;
     Ok((StatusCode::CREATED, Json(project)))
 }

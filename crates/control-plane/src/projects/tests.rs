@@ -8,7 +8,8 @@ use crate::testing::TestApp;
 async fn a_project_is_made_once_and_listed(pool: PgPool) {
     let app = TestApp::new(pool).await;
     let owner = app.owner().await;
-    let made = owner.post("/api/v1/projects", json!({ "slug": "shop", "name": "The shop" })).await.expect(201);
+    let made =
+        owner.post("/api/v1/projects", json!({ "slug": "shop", "name": "The shop" })).await.expect(201);
     assert_eq!(made["name"], "The shop");
     let again = owner.post("/api/v1/projects", json!({ "slug": "shop" })).await.expect(409);
     assert_eq!((&again["code"], &again["field"]), (&json!("slug_taken"), &json!("slug")));

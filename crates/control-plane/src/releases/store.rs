@@ -21,7 +21,9 @@ pub struct NewRelease<'a> {
 
 /// Makes the app's next release. Waits for whoever else is numbering something of this app.
 pub async fn create(conn: &mut PgConnection, new: NewRelease<'_>) -> sqlx::Result<(ReleaseId, i32)> {
-    sqlx::query!("select id from apps where id = $1 for update", new.app_id as _).fetch_one(&mut *conn).await?;
+    sqlx::query!("select id from apps where id = $1 for update", new.app_id as _)
+        .fetch_one(&mut *conn)
+        .await?;
     let row = sqlx::query!(
         "insert into releases (id, app_id, number, image_id, image_reference, image_size_bytes, image_node_id, source,
                                commit_id, settings, variables)
