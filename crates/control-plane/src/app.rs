@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use daemon::credentials::SecretString;
 use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::bus::Bus;
 use crate::config::Config;
+use crate::http::limits::Limits;
 use crate::secrets::Secrets;
 use crate::vault::Vault;
 
@@ -25,6 +27,9 @@ pub struct App {
     pub bus: Bus,
     /// Bearer of the Traefik provider endpoints.
     pub proxy_token: SecretString,
+    pub limits: Limits,
+    /// Cancelled when the process stops; long answers end then.
+    pub stopping: CancellationToken,
 }
 
 impl App {
@@ -36,6 +41,8 @@ impl App {
             vault: Vault::new(secrets.api_server_secret),
             bus: Bus::default(),
             proxy_token: secrets.proxy_token,
+            limits: Limits::default(),
+            stopping: CancellationToken::new(),
         }
     }
 }

@@ -22,3 +22,6 @@ pub mod apps;
 pub mod audit;
 pub mod deployments;
 pub mod identity;
+pub mod projects;
+pub mod releases;
+pub mod variables;

@@ -32,9 +32,9 @@ pub async fn run(config: Config, credentials: &Credentials) -> anyhow::Result<Ex
     db::wait(&pool, DATABASE_PATIENCE).await?;
     db::migrate(&pool).await?;
     ensure_zone(&pool, &config.proxy.subdomain_base).await?;
-    let app: AppState = Arc::new(App::new(config, pool, secrets));
-    info!(replica = %app.replica, base_url = %app.config.api_server.base_url, "control plane starts");
     let mut lifecycle = Lifecycle::new();
+    let app: AppState = Arc::new(App { stopping: lifecycle.stopping(), ..App::new(config, pool, secrets) });
+    info!(replica = %app.replica, base_url = %app.config.api_server.base_url, "control plane starts");
     let stop = lifecycle.stopping();
     lifecycle.spawn("bus", app.bus.clone().run(app.db.clone(), stop));
     listeners.serve(&app, metrics, &mut lifecycle);

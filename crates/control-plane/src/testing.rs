@@ -47,6 +47,11 @@ impl TestApp {
         Client { router: self.public.clone(), token: None }
     }
 
+    /// Whoever has this token.
+    pub(crate) fn with_token(&self, token: &str) -> Client {
+        Client { router: self.public.clone(), token: Some(token.to_owned()) }
+    }
+
     /// A member of a new organization with a project `default` and its environment `production`.
     pub(crate) async fn member(&self, organization: &str, role: MemberRole) -> Client {
         let mut tx = self.app.db.begin().await.expect("transaction");

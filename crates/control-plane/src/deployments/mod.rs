@@ -3,18 +3,19 @@
 use serde::{Deserialize, Serialize};
 
 macro_rules! words {
-    ($($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident,)* })*) => {$(
+    ($($(#[$doc:meta])* $schema:ident $name:ident { $($(#[$vdoc:meta])* $variant:ident,)* })*) => {$(
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, sqlx::Type, utoipa::ToSchema)]
         #[serde(rename_all = "kebab-case")]
         #[sqlx(type_name = "text", rename_all = "kebab-case")]
+        #[schema(as = $schema)]
         pub enum $name { $($(#[$vdoc])* $variant,)* }
     )*};
 }
 
 words! {
     /// What a deployment begins with.
-    Kind {
+    DeploymentKind Kind {
         /// Source to build.
         Build,
         /// An image of a registry.
@@ -26,7 +27,7 @@ words! {
     }
 
     /// How far it is.
-    State {
+    DeploymentState State {
         Queued,
         Building,
         RollingOut,
@@ -39,7 +40,7 @@ words! {
     }
 
     /// How far one stage is.
-    StageState { Waiting, Running, Done, Failed, Skipped, }
+    StageState StageState { Waiting, Running, Done, Failed, Skipped, }
 }
 
 impl State {

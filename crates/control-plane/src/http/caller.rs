@@ -33,6 +33,8 @@ pub struct Caller {
 pub enum Via {
     Session(SessionId),
     Token(TokenId),
+    /// E-mail address and password, in this very request.
+    Password,
 }
 
 impl FromRequestParts<AppState> for Caller {
@@ -73,7 +75,8 @@ pub fn bearer(headers: &HeaderMap) -> Option<&str> {
     headers.get(AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
 }
 
-fn cookie(headers: &HeaderMap) -> Option<&str> {
+/// The session's token of a request.
+pub fn cookie(headers: &HeaderMap) -> Option<&str> {
     headers
         .get_all(COOKIE)
         .iter()
@@ -84,7 +87,7 @@ fn cookie(headers: &HeaderMap) -> Option<&str> {
 
 /// A cookie travels with requests that another site makes. `SameSite=Lax` stops most; this stops the rest: a change
 /// must come from our own origin.
-fn refuse_cross_site(method: &Method, headers: &HeaderMap) -> Result<()> {
+pub fn refuse_cross_site(method: &Method, headers: &HeaderMap) -> Result<()> {
     if method.is_safe() {
         return Ok(());
     }

@@ -34,6 +34,7 @@ pub enum Code {
     JoinTokenUsed,
     NothingToRollBack,
     NothingDeployed,
+    DeploymentRunning,
     NotRunning,
     NodeHasInstances,
     MeshFull,
@@ -76,6 +77,7 @@ impl Code {
             | Self::JoinTokenUsed
             | Self::NothingToRollBack
             | Self::NothingDeployed
+            | Self::DeploymentRunning
             | Self::NotRunning
             | Self::NodeHasInstances
             | Self::MeshFull => StatusCode::CONFLICT,
@@ -184,6 +186,7 @@ pub fn violates(error: &sqlx::Error, name: &str) -> bool {
 
 /// Body of every error.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = Problem)]
 pub struct ErrorBody {
     pub code: Code,
     pub message: String,

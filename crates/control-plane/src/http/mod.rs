@@ -2,7 +2,9 @@
 
 pub mod caller;
 pub mod error;
+pub mod extract;
 pub mod health;
+pub mod limits;
 pub mod listen;
 pub mod page;
 pub mod permission;
@@ -22,6 +24,7 @@ pub use error::{Body, Code, Error, Result};
 pub use permission::{Permission, guard, public};
 
 use crate::app::AppState;
+use crate::{apps, identity, projects};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -44,9 +47,12 @@ impl utoipa::Modify for Schemes {
 }
 
 /// `/api/v1` and its document. Each feature brings its own routes.
-pub fn api(_app: &AppState) -> (Router<AppState>, utoipa::openapi::OpenApi) {
-    let routes = OpenApiRouter::with_openapi(Document::openapi());
-    routes.split_for_parts()
+pub fn api(app: &AppState) -> (Router<AppState>, utoipa::openapi::OpenApi) {
+    let routes = OpenApiRouter::new()
+        .merge(identity::api::router(app))
+        .merge(projects::api::router(app))
+        .merge(apps::api::router(app));
+    OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", routes).split_for_parts()
 }
 
 /// Dashboard, API and enrolment.

@@ -1,0 +1,180 @@
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use protocol::ids::{AppId, OrganizationId};
+use protocol::spec::{Probe, Resources};
+use serde::Deserialize;
+use serde_json::json;
+use sqlx::PgConnection;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use super::{AppView, Settings, SettingsPatch, instances, rules, store};
+use crate::app::{App, AppState};
+use crate::bus::{self, Topic};
+use crate::http::caller::Caller;
+use crate::http::error::violates;
+use crate::http::extract::{Path, Query};
+use crate::http::page::Page;
+use crate::http::{Body, Code, Error, Permission, Result, guard};
+use crate::{audit, projects};
+
+pub fn router(app: &AppState) -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(guard(app, Permission::AppRead, routes!(list_apps)))
+        .routes(guard(app, Permission::AppWrite, routes!(create_app)))
+        .routes(guard(app, Permission::AppRead, routes!(read_app)))
+        .routes(guard(app, Permission::AppWrite, routes!(update_app)))
+        .merge(instances::router(app))
+}
+
+/// The app of the path, if the caller may see it.
+pub async fn find(conn: &mut PgConnection, caller: &Caller, id_or_slug: &str) -> Result<store::App> {
+    store::find(conn, caller.organization_id, id_or_slug)
+        .await?
+        .ok_or_else(|| Error::not_found(format!("app {id_or_slug}")))
+}
+
+/// How apps are served: `https` where certificates can be had.
+pub fn scheme(app: &App) -> &'static str {
+    if app.config.acme.is_some() { "https" } else { "http" }
+}
+
+/// One app as clients see it.
+async fn view(
+    app: &App,
+    conn: &mut PgConnection,
+    organization: OrganizationId,
+    id: AppId,
+) -> Result<AppView> {
+    let filter = store::Filter { id: Some(id), limit: 1, ..store::Filter::default() };
+    let mut views = store::views(conn, organization, filter, scheme(app)).await?;
+    views.pop().ok_or_else(|| Error::not_found("such app any more"))
+}
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+struct ListQuery {
+    /// Slug of a project.
+    project: Option<String>,
+    /// `next` of the page before.
+    cursor: Option<Uuid>,
+    /// At most 200; 50 when absent.
+    limit: Option<i64>,
+}
+
+/// All apps of the organization, or of one project.
+#[utoipa::path(get, path = "/apps", tag = "apps", params(ListQuery), responses((status = 200, body = Page<AppView>)))]
+async fn list_apps(
+    State(app): State<AppState>,
+    caller: Caller,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<Page<AppView>>> {
+    let limit = query.limit.unwrap_or(50).clamp(1, 200);
+    let filter = store::Filter { id: None, project: query.project.as_deref(), after: query.cursor, limit };
+    let mut conn = app.db.acquire().await?;
+    let views = store::views(&mut conn, caller.organization_id, filter, scheme(&app)).await?;
+    Ok(Json(Page::new(views, limit, |view| view.id.0)))
+}
+
+/// A new app. What is absent takes the default.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct AppRequest {
+    /// Also the first label of its hostname.
+    slug: String,
+    /// Slug of its project; `default` when absent.
+    project: Option<String>,
+    port: Option<u16>,
+    replicas: Option<u16>,
+    probe: Option<Probe>,
+    resources: Option<Resources>,
+    command: Option<Vec<String>>,
+}
+
+impl AppRequest {
+    fn settings(&self) -> Settings {
+        let default = Settings::default();
+        Settings {
+            port: self.port,
+            replicas: self.replicas.unwrap_or(default.replicas),
+            probe: self.probe.clone().unwrap_or_default(),
+            resources: self.resources.unwrap_or_default(),
+            command: self.command.clone(),
+            containerfile: None,
+        }
+    }
+}
+
+/// Makes an app. Nothing runs before its first deployment.
+#[utoipa::path(post, path = "/apps", tag = "apps", responses((status = 201, body = AppView)))]
+async fn create_app(
+    State(app): State<AppState>,
+    caller: Caller,
+    Body(request): Body<AppRequest>,
+) -> Result<(StatusCode, Json<AppView>)> {
+    rules::check_slug(&request.slug)?;
+    let settings = request.settings();
+    rules::check_settings(&settings, "")?;
+    let project = request.project.as_deref().unwrap_or("default");
+
+    let mut tx = app.db.begin().await?;
+    let environment = projects::store::environment(&mut tx, caller.organization_id, project)
+        .await?
+        .ok_or_else(|| Error::not_found(format!("project {project}")).field("project"))?;
+    let zone = store::zone(&mut tx, &app.config.proxy.subdomain_base)
+        .await?
+        .ok_or_else(|| anyhow::anyhow!("the zone of the configuration is not in the database"))?;
+    let id = store::create(&mut tx, environment, zone, &request.slug, &settings).await.map_err(|error| {
+        if violates(&error, "apps_slug_key") {
+            return Error::new(Code::SlugTaken, format!("another app has the slug {}", request.slug))
+                .field("slug")
+                .hint("Choose another slug: it is also the app's hostname");
+        }
+        error.into()
+    })?;
+    let detail = json!({ "project": project, "settings": settings });
+    audit::record(&mut tx, &caller, "app.create", &format!("app:{}", request.slug), detail).await?;
+    bus::say(&mut tx, Topic::Apps, id).await?;
+    let view = view(&app, &mut tx, caller.organization_id, id).await?;
+    tx.commit().await?;
+    Ok((StatusCode::CREATED, Json(view)))
+}
+
+/// One app, by id or slug.
+#[utoipa::path(get, path = "/apps/{app}", tag = "apps", params(("app" = String, Path, description = "Id or slug")), responses((status = 200, body = AppView)))]
+async fn read_app(
+    State(app): State<AppState>,
+    caller: Caller,
+    Path(key): Path<String>,
+) -> Result<Json<AppView>> {
+    let mut conn = app.db.acquire().await?;
+    let found = find(&mut conn, &caller, &key).await?;
+    Ok(Json(view(&app, &mut conn, caller.organization_id, found.id).await?))
+}
+
+/// Changes settings. They take effect with the next release.
+#[utoipa::path(patch, path = "/apps/{app}", tag = "apps", params(("app" = String, Path, description = "Id or slug")), responses((status = 200, body = AppView)))]
+async fn update_app(
+    State(app): State<AppState>,
+    caller: Caller,
+    Path(key): Path<String>,
+    Body(patch): Body<SettingsPatch>,
+) -> Result<Json<AppView>> {
+    let mut tx = app.db.begin().await?;
+    let found = find(&mut tx, &caller, &key).await?;
+    let mut settings = store::lock(&mut tx, found.id).await?.settings.0;
+    let before = settings.clone();
+    patch.apply(&mut settings);
+    rules::check_settings(&settings, "")?;
+    if settings != before {
+        store::update(&mut tx, found.id, &settings).await?;
+        let detail = json!({ "before": before, "after": settings });
+        audit::record(&mut tx, &caller, "app.update", &format!("app:{}", found.slug), detail).await?;
+        bus::say(&mut tx, Topic::Apps, found.id).await?;
+    }
+    let view = view(&app, &mut tx, caller.organization_id, found.id).await?;
+    tx.commit().await?;
+    Ok(Json(view))
+}

@@ -1,0 +1,303 @@
+//! What may be written into an app: slugs, settings, short texts.
+
+use protocol::job::Containerfile;
+use protocol::spec::{Probe, ProbeCheck, Resources};
+
+use super::Settings;
+use crate::http::{Code, Error, Result};
+
+/// Names that the product uses itself, or that people trust in a hostname.
+const RESERVED: &[&str] = &[
+    "www",
+    "api",
+    "admin",
+    "administrator",
+    "mail",
+    "smtp",
+    "imap",
+    "pop",
+    "ftp",
+    "ssh",
+    "root",
+    "dns",
+    "ns",
+    "ns1",
+    "ns2",
+    "mx",
+    "app",
+    "apps",
+    "dashboard",
+    "console",
+    "login",
+    "signin",
+    "signup",
+    "auth",
+    "oauth",
+    "sso",
+    "account",
+    "accounts",
+    "status",
+    "health",
+    "metrics",
+    "setup",
+    "control-plane",
+    "proxy",
+    "worker",
+    "node",
+    "nodes",
+    "mesh",
+    "registry",
+    "git",
+    "cdn",
+    "static",
+    "assets",
+    "docs",
+    "help",
+    "support",
+    "security",
+    "billing",
+    "abuse",
+    "postmaster",
+    "hostmaster",
+    "webmaster",
+    "localhost",
+    "internal",
+    "system",
+    "wisehosting",
+    "autoconfig",
+    "autodiscover",
+    "wpad",
+    "mta-sts",
+];
+
+/// 1 to 40 of `a-z`, `0-9` and `-`; begins with a letter, no `--`, does not end in `-`, not reserved.
+pub fn check_slug(slug: &str) -> Result<()> {
+    let problem = if slug.is_empty() {
+        "must not be empty"
+    } else if slug.len() > 40 {
+        "is longer than 40 characters"
+    } else if !slug.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-') {
+        "may only have a-z, 0-9 and -"
+    } else if !slug.starts_with(|first: char| first.is_ascii_lowercase()) {
+        "must begin with a letter"
+    } else if slug.ends_with('-') {
+        "must not end in -"
+    } else if slug.contains("--") {
+        "must not have -- in it"
+    } else if RESERVED.contains(&slug) {
+        "is reserved"
+    } else {
+        return Ok(());
+    };
+    Err(Error::new(Code::SlugInvalid, format!("the slug {problem}"))
+        .field("slug")
+        .hint("Use a short name such as hello or team-wiki"))
+}
+
+/// A text for people: of some length, on one line.
+pub fn check_text(field: &str, text: &str, least: usize, most: usize) -> Result<()> {
+    let length = text.chars().count();
+    if length < least || length > most {
+        let message = if least == 0 {
+            format!("{field} may have at most {most} characters")
+        } else {
+            format!("{field} must have {least} to {most} characters")
+        };
+        return Err(Error::invalid(field, message));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(Error::invalid(field, format!("{field} must not have control characters")));
+    }
+    Ok(())
+}
+
+/// `prefix` names where in the request the settings are: empty, or `settings.`.
+pub fn check_settings(settings: &Settings, prefix: &str) -> Result<()> {
+    let field = |name: &str| format!("{prefix}{name}");
+    if settings.port == Some(0) {
+        return Err(Error::invalid(field("port"), "port must be between 1 and 65535"));
+    }
+    range(field("replicas"), settings.replicas.into(), 1, 100)?;
+    check_probe(&settings.probe, &field("probe"))?;
+    check_resources(&settings.resources, &field("resources"))?;
+    if let Some(command) = &settings.command {
+        check_command(command, &field("command"))?;
+    }
+    if let Some(containerfile) = &settings.containerfile {
+        check_containerfile(containerfile, &field("containerfile"))?;
+    }
+    Ok(())
+}
+
+fn range(field: String, value: u32, least: u32, most: u32) -> Result<()> {
+    if (least..=most).contains(&value) {
+        return Ok(());
+    }
+    let message = format!("{field} must be between {least} and {most}");
+    Err(Error::invalid(field, message))
+}
+
+fn check_probe(probe: &Probe, field: &str) -> Result<()> {
+    range(format!("{field}.interval_s"), probe.interval_s, 1, 300)?;
+    range(format!("{field}.timeout_s"), probe.timeout_s, 1, 60)?;
+    range(format!("{field}.start_within_s"), probe.start_within_s, 1, 3600)?;
+    range(format!("{field}.failures"), probe.failures, 1, 100)?;
+    if let ProbeCheck::Http { path, status } = &probe.check {
+        let plain = path.bytes().all(|byte| byte.is_ascii_graphic());
+        if !path.starts_with('/') || !plain || path.len() > 1024 {
+            let message =
+                "the probe's path must begin with / and have neither spaces nor other letters than ASCII";
+            return Err(Error::invalid(format!("{field}.check.path"), message));
+        }
+        if let Some(status) = status {
+            range(format!("{field}.check.status"), (*status).into(), 100, 599)?;
+        }
+    }
+    Ok(())
+}
+
+fn check_resources(resources: &Resources, field: &str) -> Result<()> {
+    range(format!("{field}.memory_mb"), resources.memory_mb, 16, 1 << 20)?;
+    range(format!("{field}.cpu_millis"), resources.cpu_millis, 10, 256_000)?;
+    range(format!("{field}.pids"), resources.pids, 8, 1 << 16)
+}
+
+fn check_command(command: &[String], field: &str) -> Result<()> {
+    let problem = if command.first().is_none_or(String::is_empty) {
+        "must name a program; null runs the image's own command"
+    } else if command.len() > 128 {
+        "may have at most 128 words"
+    } else if command.iter().any(|word| word.len() > 4096 || word.contains('\0')) {
+        "may have at most 4096 bytes in each word, and no zero byte"
+    } else {
+        return Ok(());
+    };
+    Err(Error::invalid(field, format!("{field} {problem}")))
+}
+
+fn check_containerfile(containerfile: &Containerfile, field: &str) -> Result<()> {
+    if let Some(path) = &containerfile.path {
+        check_inside(path, format!("{field}.path"))?;
+    }
+    check_inside(&containerfile.context, format!("{field}.context"))?;
+    let word = |text: &str| {
+        text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
+            && text.starts_with(|first: char| first.is_ascii_alphanumeric())
+            && text.len() <= 128
+    };
+    if containerfile.target.as_deref().is_some_and(|target| !word(target)) {
+        return Err(Error::invalid(
+            format!("{field}.target"),
+            "the target must be the name of a build stage",
+        ));
+    }
+    if containerfile.args.len() > 64 {
+        return Err(Error::invalid(format!("{field}.args"), "there may be at most 64 build arguments"));
+    }
+    for (name, value) in &containerfile.args {
+        if !crate::variables::is_name(name) || value.len() > 4096 || value.chars().any(char::is_control) {
+            let message =
+                "a build argument has a name of A-Z, a-z, 0-9 and _, and one line of at most 4096 bytes";
+            return Err(Error::invalid(format!("{field}.args.{name}"), message));
+        }
+    }
+    Ok(())
+}
+
+/// A path below the source's root, which no tool can take for an option.
+fn check_inside(path: &str, field: String) -> Result<()> {
+    let inside = !path.is_empty()
+        && path.len() <= 1024
+        && !path.starts_with(['/', '-'])
+        && !path.chars().any(char::is_control)
+        && path.split('/').all(|part| part != "..");
+    if inside {
+        return Ok(());
+    }
+    let message = format!("{field} must be a path inside the source, such as deploy/Containerfile");
+    Err(Error::invalid(field, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slug_is_a_short_label_that_nobody_mistakes_for_ours() {
+        for good in ["a", "hello", "team-wiki", "x2", &"a".repeat(40)] {
+            check_slug(good).expect(good);
+        }
+        for (bad, word) in [
+            ("", "empty"),
+            (&*"a".repeat(41), "40"),
+            ("Hello", "a-z"),
+            ("hällo", "a-z"),
+            ("a_b", "a-z"),
+            ("a.b", "a-z"),
+            ("a b", "a-z"),
+            ("2x", "letter"),
+            ("-a", "letter"),
+            ("a-", "end"),
+            ("a--b", "--"),
+            ("xn--p1ai", "--"),
+            ("www", "reserved"),
+            ("api", "reserved"),
+            ("admin", "reserved"),
+            ("mail", "reserved"),
+        ] {
+            let error = check_slug(bad).expect_err(bad);
+            assert_eq!(error.code(), Code::SlugInvalid);
+            assert!(format!("{error:?}").contains(word), "{bad}: {error:?}");
+        }
+    }
+
+    fn refused(change: impl FnOnce(&mut Settings)) -> String {
+        let mut settings = Settings::default();
+        change(&mut settings);
+        format!("{:?}", check_settings(&settings, "settings.").expect_err("refused"))
+    }
+
+    #[test]
+    fn settings_that_cannot_hold_are_refused_by_their_field() {
+        check_settings(&Settings::default(), "").expect("the defaults");
+        let http = |path: &str| ProbeCheck::Http { path: path.to_owned(), status: None };
+        let file = |change: fn(&mut Containerfile)| {
+            let mut file = Containerfile::default();
+            change(&mut file);
+            Some(file)
+        };
+        for (error, field) in [
+            (refused(|settings| settings.port = Some(0)), "settings.port"),
+            (refused(|settings| settings.replicas = 0), "settings.replicas"),
+            (refused(|settings| settings.replicas = 101), "settings.replicas"),
+            (refused(|settings| settings.probe.interval_s = 0), "settings.probe.interval_s"),
+            (refused(|settings| settings.probe.check = http("up")), "settings.probe.check.path"),
+            (refused(|settings| settings.probe.check = http("/a b")), "settings.probe.check.path"),
+            (refused(|settings| settings.resources.memory_mb = 1), "settings.resources.memory_mb"),
+            (refused(|settings| settings.command = Some(vec![])), "settings.command"),
+            (
+                refused(|settings| settings.containerfile = file(|file| file.path = Some("../x".to_owned()))),
+                "settings.containerfile.path",
+            ),
+            (
+                refused(|settings| settings.containerfile = file(|file| file.context = "-v".to_owned())),
+                "settings.containerfile.context",
+            ),
+            (
+                refused(|settings| {
+                    settings.containerfile = file(|file| file.target = Some("--x".to_owned()))
+                }),
+                "settings.containerfile.target",
+            ),
+            (
+                refused(|settings| {
+                    settings.containerfile =
+                        file(|file| _ = file.args.insert("a b".to_owned(), String::new()));
+                }),
+                "settings.containerfile.args.a b",
+            ),
+        ] {
+            assert!(error.contains(&format!("{field:?}")), "{field}: {error}");
+        }
+    }
+}

@@ -1,0 +1,211 @@
+use chrono::{DateTime, Utc};
+use protocol::ids::{AppId, DeploymentId, EnvironmentId, OrganizationId, ZoneId};
+use sqlx::PgConnection;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use super::{
+    AppView, Certificate, Certification, DeploymentSummary, Evidence, InstanceCount, ProjectRef, ReleaseRef,
+    Settings, status,
+};
+use crate::deployments::State;
+
+/// Which apps of an organization.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Filter<'a> {
+    pub id: Option<AppId>,
+    /// Slug of a project.
+    pub project: Option<&'a str>,
+    pub after: Option<Uuid>,
+    pub limit: i64,
+}
+
+/// Apps as clients see them, oldest first, one more than the limit. `scheme` is how they are served.
+#[expect(clippy::too_many_lines, reason = "one query and the row it makes")]
+pub async fn views(
+    conn: &mut PgConnection,
+    organization: OrganizationId,
+    filter: Filter<'_>,
+    scheme: &str,
+) -> sqlx::Result<Vec<AppView>> {
+    let rows = sqlx::query!(
+        r#"select apps.id, apps.slug, apps.settings as "settings: Json<Settings>", apps.created_at, apps.updated_at,
+                  projects.id as project_id, projects.slug as project_slug,
+                  apps.slug || '.' || zones.suffix as "hostname!", now() as "now!",
+                  current.number as "release_number?", current.created_at as "release_created_at?",
+                  current.settings as "release_settings?: Json<Settings>",
+                  latest.id as "latest_id?: DeploymentId", latest.number as "latest_number?",
+                  latest.state as "latest_state?: State", latest.created_at as "latest_created_at?",
+                  latest.finished_at as "latest_finished_at?",
+                  seen.existing as "existing!", seen.healthy as "healthy!", seen.observed_at as "observed_at?",
+                  certificates.state as "certificate_state?", certificates.not_after as "not_after?",
+                  certificates.issuer as "issuer?", certificates.error as "certificate_error?"
+           from apps
+           join environments on environments.id = apps.environment_id
+           join projects on projects.id = environments.project_id
+           join zones on zones.id = apps.zone_id
+           left join lateral (
+               select releases.id, releases.number, releases.created_at, releases.settings
+               from deployments join releases on releases.id = deployments.release_id
+               where deployments.app_id = apps.id and deployments.state = 'live'
+           ) current on true
+           left join lateral (
+               select id, number, state, created_at, finished_at from deployments
+               where app_id = apps.id order by number desc limit 1
+           ) latest on true
+           cross join lateral (
+               select count(*) as existing, count(*) filter (where state = 'healthy') as healthy,
+                      min(observed_at) as observed_at
+               from instances where app_id = apps.id and wanted and release_id = current.id
+           ) seen
+           left join certificates on certificates.host = apps.slug || '.' || zones.suffix
+           where projects.organization_id = $1
+             and ($2::uuid is null or apps.id = $2)
+             and ($3::text is null or projects.slug = $3)
+             and ($4::uuid is null or apps.id > $4)
+           order by apps.id limit $5"#,
+        organization as _,
+        filter.id as _,
+        filter.project,
+        filter.after,
+        filter.limit + 1
+    )
+    .fetch_all(conn)
+    .await?;
+    let views = rows.into_iter().map(|row| {
+        let instances = InstanceCount {
+            wanted: row.release_settings.map_or(0, |settings| settings.replicas.into()),
+            healthy: row.healthy,
+            observed_at: row.observed_at,
+        };
+        let evidence = Evidence {
+            latest: row.latest_state,
+            has_release: row.release_number.is_some(),
+            existing: row.existing,
+            instances,
+        };
+        AppView {
+            id: row.id,
+            slug: row.slug,
+            project: ProjectRef { id: row.project_id, slug: row.project_slug },
+            url: format!("{scheme}://{}", row.hostname),
+            hostname: row.hostname,
+            status: status(&evidence, row.now),
+            settings: row.settings.0,
+            release: row
+                .release_number
+                .zip(row.release_created_at)
+                .map(|(number, created_at)| ReleaseRef { number, created_at }),
+            deployment: summary(
+                row.latest_id,
+                row.latest_number,
+                row.latest_state,
+                row.latest_created_at,
+                row.latest_finished_at,
+            ),
+            instances,
+            certificate: Certificate {
+                state: certification(row.certificate_state.as_deref()),
+                not_after: row.not_after,
+                issuer: row.issuer,
+                error: row.certificate_error,
+            },
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        }
+    });
+    Ok(views.collect())
+}
+
+fn summary(
+    id: Option<DeploymentId>,
+    number: Option<i32>,
+    state: Option<State>,
+    created_at: Option<DateTime<Utc>>,
+    finished_at: Option<DateTime<Utc>>,
+) -> Option<DeploymentSummary> {
+    Some(DeploymentSummary { id: id?, number: number?, state: state?, created_at: created_at?, finished_at })
+}
+
+fn certification(state: Option<&str>) -> Certification {
+    match state {
+        Some("issued") => Certification::Issued,
+        Some("failed") => Certification::Failed,
+        Some(_) => Certification::Pending,
+        None => Certification::None,
+    }
+}
+
+/// An app's own row.
+#[derive(Debug, Clone)]
+pub struct App {
+    pub id: AppId,
+    pub slug: String,
+    pub settings: Json<Settings>,
+}
+
+/// The organization's app with this id or slug.
+pub async fn find(
+    conn: &mut PgConnection,
+    organization: OrganizationId,
+    id_or_slug: &str,
+) -> sqlx::Result<Option<App>> {
+    sqlx::query_as!(
+        App,
+        r#"select apps.id, apps.slug, apps.settings as "settings: Json<Settings>" from apps
+           join environments on environments.id = apps.environment_id
+           join projects on projects.id = environments.project_id
+           where projects.organization_id = $1 and (apps.id = $2 or apps.slug = $3)"#,
+        organization as _,
+        id_or_slug.parse::<Uuid>().ok(),
+        id_or_slug
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// The app, held until the transaction ends: whoever numbers or changes something of it takes turns.
+pub async fn lock(conn: &mut PgConnection, id: AppId) -> sqlx::Result<App> {
+    sqlx::query_as!(
+        App,
+        r#"select id, slug, settings as "settings: Json<Settings>" from apps where id = $1 for update"#,
+        id as _
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// The zone that new apps are served in.
+pub async fn zone(conn: &mut PgConnection, suffix: &str) -> sqlx::Result<Option<ZoneId>> {
+    sqlx::query_scalar!("select id from zones where suffix = $1", suffix).fetch_optional(conn).await
+}
+
+pub async fn create(
+    conn: &mut PgConnection,
+    environment: EnvironmentId,
+    zone: ZoneId,
+    slug: &str,
+    settings: &Settings,
+) -> sqlx::Result<AppId> {
+    sqlx::query_scalar!(
+        "insert into apps (id, environment_id, zone_id, slug, settings) values ($1, $2, $3, $4, $5) returning id",
+        AppId::new() as _,
+        environment as _,
+        zone as _,
+        slug,
+        Json(settings) as _
+    )
+    .fetch_one(conn)
+    .await
+}
+
+pub async fn update(conn: &mut PgConnection, id: AppId, settings: &Settings) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update apps set settings = $2, updated_at = now() where id = $1",
+        id as _,
+        Json(settings) as _
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,3 @@
+//! Releases: immutable images with the settings and variables that they run with, numbered per app.
+
+pub mod store;
