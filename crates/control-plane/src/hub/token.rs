@@ -55,8 +55,9 @@ pub(crate) async fn register(
     Body(request): Body<RegisterRequest>,
 ) -> Result<Json<AccessToken>> {
     let wrong = || {
-        Error::new(Code::ApiKeyWrong, "this API key is not of a node of this control plane")
-            .hint("The node was removed or has joined again elsewhere: join this host again with a new join token")
+        Error::new(Code::ApiKeyWrong, "this API key is not of a node of this control plane").hint(
+            "The node was removed or has joined again elsewhere: join this host again with a new join token",
+        )
     };
     let key = ApiKey::new(bearer(&headers).ok_or_else(wrong)?.to_owned());
     let mut tx = app.db.begin().await?;

@@ -55,15 +55,20 @@ async fn get_node(State(app): State<AppState>, Path(node): Path<String>) -> Resu
 async fn find(conn: &mut sqlx::PgConnection, node: &str) -> Result<Node> {
     let one = PageQuery { cursor: None, limit: 1 };
     let found = store::list(conn, &one, Some(node)).await?;
-    found.into_iter().next().ok_or_else(|| {
-        Error::not_found(format_args!("node {node}")).hint("`wh node ls` lists the nodes")
-    })
+    found
+        .into_iter()
+        .next()
+        .ok_or_else(|| Error::not_found(format_args!("node {node}")).hint("`wh node ls` lists the nodes"))
 }
 
 /// Removes a node. Its agents can no longer sign in; the others drop it from their tunnels.
 #[utoipa::path(delete, path = "/nodes/{node}", tag = "nodes", params(("node" = String, Path)),
     responses((status = 204)))]
-async fn delete_node(State(app): State<AppState>, caller: Caller, Path(node): Path<String>) -> Result<StatusCode> {
+async fn delete_node(
+    State(app): State<AppState>,
+    caller: Caller,
+    Path(node): Path<String>,
+) -> Result<StatusCode> {
     let mut tx = app.db.begin().await?;
     store::lock_addresses(&mut tx).await?;
     let node = find(&mut tx, &node).await?;

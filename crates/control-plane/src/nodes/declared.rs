@@ -80,8 +80,8 @@ pub async fn own_node(app: AppState, stop: CancellationToken) -> anyhow::Result<
             Ok(()) => Duration::from_mins(1),
             Err(error) => {
                 if !std::mem::replace(&mut said, true) {
-                    let file = %mesh.public_key_file.display();
-                    warn!(file, error = format!("{error:#}"), "waiting for this host's mesh agent: nodes cannot reach the control plane yet");
+                    let file = mesh.public_key_file.display();
+                    warn!(%file, error = format!("{error:#}"), "waiting for this host's mesh agent: nodes cannot reach the control plane yet");
                 }
                 Duration::from_secs(1)
             }
@@ -94,9 +94,11 @@ pub async fn own_node(app: AppState, stop: CancellationToken) -> anyhow::Result<
 
 async fn own(app: &AppState) -> anyhow::Result<()> {
     let mesh = &app.config.mesh;
-    let text = tokio::fs::read_to_string(&mesh.public_key_file).await.context("cannot read its public key")?;
+    let text =
+        tokio::fs::read_to_string(&mesh.public_key_file).await.context("cannot read its public key")?;
     let public_key = text.trim().to_owned();
-    enrol::check_public_key(&public_key).map_err(|_| anyhow::anyhow!("the file holds no WireGuard public key"))?;
+    enrol::check_public_key(&public_key)
+        .map_err(|_| anyhow::anyhow!("the file holds no WireGuard public key"))?;
     let mut roles = vec![Role::ControlPlane];
     roles.extend(mesh.roles.iter().filter(|role| **role != Role::ControlPlane));
     let node = Declared {
@@ -114,9 +116,8 @@ async fn upsert(app: &AppState, node: &Declared) -> anyhow::Result<()> {
     store::lock_addresses(&mut tx).await?;
     let all = store::all(&mut tx).await?;
     let own = node.mesh_address == app.config.mesh.address;
-    let found = all.iter().find(|other| {
-        other.name == node.name || (own && other.mesh_address == node.mesh_address)
-    });
+    let found =
+        all.iter().find(|other| other.name == node.name || (own && other.mesh_address == node.mesh_address));
     if let Some(found) = found
         && found.origin == Origin::Enrolled
     {

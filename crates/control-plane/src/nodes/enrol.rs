@@ -71,7 +71,8 @@ fn check_words(request: &EnrolRequest) -> Result<()> {
 /// A `WireGuard` public key: 32 bytes in base64, which are 43 characters and one `=`.
 pub fn check_public_key(key: &str) -> Result<()> {
     let alphabet = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/';
-    let good = key.len() == 44 && key.ends_with('=') && key.as_bytes()[..43].iter().all(|byte| alphabet(*byte));
+    let good =
+        key.len() == 44 && key.ends_with('=') && key.as_bytes()[..43].iter().all(|byte| alphabet(*byte));
     if good { Ok(()) } else { Err(Error::invalid("public_key", "must be a WireGuard public key in base64")) }
 }
 

@@ -45,7 +45,8 @@ pub(crate) async fn enroll(
     let joined = join(&app, &mut tx, &node).await?;
     let detail = json!({ "roles": request.roles, "mesh_address": node.mesh_address, "token": token_id });
     let name = &node.name;
-    audit::record_system(&mut tx, &format!("node:{name}"), "node.enroll", &format!("node:{name}"), detail).await?;
+    audit::record_system(&mut tx, &format!("node:{name}"), "node.enroll", &format!("node:{name}"), detail)
+        .await?;
     tx.commit().await?;
     info!(node.id = %node.id, node.name = name, node.address = %node.mesh_address, "enrolled: node {name}");
     Ok((StatusCode::CREATED, Json(joined)))
@@ -113,7 +114,8 @@ async fn join(app: &AppState, tx: &mut PgConnection, node: &Known) -> Result<Joi
     generations::raise(tx, Consumer::Mesh).await?;
     bus::say(tx, Topic::Nodes, node.id).await?;
     let nodes = store::all(tx).await?;
-    let control_plane = format!("http://{}:{}", app.config.mesh.address, app.config.api_server.mesh_listen.port());
+    let control_plane =
+        format!("http://{}:{}", app.config.mesh.address, app.config.api_server.mesh_listen.port());
     Ok(Joined {
         identity: NodeIdentity {
             node_id: node.id,
@@ -147,11 +149,11 @@ pub(crate) async fn declare(
     }
     let mut tx = app.db.begin().await?;
     let all = store::all(&mut tx).await?;
-    let declared = |node: &&Known| node.origin == Origin::Declared && node.mesh_address == request.mesh_address;
-    let node = all
-        .iter()
-        .find(declared)
-        .ok_or_else(|| refuse(format!("no node with the mesh address {} is declared", request.mesh_address)))?;
+    let declared =
+        |node: &&Known| node.origin == Origin::Declared && node.mesh_address == request.mesh_address;
+    let node = all.iter().find(declared).ok_or_else(|| {
+        refuse(format!("no node with the mesh address {} is declared", request.mesh_address))
+    })?;
     if node.public_key != request.public_key {
         return Err(refuse(format!("the node {} is declared with another public key", node.name)));
     }
@@ -160,7 +162,14 @@ pub(crate) async fn declare(
     }
     let joined = join(&app, &mut tx, node).await?;
     let name = &node.name;
-    audit::record_system(&mut tx, &format!("node:{name}"), "node.declare", &format!("node:{name}"), json!({})).await?;
+    audit::record_system(
+        &mut tx,
+        &format!("node:{name}"),
+        "node.declare",
+        &format!("node:{name}"),
+        json!({}),
+    )
+    .await?;
     tx.commit().await?;
     info!(node.id = %node.id, node.name = name, "declared node {name} took its identity");
     Ok(Json(joined))

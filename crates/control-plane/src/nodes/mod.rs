@@ -3,6 +3,7 @@
 pub mod api;
 pub mod declared;
 pub mod enrol;
+pub mod health;
 pub mod join;
 pub mod store;
 
@@ -116,6 +117,3 @@ pub fn v4(column: IpNet) -> Ipv4Addr {
 pub fn inet(address: Ipv4Addr) -> IpNet {
     IpNet::from(IpAddr::V4(address))
 }
-
-#[cfg(test)]
-mod tests;

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use chrono::{DateTime, Utc};
 use protocol::identity::{AgentKind, Role};
 use protocol::ids::{NodeId, NodeTokenId, UserId};
-use protocol::report::{HostFacts, Hello};
+use protocol::report::{Hello, HostFacts};
 use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
@@ -43,13 +43,17 @@ pub struct Known {
 
 /// Makes this transaction the only one that hands out addresses and names.
 pub async fn lock_addresses(conn: &mut PgConnection) -> sqlx::Result<()> {
-    sqlx::query!("select pg_advisory_xact_lock(hashtext('wisehosting mesh addresses'))").execute(conn).await?;
+    sqlx::query!("select pg_advisory_xact_lock(hashtext('wisehosting mesh addresses'))")
+        .execute(conn)
+        .await?;
     Ok(())
 }
 
 /// Addresses of all nodes that are not removed.
 pub async fn addresses(conn: &mut PgConnection) -> sqlx::Result<HashSet<Ipv4Addr>> {
-    let found = sqlx::query_scalar!("select mesh_address from nodes where removed_at is null").fetch_all(conn).await?;
+    let found = sqlx::query_scalar!("select mesh_address from nodes where removed_at is null")
+        .fetch_all(conn)
+        .await?;
     Ok(found.into_iter().map(v4).collect())
 }
 
@@ -177,7 +181,12 @@ pub async fn remove(conn: &mut PgConnection, id: NodeId) -> sqlx::Result<()> {
 }
 
 /// Notes that an agent exists and which version it is.
-pub async fn note_agent(conn: &mut PgConnection, id: NodeId, kind: AgentKind, version: &str) -> sqlx::Result<()> {
+pub async fn note_agent(
+    conn: &mut PgConnection,
+    id: NodeId,
+    kind: AgentKind,
+    version: &str,
+) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into agents (node_id, kind, version, last_seen_at) values ($1, $2, $3, now())
          on conflict (node_id, kind) do update set version = excluded.version, last_seen_at = now()",
@@ -365,7 +374,10 @@ pub async fn insert_token(conn: &mut PgConnection, token: &NewToken<'_>) -> sqlx
 }
 
 /// The token with this digest, held until the transaction ends.
-pub async fn lock_token(conn: &mut PgConnection, digest: &[u8]) -> sqlx::Result<Option<(NodeTokenId, Grant)>> {
+pub async fn lock_token(
+    conn: &mut PgConnection,
+    digest: &[u8],
+) -> sqlx::Result<Option<(NodeTokenId, Grant)>> {
     let row = sqlx::query!(
         "select id, roles, name, expires_at, used_at, used_by from node_tokens where token_digest = $1 for update",
         digest
