@@ -35,7 +35,7 @@ pub struct App {
     pub stopping: CancellationToken,
     /// The agents' connections.
     pub hub: Hub,
-    reconcilers: Mutex<BTreeMap<&'static str, StatusCell>>,
+    pub(crate) reconcilers: Mutex<BTreeMap<&'static str, StatusCell>>,
 }
 
 impl App {

@@ -16,11 +16,11 @@ use crate::jobs;
 use crate::nodes::join;
 
 /// What agents call on the mesh: sign in, the socket, and the requests that do not fit it.
-pub fn mesh_routes() -> Router<AppState> {
+pub fn mesh_router() -> Router<AppState> {
     Router::new()
         .route("/v1/nodes/declare", post(join::declare))
         .route("/v1/workers/register", post(token::register))
         .route("/v1/workers/refresh-token", post(token::refresh))
         .route("/v1/workers/ws", get(socket::upgrade))
-        .merge(jobs::api::mesh_routes())
+        .merge(jobs::api::mesh_router())
 }

@@ -22,7 +22,7 @@ use crate::hub::token::Agent;
 /// The proxy waits for 30 s.
 const PATIENCE: Duration = Duration::from_secs(25);
 
-pub fn mesh_routes() -> Router<AppState> {
+pub fn mesh_router() -> Router<AppState> {
     Router::new().route("/v1/jobs/{id}/challenges", post(create_challenge))
 }
 

@@ -26,7 +26,7 @@ use crate::{audit, digest};
 const LONGEST_S: i64 = 30 * 24 * 3600;
 
 /// Nodes and join tokens.
-pub fn routes(app: &AppState) -> OpenApiRouter<AppState> {
+pub fn router(app: &AppState) -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(guard(app, Permission::NodeRead, routes!(list_nodes)))
         .routes(guard(app, Permission::NodeRead, routes!(get_node)))

@@ -24,11 +24,11 @@ use crate::vault::Purpose;
 use crate::{audit, digest, plan};
 
 /// The public listener's part.
-pub fn enrol_router(app: &AppState) -> Router {
-    Router::new().route("/v1/nodes/enroll", post(enroll)).with_state(app.clone())
+pub fn router() -> Router<AppState> {
+    Router::new().route("/v1/nodes/enroll", post(enroll))
 }
 
-pub(crate) async fn enroll(
+async fn enroll(
     State(app): State<AppState>,
     headers: HeaderMap,
     Body(request): Body<EnrolRequest>,
