@@ -97,6 +97,8 @@ create table deployments (
         constraint deployments_state_check
         check (state in ('queued', 'building', 'rolling-out', 'live', 'superseded', 'failed', 'cancelled')),
     failure jsonb,
+    -- The generation of `routes` that first led to its release; absent before the switch.
+    switch_generation bigint,
     message text not null default '',
     created_by text not null,
     created_at timestamptz not null default now(),
@@ -134,6 +136,8 @@ create table instances (
     id uuid primary key,
     app_id uuid not null references apps on delete cascade,
     release_id uuid not null references releases on delete cascade,
+    -- The deployment that started it.
+    deployment_id uuid not null references deployments on delete cascade,
     node_id uuid not null references nodes,
     -- Published on the node's mesh address.
     host_port int not null constraint instances_host_port_check check (host_port between 20000 and 29999),
@@ -155,6 +159,7 @@ create table instances (
 );
 create index instances_app_id_idx on instances (app_id);
 create index instances_release_id_idx on instances (release_id);
+create index instances_deployment_id_idx on instances (deployment_id);
 
 -- What instances print. Partitioned by day; a partition is dropped whole when its time is over.
 create table instance_log (

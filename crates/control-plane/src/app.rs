@@ -1,8 +1,10 @@
 //! What every handler and reconciler shares.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use daemon::credentials::SecretString;
+use daemon::reconcile::{Status, StatusCell};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -10,6 +12,7 @@ use uuid::Uuid;
 use crate::bus::Bus;
 use crate::config::Config;
 use crate::http::limits::Limits;
+use crate::hub::Hub;
 use crate::secrets::Secrets;
 use crate::vault::Vault;
 
@@ -30,6 +33,9 @@ pub struct App {
     pub limits: Limits,
     /// Cancelled when the process stops; long answers end then.
     pub stopping: CancellationToken,
+    /// The agents' connections.
+    pub hub: Hub,
+    pub(crate) reconcilers: Mutex<BTreeMap<&'static str, StatusCell>>,
 }
 
 impl App {
@@ -43,6 +49,20 @@ impl App {
             proxy_token: secrets.proxy_token,
             limits: Limits::default(),
             stopping: CancellationToken::new(),
+            hub: Hub::default(),
+            reconcilers: Mutex::default(),
         }
+    }
+
+    /// A reconciler runs; its status is in the cell.
+    pub fn note_reconciler(&self, name: &'static str, status: StatusCell) {
+        self.reconcilers.lock().unwrap_or_else(PoisonError::into_inner).insert(name, status);
+    }
+
+    /// What the reconcilers of this replica did last.
+    pub fn reconcilers(&self) -> BTreeMap<&'static str, Status> {
+        let cells = self.reconcilers.lock().unwrap_or_else(PoisonError::into_inner);
+        let status = |cell: &StatusCell| cell.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        cells.iter().map(|(name, cell)| (*name, status(cell))).collect()
     }
 }

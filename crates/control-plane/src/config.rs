@@ -70,6 +70,16 @@ pub struct Mesh {
     pub endpoint: SocketAddrV4,
     /// Written by the mesh agent of this host; waited for.
     pub public_key_file: PathBuf,
+    /// This host's name as a node.
+    #[serde(default = "default_name")]
+    pub name: String,
+    /// What this host is besides a control plane.
+    #[serde(default)]
+    pub roles: Vec<Role>,
+}
+
+fn default_name() -> String {
+    "control-plane".to_owned()
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -193,6 +203,9 @@ impl Config {
                     || other.mesh_address == node.mesh_address
                     || other.public_key == node.public_key
             };
+            if node.name == self.mesh.name {
+                return Err(Invalid::new(key("name"), "must be another name than mesh.name"));
+            }
             if self.nodes[..index].iter().any(|other| same(&other)) {
                 return Err(Invalid::new(
                     format!("nodes[{index}]"),
@@ -238,6 +251,9 @@ impl Mesh {
         }
         if !self.cidr.contains(&self.address) {
             return Err(Invalid::new("mesh.address", format!("must be inside mesh.cidr {}", self.cidr)));
+        }
+        if !is_label(&self.name) {
+            return Err(Invalid::new("mesh.name", "must be 1 to 63 of a-z, 0-9 and -"));
         }
         Ok(())
     }

@@ -1,6 +1,8 @@
 //! The version of each consumer's desired state. Whoever changes what a consumer should do raises its generation in
 //! the same transaction; the hub pushes the state whenever the generation is above what the agent has.
 
+use std::collections::HashMap;
+
 use protocol::ids::NodeId;
 use protocol::spec::Generation;
 use sqlx::PgConnection;
@@ -49,4 +51,10 @@ pub async fn current(conn: &mut PgConnection, consumer: Consumer) -> sqlx::Resul
             .fetch_optional(conn)
             .await?;
     Ok(found.unwrap_or(0))
+}
+
+/// All generations, by consumer.
+pub async fn all(conn: &mut PgConnection) -> sqlx::Result<HashMap<String, Generation>> {
+    let rows = sqlx::query!("select consumer, generation from generations").fetch_all(conn).await?;
+    Ok(rows.into_iter().map(|row| (row.consumer, row.generation)).collect())
 }

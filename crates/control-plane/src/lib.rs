@@ -20,8 +20,15 @@ pub mod vault;
 
 pub mod apps;
 pub mod audit;
+pub mod certificates;
 pub mod deployments;
+pub mod hub;
 pub mod identity;
+pub mod instances;
+pub mod jobs;
+pub mod nodes;
+pub mod plan;
 pub mod projects;
+pub mod reconcile;
 pub mod releases;
 pub mod variables;

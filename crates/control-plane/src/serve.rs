@@ -15,7 +15,7 @@ use crate::app::{App, AppState};
 use crate::config::Config;
 use crate::http::listen;
 use crate::secrets::{self, Secrets};
-use crate::{db, http};
+use crate::{db, http, nodes, reconcile};
 
 /// How long a start waits for Postgres before it fails and systemd tries again.
 pub const DATABASE_PATIENCE: Duration = Duration::from_secs(60);
@@ -37,6 +37,8 @@ pub async fn run(config: Config, credentials: &Credentials) -> anyhow::Result<Ex
     info!(replica = %app.replica, base_url = %app.config.api_server.base_url, "control plane starts");
     let stop = lifecycle.stopping();
     lifecycle.spawn("bus", app.bus.clone().run(app.db.clone(), stop));
+    nodes::declared::sync_declared(&app).await?;
+    reconcile::tasks(&app, &mut lifecycle);
     listeners.serve(&app, metrics, &mut lifecycle);
     let code = lifecycle.run(GRACE).await;
     app.db.close().await;

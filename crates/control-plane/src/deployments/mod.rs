@@ -1,5 +1,7 @@
 //! Deployments: attempts to make a release live.
 
+pub mod progress;
+
 use serde::{Deserialize, Serialize};
 
 macro_rules! words {

@@ -24,7 +24,7 @@ pub use error::{Body, Code, Error, Result};
 pub use permission::{Permission, guard, public};
 
 use crate::app::AppState;
-use crate::{apps, identity, projects};
+use crate::{apps, hub, identity, nodes, projects};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -51,20 +51,21 @@ pub fn api(app: &AppState) -> (Router<AppState>, utoipa::openapi::OpenApi) {
     let routes = OpenApiRouter::new()
         .merge(identity::api::router(app))
         .merge(projects::api::router(app))
-        .merge(apps::api::router(app));
+        .merge(apps::api::router(app))
+        .merge(nodes::api::router(app));
     OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", routes).split_for_parts()
 }
 
 /// Dashboard, API and enrolment.
 pub fn public_router(app: &AppState) -> Router {
     let (api, _) = api(app);
-    wrap(api.merge(health::router()).with_state(app.clone()))
+    wrap(api.merge(health::router()).merge(nodes::join::router()).with_state(app.clone()))
 }
 
 /// What agents and Traefik call, over the mesh.
 pub fn mesh_router(app: &AppState, metrics: Option<PrometheusHandle>) -> Router {
-    let ready = health::ready_router().with_state(app.clone());
-    wrap(daemon::status::router(metrics).merge(ready))
+    let routes = health::ready_router().merge(hub::mesh_router()).with_state(app.clone());
+    wrap(daemon::status::router(metrics).merge(routes))
 }
 
 /// What every router is wrapped in: request id and log, panics as errors, headers for browsers.

@@ -1,0 +1,198 @@
+//! How a deployment moves: its stages, its end, and the lines that the control plane adds to its log. Everything here
+//! runs in the transaction of the change that it tells of.
+
+use chrono::{DateTime, Utc};
+use protocol::ids::DeploymentId;
+use protocol::job::{Failure, Stage};
+use sqlx::PgConnection;
+use sqlx::types::Json;
+
+use super::{StageState, State};
+use crate::bus::{self, Topic};
+
+/// The stages begin to wait, the queue first. To be called when a deployment is made.
+pub async fn begin(conn: &mut PgConnection, id: DeploymentId) -> sqlx::Result<()> {
+    for stage in Stage::ALL {
+        set(conn, id, stage, StageState::Waiting, None).await?;
+    }
+    set(conn, id, Stage::Queue, StageState::Running, None).await
+}
+
+/// `stage` runs since `at` (now, when absent); the ones before it are done or, having never run, skipped.
+pub async fn enter(
+    conn: &mut PgConnection,
+    id: DeploymentId,
+    stage: Stage,
+    at: Option<DateTime<Utc>>,
+) -> sqlx::Result<()> {
+    for earlier in Stage::ALL.into_iter().take_while(|earlier| *earlier < stage) {
+        close(conn, id, earlier).await?;
+    }
+    set(conn, id, stage, StageState::Running, at).await?;
+    bus::say(conn, Topic::Deployments, id).await
+}
+
+/// `stage` is over: done if it ran, skipped if it did not.
+pub async fn close(conn: &mut PgConnection, id: DeploymentId, stage: Stage) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update deployment_stages
+         set state = case state when 'running' then 'done' else 'skipped' end,
+             finished_at = case state when 'running' then now() end
+         where deployment_id = $1 and stage = $2 and state in ('waiting', 'running')",
+        id as _,
+        stage as _
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+async fn set(
+    conn: &mut PgConnection,
+    id: DeploymentId,
+    stage: Stage,
+    state: StageState,
+    at: Option<DateTime<Utc>>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into deployment_stages as old (deployment_id, stage, state, started_at)
+         values ($1, $2, $3, case when $3 = 'running' then coalesce($4, now()) end)
+         on conflict (deployment_id, stage) do update
+         set state = excluded.state, started_at = coalesce(old.started_at, excluded.started_at)
+         where old.state = 'waiting'",
+        id as _,
+        stage as _,
+        state as _,
+        at
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The deployment failed, unless it had ended before. The old release keeps serving.
+pub async fn fail(conn: &mut PgConnection, id: DeploymentId, failure: &Failure) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update deployment_stages set state = 'failed', finished_at = now()
+         where deployment_id = $1 and stage = $2 and state in ('waiting', 'running')
+           and exists (select 1 from deployments where id = $1 and state in ('queued', 'building', 'rolling-out'))",
+        id as _,
+        failure.stage as _
+    )
+    .execute(&mut *conn)
+    .await?;
+    end(conn, id, State::Failed, Some(failure)).await?;
+    Ok(())
+}
+
+/// The deployment was cancelled, unless it had ended before.
+pub async fn cancelled(conn: &mut PgConnection, id: DeploymentId) -> sqlx::Result<bool> {
+    end(conn, id, State::Cancelled, None).await
+}
+
+async fn end(
+    conn: &mut PgConnection,
+    id: DeploymentId,
+    state: State,
+    failure: Option<&Failure>,
+) -> sqlx::Result<bool> {
+    let ended = sqlx::query!(
+        "update deployments set state = $2, failure = $3, finished_at = now()
+         where id = $1 and state in ('queued', 'building', 'rolling-out') returning app_id",
+        id as _,
+        state as _,
+        failure.map(Json) as _
+    )
+    .fetch_optional(&mut *conn)
+    .await?;
+    let Some(ended) = ended else { return Ok(false) };
+    sqlx::query!(
+        "update deployment_stages
+         set state = case state when 'running' then 'done' else 'skipped' end,
+             finished_at = case state when 'running' then now() end
+         where deployment_id = $1 and state in ('waiting', 'running')",
+        id as _
+    )
+    .execute(&mut *conn)
+    .await?;
+    forget_archive(conn, id).await?;
+    bus::say(conn, Topic::Deployments, id).await?;
+    bus::say(conn, Topic::Apps, ended.app_id).await?;
+    // The app's next deployment may begin.
+    bus::say(conn, Topic::Jobs, "").await?;
+    Ok(true)
+}
+
+/// The uploaded source is needed no more.
+pub async fn forget_archive(conn: &mut PgConnection, id: DeploymentId) -> sqlx::Result<()> {
+    sqlx::query!(
+        "delete from archives using deployments
+         where deployments.id = $1 and source ->> 'type' = 'archive' and archives.id::text = source ->> 'archive_id'",
+        id as _
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// How a request to cancel ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cancelling {
+    /// It is cancelled.
+    Done,
+    /// Its worker has been told; the deployment ends when the worker says so.
+    Asked,
+    /// It has ended, or its release serves already.
+    TooLate,
+}
+
+/// Cancels a deployment: at once while it waits or its instances start, through the worker while it builds, not at
+/// all once its release serves.
+pub async fn cancel(conn: &mut PgConnection, id: DeploymentId) -> sqlx::Result<Cancelling> {
+    let found =
+        sqlx::query!("select state, switch_generation from deployments where id = $1 for update", id as _)
+            .fetch_optional(&mut *conn)
+            .await?;
+    let Some(found) = found else { return Ok(Cancelling::TooLate) };
+    match found.state {
+        State::Building => {
+            let job = sqlx::query_scalar!(
+                "update jobs set cancel_requested = true where deployment_id = $1 and state = 'running'
+                 returning node_id",
+                id as _
+            )
+            .fetch_optional(&mut *conn)
+            .await?;
+            if let Some(node) = job {
+                bus::say(conn, Topic::Jobs, node.map(|node| node.to_string()).unwrap_or_default()).await?;
+            }
+            Ok(Cancelling::Asked)
+        }
+        State::Queued | State::RollingOut if found.switch_generation.is_none() => {
+            sqlx::query!(
+                "update jobs set state = 'cancelled', finished_at = now()
+                 where deployment_id = $1 and state = 'queued'",
+                id as _
+            )
+            .execute(&mut *conn)
+            .await?;
+            cancelled(conn, id).await?;
+            Ok(Cancelling::Done)
+        }
+        _ => Ok(Cancelling::TooLate),
+    }
+}
+
+/// Adds a line of the control plane's own to the log, after all that are there. Only once no worker writes it any
+/// more, because a job numbers its lines by itself.
+pub async fn say_line(conn: &mut PgConnection, id: DeploymentId, text: &str) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into deployment_log (deployment_id, seq, at, stream, text)
+         select $1, coalesce(max(seq), 0) + 1, now(), 'system', $2 from deployment_log where deployment_id = $1",
+        id as _,
+        text
+    )
+    .execute(&mut *conn)
+    .await?;
+    bus::say(conn, Topic::DeploymentLog, id).await
+}

@@ -1,0 +1,101 @@
+//! What agents say, stored. Each message is one transaction; taking one in twice changes nothing.
+
+use anyhow::Context;
+use protocol::envelope::{Envelope, MessageId};
+use protocol::identity::AgentKind;
+use protocol::message::{FromAgent, UnknownMessage};
+use protocol::report::Hello;
+use serde_json::value::RawValue;
+use tracing::{info, warn};
+
+use super::registry::Key;
+use super::token::Agent;
+use crate::app::AppState;
+use crate::bus::{self, Topic};
+use crate::{instances, jobs, nodes, reconcile};
+
+/// Reads a message. Postgres keeps no NUL in texts, and what apps print may hold any byte.
+pub(super) fn parse(mut envelope: Envelope) -> Result<(MessageId, FromAgent), UnknownMessage> {
+    if envelope.payload.get().contains("\\u0000") {
+        let text = envelope.payload.get().replace("\\u0000", "\\ufffd");
+        envelope.payload = RawValue::from_string(text).unwrap_or(envelope.payload);
+    }
+    FromAgent::parse(&envelope).map(|message| (envelope.id, message))
+}
+
+/// The agent has come.
+pub(super) async fn hello(app: &AppState, agent: &Agent, serial: u64, hello: Hello) -> anyhow::Result<()> {
+    let (node, kind) = (&agent.node, agent.kind);
+    let key = Key { node: node.id, kind };
+    let mut tx = app.db.begin().await?;
+    nodes::store::agent_connected(&mut tx, node.id, kind, app.replica, &hello).await?;
+    nodes::health::refresh(&mut tx, node.id).await?;
+    jobs::store::renew(&mut tx, node.id, jobs::kind_of(kind)).await?;
+    bus::say(&mut tx, Topic::Nodes, node.id).await?;
+    bus::say(&mut tx, Topic::Jobs, node.id).await?;
+    tx.commit().await?;
+    app.hub.ready(key, serial, hello.generation, &hello.jobs);
+    info!(node.id = %node.id, node.name = node.name, agent = %kind, version = hello.version, "hub: {kind} {} ({}) connected via WSS", node.id, node.name);
+    reconcile::dispatch_specs::to_agent(app, key).await?;
+    jobs::dispatch::to_agent(app, key).await
+}
+
+/// Takes one message in. An error closes the connection: the agent sends again what was not acknowledged.
+pub(super) async fn take(app: &AppState, agent: &Agent, message: FromAgent) -> anyhow::Result<()> {
+    let kind = message.kind();
+    match store(app, agent, message).await {
+        Ok(()) => Ok(()),
+        // Data that the schema refuses will be refused every time.
+        Err(error) if is_refused_data(&error) => {
+            let error = format!("{error:#}");
+            warn!(node.id = %agent.node.id, node.name = agent.node.name, message = kind, error, "a message cannot be stored: dropped");
+            Ok(())
+        }
+        Err(error) => Err(error).with_context(|| format!("cannot store a message of type {kind}")),
+    }
+}
+
+async fn store(app: &AppState, agent: &Agent, message: FromAgent) -> anyhow::Result<()> {
+    let (node, kind) = (agent.node.id, agent.kind);
+    if !may_say(kind, &message) {
+        warn!(node.name = agent.node.name, agent = %kind, message = message.kind(), "an agent of another kind says this: ignored");
+        return Ok(());
+    }
+    let mut tx = app.db.begin().await?;
+    match message {
+        FromAgent::Hello(_) | FromAgent::Ack(_) => return Ok(()),
+        FromAgent::Stats(stats) => {
+            app.hub.note_stats(stats.instances);
+            return Ok(());
+        }
+        FromAgent::Heartbeat(heartbeat) => nodes::health::heartbeat(&mut tx, node, kind, &heartbeat).await?,
+        FromAgent::Applied(applied) => {
+            nodes::health::applied(&mut tx, node, kind, applied.generation).await?
+        }
+        FromAgent::MeshReport(report) => nodes::health::mesh_report(&mut tx, node, &report).await?,
+        FromAgent::WorkerReport(report) => instances::report::take(&mut tx, node, &report.instances).await?,
+        FromAgent::InstanceLog(log) => instances::store::append_log(&mut tx, node, &log).await?,
+        FromAgent::JobProgress(progress) => jobs::inbox::progress(&mut tx, node, &progress).await?,
+        FromAgent::JobLog(log) => jobs::inbox::log(&mut tx, node, &log).await?,
+        FromAgent::JobDone(done) => jobs::inbox::done(app, &mut tx, node, done).await?,
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+fn may_say(kind: AgentKind, message: &FromAgent) -> bool {
+    match message {
+        FromAgent::MeshReport(_) => kind == AgentKind::Mesh,
+        FromAgent::WorkerReport(_) | FromAgent::InstanceLog(_) => kind == AgentKind::Worker,
+        FromAgent::JobProgress(_) | FromAgent::JobLog(_) | FromAgent::JobDone(_) => kind != AgentKind::Mesh,
+        _ => true,
+    }
+}
+
+/// Classes 22 (data) and 23 (constraint) of `SQLSTATE`.
+fn is_refused_data(error: &anyhow::Error) -> bool {
+    let database = error.downcast_ref::<sqlx::Error>().and_then(sqlx::Error::as_database_error);
+    database
+        .and_then(sqlx::error::DatabaseError::code)
+        .is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
+}

@@ -1,0 +1,26 @@
+//! The hub: one socket per agent. What agents must do goes out as desired state and jobs; what they see and did comes
+//! in and is stored before it is acknowledged.
+
+mod inbox;
+mod registry;
+mod socket;
+pub mod token;
+
+use axum::Router;
+use axum::routing::{get, post};
+
+pub use registry::{Hub, Key};
+
+use crate::app::AppState;
+use crate::jobs;
+use crate::nodes::join;
+
+/// What agents call on the mesh: sign in, the socket, and the requests that do not fit it.
+pub fn mesh_router() -> Router<AppState> {
+    Router::new()
+        .route("/v1/nodes/declare", post(join::declare))
+        .route("/v1/workers/register", post(token::register))
+        .route("/v1/workers/refresh-token", post(token::refresh))
+        .route("/v1/workers/ws", get(socket::upgrade))
+        .merge(jobs::api::mesh_router())
+}

@@ -1,0 +1,232 @@
+//! The connections that this control plane holds.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use protocol::identity::AgentKind;
+use protocol::ids::{InstanceId, JobId, NodeId};
+use protocol::message::{FromControlPlane, JobCancel};
+use protocol::report::InstanceStats;
+use protocol::spec::Generation;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+/// One agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Key {
+    pub node: NodeId,
+    pub kind: AgentKind,
+}
+
+/// Messages that may wait for one agent. More means that it does not read: its connection is closed, and the next one
+/// is told everything anew.
+const OUTGOING: usize = 256;
+
+/// How long numbers are shown after they were reported.
+const STATS_LAST: Duration = Duration::from_mins(5);
+
+/// All connections of this process. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Hub(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    connections: Mutex<Connections>,
+    stats: Mutex<HashMap<InstanceId, (Instant, InstanceStats)>>,
+}
+
+#[derive(Debug, Default)]
+struct Connections {
+    newest: u64,
+    by_agent: HashMap<Key, Connection>,
+    closed: bool,
+}
+
+#[derive(Debug)]
+struct Connection {
+    serial: u64,
+    name: String,
+    outgoing: mpsc::Sender<FromControlPlane>,
+    close: CancellationToken,
+    /// Whether `hello` came; before that nothing is sent.
+    ready: bool,
+    /// The generation that the agent was sent or said that it has.
+    generation: Generation,
+    /// Whether it was sent a spec over this connection.
+    told: bool,
+    /// Jobs that were started or cancelled over this connection.
+    started: HashSet<JobId>,
+    cancelled: HashSet<JobId>,
+}
+
+impl Connection {
+    /// Generations rise, so that of two passes beside each other the older one does not win. The first spec of a
+    /// connection may also be lower than what the agent has: the database was restored.
+    fn wants(&self, generation: Generation) -> bool {
+        if self.told { generation > self.generation } else { generation != self.generation }
+    }
+}
+
+/// What a connection's task holds.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) serial: u64,
+    pub(super) outgoing: mpsc::Receiver<FromControlPlane>,
+    pub(super) close: CancellationToken,
+}
+
+impl Hub {
+    fn connections(&self) -> MutexGuard<'_, Connections> {
+        self.0.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a new connection in. It replaces an older one of the same agent.
+    pub(super) fn enter(&self, key: Key, name: &str) -> Held {
+        let mut connections = self.connections();
+        connections.newest += 1;
+        let serial = connections.newest;
+        let (sender, outgoing) = mpsc::channel(OUTGOING);
+        let close = CancellationToken::new();
+        if connections.closed {
+            close.cancel();
+        }
+        let connection = Connection {
+            serial,
+            name: name.to_owned(),
+            outgoing: sender,
+            close: close.clone(),
+            ready: false,
+            generation: 0,
+            told: false,
+            started: HashSet::new(),
+            cancelled: HashSet::new(),
+        };
+        if let Some(older) = connections.by_agent.insert(key, connection) {
+            older.close.cancel();
+        }
+        gauge(key.kind, &connections);
+        Held { serial, outgoing, close }
+    }
+
+    /// The connection ended; `true` when no newer one has taken its place.
+    pub(super) fn leave(&self, key: Key, serial: u64) -> bool {
+        let mut connections = self.connections();
+        let own = connections.by_agent.get(&key).is_some_and(|connection| connection.serial == serial);
+        if own {
+            connections.by_agent.remove(&key);
+        }
+        gauge(key.kind, &connections);
+        own
+    }
+
+    /// `hello` came: the agent has this generation and runs these jobs.
+    pub(super) fn ready(&self, key: Key, serial: u64, generation: Generation, jobs: &[JobId]) {
+        if let Some(connection) = self.connections().by_agent.get_mut(&key)
+            && connection.serial == serial
+        {
+            connection.ready = true;
+            connection.generation = generation;
+            connection.started = jobs.iter().copied().collect();
+        }
+    }
+
+    /// Agents that are connected here and have said `hello`.
+    pub fn connected(&self) -> Vec<Key> {
+        let connections = self.connections();
+        connections.by_agent.iter().filter(|(_, connection)| connection.ready).map(|(key, _)| *key).collect()
+    }
+
+    /// Whether the agent still has to be sent `generation`.
+    pub fn lacks(&self, key: Key, generation: Generation) -> bool {
+        let connections = self.connections();
+        connections
+            .by_agent
+            .get(&key)
+            .is_some_and(|connection| connection.ready && connection.wants(generation))
+    }
+
+    /// Queues a spec.
+    pub fn send_spec(&self, key: Key, spec: protocol::spec::Versioned<protocol::spec::Spec>) {
+        self.send(key, |connection| {
+            if !connection.wants(spec.generation) {
+                return None;
+            }
+            connection.generation = spec.generation;
+            connection.told = true;
+            Some(FromControlPlane::Spec(spec))
+        });
+    }
+
+    /// Whether the job has not been started over the agent's connection.
+    pub fn lacks_job(&self, key: Key, job: JobId) -> bool {
+        let connections = self.connections();
+        connections
+            .by_agent
+            .get(&key)
+            .is_some_and(|connection| connection.ready && !connection.started.contains(&job))
+    }
+
+    /// Starts a job, once per connection.
+    pub fn start_job(&self, key: Key, job: protocol::job::Job) {
+        self.send(key, |connection| {
+            connection.started.insert(job.id).then_some(FromControlPlane::JobStart(job))
+        });
+    }
+
+    /// Cancels a job, once per connection.
+    pub fn cancel_job(&self, key: Key, job_id: JobId) {
+        self.send(key, |connection| {
+            connection.cancelled.insert(job_id).then_some(FromControlPlane::JobCancel(JobCancel { job_id }))
+        });
+    }
+
+    /// Acknowledges, on the connection that the message came by.
+    pub(super) fn acknowledge(&self, key: Key, serial: u64, ack: protocol::message::Ack) {
+        self.send(key, |connection| (connection.serial == serial).then_some(FromControlPlane::Ack(ack)));
+    }
+
+    fn send(&self, key: Key, message: impl FnOnce(&mut Connection) -> Option<FromControlPlane>) {
+        let mut connections = self.connections();
+        let Some(connection) = connections.by_agent.get_mut(&key) else { return };
+        let Some(message) = message(connection) else { return };
+        if connection.outgoing.try_send(message).is_err() {
+            warn!(node.id = %key.node, node.name = connection.name, agent = %key.kind, "the agent reads too slowly: closing its connection");
+            connection.close.cancel();
+        }
+    }
+
+    /// Closes the agent's connection, for example because its node was removed.
+    pub fn close(&self, key: Key) {
+        if let Some(connection) = self.connections().by_agent.get(&key) {
+            connection.close.cancel();
+        }
+    }
+
+    /// Closes all connections and lets in no more: the process stops.
+    pub fn close_all(&self) {
+        let mut connections = self.connections();
+        connections.closed = true;
+        connections.by_agent.values().for_each(|connection| connection.close.cancel());
+    }
+
+    pub(super) fn note_stats(&self, stats: Vec<InstanceStats>) {
+        let mut known = self.0.stats.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        known.retain(|_, (at, _)| now.duration_since(*at) < STATS_LAST);
+        known.extend(stats.into_iter().map(|stats| (stats.id, (now, stats))));
+    }
+
+    /// The newest numbers of an instance whose worker is connected here.
+    pub fn stats(&self, instance: InstanceId) -> Option<InstanceStats> {
+        let known = self.0.stats.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(&instance).filter(|(at, _)| at.elapsed() < STATS_LAST).map(|(_, stats)| stats.clone())
+    }
+}
+
+fn gauge(kind: AgentKind, connections: &Connections) {
+    let count = connections.by_agent.keys().filter(|key| key.kind == kind).count();
+    let count = u32::try_from(count).unwrap_or(u32::MAX);
+    metrics::gauge!("wisehosting_agents_connected", "agent" => kind.as_str()).set(count);
+}

@@ -1,0 +1,187 @@
+//! One agent's connection: checks each envelope, hands messages to the inbox in their order, sends what the registry
+//! queues, and notices when the other side is gone.
+
+use std::convert::Infallible;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, bail};
+use axum::extract::State;
+use axum::extract::ws::{Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
+use axum::response::Response;
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt, StreamExt};
+use protocol::envelope::{MessageId, Receiver, Refusal, Sender};
+use protocol::identity::SigningKey;
+use protocol::message::{Ack, Delivery, FromAgent, FromControlPlane, Refused};
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, timeout};
+use tracing::{debug, info, warn};
+
+use super::inbox;
+use super::registry::Key;
+use super::token::Agent;
+use crate::app::AppState;
+use crate::bus::{self, Topic};
+use crate::http::{Code, Error, Result};
+use crate::nodes::store;
+use crate::vault::Purpose;
+
+/// Longest message of either side (protocol).
+const MAX_MESSAGE_BYTES: usize = 1 << 20;
+const PING: Duration = Duration::from_secs(10);
+/// A connection that says nothing for so long is dead.
+const SILENCE: Duration = Duration::from_secs(30);
+/// Time for `hello` to arrive.
+const HELLO: Duration = Duration::from_secs(10);
+/// Time for a last message and the close frame to leave.
+const CLOSE: Duration = Duration::from_secs(2);
+
+/// `GET /v1/workers/ws`.
+pub(super) async fn upgrade(
+    State(app): State<AppState>,
+    agent: Agent,
+    ws: WebSocketUpgrade,
+) -> Result<Response> {
+    let sealed = agent.node.signing_key.as_deref().ok_or_else(|| {
+        Error::new(Code::AgentTokenWrong, "this node has no API key").hint("Join the host again")
+    })?;
+    let plain = app.vault.open(Purpose::NodeSigningKey, &format!("node:{}", agent.node.id), sealed)?;
+    let key: [u8; 32] = plain.try_into().map_err(|_| anyhow::anyhow!("a signing key has another length"))?;
+    let ws = ws.max_message_size(MAX_MESSAGE_BYTES).max_frame_size(MAX_MESSAGE_BYTES);
+    Ok(ws.on_upgrade(move |socket| run(app, agent, SigningKey(key), socket)))
+}
+
+async fn run(app: AppState, agent: Agent, signing_key: SigningKey, socket: WebSocket) {
+    let key = Key { node: agent.node.id, kind: agent.kind };
+    let held = app.hub.enter(key, &agent.node.name);
+    let (sink, stream) = socket.split();
+    let mut writer = Writer { sink, sender: Sender::new(signing_key.clone()) };
+    let mut reader = Reader {
+        app: &app,
+        agent: &agent,
+        key,
+        serial: held.serial,
+        stream,
+        receiver: Receiver::new(signing_key),
+    };
+    let reason = tokio::select! {
+        Err(error) = reader.run() => error,
+        Err(error) = writer.run(held.outgoing) => error,
+        () = held.close.cancelled() => anyhow::anyhow!("closed by the control plane: replaced, removed, slow or stopping"),
+    };
+    if let Some(refusal) = reason.downcast_ref::<Refusal>() {
+        metrics::counter!("wisehosting_envelopes_refused_total", "code" => refusal.code()).increment(1);
+        warn!(node.id = %key.node, node.name = agent.node.name, agent = %key.kind, code = refusal.code(), reason = %refusal, "an envelope was refused");
+        let refused = Refused { code: refusal.code().to_owned(), message: refusal.to_string() };
+        // The connection ends whether or not the other side hears why.
+        let _ = timeout(CLOSE, writer.send(&FromControlPlane::Refused(refused))).await;
+    }
+    let _ = timeout(CLOSE, writer.sink.close()).await;
+    info!(node.id = %key.node, node.name = agent.node.name, agent = %key.kind, reason = format!("{reason:#}"), "hub: {} {} ({}) disconnected", key.kind, key.node, agent.node.name);
+    if app.hub.leave(key, held.serial)
+        && let Err(error) = disconnected(&app, key).await
+    {
+        debug!(error = format!("{error:#}"), "the end of a connection is noted later");
+    }
+}
+
+async fn disconnected(app: &AppState, key: Key) -> anyhow::Result<()> {
+    let mut tx = app.db.begin().await?;
+    store::agent_disconnected(&mut tx, key.node, key.kind, app.replica).await?;
+    bus::say(&mut tx, Topic::Nodes, key.node).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+struct Writer {
+    sink: SplitSink<WebSocket, Message>,
+    sender: Sender,
+}
+
+impl Writer {
+    async fn run(&mut self, mut outgoing: mpsc::Receiver<FromControlPlane>) -> anyhow::Result<Infallible> {
+        let mut pings = tokio::time::interval(PING);
+        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                _ = pings.tick() => self.put(Message::Ping(bytes::Bytes::new())).await?,
+                message = outgoing.recv() => match message {
+                    Some(message) => self.send(&message).await?,
+                    None => bail!("a newer connection of this agent took over"),
+                },
+            }
+        }
+    }
+
+    async fn send(&mut self, message: &FromControlPlane) -> anyhow::Result<()> {
+        let text = self.sender.seal(message.kind(), &MessageId::random(), message.payload(), now_ms());
+        self.put(Message::Text(Utf8Bytes::from(text))).await
+    }
+
+    async fn put(&mut self, message: Message) -> anyhow::Result<()> {
+        match timeout(SILENCE, self.sink.send(message)).await {
+            Ok(sent) => sent.context("the connection broke while sending"),
+            Err(_) => bail!("the agent took nothing for {SILENCE:?}"),
+        }
+    }
+}
+
+struct Reader<'a> {
+    app: &'a AppState,
+    agent: &'a Agent,
+    key: Key,
+    serial: u64,
+    stream: SplitStream<WebSocket>,
+    receiver: Receiver,
+}
+
+impl Reader<'_> {
+    async fn run(&mut self) -> anyhow::Result<Infallible> {
+        let (_, first) = match timeout(HELLO, self.next()).await {
+            Ok(first) => first?,
+            Err(_) => bail!("no hello within {HELLO:?}"),
+        };
+        let FromAgent::Hello(hello) = first else {
+            bail!("the first message was {}, not hello", first.kind())
+        };
+        inbox::hello(self.app, self.agent, self.serial, hello).await?;
+        loop {
+            let (id, message) = self.next().await?;
+            let reliable = message.delivery() == Delivery::Reliable;
+            inbox::take(self.app, self.agent, message).await?;
+            if reliable {
+                self.app.hub.acknowledge(self.key, self.serial, Ack { ids: vec![id] });
+            }
+        }
+    }
+
+    /// The next message that this version understands.
+    async fn next(&mut self) -> anyhow::Result<(MessageId, FromAgent)> {
+        loop {
+            let Ok(received) = timeout(SILENCE, self.stream.next()).await else {
+                bail!("the agent said nothing for {SILENCE:?}")
+            };
+            match received.context("the agent closed the connection")?.context("the connection broke")? {
+                Message::Text(text) => {
+                    let envelope = self.receiver.open(&text, now_ms())?;
+                    match inbox::parse(envelope) {
+                        Ok(found) => return Ok(found),
+                        Err(error) => {
+                            warn!(node.name = self.agent.node.name, agent = %self.key.kind, error = format!("{error:#}"), "message skipped");
+                        }
+                    }
+                }
+                Message::Close(_) => bail!("the agent closed the connection"),
+                // Anything received shows that the other side lives; pings are answered by the library.
+                _ => {}
+            }
+        }
+    }
+}
+
+fn now_ms() -> i64 {
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |age| i64::try_from(age.as_millis()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,106 @@
+//! Access tokens of agents: JWT by HS256, 15 minutes. A token of a node that was removed is no good any more, so each
+//! use looks the node up.
+
+use axum::extract::{FromRequestParts, State};
+use axum::http::HeaderMap;
+use axum::http::request::Parts;
+use axum::{Json, RequestPartsExt};
+use chrono::{TimeDelta, Utc};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use protocol::enrol::{AccessToken, RegisterRequest, TOKEN_LIFETIME_S};
+use protocol::identity::{AgentKind, ApiKey};
+use protocol::ids::NodeId;
+use serde::{Deserialize, Serialize};
+
+use crate::app::{App, AppState};
+use crate::http::caller::bearer;
+use crate::http::{Body, Code, Error, Result};
+use crate::nodes;
+use crate::nodes::store::Known;
+use crate::vault::Purpose;
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Claims {
+    sub: NodeId,
+    agent: AgentKind,
+    exp: i64,
+    iat: i64,
+}
+
+/// An agent that has shown its access token.
+#[derive(Debug, Clone)]
+pub struct Agent {
+    pub node: Known,
+    pub kind: AgentKind,
+}
+
+impl FromRequestParts<AppState> for Agent {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self> {
+        let headers: HeaderMap = parts.extract().await.unwrap_or_default();
+        let token = bearer(&headers).ok_or_else(refused)?;
+        let claims = read(app, token)?;
+        let mut conn = app.db.acquire().await?;
+        let node = nodes::store::known(&mut conn, claims.sub).await?.ok_or_else(refused)?;
+        check_role(&node, claims.agent)?;
+        Ok(Self { node, kind: claims.agent })
+    }
+}
+
+/// `POST /v1/workers/register`.
+pub(crate) async fn register(
+    State(app): State<AppState>,
+    headers: HeaderMap,
+    Body(request): Body<RegisterRequest>,
+) -> Result<Json<AccessToken>> {
+    let wrong = || {
+        Error::new(Code::ApiKeyWrong, "this API key is not of a node of this control plane").hint(
+            "The node was removed or has joined again elsewhere: join this host again with a new join token",
+        )
+    };
+    let key = ApiKey::new(bearer(&headers).ok_or_else(wrong)?.to_owned());
+    let mut tx = app.db.begin().await?;
+    let id = nodes::store::id_by_api_key(&mut tx, &key.login_digest()).await?.ok_or_else(wrong)?;
+    let node = nodes::store::known(&mut tx, id).await?.ok_or_else(wrong)?;
+    check_role(&node, request.agent)?;
+    nodes::store::note_agent(&mut tx, id, request.agent, &request.version).await?;
+    tx.commit().await?;
+    Ok(Json(issue(&app, id, request.agent)?))
+}
+
+/// `POST /v1/workers/refresh-token`.
+pub(crate) async fn refresh(State(app): State<AppState>, agent: Agent) -> Result<Json<AccessToken>> {
+    Ok(Json(issue(&app, agent.node.id, agent.kind)?))
+}
+
+fn check_role(node: &Known, agent: AgentKind) -> Result<()> {
+    if nodes::may_run(&node.roles, agent) {
+        return Ok(());
+    }
+    let message = format!("the node {} does not have the role {agent}", node.name);
+    Err(Error::new(Code::RoleNotAllowed, message)
+        .hint("Join it again with a token for that role, or declare it with that role"))
+}
+
+/// A new access token.
+pub fn issue(app: &App, node: NodeId, agent: AgentKind) -> Result<AccessToken> {
+    let now = Utc::now();
+    let expires_at = now + TimeDelta::seconds(TOKEN_LIFETIME_S);
+    let claims = Claims { sub: node, agent, exp: expires_at.timestamp(), iat: now.timestamp() };
+    let key = EncodingKey::from_secret(&app.vault.key(Purpose::AgentToken));
+    let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key)
+        .map_err(|error| anyhow::Error::new(error).context("cannot sign an access token"))?;
+    Ok(AccessToken { token, expires_at })
+}
+
+fn read(app: &App, token: &str) -> Result<Claims> {
+    let key = DecodingKey::from_secret(&app.vault.key(Purpose::AgentToken));
+    let mut validation = Validation::new(Algorithm::HS256);
+    validation.leeway = 0;
+    jsonwebtoken::decode::<Claims>(token, &key, &validation).map(|data| data.claims).map_err(|_| refused())
+}
+
+fn refused() -> Error {
+    Error::new(Code::AgentTokenWrong, "no valid access token").hint("Register again with the node's API key")
+}

@@ -1,0 +1,68 @@
+//! A worker's report, taken in.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use protocol::ids::{AppId, InstanceId, NodeId};
+use protocol::report::{InstanceReport, InstanceState};
+use sqlx::PgConnection;
+use tracing::info;
+
+use super::store::{self, Seen};
+use crate::bus::{self, Topic};
+use crate::generations::{self, Consumer};
+
+/// Stores what the worker sees. It names every instance each time, so one that it leaves out is not there.
+pub async fn take(conn: &mut PgConnection, node: NodeId, reports: &[InstanceReport]) -> sqlx::Result<()> {
+    let known = store::lock_on_node(conn, node).await?;
+    let known: HashMap<InstanceId, &Seen> = known.iter().map(|seen| (seen.id, seen)).collect();
+    let mut changes = Changes::default();
+    for report in reports {
+        let Some(seen) = known.get(&report.id) else {
+            info!(node.id = %node, instance.id = %report.id, "the worker reports an instance that nobody wants: it stops it by its spec");
+            continue;
+        };
+        if store::observe(conn, report).await? {
+            changes.note(seen, report.state);
+        }
+    }
+    // Before its newest spec is in force, the worker may not have begun with an instance or still be stopping it.
+    if store::worker_is_up_to_date(conn, node).await? {
+        let reported: HashSet<InstanceId> = reports.iter().map(|report| report.id).collect();
+        for seen in known.values().filter(|seen| !reported.contains(&seen.id)) {
+            if seen.wanted {
+                if seen.state != InstanceState::Pending {
+                    store::lose(conn, seen.id).await?;
+                    changes.note(seen, InstanceState::Pending);
+                }
+            } else {
+                store::delete(conn, seen.id).await?;
+                changes.apps.insert(seen.app_id);
+            }
+        }
+    }
+    changes.say(conn).await
+}
+
+#[derive(Debug, Default)]
+struct Changes {
+    apps: BTreeSet<AppId>,
+    routes: bool,
+}
+
+impl Changes {
+    fn note(&mut self, before: &Seen, now: InstanceState) {
+        self.apps.insert(before.app_id);
+        let serves = |state| state == InstanceState::Healthy;
+        self.routes |= before.in_rotation && serves(before.state) != serves(now);
+    }
+
+    async fn say(self, conn: &mut PgConnection) -> sqlx::Result<()> {
+        if self.routes {
+            generations::raise(conn, Consumer::Routes).await?;
+        }
+        for app in self.apps {
+            bus::say(conn, Topic::Instances, app).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,210 @@
+//! SQL of instances and of what they print.
+
+use chrono::{DateTime, Utc};
+use ipnet::IpNet;
+use protocol::ids::{AppId, InstanceId, NodeId};
+use protocol::report::{InstanceLog, InstanceReport, InstanceState};
+use sqlx::PgConnection;
+use sqlx::types::Json;
+
+use crate::apps::Settings;
+use crate::bus::{self, Topic};
+use crate::nodes::v4;
+use crate::plan::routes::Backend;
+
+/// An instance as it was when a report came.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    pub id: InstanceId,
+    pub app_id: AppId,
+    pub wanted: bool,
+    pub in_rotation: bool,
+    pub state: InstanceState,
+}
+
+/// All instances of a node, held until the transaction ends.
+pub async fn lock_on_node(conn: &mut PgConnection, node: NodeId) -> sqlx::Result<Vec<Seen>> {
+    sqlx::query_as!(
+        Seen,
+        "select id, app_id, wanted, in_rotation, state from instances where node_id = $1 order by id for update",
+        node as _
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Stores one report; `true` when it says something new.
+pub async fn observe(conn: &mut PgConnection, report: &InstanceReport) -> sqlx::Result<bool> {
+    let changed = sqlx::query_scalar!(
+        r#"with before as (select state, report from instances where id = $1)
+           update instances set state = $2, report = $3, observed_at = now()
+           from before where instances.id = $1
+           returning (before.state <> instances.state
+               or coalesce(before.report, '{}') - 'probe' <> instances.report - 'probe') as "changed!""#,
+        report.id as _,
+        report.state as _,
+        Json(report) as _
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(changed.unwrap_or(false))
+}
+
+/// The worker no longer sees an instance that it should run.
+pub async fn lose(conn: &mut PgConnection, id: InstanceId) -> sqlx::Result<()> {
+    sqlx::query!("update instances set state = 'pending', observed_at = now() where id = $1", id as _)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+pub async fn delete(conn: &mut PgConnection, id: InstanceId) -> sqlx::Result<()> {
+    sqlx::query!("delete from instances where id = $1", id as _).execute(conn).await?;
+    Ok(())
+}
+
+/// Whether the worker has its newest desired state in force.
+pub async fn worker_is_up_to_date(conn: &mut PgConnection, node: NodeId) -> sqlx::Result<bool> {
+    let found = sqlx::query_scalar!(
+        r#"select applied_generation = generation as "same!"
+           from agents join generations on consumer = 'worker:' || node_id
+           where node_id = $1 and kind = 'worker'"#,
+        node as _
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(found.unwrap_or(false))
+}
+
+/// Stores lines that an instance printed. Lines that are there already change nothing.
+pub async fn append_log(conn: &mut PgConnection, node: NodeId, log: &InstanceLog) -> sqlx::Result<()> {
+    let (mut seqs, mut ats, mut streams, mut texts) =
+        (Vec::new(), Vec::<DateTime<Utc>>::new(), Vec::new(), Vec::new());
+    for line in &log.lines {
+        seqs.push(line.seq);
+        ats.push(line.at);
+        streams.push(stream(line.stream).to_owned());
+        texts.push(line.text.clone());
+    }
+    // A worker speaks for its own instances only; the last lines of one may come after its row is gone.
+    let done = sqlx::query!(
+        "insert into instance_log (app_id, instance_id, release, seq, at, stream, text)
+         select $1, $2, $3, line.seq, line.at, line.stream, line.text
+         from unnest($4::bigint[], $5::timestamptz[], $6::text[], $7::text[]) as line (seq, at, stream, text)
+         where exists (select 1 from apps where id = $1)
+           and not exists (select 1 from instances where id = $2 and (node_id <> $8 or app_id <> $1))
+         on conflict do nothing",
+        log.app_id as _,
+        log.instance_id as _,
+        log.release,
+        &seqs,
+        &ats,
+        &streams,
+        &texts,
+        node as _
+    )
+    .execute(&mut *conn)
+    .await?;
+    if done.rows_affected() > 0 {
+        bus::say(conn, Topic::AppLog, log.app_id).await?;
+    }
+    Ok(())
+}
+
+/// The column's word.
+pub fn stream(stream: protocol::report::Stream) -> &'static str {
+    match stream {
+        protocol::report::Stream::Stdout => "stdout",
+        protocol::report::Stream::Stderr => "stderr",
+        protocol::report::Stream::System => "system",
+    }
+}
+
+/// All instances that are in rotation, by app and id.
+pub async fn in_rotation(conn: &mut PgConnection) -> sqlx::Result<Vec<Backend>> {
+    let rows = sqlx::query!(
+        "select apps.id as app_id, apps.slug, zones.suffix, instances.id, instances.state, host_port, mesh_address
+         from instances
+         join apps on apps.id = instances.app_id
+         join zones on zones.id = apps.zone_id
+         join nodes on nodes.id = instances.node_id
+         where in_rotation order by apps.slug, instances.id"
+    )
+    .fetch_all(conn)
+    .await?;
+    let backends = rows.into_iter().map(|row| Backend {
+        app_id: row.app_id,
+        slug: row.slug,
+        suffix: row.suffix,
+        instance: row.id,
+        address: v4(row.mesh_address),
+        port: u16::try_from(row.host_port).unwrap_or_default(),
+        state: row.state,
+    });
+    Ok(backends.collect())
+}
+
+/// An instance that should run, with its release.
+#[derive(Debug)]
+pub struct WantedRow {
+    pub id: InstanceId,
+    pub app_id: AppId,
+    pub app: String,
+    pub project: String,
+    pub release: i32,
+    pub image_id: String,
+    pub image_reference: String,
+    pub settings: Json<Settings>,
+    /// Sealed.
+    pub variables: Vec<u8>,
+    pub host_port: i32,
+}
+
+/// All instances that should run on `node`.
+pub async fn wanted_on(conn: &mut PgConnection, node: NodeId) -> sqlx::Result<Vec<WantedRow>> {
+    sqlx::query_as!(
+        WantedRow,
+        r#"select instances.id, instances.app_id, apps.slug as app, projects.slug as project,
+                  releases.number as release, image_id, image_reference,
+                  releases.settings as "settings: Json<Settings>", variables, host_port
+           from instances
+           join releases on releases.id = instances.release_id
+           join apps on apps.id = instances.app_id
+           join environments on environments.id = apps.environment_id
+           join projects on projects.id = environments.project_id
+           where node_id = $1 and wanted order by instances.id"#,
+        node as _
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// A worker that has an image.
+#[derive(Debug)]
+pub struct HolderRow {
+    pub image_id: String,
+    pub node: NodeId,
+    pub address: IpNet,
+    pub online: bool,
+    /// Sealed.
+    pub signing_key: Option<Vec<u8>>,
+}
+
+/// Workers that built or pulled one of `images`, or serve it.
+pub async fn image_holders(conn: &mut PgConnection, images: &[String]) -> sqlx::Result<Vec<HolderRow>> {
+    sqlx::query_as!(
+        HolderRow,
+        r#"select distinct holder.image_id as "image_id!", nodes.id as "node: NodeId", nodes.mesh_address as address,
+                  nodes.status = 'online' as "online!", nodes.signing_key
+           from (
+               select image_id, image_node_id as node_id from releases where image_id = any($1)
+               union
+               select image_id, node_id from releases join instances on release_id = releases.id
+               where image_id = any($1) and state = 'healthy'
+           ) as holder
+           join nodes on nodes.id = holder.node_id and nodes.removed_at is null"#,
+        images
+    )
+    .fetch_all(conn)
+    .await
+}

@@ -1,0 +1,69 @@
+//! `POST /v1/jobs/<id>/challenges`: a proxy asks that all proxies serve an ACME challenge.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::routing::post;
+use protocol::ids::JobId;
+use protocol::job::ChallengeRequest;
+use protocol::spec::{Generation, HttpChallenge};
+use tokio::time::{Instant, timeout_at};
+
+use super::store;
+use crate::app::AppState;
+use crate::bus::{Listener, Topic};
+use crate::certificates::store as certificates;
+use crate::generations::{self, Consumer};
+use crate::http::{Body, Code, Error, Result};
+use crate::hub::token::Agent;
+
+/// The proxy waits for 30 s.
+const PATIENCE: Duration = Duration::from_secs(25);
+
+pub fn mesh_router() -> Router<AppState> {
+    Router::new().route("/v1/jobs/{id}/challenges", post(create_challenge))
+}
+
+/// Answers once every connected proxy serves the challenge.
+async fn create_challenge(
+    State(app): State<AppState>,
+    agent: Agent,
+    Path(id): Path<JobId>,
+    Body(body): Body<ChallengeRequest>,
+) -> Result<StatusCode> {
+    // Listening begins before the change, so that no answer to it is missed.
+    let mut changes = app.bus.listen();
+    let mut tx = app.db.begin().await?;
+    let job = store::lock_running(&mut tx, id, agent.node.id).await?;
+    let host = job.and_then(|job| job.host).ok_or_else(|| {
+        Error::not_found(format_args!("certificate job {id} running on {}", agent.node.name))
+    })?;
+    let generation = generations::raise(&mut tx, Consumer::Routes).await?;
+    let challenge = HttpChallenge { host, token: body.token, key_authorization: body.key_authorization };
+    certificates::add_challenge(&mut tx, id, &challenge, generation).await?;
+    tx.commit().await?;
+    everywhere(&app, &mut changes, generation).await
+}
+
+async fn everywhere(app: &AppState, changes: &mut Listener, generation: Generation) -> Result<StatusCode> {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let behind = {
+            let mut conn = app.db.acquire().await?;
+            certificates::proxies_behind(&mut conn, generation).await?
+        };
+        if behind.is_empty() {
+            return Ok(StatusCode::NO_CONTENT);
+        }
+        // A change that is missed costs a second.
+        let look_again = end.min(Instant::now() + Duration::from_secs(1));
+        let _ = timeout_at(look_again, changes.until(&[Topic::Nodes], "")).await;
+        if Instant::now() >= end {
+            let message = format!("not all proxies serve the challenge yet: {}", behind.join(", "));
+            return Err(Error::new(Code::Unavailable, message)
+                .hint("See the log of wisehosting-proxy on those hosts, and that port 80 reaches them"));
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Handing out jobs. Any control plane claims for any connected agent; the one that holds the agent's socket sends.
+
+use anyhow::Context;
+use protocol::identity::AgentKind;
+use tracing::{info, warn};
+
+use super::store;
+use crate::app::AppState;
+use crate::hub::Key;
+
+/// Claims until there is no job to start or no agent with room.
+pub async fn claim_all(app: &AppState) -> anyhow::Result<()> {
+    for agent in [AgentKind::Worker, AgentKind::Proxy] {
+        loop {
+            let mut tx = app.db.begin().await?;
+            let Some(claimed) = store::claim(&mut tx, agent).await.context("cannot claim a job")? else {
+                break;
+            };
+            tx.commit().await?;
+            info!(job.id = %claimed.id, node.id = %claimed.node, node.name = claimed.node_name, "scheduler: assigned job {} to {}", claimed.id, claimed.node_name);
+        }
+    }
+    Ok(())
+}
+
+/// Sends what agents that are connected here have not been sent.
+pub async fn to_connected(app: &AppState) -> anyhow::Result<()> {
+    for key in app.hub.connected() {
+        if key.kind != AgentKind::Mesh {
+            to_agent(app, key).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Starts and cancels the jobs of one agent, each once per connection. A job that the agent runs already is not
+/// changed by being started again.
+pub async fn to_agent(app: &AppState, key: Key) -> anyhow::Result<()> {
+    let mut conn = app.db.acquire().await?;
+    for job in store::running(&mut conn, key.node, key.kind).await? {
+        if app.hub.lacks_job(key, job.id) {
+            match job.open(&app.vault) {
+                Ok(open) => app.hub.start_job(key, open),
+                Err(error) => warn!(job.id = %job.id, %error, "a job cannot be opened"),
+            }
+        }
+        if job.cancel_requested {
+            app.hub.cancel_job(key, job.id);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,155 @@
+//! What agents say about their jobs. A job that does not run on the agent that speaks (any more) is left alone.
+
+use anyhow::Context;
+use protocol::ids::{AppId, DeploymentId, JobId, NodeId};
+use protocol::job::{Built, Failure, Outcome, Stage};
+use protocol::message::JobDone;
+use protocol::report::{JobLog, JobProgress};
+use serde_json::Value;
+use sqlx::PgConnection;
+use sqlx::types::Json;
+use tracing::info;
+
+use super::store;
+use crate::app::AppState;
+use crate::apps::Settings;
+use crate::bus::{self, Topic};
+use crate::certificates;
+use crate::deployments::{State, progress};
+use crate::releases::store::{NewRelease, create};
+
+pub async fn progress(conn: &mut PgConnection, node: NodeId, report: &JobProgress) -> sqlx::Result<()> {
+    let job = store::lock_running(conn, report.job_id, node).await?;
+    match job.and_then(|job| job.deployment_id) {
+        Some(deployment) => progress::enter(conn, deployment, report.stage, Some(report.at)).await,
+        None => Ok(()),
+    }
+}
+
+pub async fn log(conn: &mut PgConnection, node: NodeId, log: &JobLog) -> sqlx::Result<()> {
+    let job = store::lock_running(conn, log.job_id, node).await?;
+    let Some(deployment) = job.and_then(|job| job.deployment_id) else { return Ok(()) };
+    if store::append_log(conn, deployment, &log.lines).await? {
+        bus::say(conn, Topic::DeploymentLog, deployment).await?;
+    }
+    Ok(())
+}
+
+pub async fn done(
+    app: &AppState,
+    conn: &mut PgConnection,
+    node: NodeId,
+    done: JobDone,
+) -> anyhow::Result<()> {
+    let Some(job) = store::lock_running(conn, done.job_id, node).await? else {
+        info!(job.id = %done.job_id, node.id = %node, "the end of a job that does not run: ignored");
+        return Ok(());
+    };
+    match (job.deployment_id, job.host) {
+        (Some(deployment), _) => build_done(conn, node, done.job_id, deployment, done.outcome).await,
+        (None, Some(host)) => certificates::inbox::done(app, conn, done.job_id, &host, done.outcome).await,
+        (None, None) => {
+            Ok(store::finish(conn, done.job_id, "failed", Some("a job without a purpose")).await?)
+        }
+    }
+}
+
+async fn build_done(
+    conn: &mut PgConnection,
+    node: NodeId,
+    job: JobId,
+    deployment: DeploymentId,
+    outcome: Outcome,
+) -> anyhow::Result<()> {
+    let failure = match outcome {
+        Outcome::Built(built) => match release(conn, node, deployment, &built).await? {
+            Ok(()) => return Ok(store::finish(conn, job, "succeeded", None).await?),
+            Err(failure) => failure,
+        },
+        Outcome::Failed(failure) => failure,
+        Outcome::Cancelled => {
+            store::finish(conn, job, "cancelled", None).await?;
+            progress::cancelled(conn, deployment).await?;
+            return Ok(());
+        }
+        Outcome::Issued(_) => anyhow::bail!("a build brought a certificate"),
+    };
+    store::finish(conn, job, "failed", Some(&failure.message)).await?;
+    progress::fail(conn, deployment, &failure).await?;
+    Ok(())
+}
+
+struct Deployment {
+    app_id: AppId,
+    source: Option<Value>,
+    settings: Json<Settings>,
+    variables: Vec<u8>,
+}
+
+/// Makes the release and begins its roll-out.
+async fn release(
+    conn: &mut PgConnection,
+    node: NodeId,
+    id: DeploymentId,
+    built: &Built,
+) -> anyhow::Result<Result<(), Failure>> {
+    let deployment = sqlx::query_as!(
+        Deployment,
+        r#"select app_id, source, settings as "settings: Json<Settings>", variables
+           from deployments where id = $1 and state = 'building'"#,
+        id as _
+    )
+    .fetch_optional(&mut *conn)
+    .await?;
+    let Some(deployment) = deployment else { return Ok(Ok(())) };
+    let mut settings = deployment.settings.0;
+    let Some(port) = settings.port.or_else(|| built.exposed_ports.iter().min().copied()) else {
+        return Ok(Err(no_port()));
+    };
+    settings.port = Some(port);
+    let (release, number) = create(
+        conn,
+        NewRelease {
+            app_id: deployment.app_id,
+            image_id: &built.image_id,
+            image_reference: &built.reference,
+            image_size_bytes: i64::try_from(built.size_bytes).unwrap_or(i64::MAX),
+            image_node_id: Some(node),
+            source: deployment.source,
+            commit_id: built.commit.as_deref(),
+            settings: &settings,
+            variables: &deployment.variables,
+        },
+    )
+    .await
+    .context("cannot make the release")?;
+    sqlx::query!(
+        "update deployments set release_id = $2, state = $3 where id = $1",
+        id as _,
+        release as _,
+        State::RollingOut as _
+    )
+    .execute(&mut *conn)
+    .await?;
+    progress::forget_archive(conn, id).await?;
+    progress::enter(conn, id, Stage::Start, None).await?;
+    progress::say_line(conn, id, &format!("Release {number} made, port {port}")).await?;
+    bus::say(conn, Topic::Apps, deployment.app_id).await?;
+    Ok(Ok(()))
+}
+
+fn no_port() -> Failure {
+    Failure {
+        code: "no_port".to_owned(),
+        message: "The image exposes no port, and the app's settings name none.".to_owned(),
+        hint: Some(
+            "Say `EXPOSE 8080` in the Containerfile, or set the app's port to the one it listens on."
+                .to_owned(),
+        ),
+        stage: Stage::Build,
+        exit_code: None,
+        out_of_memory: false,
+        last_lines: Vec::new(),
+        probe: None,
+    }
+}

@@ -1,0 +1,329 @@
+//! SQL of the queue.
+
+use chrono::{DateTime, Utc};
+use protocol::identity::AgentKind;
+use protocol::ids::{DeploymentId, JobId, NodeId};
+use protocol::job::{Build, CertificateOrder, Job, Stage, Work};
+use sqlx::PgConnection;
+
+use super::{LEASE_S, kind_of};
+use crate::bus::{self, Topic};
+use crate::deployments::progress;
+use crate::http::error::violates;
+use crate::vault::{Purpose, Vault, VaultError};
+
+/// Queues a build. To be called in the transaction that makes the deployment.
+pub async fn enqueue_build(conn: &mut PgConnection, vault: &Vault, build: &Build) -> sqlx::Result<JobId> {
+    let (deployment, work) = (build.deployment_id, Work::Build(build.clone()));
+    enqueue(conn, vault, "build", Some(deployment), None, &work).await
+}
+
+/// Queues a certificate order.
+pub async fn enqueue_certificate(
+    conn: &mut PgConnection,
+    vault: &Vault,
+    order: &CertificateOrder,
+) -> sqlx::Result<JobId> {
+    let work = Work::Certificate(order.clone());
+    enqueue(conn, vault, "certificate", None, Some(&order.host), &work).await
+}
+
+async fn enqueue(
+    conn: &mut PgConnection,
+    vault: &Vault,
+    kind: &str,
+    deployment: Option<DeploymentId>,
+    host: Option<&str>,
+    work: &Work,
+) -> sqlx::Result<JobId> {
+    let id = JobId::new();
+    let plain = serde_json::to_vec(work).expect("plain data");
+    sqlx::query!(
+        "insert into jobs (id, kind, deployment_id, host, payload) values ($1, $2, $3, $4, $5)",
+        id as _,
+        kind,
+        deployment as _,
+        host,
+        vault.seal(Purpose::JobPayload, &format!("job:{id}"), &plain)
+    )
+    .execute(&mut *conn)
+    .await?;
+    bus::say(conn, Topic::Jobs, "").await?;
+    Ok(id)
+}
+
+/// A job as sealed in its row.
+#[derive(Debug)]
+pub struct Sealed {
+    pub id: JobId,
+    pub payload: Vec<u8>,
+    pub cancel_requested: bool,
+}
+
+impl Sealed {
+    /// The job for its agent.
+    pub fn open(&self, vault: &Vault) -> Result<Job, VaultError> {
+        let plain = vault.open(Purpose::JobPayload, &format!("job:{}", self.id), &self.payload)?;
+        let work = serde_json::from_slice(&plain).map_err(|_| VaultError::Damaged)?;
+        Ok(Job { id: self.id, work })
+    }
+}
+
+/// Jobs that run on this node's agent.
+pub async fn running(conn: &mut PgConnection, node: NodeId, agent: AgentKind) -> sqlx::Result<Vec<Sealed>> {
+    sqlx::query_as!(
+        Sealed,
+        "select id, payload, cancel_requested from jobs
+         where state = 'running' and node_id = $1 and kind = $2 and lease_until > now() order by id",
+        node as _,
+        kind_of(agent)
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Renews the leases of an agent that was just heard.
+pub async fn renew(conn: &mut PgConnection, node: NodeId, kind: &str) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update jobs set lease_until = now() + make_interval(secs => $3)
+         where state = 'running' and node_id = $1 and kind = $2",
+        node as _,
+        kind,
+        LEASE_S
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Renews the leases of all agents that are connected to `replica`.
+pub async fn renew_all(conn: &mut PgConnection, replica: uuid::Uuid) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update jobs set lease_until = now() + make_interval(secs => $2)
+         from agents
+         where jobs.state = 'running' and agents.node_id = jobs.node_id and agents.connected_to = $1
+           and agents.kind = case jobs.kind when 'build' then 'worker' else 'proxy' end",
+        replica,
+        LEASE_S
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// A job and the node that was chosen for it.
+#[derive(Debug, Clone)]
+pub struct Claimed {
+    pub id: JobId,
+    pub node: NodeId,
+    pub node_name: String,
+}
+
+/// Claims one queued job for the least utilised agent that has room. `None` when there is no job that may start, or
+/// no agent for it. The caller commits.
+pub async fn claim(conn: &mut PgConnection, agent: AgentKind) -> sqlx::Result<Option<Claimed>> {
+    let queued = match agent {
+        AgentKind::Worker => next_build(conn).await?,
+        AgentKind::Proxy => next_order(conn).await?,
+        AgentKind::Mesh => None,
+    };
+    let Some((id, deployment)) = queued else { return Ok(None) };
+    let Some((node, node_name)) = choose(conn, agent).await? else { return Ok(None) };
+    sqlx::query!(
+        "update jobs set state = 'running', node_id = $2, started_at = now(),
+                lease_until = now() + make_interval(secs => $3)
+         where id = $1",
+        id as _,
+        node as _,
+        LEASE_S
+    )
+    .execute(&mut *conn)
+    .await?;
+    if let Some(deployment) = deployment {
+        let begun = sqlx::query!("update deployments set state = 'building' where id = $1", deployment as _)
+            .execute(&mut *conn)
+            .await;
+        match begun {
+            // Another deployment of the app was faster.
+            Err(error) if violates(&error, "deployments_one_running_key") => return Ok(None),
+            begun => begun?,
+        };
+        progress::close(conn, deployment, Stage::Queue).await?;
+        bus::say(conn, Topic::Deployments, deployment).await?;
+    }
+    bus::say(conn, Topic::Jobs, node).await?;
+    Ok(Some(Claimed { id, node, node_name }))
+}
+
+type Queued = Option<(JobId, Option<DeploymentId>)>;
+
+/// The oldest build whose app has no other deployment on its way or before it.
+async fn next_build(conn: &mut PgConnection) -> sqlx::Result<Queued> {
+    let row = sqlx::query!(
+        "select jobs.id, jobs.deployment_id from jobs
+         join deployments on deployments.id = jobs.deployment_id
+         where jobs.kind = 'build' and jobs.state = 'queued' and run_after <= now() and deployments.state = 'queued'
+           and not exists (
+               select 1 from deployments as other
+               where other.app_id = deployments.app_id
+                 and (other.state in ('building', 'rolling-out')
+                      or other.state = 'queued' and other.number < deployments.number))
+         order by jobs.id limit 1 for update of jobs skip locked"
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(|row| (row.id, row.deployment_id)))
+}
+
+async fn next_order(conn: &mut PgConnection) -> sqlx::Result<Queued> {
+    let id = sqlx::query_scalar!(
+        "select id from jobs where kind = 'certificate' and state = 'queued' and run_after <= now()
+         order by id limit 1 for update skip locked"
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(id.map(|id| (id, None)))
+}
+
+/// How many orders one proxy carries out at a time.
+const ORDERS: i32 = 4;
+
+/// The connected agent with the smallest share of its slots in use. Its row is held, so that no other claim fills the
+/// same slot; what was counted before the row was ours is counted again.
+async fn choose(conn: &mut PgConnection, agent: AgentKind) -> sqlx::Result<Option<(NodeId, String)>> {
+    let mut full = Vec::new();
+    loop {
+        let row = sqlx::query!(
+            r#"select agents.node_id, nodes.name,
+                      case agents.kind when 'proxy' then $3 else agents.build_slots end as "slots!"
+               from agents
+               join nodes on nodes.id = agents.node_id and nodes.removed_at is null
+               cross join lateral (
+                   select count(*) as running from jobs
+                   where jobs.state = 'running' and jobs.kind = $2 and jobs.node_id = agents.node_id) as load
+               where agents.kind = $1 and agents.connected_to is not null
+                 and running < case agents.kind when 'proxy' then $3 else agents.build_slots end
+                 and agents.node_id <> all($4)
+               order by running::float8 / greatest(case agents.kind when 'proxy' then $3 else build_slots end, 1),
+                        nodes.name
+               limit 1 for update of agents"#,
+            agent as _,
+            kind_of(agent),
+            ORDERS,
+            &full
+        )
+        .fetch_optional(&mut *conn)
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        let running = sqlx::query_scalar!(
+            r#"select count(*) as "count!" from jobs where state = 'running' and kind = $2 and node_id = $1"#,
+            row.node_id as _,
+            kind_of(agent)
+        )
+        .fetch_one(&mut *conn)
+        .await?;
+        if running < i64::from(row.slots) {
+            return Ok(Some((row.node_id, row.name)));
+        }
+        full.push(row.node_id.0);
+    }
+}
+
+/// A running job, held until the transaction ends.
+#[derive(Debug)]
+pub struct Running {
+    pub deployment_id: Option<DeploymentId>,
+    pub host: Option<String>,
+}
+
+/// The job `id`, if it runs on `node`.
+pub async fn lock_running(conn: &mut PgConnection, id: JobId, node: NodeId) -> sqlx::Result<Option<Running>> {
+    sqlx::query_as!(
+        Running,
+        "select deployment_id, host from jobs where id = $1 and node_id = $2 and state = 'running' for update",
+        id as _,
+        node as _
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// The job is over.
+pub async fn finish(
+    conn: &mut PgConnection,
+    id: JobId,
+    state: &str,
+    error: Option<&str>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update jobs set state = $2, error = $3, finished_at = now(), lease_until = null where id = $1",
+        id as _,
+        state,
+        error
+    )
+    .execute(&mut *conn)
+    .await?;
+    // A slot is free.
+    bus::say(conn, Topic::Jobs, "").await
+}
+
+/// A job whose agent was not seen for the whole lease.
+#[derive(Debug)]
+pub struct Lost {
+    pub id: JobId,
+    pub deployment_id: Option<DeploymentId>,
+    pub host: Option<String>,
+    pub node_name: Option<String>,
+    pub lease_until: Option<DateTime<Utc>>,
+}
+
+/// Jobs whose lease is over, held until the transaction ends.
+pub async fn lock_lost(conn: &mut PgConnection) -> sqlx::Result<Vec<Lost>> {
+    sqlx::query_as!(
+        Lost,
+        r#"select jobs.id, deployment_id, jobs.host, nodes.name as "node_name?", lease_until
+           from jobs left join nodes on nodes.id = jobs.node_id
+           where jobs.state = 'running' and (lease_until < now() or jobs.node_id is null or nodes.removed_at is not null)
+           order by jobs.id for update of jobs skip locked"#
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// How many jobs are in each state that is not an end, by kind.
+pub async fn count(conn: &mut PgConnection) -> sqlx::Result<Vec<(String, String, i64)>> {
+    let rows = sqlx::query!(
+        r#"select kind.kind as "kind!", state.state as "state!",
+                  (select count(*) from jobs where jobs.kind = kind.kind and jobs.state = state.state) as "count!"
+           from unnest(array['build', 'certificate']) as kind (kind), unnest(array['queued', 'running']) as state (state)"#
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.kind, row.state, row.count)).collect())
+}
+
+/// Adds lines of a build to its deployment's log; `true` when any was new.
+pub async fn append_log(
+    conn: &mut PgConnection,
+    deployment: DeploymentId,
+    lines: &[protocol::report::LogLine],
+) -> sqlx::Result<bool> {
+    let seqs: Vec<i64> = lines.iter().map(|line| line.seq).collect();
+    let ats: Vec<DateTime<Utc>> = lines.iter().map(|line| line.at).collect();
+    let streams: Vec<String> =
+        lines.iter().map(|line| crate::instances::store::stream(line.stream).to_owned()).collect();
+    let texts: Vec<String> = lines.iter().map(|line| line.text.clone()).collect();
+    let done = sqlx::query!(
+        "insert into deployment_log (deployment_id, seq, at, stream, text)
+         select $1, * from unnest($2::bigint[], $3::timestamptz[], $4::text[], $5::text[])
+         on conflict do nothing",
+        deployment as _,
+        &seqs,
+        &ats,
+        &streams,
+        &texts
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}

@@ -1,0 +1,135 @@
+//! What nodes and their agents say about themselves, and what follows for their status.
+
+use protocol::identity::AgentKind;
+use protocol::ids::NodeId;
+use protocol::report::{Heartbeat, MeshReport};
+use protocol::spec::Generation;
+use sqlx::PgConnection;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use crate::bus::{self, Topic};
+
+/// A replica that has not said for so long that it holds a connection is gone, and the connection with it.
+pub const PRESENCE_LASTS_S: f64 = 60.0;
+
+/// Settles the status of one node: online while any of its agents is connected.
+pub async fn refresh(conn: &mut PgConnection, id: NodeId) -> sqlx::Result<()> {
+    settle(conn, Some(id.0)).await
+}
+
+/// Settles the status of all nodes.
+pub async fn refresh_all(conn: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update agents set connected_to = null
+         where connected_to is not null and last_seen_at < now() - make_interval(secs => $1)",
+        PRESENCE_LASTS_S
+    )
+    .execute(&mut *conn)
+    .await?;
+    settle(conn, None).await
+}
+
+async fn settle(conn: &mut PgConnection, only: Option<Uuid>) -> sqlx::Result<()> {
+    let changed = sqlx::query_scalar!(
+        "with seen as (
+             select nodes.id,
+                    case when exists (select 1 from agents where node_id = nodes.id and connected_to is not null)
+                         then 'online' when nodes.status = 'joining' then 'joining' else 'offline' end as status
+             from nodes where removed_at is null and ($1::uuid is null or nodes.id = $1)
+         )
+         update nodes set status = seen.status, status_since = now()
+         from seen where nodes.id = seen.id and nodes.status <> seen.status
+         returning nodes.id",
+        only
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    for node in changed {
+        bus::say(conn, Topic::Nodes, node).await?;
+    }
+    Ok(())
+}
+
+/// This replica still holds these connections. Returns the ones that are another replica's by now.
+pub async fn hold(
+    conn: &mut PgConnection,
+    replica: Uuid,
+    held: &[(NodeId, AgentKind)],
+) -> sqlx::Result<Vec<(NodeId, AgentKind)>> {
+    let nodes: Vec<Uuid> = held.iter().map(|(node, _)| node.0).collect();
+    let kinds: Vec<String> = held.iter().map(|(_, kind)| kind.to_string()).collect();
+    let rows = sqlx::query!(
+        r#"with held as (select * from unnest($2::uuid[], $3::text[]) as held (node_id, kind)),
+              kept as (
+                  update agents set last_seen_at = now(), connected_to = $1
+                  from held where agents.node_id = held.node_id and agents.kind = held.kind
+                    and (agents.connected_to is null or agents.connected_to = $1)
+                  returning agents.node_id, agents.kind
+              )
+           select held.node_id as "node_id!: NodeId", held.kind as "kind!: AgentKind" from held
+           where not exists (select 1 from kept where kept.node_id = held.node_id and kept.kind = held.kind)"#,
+        replica,
+        &nodes,
+        &kinds
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.node_id, row.kind)).collect())
+}
+
+/// This replica stops: none of its connections is left.
+pub async fn let_go(conn: &mut PgConnection, replica: Uuid) -> sqlx::Result<()> {
+    sqlx::query!("update agents set connected_to = null where connected_to = $1", replica)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+pub async fn heartbeat(
+    conn: &mut PgConnection,
+    node: NodeId,
+    kind: AgentKind,
+    heartbeat: &Heartbeat,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update agents set heartbeat = $3, last_seen_at = now() where node_id = $1 and kind = $2",
+        node as _,
+        kind as _,
+        Json(heartbeat) as _
+    )
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query!("update nodes set last_seen_at = now() where id = $1", node as _).execute(conn).await?;
+    Ok(())
+}
+
+/// A generation is in force on an agent. Roll-outs, drains and challenges wait for this.
+pub async fn applied(
+    conn: &mut PgConnection,
+    node: NodeId,
+    kind: AgentKind,
+    generation: Generation,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update agents set applied_generation = $3, applied_at = now(), last_seen_at = now()
+         where node_id = $1 and kind = $2",
+        node as _,
+        kind as _,
+        generation
+    )
+    .execute(&mut *conn)
+    .await?;
+    bus::say(conn, Topic::Nodes, node).await
+}
+
+pub async fn mesh_report(conn: &mut PgConnection, node: NodeId, report: &MeshReport) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update agents set report = $2, last_seen_at = now() where node_id = $1 and kind = 'mesh'",
+        node as _,
+        Json(report) as _
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}

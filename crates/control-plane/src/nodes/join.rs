@@ -1,0 +1,176 @@
+//! `POST /v1/nodes/enroll` and `POST /v1/nodes/declare`: how a host becomes a node.
+
+use axum::extract::{Extension, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::post;
+use axum::{Json, Router};
+use chrono::Utc;
+use protocol::enrol::{DeclareRequest, EnrolRequest, Joined};
+use protocol::identity::{ApiKey, NodeIdentity};
+use protocol::ids::NodeId;
+use serde_json::json;
+use sqlx::PgConnection;
+use tracing::info;
+
+use super::store::{self, Known, NewNode};
+use super::{Origin, enrol};
+use crate::app::AppState;
+use crate::bus::{self, Topic};
+use crate::generations::{self, Consumer};
+use crate::http::caller::bearer;
+use crate::http::listen::Peer;
+use crate::http::{Body, Code, Error, Result};
+use crate::vault::Purpose;
+use crate::{audit, digest, plan};
+
+/// The public listener's part.
+pub fn router() -> Router<AppState> {
+    Router::new().route("/v1/nodes/enroll", post(enroll))
+}
+
+async fn enroll(
+    State(app): State<AppState>,
+    headers: HeaderMap,
+    Body(request): Body<EnrolRequest>,
+) -> Result<(StatusCode, Json<Joined>)> {
+    let token = bearer(&headers).ok_or_else(|| enrol::unknown_token(&request.roles))?;
+    let mut tx = app.db.begin().await?;
+    let (token_id, grant) = store::lock_token(&mut tx, &digest::of_token(token))
+        .await?
+        .ok_or_else(|| enrol::unknown_token(&request.roles))?;
+    enrol::check(&grant, &request, Utc::now())?;
+    store::lock_addresses(&mut tx).await?;
+    let node = admit(&app, &mut tx, &request).await?;
+    store::use_token(&mut tx, token_id, node.id).await?;
+    let joined = join(&app, &mut tx, &node).await?;
+    let detail = json!({ "roles": request.roles, "mesh_address": node.mesh_address, "token": token_id });
+    let name = &node.name;
+    audit::record_system(&mut tx, &format!("node:{name}"), "node.enroll", &format!("node:{name}"), detail)
+        .await?;
+    tx.commit().await?;
+    info!(node.id = %node.id, node.name = name, node.address = %node.mesh_address, "enrolled: node {name}");
+    Ok((StatusCode::CREATED, Json(joined)))
+}
+
+/// The node that `request` makes, or the one that this host is already: same key, same name.
+async fn admit(app: &AppState, tx: &mut PgConnection, request: &EnrolRequest) -> Result<Known> {
+    let all = store::all(tx).await?;
+    let by_key = all.iter().find(|node| node.public_key == request.public_key);
+    if let Some(other) = all.iter().find(|node| node.name == request.name)
+        && other.public_key != request.public_key
+    {
+        let message = format!("there is already a node named {}", other.name);
+        return Err(Error::new(Code::NameTaken, message).field("name").hint(format!(
+            "Give this host another `node.name`, or remove the old node with `wh node rm {}`",
+            other.name
+        )));
+    }
+    if let Some(known) = by_key
+        && (known.name != request.name || known.origin == Origin::Declared)
+    {
+        let message = format!("this host's key belongs to the node {}", known.name);
+        return Err(Error::new(Code::NameTaken, message).field("public_key").hint(format!(
+            "Remove that node with `wh node rm {}`, or delete the host's private.key so that it makes a new one",
+            known.name
+        )));
+    }
+    let mesh_address = match by_key {
+        Some(known) => known.mesh_address,
+        None => free_address(app, tx).await?,
+    };
+    let node = NewNode {
+        id: by_key.map_or_else(NodeId::new, |known| known.id),
+        name: &request.name,
+        roles: &request.roles,
+        origin: Origin::Enrolled,
+        mesh_address,
+        public_key: &request.public_key,
+        endpoint: request.endpoint.map(|endpoint| endpoint.to_string()),
+    };
+    match by_key {
+        Some(_) => store::update(tx, &node).await?,
+        None => store::insert(tx, &node).await?,
+    }
+    let known = store::known(tx, node.id).await?;
+    known.ok_or_else(|| anyhow::anyhow!("a node vanished in its own transaction").into())
+}
+
+async fn free_address(app: &AppState, tx: &mut PgConnection) -> Result<std::net::Ipv4Addr> {
+    let mesh = &app.config.mesh;
+    let mut used = store::addresses(tx).await?;
+    used.extend(app.config.nodes.iter().map(|node| node.mesh_address));
+    enrol::lowest_free(mesh.cidr, mesh.address, &used).ok_or_else(|| {
+        Error::new(Code::MeshFull, format!("all addresses of the mesh {} are taken", mesh.cidr))
+            .hint("Remove nodes that are gone, or set a larger `mesh.cidr`")
+    })
+}
+
+/// A new API key for `node`, and all it needs to know.
+async fn join(app: &AppState, tx: &mut PgConnection, node: &Known) -> Result<Joined> {
+    let api_key = ApiKey::generate();
+    let sealed =
+        app.vault.seal(Purpose::NodeSigningKey, &format!("node:{}", node.id), &api_key.signing_key().0);
+    store::set_key(tx, node.id, &api_key.login_digest(), &sealed).await?;
+    generations::raise(tx, Consumer::Mesh).await?;
+    bus::say(tx, Topic::Nodes, node.id).await?;
+    let nodes = store::all(tx).await?;
+    let control_plane =
+        format!("http://{}:{}", app.config.mesh.address, app.config.api_server.mesh_listen.port());
+    Ok(Joined {
+        identity: NodeIdentity {
+            node_id: node.id,
+            name: node.name.clone(),
+            mesh_address: node.mesh_address,
+            api_key,
+            control_planes: vec![control_plane],
+        },
+        prefix: app.config.mesh.cidr.prefix_len(),
+        peers: plan::mesh::spec(node.id, &nodes).peers,
+    })
+}
+
+/// A declared node asks for its identity. The tunnel has proven who it is: `WireGuard` lets only the holder of the
+/// key send from the mesh address.
+pub(crate) async fn declare(
+    State(app): State<AppState>,
+    Extension(Peer(peer)): Extension<Peer>,
+    Body(request): Body<DeclareRequest>,
+) -> Result<Json<Joined>> {
+    let refuse = |message: String| {
+        Error::new(Code::NotDeclared, message)
+            .hint("Compare `nodes` in the control plane's configuration with this host's public.key and mesh address")
+    };
+    if peer.ip().to_canonical() != std::net::IpAddr::V4(request.mesh_address) {
+        return Err(refuse(format!(
+            "this request comes from {}, not from {} through the mesh",
+            peer.ip(),
+            request.mesh_address
+        )));
+    }
+    let mut tx = app.db.begin().await?;
+    let all = store::all(&mut tx).await?;
+    let declared =
+        |node: &&Known| node.origin == Origin::Declared && node.mesh_address == request.mesh_address;
+    let node = all.iter().find(declared).ok_or_else(|| {
+        refuse(format!("no node with the mesh address {} is declared", request.mesh_address))
+    })?;
+    if node.public_key != request.public_key {
+        return Err(refuse(format!("the node {} is declared with another public key", node.name)));
+    }
+    if let (None, Some(endpoint)) = (&node.endpoint, request.endpoint) {
+        store::set_endpoint(&mut tx, node.id, &endpoint.to_string()).await?;
+    }
+    let joined = join(&app, &mut tx, node).await?;
+    let name = &node.name;
+    audit::record_system(
+        &mut tx,
+        &format!("node:{name}"),
+        "node.declare",
+        &format!("node:{name}"),
+        json!({}),
+    )
+    .await?;
+    tx.commit().await?;
+    info!(node.id = %node.id, node.name = name, "declared node {name} took its identity");
+    Ok(Json(joined))
+}

@@ -1,0 +1,119 @@
+//! Nodes: how hosts join, what they are, and when they go.
+
+pub mod api;
+pub mod declared;
+pub mod enrol;
+pub mod health;
+pub mod join;
+pub mod store;
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use chrono::{DateTime, Utc};
+use ipnet::IpNet;
+use protocol::identity::{AgentKind, Role};
+use protocol::ids::NodeId;
+use protocol::report::HostFacts;
+use protocol::spec::Generation;
+use serde::{Deserialize, Serialize};
+
+/// A node as the API shows it.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Node {
+    pub id: NodeId,
+    pub name: String,
+    pub roles: Vec<Role>,
+    pub origin: Origin,
+    #[schema(value_type = String)]
+    pub mesh_address: Ipv4Addr,
+    /// Where others reach its tunnel.
+    pub endpoint: Option<String>,
+    pub status: Status,
+    pub status_since: DateTime<Utc>,
+    pub last_seen_at: Option<DateTime<Utc>>,
+    pub agents: Vec<Agent>,
+    pub host: HostFacts,
+    /// Instances that should run on it.
+    pub instances: i64,
+    pub created_at: DateTime<Utc>,
+}
+
+/// One of a node's processes.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Agent {
+    pub kind: AgentKind,
+    pub version: String,
+    pub connected: bool,
+    pub last_seen_at: Option<DateTime<Utc>>,
+    /// The newest generation of its desired state.
+    pub generation: Generation,
+    /// The one that it says is in force.
+    pub applied_generation: Generation,
+}
+
+/// How a node came to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case")]
+#[sqlx(type_name = "text", rename_all = "kebab-case")]
+pub enum Origin {
+    Declared,
+    Enrolled,
+}
+
+/// Whether a node answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case")]
+#[sqlx(type_name = "text", rename_all = "kebab-case")]
+pub enum Status {
+    /// Known, but none of its agents has called yet.
+    Joining,
+    Online,
+    Offline,
+}
+
+/// A join token as the API lists it.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct NodeToken {
+    pub id: protocol::ids::NodeTokenId,
+    pub roles: Vec<Role>,
+    /// The only node name that it is good for.
+    pub name: Option<String>,
+    pub created_at: DateTime<Utc>,
+    pub expires_at: DateTime<Utc>,
+    pub used_at: Option<DateTime<Utc>>,
+    /// Name of the node that joined with it.
+    pub used_by: Option<String>,
+}
+
+/// Which agents a node with these roles may run.
+pub fn may_run(roles: &[Role], agent: AgentKind) -> bool {
+    match agent {
+        AgentKind::Mesh => true,
+        AgentKind::Worker => roles.contains(&Role::Worker),
+        AgentKind::Proxy => roles.contains(&Role::Proxy),
+    }
+}
+
+/// Roles out of their column.
+pub fn roles(words: &[String]) -> Vec<Role> {
+    let all = [Role::ControlPlane, Role::Worker, Role::Proxy];
+    all.into_iter().filter(|role| words.iter().any(|word| word == role.as_str())).collect()
+}
+
+/// Roles for their column.
+pub fn words(roles: &[Role]) -> Vec<String> {
+    roles.iter().map(ToString::to_string).collect()
+}
+
+/// A mesh address out of its column; the mesh is IPv4.
+pub fn v4(column: IpNet) -> Ipv4Addr {
+    match column.addr() {
+        IpAddr::V4(address) => address,
+        IpAddr::V6(address) => address.to_ipv4_mapped().unwrap_or(Ipv4Addr::UNSPECIFIED),
+    }
+}
+
+/// A mesh address for its column.
+pub fn inet(address: Ipv4Addr) -> IpNet {
+    IpNet::from(IpAddr::V4(address))
+}

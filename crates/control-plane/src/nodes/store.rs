@@ -1,0 +1,441 @@
+//! SQL of nodes, join tokens and agents.
+
+use std::collections::{HashMap, HashSet};
+use std::net::Ipv4Addr;
+
+use chrono::{DateTime, Utc};
+use protocol::identity::{AgentKind, Role};
+use protocol::ids::{NodeId, NodeTokenId, UserId};
+use protocol::report::{Hello, HostFacts};
+use sqlx::PgConnection;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use super::enrol::Grant;
+use super::{Agent, Node, NodeToken, Origin, Status, inet, roles, v4, words};
+use crate::http::page::PageQuery;
+
+/// A node to be.
+#[derive(Debug)]
+pub struct NewNode<'a> {
+    pub id: NodeId,
+    pub name: &'a str,
+    pub roles: &'a [Role],
+    pub origin: Origin,
+    pub mesh_address: Ipv4Addr,
+    pub public_key: &'a str,
+    pub endpoint: Option<String>,
+}
+
+/// What the hub and the mesh need of a node.
+#[derive(Debug, Clone)]
+pub struct Known {
+    pub id: NodeId,
+    pub name: String,
+    pub roles: Vec<Role>,
+    pub origin: Origin,
+    pub mesh_address: Ipv4Addr,
+    pub public_key: String,
+    pub endpoint: Option<String>,
+    /// Sealed.
+    pub signing_key: Option<Vec<u8>>,
+}
+
+/// Makes this transaction the only one that hands out addresses and names.
+pub async fn lock_addresses(conn: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query!("select pg_advisory_xact_lock(hashtext('wisehosting mesh addresses'))")
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Addresses of all nodes that are not removed.
+pub async fn addresses(conn: &mut PgConnection) -> sqlx::Result<HashSet<Ipv4Addr>> {
+    let found = sqlx::query_scalar!("select mesh_address from nodes where removed_at is null")
+        .fetch_all(conn)
+        .await?;
+    Ok(found.into_iter().map(v4).collect())
+}
+
+pub async fn insert(conn: &mut PgConnection, node: &NewNode<'_>) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into nodes (id, name, roles, origin, mesh_address, public_key, endpoint)
+         values ($1, $2, $3, $4, $5, $6, $7)",
+        node.id as _,
+        node.name,
+        &words(node.roles),
+        node.origin as _,
+        inet(node.mesh_address),
+        node.public_key,
+        node.endpoint
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Sets what may change without the node being another one.
+pub async fn update(conn: &mut PgConnection, node: &NewNode<'_>) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update nodes set name = $2, roles = $3, origin = $4, mesh_address = $5, public_key = $6, endpoint = $7
+         where id = $1",
+        node.id as _,
+        node.name,
+        &words(node.roles),
+        node.origin as _,
+        inet(node.mesh_address),
+        node.public_key,
+        node.endpoint
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Gives the node a new API key: the digest that recognises it and the sealed key that signs.
+pub async fn set_key(
+    conn: &mut PgConnection,
+    id: NodeId,
+    digest: &str,
+    signing_key: &[u8],
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update nodes set api_key_digest = $2, signing_key = $3 where id = $1",
+        id as _,
+        digest,
+        signing_key
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+pub async fn set_endpoint(conn: &mut PgConnection, id: NodeId, endpoint: &str) -> sqlx::Result<()> {
+    sqlx::query!("update nodes set endpoint = $2 where id = $1", id as _, endpoint).execute(conn).await?;
+    Ok(())
+}
+
+/// All nodes that are not removed, by name.
+pub async fn all(conn: &mut PgConnection) -> sqlx::Result<Vec<Known>> {
+    let rows = sqlx::query!(
+        r#"select id, name, roles, origin as "origin: Origin", mesh_address, public_key, endpoint, signing_key
+           from nodes where removed_at is null order by name"#
+    )
+    .fetch_all(conn)
+    .await?;
+    let known = rows.into_iter().map(|row| Known {
+        id: row.id,
+        name: row.name,
+        roles: roles(&row.roles),
+        origin: row.origin,
+        mesh_address: v4(row.mesh_address),
+        public_key: row.public_key,
+        endpoint: row.endpoint,
+        signing_key: row.signing_key,
+    });
+    Ok(known.collect())
+}
+
+/// The node whose API key has this digest.
+pub async fn id_by_api_key(conn: &mut PgConnection, digest: &str) -> sqlx::Result<Option<NodeId>> {
+    sqlx::query_scalar!("select id from nodes where api_key_digest = $1 and removed_at is null", digest)
+        .fetch_optional(conn)
+        .await
+}
+
+/// The node `id`, unless it is removed.
+pub async fn known(conn: &mut PgConnection, id: NodeId) -> sqlx::Result<Option<Known>> {
+    let row = sqlx::query!(
+        r#"select id, name, roles, origin as "origin: Origin", mesh_address, public_key, endpoint, signing_key
+           from nodes where id = $1 and removed_at is null"#,
+        id as _
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(|row| Known {
+        id: row.id,
+        name: row.name,
+        roles: roles(&row.roles),
+        origin: row.origin,
+        mesh_address: v4(row.mesh_address),
+        public_key: row.public_key,
+        endpoint: row.endpoint,
+        signing_key: row.signing_key,
+    }))
+}
+
+/// Takes the node out. Its row stays for history; its name, key and address are free again.
+pub async fn remove(conn: &mut PgConnection, id: NodeId) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update nodes set removed_at = now(), api_key_digest = null, signing_key = null,
+                status = 'offline', status_since = now()
+         where id = $1",
+        id as _
+    )
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query!("delete from agents where node_id = $1", id as _).execute(&mut *conn).await?;
+    let consumer = crate::generations::Consumer::Worker(id).to_string();
+    sqlx::query!("delete from generations where consumer = $1", consumer).execute(conn).await?;
+    Ok(())
+}
+
+/// Notes that an agent exists and which version it is.
+pub async fn note_agent(
+    conn: &mut PgConnection,
+    id: NodeId,
+    kind: AgentKind,
+    version: &str,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into agents (node_id, kind, version, last_seen_at) values ($1, $2, $3, now())
+         on conflict (node_id, kind) do update set version = excluded.version, last_seen_at = now()",
+        id as _,
+        kind as _,
+        version
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Takes the agent's `hello` in: it is connected to `replica`, has these slots, and its host is what it says.
+pub async fn agent_connected(
+    conn: &mut PgConnection,
+    id: NodeId,
+    kind: AgentKind,
+    replica: Uuid,
+    hello: &Hello,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into agents (node_id, kind, version, build_slots, connected_to, connected_at, last_seen_at,
+                             applied_generation)
+         values ($1, $2, $3, $4, $5, now(), now(), 0)
+         on conflict (node_id, kind) do update
+         set version = excluded.version, build_slots = excluded.build_slots,
+             connected_to = excluded.connected_to, connected_at = now(), last_seen_at = now()",
+        id as _,
+        kind as _,
+        hello.version,
+        i32::try_from(hello.build_slots).unwrap_or(i32::MAX),
+        replica
+    )
+    .execute(&mut *conn)
+    .await?;
+    // Each agent knows a part of the host: what one leaves out, another has said.
+    let facts = serde_json::to_value(&hello.host).expect("plain data");
+    sqlx::query!("update nodes set host = host || jsonb_strip_nulls($2) where id = $1", id as _, facts)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// The agent's connection to `replica` ended. A newer connection elsewhere is left alone.
+pub async fn agent_disconnected(
+    conn: &mut PgConnection,
+    id: NodeId,
+    kind: AgentKind,
+    replica: Uuid,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update agents set connected_to = null, last_seen_at = now()
+         where node_id = $1 and kind = $2 and connected_to = $3",
+        id as _,
+        kind as _,
+        replica
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+#[derive(Debug)]
+struct NodeRow {
+    id: NodeId,
+    name: String,
+    roles: Vec<String>,
+    origin: Origin,
+    mesh_address: ipnet::IpNet,
+    endpoint: Option<String>,
+    status: Status,
+    status_since: DateTime<Utc>,
+    last_seen_at: Option<DateTime<Utc>>,
+    host: Json<HostFacts>,
+    instances: i64,
+    created_at: DateTime<Utc>,
+}
+
+/// One page of the nodes, or the one that `only` names by id or name.
+pub async fn list(conn: &mut PgConnection, page: &PageQuery, only: Option<&str>) -> sqlx::Result<Vec<Node>> {
+    let rows = sqlx::query_as!(
+        NodeRow,
+        r#"select id, name, roles, origin as "origin: Origin", mesh_address, endpoint,
+                  status as "status: Status", status_since,
+                  (select max(agents.last_seen_at) from agents where agents.node_id = nodes.id) as last_seen_at,
+                  host as "host: Json<HostFacts>",
+                  (select count(*) from instances where instances.node_id = nodes.id and wanted) as "instances!",
+                  created_at
+           from nodes
+           where removed_at is null and ($1::uuid is null or id > $1)
+             and ($3::text is null or name = $3 or id::text = $3)
+           order by id limit $2"#,
+        page.cursor,
+        page.limit() + 1,
+        only
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.id.0).collect();
+    let mut agents = agents_of(conn, &ids).await?;
+    let nodes = rows.into_iter().map(|row| Node {
+        id: row.id,
+        name: row.name,
+        roles: roles(&row.roles),
+        origin: row.origin,
+        mesh_address: v4(row.mesh_address),
+        endpoint: row.endpoint,
+        status: row.status,
+        status_since: row.status_since,
+        last_seen_at: row.last_seen_at,
+        agents: agents.remove(&row.id).unwrap_or_default(),
+        host: row.host.0,
+        instances: row.instances,
+        created_at: row.created_at,
+    });
+    Ok(nodes.collect())
+}
+
+async fn agents_of(conn: &mut PgConnection, nodes: &[Uuid]) -> sqlx::Result<HashMap<NodeId, Vec<Agent>>> {
+    let rows = sqlx::query!(
+        r#"select node_id, kind, version, connected_to is not null as "connected!", last_seen_at,
+                  coalesce(generation, 0) as "generation!", applied_generation
+           from agents
+           left join generations on consumer = case kind
+               when 'mesh' then 'mesh' when 'proxy' then 'routes' else 'worker:' || node_id end
+           where node_id = any($1) order by kind"#,
+        nodes
+    )
+    .fetch_all(conn)
+    .await?;
+    let mut found: HashMap<NodeId, Vec<Agent>> = HashMap::new();
+    for row in rows {
+        found.entry(row.node_id).or_default().push(Agent {
+            kind: row.kind,
+            version: row.version,
+            connected: row.connected,
+            last_seen_at: row.last_seen_at,
+            generation: row.generation,
+            applied_generation: row.applied_generation,
+        });
+    }
+    Ok(found)
+}
+
+/// How many instances should run on the node.
+pub async fn wanted_instances(conn: &mut PgConnection, id: NodeId) -> sqlx::Result<i64> {
+    let count = sqlx::query_scalar!(
+        r#"select count(*) as "count!" from instances where node_id = $1 and wanted"#,
+        id as _
+    );
+    count.fetch_one(conn).await
+}
+
+/// Forgets the instances that only wait for a worker that will not report any more.
+pub async fn forget_instances(conn: &mut PgConnection, id: NodeId) -> sqlx::Result<()> {
+    sqlx::query!("delete from instances where node_id = $1", id as _).execute(conn).await?;
+    Ok(())
+}
+
+/// A join token to be.
+#[derive(Debug)]
+pub struct NewToken<'a> {
+    pub id: NodeTokenId,
+    pub digest: &'a [u8],
+    pub roles: &'a [Role],
+    pub name: Option<&'a str>,
+    pub created_by: UserId,
+    pub expires_at: DateTime<Utc>,
+}
+
+pub async fn insert_token(conn: &mut PgConnection, token: &NewToken<'_>) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into node_tokens (id, token_digest, roles, name, created_by, expires_at)
+         values ($1, $2, $3, $4, $5, $6)",
+        token.id as _,
+        token.digest,
+        &words(token.roles),
+        token.name,
+        token.created_by as _,
+        token.expires_at
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The token with this digest, held until the transaction ends.
+pub async fn lock_token(
+    conn: &mut PgConnection,
+    digest: &[u8],
+) -> sqlx::Result<Option<(NodeTokenId, Grant)>> {
+    let row = sqlx::query!(
+        "select id, roles, name, expires_at, used_at, used_by from node_tokens where token_digest = $1 for update",
+        digest
+    )
+    .fetch_optional(&mut *conn)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let used_by_key = match row.used_by {
+        Some(node) => known(conn, node).await?.map(|node| node.public_key),
+        None => None,
+    };
+    let grant = Grant {
+        roles: roles(&row.roles),
+        name: row.name,
+        expires_at: row.expires_at,
+        used_by_key,
+        used: row.used_at.is_some(),
+    };
+    Ok(Some((row.id, grant)))
+}
+
+pub async fn use_token(conn: &mut PgConnection, id: NodeTokenId, node: NodeId) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update node_tokens set used_at = coalesce(used_at, now()), used_by = $2 where id = $1",
+        id as _,
+        node as _
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+pub async fn list_tokens(conn: &mut PgConnection, page: &PageQuery) -> sqlx::Result<Vec<NodeToken>> {
+    let rows = sqlx::query!(
+        r#"select node_tokens.id, node_tokens.roles, node_tokens.name, node_tokens.created_at, expires_at, used_at,
+                  nodes.name as "used_by?"
+           from node_tokens left join nodes on nodes.id = used_by
+           where $1::uuid is null or node_tokens.id > $1
+           order by node_tokens.id limit $2"#,
+        page.cursor,
+        page.limit() + 1
+    )
+    .fetch_all(conn)
+    .await?;
+    let tokens = rows.into_iter().map(|row| NodeToken {
+        id: row.id,
+        roles: roles(&row.roles),
+        name: row.name,
+        created_at: row.created_at,
+        expires_at: row.expires_at,
+        used_at: row.used_at,
+        used_by: row.used_by,
+    });
+    Ok(tokens.collect())
+}
+
+/// Withdraws a token; `false` when there is none.
+pub async fn delete_token(conn: &mut PgConnection, id: NodeTokenId) -> sqlx::Result<bool> {
+    let done = sqlx::query!("delete from node_tokens where id = $1", id as _).execute(conn).await?;
+    Ok(done.rows_affected() == 1)
+}

@@ -1,0 +1,5 @@
+//! Decisions without side effects: rows in, desired state or steps out. The same rows give the same bytes.
+
+pub mod mesh;
+pub mod routes;
+pub mod worker;

@@ -1,0 +1,153 @@
+//! What one worker runs.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use chrono::{DateTime, Days, NaiveTime, Utc};
+use protocol::identity::SigningKey;
+use protocol::ids::{AppId, InstanceId, NodeId};
+use protocol::job::ImageTicket;
+use protocol::spec::{ImageSource, ImageSpec, InstanceSpec, WorkerSpec};
+
+use crate::apps::Settings;
+
+/// Where a worker hands out images.
+const IMAGE_PORT: u16 = 8090;
+/// Seconds between SIGTERM and SIGKILL.
+const STOP_GRACE_S: u32 = 10;
+
+/// An instance that should run on the worker.
+#[derive(Debug)]
+pub struct Wanted {
+    pub id: InstanceId,
+    pub app_id: AppId,
+    pub app: String,
+    pub project: String,
+    pub release: i32,
+    pub image_id: String,
+    pub image_reference: String,
+    pub settings: Settings,
+    pub env: BTreeMap<String, String>,
+    pub host_port: u16,
+}
+
+/// A worker that has an image.
+#[derive(Debug, Clone)]
+pub struct Holder {
+    pub image_id: String,
+    pub node: NodeId,
+    pub address: Ipv4Addr,
+    pub online: bool,
+    pub key: SigningKey,
+}
+
+/// The worker's whole desired state, by instance id.
+pub fn spec(
+    node: NodeId,
+    address: Ipv4Addr,
+    wanted: Vec<Wanted>,
+    holders: &[Holder],
+    now: DateTime<Utc>,
+) -> WorkerSpec {
+    let expires_at = ticket_end(now);
+    let mut instances: Vec<InstanceSpec> = wanted
+        .into_iter()
+        .map(|wanted| InstanceSpec {
+            id: wanted.id,
+            app_id: wanted.app_id,
+            app: wanted.app,
+            project: wanted.project,
+            release: wanted.release,
+            image: ImageSpec {
+                sources: sources(node, &wanted.image_id, holders, expires_at),
+                id: wanted.image_id,
+                reference: wanted.image_reference,
+            },
+            env: wanted.env,
+            command: wanted.settings.command,
+            // A release's port is settled when it is made.
+            port: wanted.settings.port.unwrap_or(8080),
+            published: SocketAddr::new(address.into(), wanted.host_port),
+            probe: wanted.settings.probe,
+            resources: wanted.settings.resources,
+            stop_grace_s: STOP_GRACE_S,
+        })
+        .collect();
+    instances.sort_by_key(|instance| instance.id);
+    WorkerSpec { instances }
+}
+
+/// Who else has the image, the ones that answer first.
+fn sources(node: NodeId, image_id: &str, holders: &[Holder], expires_at: i64) -> Vec<ImageSource> {
+    let mut holders: Vec<&Holder> =
+        holders.iter().filter(|holder| holder.image_id == image_id && holder.node != node).collect();
+    holders.sort_by_key(|holder| (!holder.online, holder.node));
+    let ticket =
+        |holder: &Holder| ImageTicket { image_id: image_id.to_owned(), expires_at }.seal(&holder.key);
+    holders
+        .into_iter()
+        .map(|holder| ImageSource {
+            node: holder.node,
+            address: SocketAddr::new(holder.address.into(), IMAGE_PORT),
+            ticket: ticket(holder),
+        })
+        .collect()
+}
+
+/// Tickets last until the end of tomorrow (UTC): at least a day, and the same for all specs of one day.
+fn ticket_end(now: DateTime<Utc>) -> i64 {
+    let end = now.date_naive().checked_add_days(Days::new(2)).unwrap_or(now.date_naive());
+    end.and_time(NaiveTime::MIN).and_utc().timestamp()
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::identity::ApiKey;
+
+    use super::*;
+
+    fn wanted(port: u16) -> Wanted {
+        Wanted {
+            id: InstanceId::new(),
+            app_id: AppId::new(),
+            app: "hello".to_owned(),
+            project: "default".to_owned(),
+            release: 1,
+            image_id: "sha256:aa".to_owned(),
+            image_reference: "wisehosting/hello:1".to_owned(),
+            settings: Settings { port: Some(80), ..Settings::default() },
+            env: BTreeMap::new(),
+            host_port: port,
+        }
+    }
+
+    fn at(text: &str) -> DateTime<Utc> {
+        text.parse().expect("time")
+    }
+
+    #[test]
+    fn specs_of_one_day_are_the_same_and_their_tickets_outlast_it_by_a_day() {
+        let key = ApiKey::generate().signing_key();
+        let (own, other) = (NodeId::new(), NodeId::new());
+        let holder = |node| Holder {
+            image_id: "sha256:aa".to_owned(),
+            node,
+            address: Ipv4Addr::new(10, 50, 0, 3),
+            online: true,
+            key: key.clone(),
+        };
+        let holders = [holder(own), holder(other)];
+        let one = wanted(20000);
+        let id = one.id;
+        let make = |now: &str| {
+            let again = Wanted { id, app_id: one.app_id, ..wanted(20000) };
+            spec(own, Ipv4Addr::new(10, 50, 0, 2), vec![again], &holders, at(now))
+        };
+        let morning = make("2026-01-01T00:00:00Z");
+        assert_eq!(morning, make("2026-01-01T23:59:59Z"));
+        let sources = &morning.instances[0].image.sources;
+        assert_eq!(sources.len(), 1, "a worker is no source for itself");
+        let late = at("2026-01-02T23:59:59Z").timestamp();
+        assert!(ImageTicket::admits(&sources[0].ticket, "sha256:aa", &key, late));
+    }
+}

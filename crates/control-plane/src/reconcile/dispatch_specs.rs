@@ -1,0 +1,179 @@
+//! Every agent that is connected here gets its newest desired state.
+
+use std::collections::{BTreeMap, HashMap};
+
+use anyhow::Context;
+use chrono::Utc;
+use daemon::reconcile::Reconciler;
+use protocol::identity::{AgentKind, SigningKey};
+use protocol::ids::NodeId;
+use protocol::spec::{Generation, Spec, Versioned};
+use sqlx::PgConnection;
+use tracing::debug;
+
+use crate::app::AppState;
+use crate::generations::{self, Consumer};
+use crate::hub::Key;
+use crate::plan::worker::{Holder, Wanted};
+use crate::vault::{Purpose, Vault};
+use crate::{certificates, instances, nodes, plan};
+
+pub struct DispatchSpecs(pub AppState);
+
+impl Reconciler for DispatchSpecs {
+    fn name(&self) -> &'static str {
+        "dispatch specs"
+    }
+
+    async fn pass(&mut self) -> anyhow::Result<()> {
+        let app = &self.0;
+        let current = {
+            let mut conn = app.db.acquire().await?;
+            generations::all(&mut conn).await?
+        };
+        let mut behind: HashMap<Consumer, Vec<Key>> = HashMap::new();
+        for key in app.hub.connected() {
+            let consumer = consumer(key);
+            let generation = current.get(&consumer.to_string()).copied().unwrap_or(0);
+            if generation == 0 || app.hub.lacks(key, generation) {
+                behind.entry(consumer).or_default().push(key);
+            }
+        }
+        for (consumer, keys) in behind {
+            send(app, consumer, &keys).await.with_context(|| format!("desired state of {consumer}"))?;
+        }
+        Ok(())
+    }
+}
+
+/// Sends one agent its desired state, if it has another one.
+pub async fn to_agent(app: &AppState, key: Key) -> anyhow::Result<()> {
+    send(app, consumer(key), &[key]).await
+}
+
+fn consumer(key: Key) -> Consumer {
+    match key.kind {
+        AgentKind::Mesh => Consumer::Mesh,
+        AgentKind::Proxy => Consumer::Routes,
+        AgentKind::Worker => Consumer::Worker(key.node),
+    }
+}
+
+/// Reads the generation and the rows in one snapshot, so that what is called generation 7 is generation 7.
+async fn send(app: &AppState, consumer: Consumer, keys: &[Key]) -> anyhow::Result<()> {
+    let mut tx = app.db.begin().await?;
+    sqlx::query!("set transaction isolation level repeatable read").execute(&mut *tx).await?;
+    let generation = generations::current(&mut tx, consumer).await?;
+    if generation == 0 {
+        tx.rollback().await?;
+        return begin(app, consumer).await;
+    }
+    if keys.iter().any(|key| app.hub.lacks(*key, generation)) {
+        let specs = specs(app, &mut tx, consumer, keys, generation).await?;
+        tx.commit().await?;
+        for (key, spec) in specs {
+            debug!(node.id = %key.node, agent = %key.kind, generation, "desired state sent");
+            app.hub.send_spec(key, spec);
+        }
+    }
+    Ok(())
+}
+
+/// Nothing was ever decided for this consumer: its first state is the empty one. Raising it wakes the dispatcher.
+async fn begin(app: &AppState, consumer: Consumer) -> anyhow::Result<()> {
+    let mut tx = app.db.begin().await?;
+    if generations::current(&mut tx, consumer).await? == 0 {
+        generations::raise(&mut tx, consumer).await?;
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+async fn specs(
+    app: &AppState,
+    conn: &mut PgConnection,
+    consumer: Consumer,
+    keys: &[Key],
+    generation: Generation,
+) -> anyhow::Result<Vec<(Key, Versioned<Spec>)>> {
+    let spec_of: Box<dyn Fn(Key) -> Spec + Send> = match consumer {
+        Consumer::Mesh => {
+            let all = nodes::store::all(conn).await?;
+            Box::new(move |key| Spec::Mesh(plan::mesh::spec(key.node, &all)))
+        }
+        Consumer::Routes => {
+            let spec = proxy_spec(app, conn).await?;
+            Box::new(move |_| Spec::Proxy(spec.clone()))
+        }
+        Consumer::Worker(node) => {
+            let spec = worker_spec(app, conn, node).await?;
+            Box::new(move |_| Spec::Worker(spec.clone()))
+        }
+    };
+    Ok(keys.iter().map(|key| (*key, Versioned { generation, spec: spec_of(*key) })).collect())
+}
+
+/// What every proxy serves.
+pub async fn proxy_spec(
+    app: &AppState,
+    conn: &mut PgConnection,
+) -> anyhow::Result<protocol::spec::ProxySpec> {
+    let backends = instances::store::in_rotation(conn).await?;
+    let certificates = certificates::store::issued(conn, &app.vault).await?;
+    let challenges = certificates::store::challenges(conn).await?;
+    Ok(plan::routes::spec(&backends, certificates, challenges, app.config.acme.is_some()))
+}
+
+async fn worker_spec(
+    app: &AppState,
+    conn: &mut PgConnection,
+    id: NodeId,
+) -> anyhow::Result<protocol::spec::WorkerSpec> {
+    let node = nodes::store::known(conn, id).await?.context("the node was removed")?;
+    let rows = instances::store::wanted_on(conn, id).await?;
+    let mut wanted = Vec::with_capacity(rows.len());
+    for row in rows {
+        let env = env(&app.vault, &row)?;
+        wanted.push(Wanted {
+            id: row.id,
+            app_id: row.app_id,
+            app: row.app,
+            project: row.project,
+            release: row.release,
+            image_id: row.image_id,
+            image_reference: row.image_reference,
+            settings: row.settings.0,
+            env,
+            host_port: u16::try_from(row.host_port).context("a host port out of range")?,
+        });
+    }
+    let holders = holders(app, conn, &wanted).await?;
+    Ok(plan::worker::spec(id, node.mesh_address, wanted, &holders, Utc::now()))
+}
+
+fn env(vault: &Vault, row: &instances::store::WantedRow) -> anyhow::Result<BTreeMap<String, String>> {
+    let plain = vault.open(Purpose::Variables, &format!("app-variables:{}", row.app_id), &row.variables)?;
+    serde_json::from_slice(&plain)
+        .with_context(|| format!("variables of {} release {}", row.app, row.release))
+}
+
+async fn holders(app: &AppState, conn: &mut PgConnection, wanted: &[Wanted]) -> anyhow::Result<Vec<Holder>> {
+    let mut images: Vec<String> = wanted.iter().map(|wanted| wanted.image_id.clone()).collect();
+    images.sort_unstable();
+    images.dedup();
+    let mut holders = Vec::new();
+    for row in instances::store::image_holders(conn, &images).await? {
+        let Some(sealed) = &row.signing_key else { continue };
+        let key = app.vault.open(Purpose::NodeSigningKey, &format!("node:{}", row.node), sealed)?;
+        let key: [u8; 32] =
+            key.try_into().map_err(|_| anyhow::anyhow!("a signing key has another length"))?;
+        holders.push(Holder {
+            image_id: row.image_id,
+            node: row.node,
+            address: nodes::v4(row.address),
+            online: row.online,
+            key: SigningKey(key),
+        });
+    }
+    Ok(holders)
+}

@@ -1,0 +1,79 @@
+//! Background work: what must stay true. Each reconciler takes no input, is woken by changes and by the clock, and
+//! looks at the tables alone.
+
+pub mod certificates;
+pub mod dispatch_jobs;
+pub mod dispatch_specs;
+pub mod jobs;
+mod leader;
+pub mod node_health;
+pub mod presence;
+pub mod retention;
+
+use std::time::Duration;
+
+use daemon::lifecycle::Lifecycle;
+use daemon::reconcile::{Activator, Reconciler, StatusCell, drive};
+
+use crate::app::AppState;
+use crate::bus::Topic;
+use crate::nodes::declared;
+use leader::Leader;
+
+/// Starts all reconcilers of a control plane.
+pub fn tasks(app: &AppState, lifecycle: &mut Lifecycle) {
+    let leader = Leader::default();
+    let stop = lifecycle.stopping();
+    lifecycle.spawn("leader", leader.clone().run(app.clone(), stop.clone()));
+    lifecycle.spawn("own node", declared::own_node(app.clone(), stop));
+    let mut start = Start { app, lifecycle, wakes: Vec::new() };
+    // Every replica, for its own connections.
+    let seconds = Duration::from_secs;
+    start.one(dispatch_specs::DispatchSpecs(app.clone()), seconds(5), &[Topic::Generations]);
+    start.one(dispatch_jobs::DispatchJobs(app.clone()), seconds(5), &[Topic::Jobs]);
+    start.one(presence::Presence(app.clone()), seconds(15), &[]);
+    // One replica for all.
+    start.one(leader.only(jobs::Jobs(app.clone())), seconds(15), &[]);
+    start.one(leader.only(node_health::NodeHealth(app.clone())), seconds(15), &[]);
+    let wakes = [Topic::Certificates, Topic::Deployments];
+    start.one(leader.only(certificates::Certificates(app.clone())), seconds(30), &wakes);
+    start.one(leader.only(retention::Retention(app.clone())), seconds(600), &[]);
+    let wakes = std::mem::take(&mut start.wakes);
+    let stop = lifecycle.stopping();
+    lifecycle.spawn("wakes", wake(app.clone(), wakes, stop.clone()));
+    lifecycle.spawn("presence end", presence::end(app.clone(), stop));
+}
+
+struct Start<'a> {
+    app: &'a AppState,
+    lifecycle: &'a mut Lifecycle,
+    wakes: Vec<(Vec<Topic>, Activator)>,
+}
+
+impl Start<'_> {
+    fn one(&mut self, reconciler: impl Reconciler + 'static, period: Duration, topics: &[Topic]) {
+        let activator = Activator::new();
+        self.wakes.push((topics.to_vec(), activator.clone()));
+        let status = StatusCell::default();
+        self.app.note_reconciler(reconciler.name(), status.clone());
+        let stop = self.lifecycle.stopping();
+        self.lifecycle.spawn(reconciler.name(), drive(reconciler, activator, period, status, stop));
+    }
+}
+
+/// Turns changes into signals.
+async fn wake(
+    app: AppState,
+    wakes: Vec<(Vec<Topic>, Activator)>,
+    stop: tokio_util::sync::CancellationToken,
+) -> anyhow::Result<()> {
+    let mut changes = app.bus.listen();
+    while let Some(Some(change)) = stop.run_until_cancelled(changes.next()).await {
+        for (topics, activator) in &wakes {
+            if topics.contains(&change.topic) || change.topic == Topic::Resync {
+                activator.signal();
+            }
+        }
+    }
+    Ok(())
+}

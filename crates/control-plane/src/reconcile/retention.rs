@@ -1,0 +1,61 @@
+//! What has had its time goes: logs after 14 days, ended sessions, codes, challenges, and uploads that nobody deployed.
+
+use daemon::reconcile::Reconciler;
+
+use crate::app::AppState;
+
+pub struct Retention(pub AppState);
+
+impl Reconciler for Retention {
+    fn name(&self) -> &'static str {
+        "retention"
+    }
+
+    async fn pass(&mut self) -> anyhow::Result<()> {
+        let db = &self.0.db;
+        sqlx::query!("delete from deployment_log where at < now() - interval '14 days'").execute(db).await?;
+        sqlx::query!("delete from instance_log where at < now() - interval '14 days'").execute(db).await?;
+        sqlx::query!("delete from sessions where expires_at < now()").execute(db).await?;
+        sqlx::query!("delete from api_tokens where expires_at < now() - interval '14 days'")
+            .execute(db)
+            .await?;
+        sqlx::query!("delete from setup_codes where expires_at < now()").execute(db).await?;
+        sqlx::query!("delete from node_tokens where expires_at < now() - interval '14 days'")
+            .execute(db)
+            .await?;
+        sqlx::query!("delete from acme_challenges where expires_at < now()").execute(db).await?;
+        sqlx::query!(
+            "delete from jobs
+             where state not in ('queued', 'running') and deployment_id is null
+               and finished_at < now() - interval '14 days'"
+        )
+        .execute(db)
+        .await?;
+        sqlx::query!(
+            "delete from archives
+             where created_at < now() - interval '1 day'
+               and not exists (select 1 from deployments
+                               where state in ('queued', 'building') and source ->> 'archive_id' = archives.id::text)"
+        )
+        .execute(db)
+        .await?;
+        refresh_tickets(&self.0).await
+    }
+}
+
+/// Image tickets in a worker's desired state last until the end of the next day, so each day has a new one.
+async fn refresh_tickets(app: &AppState) -> anyhow::Result<()> {
+    let mut tx = app.db.begin().await?;
+    let nodes = sqlx::query_scalar!(
+        "select distinct node_id from instances
+         join generations on consumer = 'worker:' || node_id
+         where wanted and (changed_at at time zone 'utc')::date < (now() at time zone 'utc')::date"
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    for node in nodes {
+        crate::generations::raise(&mut tx, crate::generations::Consumer::Worker(node)).await?;
+    }
+    tx.commit().await?;
+    Ok(())
+}
