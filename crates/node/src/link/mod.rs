@@ -280,3 +280,6 @@ fn control_planes(identity: &NodeIdentity) -> Result<Vec<Url>, LinkConfigError> 
     };
     identity.control_planes.iter().map(parse).collect()
 }
+
+#[cfg(test)]
+mod tests;
