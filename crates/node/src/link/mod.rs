@@ -6,7 +6,7 @@
 mod dial;
 mod inbox;
 mod outbox;
-mod request;
+pub(crate) mod request;
 mod session;
 mod token;
 

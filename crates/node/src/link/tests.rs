@@ -368,7 +368,8 @@ async fn under_tls_only_http_1_1_is_offered() {
         let socket = tokio_tungstenite::accept_async(stream).await.expect("WebSocket");
         (offered, socket)
     };
-    let (socket, (offered, _server)) = soon(async { tokio::join!(dialer.dial(&url, "token"), accept) }).await;
+    let (socket, (offered, _server)) =
+        soon(Box::pin(async { tokio::join!(dialer.dial(&url, "token"), accept) })).await;
     socket.expect("a WebSocket over TLS");
     assert_eq!(offered, [b"http/1.1".to_vec()]);
 }
