@@ -24,6 +24,8 @@ use crate::{facts, identity};
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Between reports, and between looks at whether the tunnel still is as it should be.
 const PERIOD: Duration = Duration::from_secs(30);
+/// Between looks at whether the device answers at all.
+const CHECK: Duration = Duration::from_secs(5);
 /// After a pass that failed.
 const RETRY: Duration = Duration::from_secs(2);
 
@@ -89,7 +91,7 @@ async fn by_declaration(
 /// Passes forever.
 async fn keep_up(mesh: &mut Mesh) {
     loop {
-        let pause = if passed(mesh).await { PERIOD } else { RETRY };
+        let pause = if passed(mesh).await { CHECK } else { RETRY };
         tokio::time::sleep(pause).await;
     }
 }
@@ -157,7 +159,9 @@ struct Agent {
 impl Agent {
     async fn run(mut self, mut events: Events) -> anyhow::Result<()> {
         let mut tick = tokio::time::interval(PERIOD);
+        let mut check = tokio::time::interval(CHECK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        check.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 event = events.recv() => match event {
@@ -173,6 +177,9 @@ impl Agent {
                     None => return Ok(()),
                 },
                 _ = tick.tick() => self.work(&mut tick).await,
+                _ = check.tick() => if !self.mesh.device.answers().await {
+                    tick.reset_immediately();
+                },
             }
         }
     }
@@ -196,8 +203,9 @@ impl Agent {
             tick.reset_after(RETRY);
             return;
         }
-        let generation = self.mesh.generation();
-        if generation > 0 && self.applied != Some(generation) {
+        if let Some(generation) = self.mesh.ledger.current().map(|current| current.generation)
+            && self.applied != Some(generation)
+        {
             self.say(FromAgent::Applied(Applied { generation })).await;
             self.applied = Some(generation);
         }

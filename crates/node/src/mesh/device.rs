@@ -195,6 +195,12 @@ impl Device {
         Ok(())
     }
 
+    /// Whether the device is there and alive. Cheap.
+    pub(super) async fn answers(&self) -> bool {
+        let there = self.kind != Some(Kind::Userspace) || tunnel::socket_path(&self.name).exists();
+        there && self.host().await.is_ok()
+    }
+
     pub(super) async fn peers(&self) -> anyhow::Result<Vec<CurrentPeer>> {
         let host = self.host().await.context("cannot read the device")?;
         Ok(host.peers.values().map(current).collect())

@@ -125,7 +125,7 @@ fn refused(error: &RequestError) -> anyhow::Error {
                 "make a new join token with `wh node token create` and put it in the place of this one"
             }
             "role_not_allowed" => "make a join token for all `node.roles` of this host",
-            "name_taken" => "set another `node.name`, or remove the old node with `wh node rm`",
+            "name_taken" => "set another `node.name`, or remove the old node in the dashboard",
             _ => "see the control plane's log",
         },
         _ => "see the control plane's log",

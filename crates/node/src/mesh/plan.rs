@@ -95,7 +95,7 @@ fn changed(has: &CurrentPeer, wanted: &MeshPeer, set: &SetEndpoints) -> Option<M
 
 /// The peers that this node needs: those of the spec, and always the control planes' (`bootstrap`), because a spec
 /// without them would cut the branch on which the next spec arrives. The spec wins where it speaks of the same key or
-/// address. The node itself, doubles and unusable keys are left out.
+/// address, but a known endpoint is better than none. The node itself, doubles and unusable keys are left out.
 pub(super) fn wanted_peers(
     spec: &[MeshPeer],
     bootstrap: &[MeshPeer],
@@ -109,7 +109,8 @@ pub(super) fn wanted_peers(
         if free && keys::is_public_key(&peer.public_key) {
             keys.insert(&peer.public_key);
             addresses.insert(peer.mesh_address);
-            wanted.push(peer.clone());
+            let known = || bootstrap.iter().find(|other| other.public_key == peer.public_key)?.endpoint;
+            wanted.push(MeshPeer { endpoint: peer.endpoint.or_else(known), ..peer.clone() });
         }
     }
     wanted.sort_by_key(|peer| peer.mesh_address);
@@ -202,6 +203,12 @@ mod tests {
         let spec = [peer(9, None), peer(2, None), peer(1, Some(11)), peer(2, Some(3))];
         let wanted = wanted_peers(&spec, &[control_plane], &key(9), [10, 50, 0, 9].into());
         assert_eq!(wanted, [peer(1, Some(11)), peer(2, None)]);
+    }
+
+    #[test]
+    fn a_spec_without_an_endpoint_does_not_take_the_known_one_of_the_control_plane() {
+        let wanted = wanted_peers(&[peer(1, None)], &[peer(1, Some(10))], &key(9), [10, 50, 0, 9].into());
+        assert_eq!(wanted, [peer(1, Some(10))]);
     }
 
     #[test]

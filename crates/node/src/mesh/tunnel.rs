@@ -41,6 +41,7 @@ pub fn run(interface: &str) -> anyhow::Result<()> {
         anyhow!("cannot make {interface}: {error}. It needs CAP_NET_ADMIN and /dev/net/tun")
     })?;
     info!(interface, "userspace tunnel is up");
+    // Ends by SIGTERM, without the socket, or by the panic of a thread of the device.
     device.wait();
     info!(interface, "userspace tunnel ended");
     Ok(())
@@ -55,6 +56,7 @@ pub(super) fn spawn(interface: &str, log: &Path) -> anyhow::Result<Child> {
         .args(["tunnel", "--interface", interface])
         // Credentials and systemd's sockets are none of its business.
         .env_clear()
+        .env("WH_LOG", "warn,node=info")
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(file.try_clone()?)
