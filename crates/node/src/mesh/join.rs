@@ -50,7 +50,12 @@ fn backoff() -> Backoff {
 pub(super) fn place(folder: &Path) -> anyhow::Result<Option<Place>> {
     let Some(identity) = identity::read(folder)? else { return Ok(None) };
     let path = folder.join(MEMBERSHIP);
-    let text = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = std::fs::read(&path).with_context(|| {
+        format!(
+            "cannot read {}. If this host joined in another way before, remove identity.json and give it a join token",
+            path.display()
+        )
+    })?;
     let membership: Membership = serde_json::from_slice(&text).with_context(|| {
         format!("{} is damaged: restore it, or remove identity.json and join again", path.display())
     })?;

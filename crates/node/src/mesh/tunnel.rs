@@ -3,6 +3,9 @@
 //! It is its own process because the device blocks SIGTERM and SIGINT in the thread that makes it and reads them
 //! itself, so that an agent in the same process would not hear them (trap 3); and because the tunnel then stays up
 //! while the agent is restarted or updated.
+//!
+//! `wg show` shows it. `wg set wh0 peer …` for a peer that it has kills it, as any change in place does (traps 1, 11);
+//! the agent then starts another.
 
 use std::fs::File;
 use std::io;
