@@ -1,6 +1,7 @@
 //! The identity of this host: written by the mesh agent after joining, read by the other agents.
 
 use std::io;
+use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -69,6 +70,24 @@ pub async fn wait_for(folder: &Path, stop: &CancellationToken) -> Option<NodeIde
     }
 }
 
+/// Waits until this host has the mesh address, which after a reboot may be later than the identity: what binds to the
+/// address, or starts a container that publishes on it, waits for it first. `false` when `stop` comes first.
+pub async fn wait_for_address(identity: &NodeIdentity, stop: &CancellationToken) -> bool {
+    let address = identity.mesh_address;
+    let mut said = false;
+    // A host may bind exactly the addresses that it has.
+    while UdpSocket::bind((address, 0)).is_err() {
+        if !said {
+            info!(%address, "waiting until wisehosting-mesh has brought the mesh address up");
+            said = true;
+        }
+        if stop.run_until_cancelled(tokio::time::sleep(POLL)).await.is_none() {
+            return false;
+        }
+    }
+    true
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
@@ -108,6 +127,17 @@ mod tests {
         let stop = CancellationToken::new();
         stop.cancel();
         assert!(wait_for(folder.path(), &stop).await.is_none());
+    }
+
+    #[tokio::test]
+    async fn only_an_address_that_the_host_has_is_waited_for_with_success() {
+        let stop = CancellationToken::new();
+        let here = NodeIdentity { mesh_address: [127, 0, 0, 1].into(), ..identity() };
+        assert!(wait_for_address(&here, &stop).await);
+        // TEST-NET-3: nobody has it.
+        let elsewhere = NodeIdentity { mesh_address: [203, 0, 113, 9].into(), ..identity() };
+        let stopping = async { stop.cancel() };
+        assert!(!tokio::join!(wait_for_address(&elsewhere, &stop), stopping).0);
     }
 
     #[test]

@@ -7,3 +7,4 @@ pub mod facts;
 pub mod identity;
 pub mod ledger;
 pub mod link;
+pub mod mesh;

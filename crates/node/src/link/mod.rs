@@ -6,7 +6,7 @@
 mod dial;
 mod inbox;
 mod outbox;
-mod request;
+pub(crate) mod request;
 mod session;
 mod token;
 
@@ -280,3 +280,6 @@ fn control_planes(identity: &NodeIdentity) -> Result<Vec<Url>, LinkConfigError> 
     };
     identity.control_planes.iter().map(parse).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -136,7 +136,7 @@ fn refusal(refused: &Refused) -> String {
     let remedy = match refused.code.as_str() {
         "envelope_skew" => "set this host's clock, for example with chrony",
         "envelope_hmac" => {
-            "the API key in identity.json is not the one the control plane knows: join the host again"
+            "the API key in identity.json is not the one the control plane knows: remove identity.json and restart wisehosting-mesh; an enrolled host also needs a new join token"
         }
         _ => "see the control plane's log",
     };

@@ -87,7 +87,7 @@ impl Shared {
             .json(&body);
         request::json(request, url, path).await.map_err(|error| match error {
             RequestError::Refused { url, status: status @ (401 | 403), code, message, .. } => {
-                let hint = "the control plane does not know this host's API key: if the host was removed, join it again with a new join token";
+                let hint = "the control plane does not know this host's API key: remove identity.json and restart wisehosting-mesh; an enrolled host also needs a new join token";
                 RequestError::Refused { url, status, code, message, hint: Some(hint.to_owned()) }
             }
             other => other,

@@ -1,0 +1,100 @@
+//! The mesh agent: joins the host to the private cloud and owns its `WireGuard` interface.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use daemon::credentials::Credentials;
+use daemon::lifecycle::Lifecycle;
+use node::mesh::config::Config;
+use node::mesh::{self, tunnel};
+use tracing::error;
+
+/// `EX_CONFIG` of sysexits: starting again does not help.
+const BAD_CONFIG: u8 = 78;
+const GRACE: Duration = Duration::from_secs(10);
+
+#[derive(Parser)]
+#[command(version, about = "Joins this host to the mesh and keeps its tunnel")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Joins the host, keeps the tunnel and the link to the control plane.
+    Run(ConfigPath),
+    /// Reads the configuration and says whether it can be used.
+    CheckConfig(ConfigPath),
+    /// The userspace WireGuard device; started by `run` where the kernel has none.
+    Tunnel {
+        #[arg(long)]
+        interface: String,
+    },
+}
+
+#[derive(clap::Args)]
+struct ConfigPath {
+    /// TOML or JSON, by its extension.
+    #[arg(long, env = "CONFIG_PATH")]
+    config: PathBuf,
+}
+
+fn main() -> ExitCode {
+    daemon::crypto::install();
+    daemon::telemetry::install();
+    let command = Arguments::parse().command;
+    match command {
+        Command::Tunnel { interface } => finish(tunnel::run(&interface).map(|()| ExitCode::SUCCESS)),
+        Command::CheckConfig(path) => match load(&path) {
+            Ok(_) => {
+                say(&format!("{} can be used", path.config.display()));
+                ExitCode::SUCCESS
+            }
+            Err(code) => code,
+        },
+        Command::Run(path) => match load(&path) {
+            Ok(config) => finish(run(config)),
+            Err(code) => code,
+        },
+    }
+}
+
+fn run(config: Config) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Runtime::new()?;
+    let result = runtime.block_on(async {
+        let mut lifecycle = Lifecycle::new();
+        let stop = lifecycle.stopping();
+        lifecycle.spawn("mesh", mesh::run(config, Credentials::from_env(), stop));
+        lifecycle.run(GRACE).await
+    });
+    // A call into a dead device never returns; the process must end all the same.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
+}
+
+fn load(path: &ConfigPath) -> Result<Config, ExitCode> {
+    daemon::config::load(&path.config).map_err(|error| {
+        complain(&error.to_string());
+        ExitCode::from(BAD_CONFIG)
+    })
+}
+
+fn finish(result: anyhow::Result<ExitCode>) -> ExitCode {
+    result.unwrap_or_else(|error| {
+        error!(error = format!("{error:#}"), "failed");
+        ExitCode::FAILURE
+    })
+}
+
+#[expect(clippy::print_stdout, reason = "the answer of a command")]
+fn say(text: &str) {
+    println!("{text}");
+}
+
+#[expect(clippy::print_stderr, reason = "one line for people, before there is a log")]
+fn complain(text: &str) {
+    eprintln!("wisehosting-mesh: {text}");
+}

@@ -1,0 +1,103 @@
+//! Links and addresses through `ip`, by argument list. `sysfs` is no help: it shows the network namespace that it was
+//! mounted in, not the one of this process.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use ipnet::Ipv4Net;
+use serde::Deserialize;
+use tokio::process::Command;
+
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// An interface as `ip` shows it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Link {
+    flags: Vec<String>,
+    mtu: u32,
+    linkinfo: LinkInfo,
+    addr_info: Vec<AddressInfo>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct LinkInfo {
+    info_kind: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct AddressInfo {
+    family: String,
+    local: std::net::IpAddr,
+    prefixlen: u8,
+}
+
+impl Link {
+    /// `wireguard` for the kernel's, `tun` for a userspace device.
+    pub(super) fn kind(&self) -> &str {
+        &self.linkinfo.info_kind
+    }
+
+    fn addresses(&self) -> Vec<Ipv4Net> {
+        let net = |info: &AddressInfo| match (info.family.as_str(), info.local) {
+            ("inet", std::net::IpAddr::V4(local)) => Ipv4Net::new(local, info.prefixlen).ok(),
+            _ => None,
+        };
+        self.addr_info.iter().filter_map(net).collect()
+    }
+}
+
+/// The interface `name`, if there is one.
+pub(super) async fn link(name: &str) -> anyhow::Result<Option<Link>> {
+    let output = run(&["-json", "-details", "address", "show", "dev", name]).await?;
+    if !output.status.success() {
+        let error = String::from_utf8_lossy(&output.stderr);
+        if error.contains("does not exist") || error.contains("Cannot find device") {
+            return Ok(None);
+        }
+        bail!("ip address show dev {name}: {}", error.trim());
+    }
+    let links: Vec<Link> = serde_json::from_slice(&output.stdout).context("cannot read what ip prints")?;
+    // ip prints an empty object for entries that it left out.
+    Ok(links.into_iter().find(|link| !link.flags.is_empty()))
+}
+
+/// Gives `name` this address and no other, the MTU, and sets it up. Changes only what differs.
+pub(super) async fn configure(name: &str, link: &Link, address: Ipv4Net, mtu: u32) -> anyhow::Result<()> {
+    let has = link.addresses();
+    // Removed first: of two addresses in one prefix the second would go with the first.
+    for other in has.iter().filter(|other| **other != address) {
+        succeed(&["address", "del", &other.to_string(), "dev", name]).await?;
+    }
+    if !has.contains(&address) {
+        succeed(&["address", "add", &address.to_string(), "dev", name]).await?;
+    }
+    if link.mtu != mtu || !link.flags.iter().any(|flag| flag == "UP") {
+        // A userspace device is made with an MTU of 1500 (trap 7), and an attached one is not set up (trap 5).
+        succeed(&["link", "set", "dev", name, "mtu", &mtu.to_string(), "up"]).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn delete(name: &str) -> anyhow::Result<()> {
+    succeed(&["link", "del", "dev", name]).await
+}
+
+async fn succeed(arguments: &[&str]) -> anyhow::Result<()> {
+    let output = run(arguments).await?;
+    if !output.status.success() {
+        bail!("ip {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(())
+}
+
+async fn run(arguments: &[&str]) -> anyhow::Result<std::process::Output> {
+    let mut command = Command::new("ip");
+    command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
+    match tokio::time::timeout(LIMIT, command.output()).await {
+        Ok(output) => output.context("cannot run ip: install iproute2"),
+        Err(_) => bail!("ip {} did not end in {LIMIT:?}", arguments.join(" ")),
+    }
+}

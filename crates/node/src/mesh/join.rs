@@ -1,0 +1,224 @@
+//! How this host becomes a node: enrolled with a join token, or declared and known by its mesh address.
+
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use daemon::backoff::Backoff;
+use daemon::credentials::{Credentials, ExposeSecret, SecretString};
+use daemon::http::{ClientOptions, check_base_url};
+use ipnet::Ipv4Net;
+use protocol::enrol::{DeclareRequest, EnrolRequest, Joined};
+use protocol::identity::NodeIdentity;
+use protocol::spec::MeshPeer;
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+use url::Url;
+
+use super::config::{Config, ControlPlane, Declared};
+use crate::identity;
+use crate::link::RequestError;
+use crate::link::request;
+
+/// What an enrolled host must know to bring its tunnel up, besides its identity.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Membership {
+    prefix: u8,
+    /// The control planes' peers.
+    bootstrap: Vec<MeshPeer>,
+}
+
+/// Where an enrolled host has its place in the mesh.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) identity: NodeIdentity,
+    pub(super) address: Ipv4Net,
+    pub(super) bootstrap: Vec<MeshPeer>,
+}
+
+const MEMBERSHIP: &str = "membership.json";
+const JOIN_TOKEN: &str = "join-token";
+
+fn backoff() -> Backoff {
+    Backoff::new(Duration::from_secs(1), Duration::from_secs(30))
+}
+
+/// The place that was given at an earlier start.
+pub(super) fn place(folder: &Path) -> anyhow::Result<Option<Place>> {
+    let Some(identity) = identity::read(folder)? else { return Ok(None) };
+    let path = folder.join(MEMBERSHIP);
+    let text = std::fs::read(&path).with_context(|| {
+        format!(
+            "cannot read {}. If this host joined in another way before, remove identity.json and give it a join token",
+            path.display()
+        )
+    })?;
+    let membership: Membership = serde_json::from_slice(&text).with_context(|| {
+        format!("{} is damaged: restore it, or remove identity.json and join again", path.display())
+    })?;
+    Ok(Some(Place::new(identity, membership)?))
+}
+
+impl Place {
+    fn new(identity: NodeIdentity, membership: Membership) -> anyhow::Result<Self> {
+        let address = Ipv4Net::new(identity.mesh_address, membership.prefix)
+            .context("the control plane gave a mesh prefix that is none")?;
+        Ok(Self { identity, address, bootstrap: membership.bootstrap })
+    }
+}
+
+/// Joins by token. Network errors are tried again; a refusal is final, because the token is for one use.
+pub(super) async fn enrol(
+    config: &Config,
+    control_plane: &ControlPlane,
+    public_key: &str,
+    credentials: &Credentials,
+    stop: &CancellationToken,
+) -> anyhow::Result<Option<Place>> {
+    let token = join_token(&config.state_dir, credentials)?;
+    let root_pem =
+        match &control_plane.root_certificate {
+            Some(path) => Some(std::fs::read(path).with_context(|| {
+                format!("cannot read {} (`control_plane.root_certificate`)", path.display())
+            })?),
+            None => None,
+        };
+    let http = daemon::http::client(&ClientOptions { root_pem, ..ClientOptions::default() })?;
+    let body = EnrolRequest {
+        name: config.node.name.clone(),
+        roles: config.node.roles.clone(),
+        public_key: public_key.to_owned(),
+        endpoint: config.node.endpoint,
+    };
+    let (url, path) = (&control_plane.url, "/v1/nodes/enroll");
+    let mut backoff = backoff();
+    loop {
+        let request = http.post(request::join(url, path)).bearer_auth(token.expose_secret()).json(&body);
+        match request::json::<Joined>(request, url, path).await {
+            Ok(joined) => return keep(&config.state_dir, joined).map(Some),
+            Err(error) if error.is_final() => return Err(refused(&error)),
+            Err(error) => warn!(error = format!("{:#}", anyhow::Error::from(error)), "cannot join yet"),
+        }
+        if stop.run_until_cancelled(tokio::time::sleep(backoff.wait())).await.is_none() {
+            return Ok(None);
+        }
+    }
+}
+
+fn join_token(folder: &Path, credentials: &Credentials) -> anyhow::Result<SecretString> {
+    if let Some(token) = credentials.get("join_token", None)? {
+        return Ok(token);
+    }
+    let path = folder.join(JOIN_TOKEN);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok(SecretString::from(text.trim().to_owned())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => bail!(
+            "this host has not joined and has no join token: make one with `wh node token create` and put it into {} (or give the credential join_token)",
+            path.display()
+        ),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+}
+
+fn refused(error: &RequestError) -> anyhow::Error {
+    let remedy = match error {
+        RequestError::Refused { code, .. } => match code.as_str() {
+            "join_token_wrong" | "join_token_used" | "join_token_expired" => {
+                "make a new join token with `wh node token create` and put it in the place of this one"
+            }
+            "role_not_allowed" => "make a join token for all `node.roles` of this host",
+            "name_taken" => "set another `node.name`, or remove the old node in the dashboard",
+            _ => "see the control plane's log",
+        },
+        _ => "see the control plane's log",
+    };
+    anyhow::anyhow!("the control plane refused this host: {error}; {remedy}")
+}
+
+/// Writes down what the control plane gave. `identity.json` comes last: once it is there the host has joined.
+fn keep(folder: &Path, joined: Joined) -> anyhow::Result<Place> {
+    let Joined { identity, prefix, peers } = joined;
+    let bootstrap = control_plane_peers(&peers, &identity.control_planes);
+    let membership = Membership { prefix, bootstrap };
+    let text = serde_json::to_vec_pretty(&membership)?;
+    daemon::file::replace(&folder.join(MEMBERSHIP), &text, 0o600)
+        .with_context(|| format!("cannot write {MEMBERSHIP}"))?;
+    identity::write(folder, &identity)?;
+    info!(node.id = %identity.node_id, name = identity.name, address = %identity.mesh_address, "joined");
+    // The token is used up; a file that stays is only untidy.
+    match std::fs::remove_file(folder.join(JOIN_TOKEN)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            warn!(%error, "cannot remove the used join token");
+        }
+        _ => {}
+    }
+    Place::new(identity, membership)
+}
+
+fn control_plane_peers(peers: &[MeshPeer], control_planes: &[String]) -> Vec<MeshPeer> {
+    let host = |url: &String| url.parse::<Url>().ok()?.host_str()?.parse::<Ipv4Addr>().ok();
+    let addresses: Vec<Ipv4Addr> = control_planes.iter().filter_map(host).collect();
+    peers.iter().filter(|peer| addresses.contains(&peer.mesh_address)).cloned().collect()
+}
+
+/// Asks for the identity of a declared node, over the mesh, until a control plane gives it. A refusal is tried again
+/// too: the control plane may read the configuration that names this host only later.
+pub(super) async fn declare(
+    config: &Config,
+    declared: &Declared,
+    public_key: &str,
+    stop: &CancellationToken,
+) -> anyhow::Result<Option<NodeIdentity>> {
+    let http = daemon::http::client(&ClientOptions::default())?;
+    let path = "/v1/nodes/declare";
+    let body = DeclareRequest {
+        public_key: public_key.to_owned(),
+        mesh_address: declared.address.addr(),
+        endpoint: config.node.endpoint,
+    };
+    let (mut backoff, mut said) = (backoff(), String::new());
+    loop {
+        for url in &declared.control_planes {
+            let answer = stop.run_until_cancelled(request::json::<Joined>(
+                http.post(request::join(url, path)).json(&body),
+                url,
+                path,
+            ));
+            match answer.await {
+                None => return Ok(None),
+                Some(Ok(joined)) => {
+                    check(&joined.identity)?;
+                    identity::write(&config.state_dir, &joined.identity)?;
+                    info!(node.id = %joined.identity.node_id, name = joined.identity.name, "declared");
+                    return Ok(Some(joined.identity));
+                }
+                Some(Err(error)) => {
+                    let text = format!("{:#}", anyhow::Error::from(error));
+                    if text != said {
+                        warn!(error = text, "no identity yet; asking again");
+                        said = text;
+                    }
+                }
+            }
+        }
+        if stop.run_until_cancelled(tokio::time::sleep(backoff.wait())).await.is_none() {
+            return Ok(None);
+        }
+    }
+}
+
+fn check(identity: &NodeIdentity) -> anyhow::Result<()> {
+    for text in &identity.control_planes {
+        let url: Url = text.parse().with_context(|| format!("the control plane names itself {text}"))?;
+        if let Err(problem) = check_base_url(&url) {
+            bail!("the control plane names itself {text}, which {problem}");
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

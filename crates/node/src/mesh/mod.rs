@@ -1,0 +1,115 @@
+//! The mesh agent: joins the host, owns its `WireGuard` interface, keeps its peers as the control plane wants them.
+
+mod agent;
+pub mod config;
+mod device;
+mod ip;
+mod join;
+mod keys;
+mod plan;
+pub mod tunnel;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use ipnet::Ipv4Net;
+use protocol::report::MeshReport;
+use protocol::spec::{Generation, MeshPeer, MeshSpec, Versioned};
+use tracing::{info, warn};
+
+use crate::ledger::Ledger;
+use config::Config;
+use device::Device;
+use keys::Keys;
+use plan::SetEndpoints;
+
+pub use agent::run;
+pub use device::Kind;
+
+/// The tunnel of this host: device, desired peers, and what was set last.
+struct Mesh {
+    device: Device,
+    ledger: Ledger<MeshSpec>,
+    /// The control planes' peers, kept whatever a spec says.
+    bootstrap: Vec<MeshPeer>,
+    own_key: String,
+    address: Ipv4Net,
+    set_path: PathBuf,
+    set: SetEndpoints,
+}
+
+impl Mesh {
+    fn new(config: &Config, keys: Keys, address: Ipv4Net, bootstrap: Vec<MeshPeer>) -> anyhow::Result<Self> {
+        let set_path = config.state_dir.join("endpoints.json");
+        let ledger = config.state_dir.join("peers.json");
+        Ok(Self {
+            own_key: keys.public.clone(),
+            device: Device::new(config, keys, address),
+            ledger: Ledger::load(&ledger).with_context(|| format!("cannot read {}", ledger.display()))?,
+            bootstrap,
+            address,
+            set: load_endpoints(&set_path),
+            set_path,
+        })
+    }
+
+    fn generation(&self) -> Generation {
+        self.ledger.generation()
+    }
+
+    fn kind(&self) -> Option<Kind> {
+        self.device.kind()
+    }
+
+    /// Puts a spec into the ledger, if it counts.
+    fn offer(&mut self, spec: Versioned<MeshSpec>, first_after_connect: bool) -> anyhow::Result<()> {
+        if self.ledger.takes(spec.generation, first_after_connect) {
+            info!(generation = spec.generation, peers = spec.spec.peers.len(), "new desired peers");
+            self.ledger.store(spec).context("cannot write peers.json")?;
+        }
+        Ok(())
+    }
+
+    /// One pass: the device is up and has the wanted peers, or the error says why not.
+    async fn pass(&mut self) -> anyhow::Result<()> {
+        if self.device.ensure().await? {
+            self.set.clear();
+        }
+        let spec = self.ledger.current().map_or(&[][..], |current| &current.spec.peers);
+        let wanted = plan::wanted_peers(spec, &self.bootstrap, &self.own_key, self.address.addr());
+        let in_place = self.device.in_place();
+        let steps = plan::plan(&self.device.peers().await?, &wanted, &self.set, in_place);
+        for step in &steps {
+            info!(step = %step, "changing the tunnel");
+            self.device.apply(step).await?;
+        }
+        let endpoints = plan::endpoints(&wanted);
+        if endpoints != self.set {
+            let text = serde_json::to_vec_pretty(&endpoints).context("endpoints have string keys")?;
+            daemon::file::replace(&self.set_path, &text, 0o600).context("cannot write endpoints.json")?;
+            self.set = endpoints;
+        }
+        // A call may succeed and leave a dead device behind (trap 1): only reading again shows it.
+        if !steps.is_empty()
+            && !plan::plan(&self.device.peers().await?, &wanted, &self.set, in_place).is_empty()
+        {
+            bail!("the device did not take all peers");
+        }
+        Ok(())
+    }
+
+    async fn report(&self) -> anyhow::Result<MeshReport> {
+        Ok(MeshReport { peers: self.device.report().await? })
+    }
+}
+
+/// What a former agent set; without the file every wanted endpoint is set once more.
+fn load_endpoints(path: &Path) -> SetEndpoints {
+    match std::fs::read(path) {
+        Ok(text) => serde_json::from_slice(&text).unwrap_or_else(|error| {
+            warn!(path = %path.display(), %error, "damaged, ignored");
+            SetEndpoints::new()
+        }),
+        Err(_) => SetEndpoints::new(),
+    }
+}
