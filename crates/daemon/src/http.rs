@@ -11,6 +11,8 @@ pub struct ClientOptions {
     /// For the whole exchange; 30 s when absent. Streams of unknown length pass `Some(Duration::MAX)`-like values
     /// and rely on the read timeout.
     pub timeout: Option<Duration>,
+    /// Do not use a proxy that the environment names: for calls over the mesh.
+    pub direct: bool,
     /// Root certificates in PEM, besides the system's.
     pub root_pem: Option<Vec<u8>>,
 }
@@ -23,6 +25,9 @@ pub fn client(options: &ClientOptions) -> Result<reqwest::Client, reqwest::Error
         .read_timeout(Duration::from_secs(30))
         .timeout(options.timeout.unwrap_or(Duration::from_secs(30)))
         .redirect(reqwest::redirect::Policy::none());
+    if options.direct {
+        builder = builder.no_proxy();
+    }
     if let Some(pem) = &options.root_pem {
         for certificate in reqwest::Certificate::from_pem_bundle(pem)? {
             builder = builder.add_root_certificate(certificate);
