@@ -125,7 +125,7 @@ pub(crate) struct Login {
     /// Address of the control plane
     #[arg(value_parser = crate::context::parse_url)]
     pub(crate) url: Option<Url>,
-    /// Sign in with an API token, from a prompt or standard input (or WH_TOKEN)
+    /// Sign in with an API token, from a prompt, standard input or the environment
     #[arg(long, conflicts_with_all = ["email", "password_stdin"])]
     pub(crate) token: bool,
     /// Sign in as

@@ -37,6 +37,7 @@ pub(crate) struct Context {
     pub(crate) token: Option<SecretString>,
 }
 
+#[expect(clippy::ref_option, reason = "serde hands the field over like this")]
 fn expose<S: serde::Serializer>(token: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
     token.as_ref().map(ExposeSecret::expose_secret).serialize(serializer)
 }
@@ -221,7 +222,7 @@ mod tests {
         let path = folder.path().join("config.toml");
         std::fs::write(&path, "[contexts.a]\nurl = \"https://a\"\ntoken = \"wht_secret\nx").expect("write");
         let failure = Store::load(&path).expect_err("broken");
-        assert!(failure.message.contains("line 3"), "{}", failure.message);
+        assert!(failure.message.contains("line 4"), "{}", failure.message);
         assert!(!failure.message.contains("wht_secret"), "{}", failure.message);
     }
 

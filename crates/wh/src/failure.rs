@@ -107,7 +107,7 @@ impl Failure {
     }
 
     /// Writes the failure to standard error.
-    pub(crate) fn print(&self, ui: &Ui) {
+    pub(crate) fn print(&self, ui: Ui) {
         let text = if ui.json { format!("{}\n", self.to_json()) } else { self.to_text(ui) };
         // Nobody is left to tell when standard error is closed.
         let _ = std::io::stderr().write_all(text.as_bytes());
@@ -124,7 +124,7 @@ impl Failure {
         json!({ "error": error })
     }
 
-    fn to_text(&self, ui: &Ui) -> String {
+    fn to_text(&self, ui: Ui) -> String {
         let paint = ui.err_paint();
         let mut origin = self.code.clone();
         if let Some(field) = &self.field {
@@ -144,7 +144,7 @@ impl Failure {
             text.push('\n');
         }
         if let Some(hint) = &self.hint {
-            text.push_str(&format!("{} {}\n", paint.yellow("hint:"), crate::ui::sanitize(hint)));
+            text = format!("{text}{} {}\n", paint.yellow("hint:"), crate::ui::sanitize(hint));
         }
         text
     }
@@ -185,7 +185,7 @@ mod tests {
     fn the_servers_words_are_kept() {
         let body = br#"{"code":"slug_taken","message":"hello is taken","field":"slug","hint":"take another","request_id":"r1","more":1}"#;
         let failure = Failure::from_answer(409, body);
-        let text = failure.to_text(&Ui::plain());
+        let text = failure.to_text(Ui::plain());
         assert_eq!(text, "error: hello is taken (slug_taken, field slug, request r1)\nhint: take another\n");
     }
 
@@ -193,15 +193,13 @@ mod tests {
     fn an_answer_that_is_no_json_still_makes_one_line() {
         let failure = Failure::from_answer(502, b"<html>bad gateway</html>");
         assert!(
-            failure
-                .to_text(&Ui::plain())
-                .starts_with("error: the server answered HTTP 502 (http_502)\nhint:")
+            failure.to_text(Ui::plain()).starts_with("error: the server answered HTTP 502 (http_502)\nhint:")
         );
     }
 
     #[test]
     fn a_message_cannot_move_the_cursor() {
         let failure = Failure::new(Exit::Error, "x", "a\u{1b}[2Jb");
-        assert_eq!(failure.to_text(&Ui::plain()), "error: ab (x)\n");
+        assert_eq!(failure.to_text(Ui::plain()), "error: ab (x)\n");
     }
 }

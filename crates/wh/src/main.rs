@@ -28,7 +28,7 @@ fn main() -> ExitCode {
     match run(cli, ui) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            failure.print(&ui);
+            failure.print(ui);
             exit_code(failure.exit)
         }
     }
@@ -45,7 +45,7 @@ fn usage(error: &clap::Error) -> ExitCode {
         let text = error.render().to_string();
         let line = text.lines().next().unwrap_or_default();
         let message = line.strip_prefix("error: ").unwrap_or(line);
-        Failure::usage(message).print(&Ui::detect(true));
+        Failure::usage(message).print(Ui::detect(true));
         return exit_code(Exit::Usage);
     }
     // Standard output or error is closed: nobody is left to tell.

@@ -18,7 +18,7 @@ use crate::failure::{Exit, Failure, Result};
 /// For one exchange that is neither an upload nor a stream.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// For an archive, however slow the line.
-const UPLOAD_TIMEOUT: Duration = Duration::from_secs(3600);
+const UPLOAD_TIMEOUT: Duration = Duration::from_hours(1);
 /// Most that is read of one answer.
 const ANSWER_LIMIT: usize = 64 * 1024 * 1024;
 
@@ -206,7 +206,7 @@ pub(crate) fn path(segments: &[&str]) -> String {
             if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') {
                 path.push(char::from(byte));
             } else {
-                path.push_str(&format!("%{byte:02X}"));
+                path.extend(format!("%{byte:02X}").chars());
             }
         }
     }

@@ -13,10 +13,10 @@ use super::{Client, and_query};
 use crate::failure::{Exit, Failure, Result};
 
 /// How long the server may be away before following ends.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_mins(5);
 /// A stream lasts as long as it lasts; a silent one ends by the client's read timeout, as the server sends a comment
 /// every 15 s.
-const STREAM_TIMEOUT: Duration = Duration::from_secs(30 * 86_400);
+const STREAM_TIMEOUT: Duration = Duration::from_hours(30 * 24);
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// What following brings.
@@ -71,20 +71,16 @@ impl Events {
                 }
                 continue;
             };
-            match response.chunk().await {
-                Ok(Some(bytes)) => {
-                    self.ready.extend(parser.feed(&bytes)?);
-                    self.connection = Some((response, parser));
-                    if !self.ready.is_empty() {
-                        self.lost_since = None;
-                        self.backoff.reset();
-                    }
-                }
-                Ok(None) | Err(_) => {
-                    self.lost_since.get_or_insert_with(Instant::now);
-                    tokio::time::sleep(self.backoff.wait()).await;
-                    return Ok(Next::Lost);
-                }
+            let Ok(Some(bytes)) = response.chunk().await else {
+                self.lost_since.get_or_insert_with(Instant::now);
+                tokio::time::sleep(self.backoff.wait()).await;
+                return Ok(Next::Lost);
+            };
+            self.ready.extend(parser.feed(&bytes)?);
+            self.connection = Some((response, parser));
+            if !self.ready.is_empty() {
+                self.lost_since = None;
+                self.backoff.reset();
             }
         }
     }

@@ -29,7 +29,7 @@ fn the_same_content_gives_the_same_bytes() {
     let first = folder(&[("b.txt", "b"), ("a/x", "x"), ("a.txt", "a")]);
     let second = folder(&[("a.txt", "a"), ("a/x", "x"), ("b.txt", "b")]);
     let file = std::fs::File::options().write(true).open(second.path().join("b.txt")).expect("open");
-    file.set_modified(SystemTime::now() - Duration::from_secs(86_400)).expect("set time");
+    file.set_modified(SystemTime::now() - Duration::from_hours(24)).expect("set time");
     std::fs::set_permissions(second.path().join("a.txt"), PermissionsExt::from_mode(0o600)).expect("chmod");
     assert_eq!(bytes(&first), bytes(&second));
     std::fs::set_permissions(second.path().join("a.txt"), PermissionsExt::from_mode(0o700)).expect("chmod");

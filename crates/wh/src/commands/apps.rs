@@ -33,7 +33,7 @@ async fn ls(shell: &Shell, project: Option<&str>) -> Result<()> {
     let query: Vec<_> = project.map(|project| ("project", project)).into_iter().collect();
     let apps: Vec<App> = shell.client()?.list(&path_with(&["apps"], &query)).await?;
     if shell.ui.json {
-        return shell.ui.json(&apps);
+        return crate::ui::json(&apps);
     }
     if apps.is_empty() {
         shell.ui.note(
@@ -54,7 +54,7 @@ async fn ls(shell: &Shell, project: Option<&str>) -> Result<()> {
             Cell::plain(&app.url),
         ]);
     }
-    shell.ui.data(&table.render(shell.ui.out_paint()))
+    crate::ui::data(&table.render(shell.ui.out_paint()))
 }
 
 async fn create(
@@ -73,18 +73,18 @@ async fn create(
     body.extend(options.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
     let app: App = shell.client()?.send(Method::POST, "/apps", &Value::Object(body)).await?;
     if shell.ui.json {
-        return shell.ui.json(&app);
+        return crate::ui::json(&app);
     }
     shell.ui.done(&format!("created app {} in project {}", app.slug, app.project.slug));
     shell.ui.note(&format!("  {} `wh deploy --app {}`", shell.ui.err_paint().dim("next"), app.slug));
-    shell.ui.data(&app.url)
+    crate::ui::data(&app.url)
 }
 
 async fn info(shell: &Shell, name: Option<String>) -> Result<()> {
     let name = name.map_or_else(|| shell.app(), Ok)?;
     let app: App = shell.client()?.get(&path(&["apps", &name])).await?;
     if shell.ui.json {
-        return shell.ui.json(&app);
+        return crate::ui::json(&app);
     }
     let paint = shell.ui.out_paint();
     let certificate = match (&app.certificate.error, app.certificate.not_after) {
@@ -115,7 +115,7 @@ async fn info(shell: &Shell, name: Option<String>) -> Result<()> {
         ("resources", resources(&app.settings["resources"])),
         ("created", age_of(app.created_at)),
     ];
-    shell.ui.data(&facts(&rows, paint))
+    crate::ui::data(&facts(&rows, paint))
 }
 
 fn probe(check: &Value) -> String {
@@ -139,11 +139,11 @@ fn resources(resources: &Value) -> String {
 pub(crate) async fn ps(shell: &Shell) -> Result<()> {
     let instances: Vec<Instance> = shell.client()?.list(&shell.app_path(&["instances"])?).await?;
     if shell.ui.json {
-        shell.ui.json(&instances)?;
+        crate::ui::json(&instances)?;
     } else if instances.is_empty() {
         shell.ui.note("no instances: `wh deploy` starts some");
     } else {
-        shell.ui.data(&table(&instances).render(shell.ui.out_paint()))?;
+        crate::ui::data(&table(&instances).render(shell.ui.out_paint()))?;
         instances.iter().filter_map(trouble).for_each(|line| shell.ui.note(&line));
     }
     let old = |instance: &&Instance| {
@@ -174,7 +174,11 @@ fn table(instances: &[Instance]) -> Table {
             Cell::status(&instance.state),
             if instance.in_rotation { Cell::plain("yes") } else { Cell::dim("no") },
             Cell::plain(instance.restarts.to_string()),
-            Cell::plain(stats.map(|stats| format!("{}m", stats.cpu_millis)).unwrap_or_default()),
+            Cell::plain(
+                stats
+                    .map(|stats| format!("{}.{} %", stats.cpu_millis / 10, stats.cpu_millis % 10))
+                    .unwrap_or_default(),
+            ),
             Cell::plain(stats.map(|stats| size(stats.memory_bytes)).unwrap_or_default()),
             Cell::plain(age_of(instance.started_at)),
             Cell::dim(age_of(instance.observed_at)),
@@ -198,22 +202,21 @@ fn trouble(instance: &Instance) -> Option<String> {
 pub(crate) async fn open(shell: &Shell, print: bool) -> Result<()> {
     let app = shell.get_app(&shell.client()?).await?;
     if shell.ui.json {
-        return shell.ui.json(&json!({ "url": app.url }));
+        return crate::ui::json(&json!({ "url": app.url }));
     }
     if print {
-        return shell.ui.data(&app.url);
+        return crate::ui::data(&app.url);
     }
     let url = crate::context::parse_url(&app.url).map_err(|problem| {
         Failure::new(Exit::Error, "url_invalid", format!("the app's address {problem}"))
     })?;
     let opener = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
     let quiet = Stdio::null;
-    match Command::new(opener).arg(url.as_str()).stdin(quiet()).stdout(quiet()).stderr(quiet()).spawn() {
-        Ok(_) => shell.ui.done(&format!("opened {url}")),
-        Err(_) => {
-            shell.ui.warn(&format!("no browser found ({opener} is missing)"));
-            shell.ui.data(url.as_str())?;
-        }
+    let mut opener = Command::new(opener);
+    if opener.arg(url.as_str()).stdin(quiet()).stdout(quiet()).stderr(quiet()).spawn().is_ok() {
+        shell.ui.done(&format!("opened {url}"));
+        return Ok(());
     }
-    Ok(())
+    shell.ui.warn("no browser found to open it with");
+    crate::ui::data(url.as_str())
 }

@@ -46,7 +46,7 @@ fn public(name: &str, context: &Context, store: &Store) -> serde_json::Value {
 fn ls(shell: &Shell, store: &Store) -> Result<()> {
     if shell.ui.json {
         let all: Vec<_> = store.contexts.iter().map(|(name, context)| public(name, context, store)).collect();
-        return shell.ui.json(&all);
+        return crate::ui::json(&all);
     }
     if store.contexts.is_empty() {
         shell.ui.note("no contexts yet: `wh login https://your-control-plane`");
@@ -61,7 +61,7 @@ fn ls(shell: &Shell, store: &Store) -> Result<()> {
         };
         table.row(vec![Cell::plain(mark), Cell::name(name), Cell::plain(context.url.as_str()), user]);
     }
-    shell.ui.data(&table.render(shell.ui.out_paint()))
+    crate::ui::data(&table.render(shell.ui.out_paint()))
 }
 
 fn show(shell: &Shell, store: &Store, name: Option<String>) -> Result<()> {
@@ -72,7 +72,7 @@ fn show(shell: &Shell, store: &Store, name: Option<String>) -> Result<()> {
         })?;
     let context = store.get(&name)?;
     if shell.ui.json {
-        return shell.ui.json(&public(&name, context, store));
+        return crate::ui::json(&public(&name, context, store));
     }
     let ca_file = context.ca_file.as_ref().map(|path| path.display().to_string());
     let rows = [
@@ -83,5 +83,5 @@ fn show(shell: &Shell, store: &Store, name: Option<String>) -> Result<()> {
         ("signed in", if context.token.is_some() { "yes" } else { "no" }.to_owned()),
         ("CA file", ca_file.unwrap_or_default()),
     ];
-    shell.ui.data(&facts(&rows, shell.ui.out_paint()))
+    crate::ui::data(&facts(&rows, shell.ui.out_paint()))
 }

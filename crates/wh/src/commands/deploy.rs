@@ -26,7 +26,7 @@ pub(crate) async fn run(shell: &Shell, deploy: Deploy) -> Result<()> {
     let (source, what) = source(shell, &client, &app, &deploy, &project, &folder).await?;
     let deployment = start_deployment(&client, &app, source, &deploy, &project).await?;
     let paint = shell.ui.err_paint();
-    shell.ui.note(&format!("{} deployment {} {}", paint.bold(&app), deployment.number, paint.dim(&what)));
+    shell.ui.note(&format!("{} deployment {} · {}", paint.bold(&app), deployment.number, paint.dim(&what)));
     watch::finish(shell, &client, deployment, deploy.detach).await
 }
 

@@ -33,7 +33,7 @@ async fn ls(shell: &Shell, client: &Client) -> Result<()> {
     let page: Page<Deployment> =
         client.get(&path_with(&["apps", &app, "deployments"], &[("limit", SHOWN)])).await?;
     if shell.ui.json {
-        return shell.ui.json(&page.items);
+        return crate::ui::json(&page.items);
     }
     if page.items.is_empty() {
         shell.ui.note("no deployments yet: `wh deploy`");
@@ -55,7 +55,7 @@ async fn ls(shell: &Shell, client: &Client) -> Result<()> {
             Cell::plain(took.unwrap_or_default()),
         ]);
     }
-    shell.ui.data(&table.render(shell.ui.out_paint()))
+    crate::ui::data(&table.render(shell.ui.out_paint()))
 }
 
 /// By number, or the latest.
@@ -83,7 +83,7 @@ async fn show(shell: &Shell, client: &Client, number: Option<i64>, log: bool) ->
         if log {
             value["log"] = json!(lines);
         }
-        return shell.ui.json(&value);
+        return crate::ui::json(&value);
     }
     let paint = shell.ui.out_paint();
     let rows = [
@@ -105,10 +105,10 @@ async fn show(shell: &Shell, client: &Client, number: Option<i64>, log: bool) ->
     for line in &lines {
         text.push_str(&(log_line(line, paint) + "\n"));
     }
-    shell.ui.data(&text)?;
+    crate::ui::data(&text)?;
     if deployment.failure.is_some() {
         // Shown like the failure that it was; having shown it is a success.
-        card::failure(&deployment, shell.ui.err_paint()).print(&shell.ui);
+        card::failure(&deployment, shell.ui.err_paint()).print(shell.ui);
     }
     Ok(())
 }
@@ -140,7 +140,7 @@ pub(crate) async fn cancel(shell: &Shell, number: Option<i64>) -> Result<()> {
     let cancelled: Deployment =
         client.send(Method::POST, &path(&["deployments", &deployment.id, "cancel"]), &json!({})).await?;
     if shell.ui.json {
-        return shell.ui.json(&cancelled);
+        return crate::ui::json(&cancelled);
     }
     shell.ui.done(&format!(
         "cancelled deployment {} of {}; what ran before stays",

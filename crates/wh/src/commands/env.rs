@@ -37,7 +37,7 @@ async fn ls(shell: &Shell, reveal: bool) -> Result<()> {
     let query: &[_] = if reveal { &[("reveal", "true")] } else { &[] };
     let env: Variables = shell.client()?.get(&path_with(&["apps", &app, "env"], query)).await?;
     if shell.ui.json {
-        return shell.ui.json(&env);
+        return crate::ui::json(&env);
     }
     if env.variables.is_empty() {
         shell.ui.note("no variables: `wh env set NAME=value`, or NAME=- for one from standard input");
@@ -51,7 +51,7 @@ async fn ls(shell: &Shell, reveal: bool) -> Result<()> {
         };
         table.row(vec![Cell::name(&variable.name), value, Cell::plain(age_of(variable.updated_at))]);
     }
-    shell.ui.data(&table.render(shell.ui.out_paint()))?;
+    crate::ui::data(&table.render(shell.ui.out_paint()))?;
     if env.pending {
         shell.ui.note("changes wait for the next deployment");
     }
@@ -70,7 +70,7 @@ async fn change(shell: &Shell, change: VariableChange<'_>, effect: &Effect) -> R
         return watch::finish(shell, &client, deployment, effect.detach).await;
     }
     if shell.ui.json {
-        return shell.ui.json(&answer);
+        return crate::ui::json(&answer);
     }
     let when = if answer.pending || effect.stage { " (takes effect with the next deployment)" } else { "" };
     shell.ui.done(&format!("{verb} {names}{}", paint.dim(when)));

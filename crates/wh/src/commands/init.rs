@@ -21,7 +21,7 @@ pub(crate) fn run(shell: &Shell, init: &Init) -> Result<()> {
         wrote.push("Containerfile");
     }
     if shell.ui.json {
-        return shell.ui.json(&serde_json::json!({
+        return crate::ui::json(&serde_json::json!({
             "app": app, "port": detected.port, "found": detected.because, "wrote": wrote,
         }));
     }

@@ -25,13 +25,13 @@ pub(crate) async fn run(shell: &Shell, logs: Logs) -> Result<()> {
     let answer: AppLines = client.get(&path_with(&["apps", &app, "logs"], &query)).await?;
     let skip = answer.lines.len().saturating_sub(logs.tail as usize);
     if shell.ui.json {
-        return shell.ui.json(&&answer.lines[skip..]);
+        return crate::ui::json(&&answer.lines[skip..]);
     }
     if answer.lines.is_empty() {
         shell.ui.note("no lines yet");
     }
-    let text: String = answer.lines[skip..].iter().map(|line| show(&shell.ui, line) + "\n").collect();
-    if text.is_empty() { Ok(()) } else { shell.ui.data(&text) }
+    let text: String = answer.lines[skip..].iter().map(|line| show(shell.ui, line) + "\n").collect();
+    if text.is_empty() { Ok(()) } else { crate::ui::data(&text) }
 }
 
 /// New lines as they come, until the reader stops; each once, also over lost connections.
@@ -51,7 +51,7 @@ async fn follow(shell: &Shell, client: &Client, app: &str, instance: Option<&str
                 lost = false;
                 if event.name == "line" {
                     let line: AppLine = watch::read(&event)?;
-                    shell.ui.data(&if shell.ui.json { event.data } else { show(&shell.ui, &line) })?;
+                    crate::ui::data(&if shell.ui.json { event.data } else { show(shell.ui, &line) })?;
                 }
             }
         }
@@ -74,7 +74,7 @@ async fn instance_id(client: &Client, app: &str, part: &str) -> Result<String> {
     }
 }
 
-fn show(ui: &Ui, line: &AppLine) -> String {
+fn show(ui: Ui, line: &AppLine) -> String {
     let paint = ui.out_paint();
     let instance = short(&line.instance_id);
     let instance = if line.stream == "stderr" { paint.yellow(instance) } else { paint.cyan(instance) };

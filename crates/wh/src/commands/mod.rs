@@ -45,15 +45,15 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Result<()> {
         Command::Env { command } => env::run(&shell, command).await,
         Command::Node(command) => nodes::run(&shell, command).await,
         Command::Open { print } => apps::open(&shell, print).await,
-        Command::Completion { shell: kind } => completion(&shell, kind),
+        Command::Completion { shell: kind } => completion(kind),
         Command::Version => session::version(&shell).await,
     }
 }
 
-fn completion(shell: &Shell, kind: clap_complete::Shell) -> Result<()> {
+fn completion(kind: clap_complete::Shell) -> Result<()> {
     let mut script = Vec::new();
     clap_complete::generate(kind, &mut Cli::command(), "wh", &mut script);
-    shell.ui.data(&String::from_utf8_lossy(&script))
+    crate::ui::data(&String::from_utf8_lossy(&script))
 }
 
 /// What every command needs: how to speak, where to, about which app.

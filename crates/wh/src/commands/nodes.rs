@@ -28,7 +28,7 @@ pub(crate) async fn run(shell: &Shell, command: NodeCommand) -> Result<()> {
 async fn ls(shell: &Shell) -> Result<()> {
     let nodes: Vec<Node> = shell.client()?.list("/nodes").await?;
     if shell.ui.json {
-        return shell.ui.json(&nodes);
+        return crate::ui::json(&nodes);
     }
     if nodes.is_empty() {
         shell.ui.note("no nodes yet: `wh node token create --role worker` prints how one joins");
@@ -47,13 +47,13 @@ async fn ls(shell: &Shell) -> Result<()> {
             Cell::dim(age_of(node.last_seen_at)),
         ]);
     }
-    shell.ui.data(&table.render(shell.ui.out_paint()))
+    crate::ui::data(&table.render(shell.ui.out_paint()))
 }
 
 async fn show(shell: &Shell, name: &str) -> Result<()> {
     let node: Node = shell.client()?.get(&path(&["nodes", name])).await?;
     if shell.ui.json {
-        return shell.ui.json(&node);
+        return crate::ui::json(&node);
     }
     let paint = shell.ui.out_paint();
     let host = node.host.clone().unwrap_or_default();
@@ -77,7 +77,7 @@ async fn show(shell: &Shell, name: &str) -> Result<()> {
         text.push('\n');
         text.push_str(&agents(&node.agents).render(paint));
     }
-    shell.ui.data(&text)
+    crate::ui::data(&text)
 }
 
 fn agents(agents: &[Agent]) -> Table {
@@ -122,7 +122,7 @@ async fn token(shell: &Shell, command: NodeTokenCommand) -> Result<()> {
 
 fn created(shell: &Shell, token: &NewNodeToken) -> Result<()> {
     if shell.ui.json {
-        return shell.ui.json(token);
+        return crate::ui::json(token);
     }
     let paint = shell.ui.err_paint();
     let until =
@@ -133,15 +133,15 @@ fn created(shell: &Shell, token: &NewNodeToken) -> Result<()> {
         paint.dim(&format!("(works once{until})"))
     ));
     if token.command.is_empty() {
-        return shell.ui.data(&sanitize(&token.token));
+        return crate::ui::data(&sanitize(&token.token));
     }
     shell.ui.note(&format!("  {}", paint.dim("shown only now; on the new host run")));
-    shell.ui.data(&sanitize(&token.command))
+    crate::ui::data(&sanitize(&token.command))
 }
 
 fn tokens(shell: &Shell, tokens: &[NodeToken]) -> Result<()> {
     if shell.ui.json {
-        return shell.ui.json(&tokens);
+        return crate::ui::json(&tokens);
     }
     if tokens.is_empty() {
         shell.ui.note("no tokens: `wh node token create --role worker`");
@@ -168,7 +168,7 @@ fn tokens(shell: &Shell, tokens: &[NodeToken]) -> Result<()> {
             Cell::plain(by),
         ]);
     }
-    shell.ui.data(&table.render(shell.ui.out_paint()))
+    crate::ui::data(&table.render(shell.ui.out_paint()))
 }
 
 /// The whole id for the end that the list shows; anything else is the server's to judge.

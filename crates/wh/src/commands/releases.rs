@@ -13,7 +13,7 @@ pub(crate) async fn ls(shell: &Shell) -> Result<()> {
     let mut releases: Vec<Release> = shell.client()?.list(&shell.app_path(&["releases"])?).await?;
     releases.sort_by_key(|release| std::cmp::Reverse(release.number));
     if shell.ui.json {
-        return shell.ui.json(&releases);
+        return crate::ui::json(&releases);
     }
     if releases.is_empty() {
         shell.ui.note("no releases yet: `wh deploy` makes the first");
@@ -36,7 +36,7 @@ pub(crate) async fn ls(shell: &Shell) -> Result<()> {
             if release.current { Cell::status("live") } else { Cell::plain(" ") },
         ]);
     }
-    shell.ui.data(&table.render(shell.ui.out_paint()))
+    crate::ui::data(&table.render(shell.ui.out_paint()))
 }
 
 /// A source in words, whether the server sends it as an object or as words already.
@@ -62,7 +62,7 @@ pub(crate) async fn rollback(shell: &Shell, release: Option<i64>, detach: bool) 
     let target = release.map_or("to the release before".to_owned(), |number| format!("to release {number}"));
     let what = format!("rollback {target}");
     shell.ui.note(&format!(
-        "{} deployment {} {}",
+        "{} deployment {} · {}",
         paint.bold(&deployment.app.slug),
         deployment.number,
         paint.dim(&what)

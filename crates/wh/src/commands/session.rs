@@ -42,7 +42,7 @@ pub(crate) async fn login(shell: &Shell, login: Login) -> Result<()> {
     store.current = Some(name.clone());
     store.save(&config)?;
     if shell.ui.json {
-        return shell.ui.json(&json!({ "context": name, "url": address, "session": session }));
+        return crate::ui::json(&json!({ "context": name, "url": address, "session": session }));
     }
     let paint = shell.ui.err_paint();
     shell.ui.done(&format!(
@@ -131,7 +131,7 @@ pub(crate) async fn logout(shell: &Shell) -> Result<()> {
         }
     }
     if shell.ui.json {
-        return shell.ui.json(&json!({ "context": name, "signed_in": false }));
+        return crate::ui::json(&json!({ "context": name, "signed_in": false }));
     }
     shell.ui.done(&format!("signed out of {name}"));
     Ok(())
@@ -142,7 +142,7 @@ pub(crate) async fn whoami(shell: &Shell) -> Result<()> {
     let client = Client::new(&context.url, context.token, context.ca_file.as_deref())?;
     let session: Session = client.get("/session").await?;
     if shell.ui.json {
-        return shell.ui.json(&json!({
+        return crate::ui::json(&json!({
             "context": name, "url": context.url, "user": session.user, "organization": session.organization,
         }));
     }
@@ -153,7 +153,7 @@ pub(crate) async fn whoami(shell: &Shell) -> Result<()> {
         ("context", name.unwrap_or_else(|| "from the environment".to_owned())),
         ("control plane", context.url.to_string()),
     ];
-    shell.ui.data(&facts(&rows, shell.ui.out_paint()))
+    crate::ui::data(&facts(&rows, shell.ui.out_paint()))
 }
 
 /// Both versions; the control plane's only if it is in reach.
@@ -164,10 +164,10 @@ pub(crate) async fn version(shell: &Shell) -> Result<()> {
     };
     let own = env!("CARGO_PKG_VERSION");
     if shell.ui.json {
-        return shell.ui.json(&json!({ "wh": own, "control_plane": server }));
+        return crate::ui::json(&json!({ "wh": own, "control_plane": server }));
     }
     let rows = [("wh", own.to_owned()), ("control plane", server.unwrap_or_default())];
-    shell.ui.data(&facts(&rows, shell.ui.out_paint()))
+    crate::ui::data(&facts(&rows, shell.ui.out_paint()))
 }
 
 async fn server_version(client: &Client) -> Option<String> {

@@ -24,18 +24,18 @@ pub(crate) async fn finish(
     let paint = ui.err_paint();
     if detach {
         if ui.json {
-            return ui.json(&deployment);
+            return crate::ui::json(&deployment);
         }
         ui.note(&format!(
             "  {} `wh deployments watch {}` follows it",
             paint.dim("goes on:"),
             deployment.number
         ));
-        return if deployment.url.is_empty() { Ok(()) } else { ui.data(&deployment.url) };
+        return if deployment.url.is_empty() { Ok(()) } else { crate::ui::data(&deployment.url) };
     }
     let ended = follow(shell, client, &deployment).await?;
     if ui.json {
-        ui.json(&ended)?;
+        crate::ui::json(&ended)?;
     }
     if ended.state != "live" {
         return Err(card::failure(&ended, paint));
@@ -48,7 +48,7 @@ pub(crate) async fn finish(
         paint.bold(&ended.app.slug),
         paint.dim(&format!("({})", facts.join(", ")))
     ));
-    if ui.json || ended.url.is_empty() { Ok(()) } else { ui.data(&ended.url) }
+    if ui.json || ended.url.is_empty() { Ok(()) } else { crate::ui::data(&ended.url) }
 }
 
 async fn follow(shell: &Shell, client: &Client, deployment: &Deployment) -> Result<Deployment> {

@@ -62,14 +62,14 @@ impl Live {
         let Some(text) = self.notice.clone().or_else(|| self.view.now(Utc::now())) else { return };
         let paint = self.ui.err_paint();
         let text = fit(&text, width().saturating_sub(4));
-        self.write(&format!("\r\u{1b}[2K  {} {}", paint.cyan(FRAMES[self.frame]), paint.dim(&text)));
+        write(&format!("\r\u{1b}[2K  {} {}", paint.cyan(FRAMES[self.frame]), paint.dim(&text)));
         self.drawn = true;
     }
 
     /// Takes the bottom line away.
     pub(crate) fn end(&mut self) {
         if std::mem::take(&mut self.drawn) {
-            self.write("\r\u{1b}[2K");
+            write("\r\u{1b}[2K");
         }
     }
 
@@ -78,15 +78,15 @@ impl Live {
             return;
         }
         self.end();
-        self.write(&(lines.join("\n") + "\n"));
+        write(&(lines.join("\n") + "\n"));
         self.tick();
     }
+}
 
-    fn write(&self, text: &str) {
-        let mut err = std::io::stderr().lock();
-        // Progress that nobody can see is no failure of the deployment.
-        let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
-    }
+fn write(text: &str) {
+    let mut err = std::io::stderr().lock();
+    // Progress that nobody can see is no failure of the deployment.
+    let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
 }
 
 impl Drop for Live {

@@ -45,47 +45,28 @@ impl Ui {
         Self { json: false, out: Paint { on: false }, err: Paint { on: false }, live: false }
     }
 
-    pub(crate) fn out_paint(&self) -> Paint {
+    pub(crate) fn out_paint(self) -> Paint {
         self.out
     }
 
-    pub(crate) fn err_paint(&self) -> Paint {
+    pub(crate) fn err_paint(self) -> Paint {
         self.err
     }
 
-    /// Data: standard output. A closed pipe ends the program quietly, as `head` expects.
-    pub(crate) fn data(&self, text: &str) -> Result<()> {
-        let mut out = std::io::stdout().lock();
-        let written = out
-            .write_all(text.as_bytes())
-            .and_then(|()| if text.ends_with('\n') { Ok(()) } else { out.write_all(b"\n") });
-        match written.and_then(|()| out.flush()) {
-            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
-            Err(error) => Err(Failure::io("cannot write to standard output", &error)),
-            Ok(()) => Ok(()),
-        }
-    }
-
-    pub(crate) fn json(&self, value: &impl Serialize) -> Result<()> {
-        let text = serde_json::to_string_pretty(value)
-            .map_err(|error| Failure::new(crate::failure::Exit::Error, "json", error.to_string()))?;
-        self.data(&text)
-    }
-
     /// Progress: standard error, not with `--json`.
-    pub(crate) fn note(&self, text: &str) {
+    pub(crate) fn note(self, text: &str) {
         if !self.json {
             let _ = writeln!(std::io::stderr(), "{text}");
         }
     }
 
     /// Done: a tick and what was done.
-    pub(crate) fn done(&self, text: &str) {
+    pub(crate) fn done(self, text: &str) {
         self.note(&format!("{} {text}", self.err.green("✓")));
     }
 
     /// Something to know that is no failure. Also with `--json`, because it is on standard error.
-    pub(crate) fn warn(&self, text: &str) {
+    pub(crate) fn warn(self, text: &str) {
         let line = if self.json {
             serde_json::json!({ "warning": text }).to_string()
         } else {
@@ -93,4 +74,23 @@ impl Ui {
         };
         let _ = writeln!(std::io::stderr(), "{line}");
     }
+}
+
+/// Data: standard output. A closed pipe ends the program quietly, as `head` expects.
+pub(crate) fn data(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    let end = if text.ends_with('\n') { "" } else { "\n" };
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.write_all(end.as_bytes()));
+    match written.and_then(|()| out.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(error) => Err(Failure::io("cannot write to standard output", &error)),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Data as JSON: standard output.
+pub(crate) fn json(value: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|error| Failure::new(crate::failure::Exit::Error, "json", error.to_string()))?;
+    data(&text)
 }

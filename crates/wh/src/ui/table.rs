@@ -96,6 +96,7 @@ fn line(cells: Vec<(usize, String)>, widths: &[usize]) -> String {
             text.push_str(&" ".repeat(widths[column].saturating_sub(width) + 2));
         }
     }
+    text.truncate(text.trim_end().len());
     text.push('\n');
     text
 }
@@ -107,7 +108,7 @@ pub(crate) fn facts(rows: &[(&str, String)], paint: Paint) -> String {
     for (name, value) in rows {
         if !value.is_empty() {
             let pad = " ".repeat(width - name.width() + 2);
-            text.push_str(&format!("{}{pad}{value}\n", paint.dim(name)));
+            text = format!("{text}{}{pad}{value}\n", paint.dim(name));
         }
     }
     text
