@@ -1,0 +1,426 @@
+//! What the public API answers, as far as `wh` shows it. Fields that it does not know are ignored, ones that may be
+//! missing are optional: an older `wh` must speak with a newer control plane. Statuses stay words for the same
+//! reason.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Page<T> {
+    pub(crate) items: Vec<T>,
+    #[serde(default)]
+    pub(crate) next: Option<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Session {
+    pub(crate) user: User,
+    pub(crate) organization: Organization,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct User {
+    pub(crate) email: String,
+    #[serde(default)]
+    pub(crate) name: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Organization {
+    pub(crate) slug: String,
+    #[serde(default)]
+    pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) role: String,
+}
+
+/// A token as made for `wh login`. The secret is taken out at once.
+#[derive(Deserialize)]
+pub(crate) struct NewToken {
+    pub(crate) id: String,
+    pub(crate) token: secrecy::SecretString,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct App {
+    pub(crate) slug: String,
+    #[serde(default)]
+    pub(crate) project: Named,
+    #[serde(default)]
+    pub(crate) hostname: String,
+    #[serde(default)]
+    pub(crate) url: String,
+    #[serde(default)]
+    pub(crate) status: String,
+    #[serde(default)]
+    pub(crate) settings: serde_json::Value,
+    #[serde(default)]
+    pub(crate) release: Option<ReleaseBrief>,
+    #[serde(default)]
+    pub(crate) deployment: Option<DeploymentBrief>,
+    #[serde(default)]
+    pub(crate) instances: InstanceCount,
+    #[serde(default)]
+    pub(crate) certificate: CertificateBrief,
+    #[serde(default)]
+    pub(crate) created_at: Option<DateTime<Utc>>,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Named {
+    pub(crate) id: String,
+    pub(crate) slug: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct ReleaseBrief {
+    pub(crate) number: i64,
+    #[serde(default)]
+    pub(crate) created_at: Option<DateTime<Utc>>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct DeploymentBrief {
+    pub(crate) id: String,
+    pub(crate) number: i64,
+    pub(crate) state: String,
+    #[serde(default)]
+    pub(crate) created_at: Option<DateTime<Utc>>,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct InstanceCount {
+    pub(crate) wanted: u32,
+    pub(crate) healthy: u32,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct CertificateBrief {
+    pub(crate) state: String,
+    pub(crate) not_after: Option<DateTime<Utc>>,
+    pub(crate) error: Option<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Deployment {
+    pub(crate) id: String,
+    #[serde(default)]
+    pub(crate) app: Named,
+    pub(crate) number: i64,
+    #[serde(default)]
+    pub(crate) kind: String,
+    #[serde(default)]
+    pub(crate) source: Option<Source>,
+    pub(crate) state: String,
+    #[serde(default)]
+    pub(crate) waiting_for: Option<String>,
+    #[serde(default)]
+    pub(crate) stages: Vec<StageProgress>,
+    #[serde(default)]
+    pub(crate) failure: Option<Failed>,
+    #[serde(default)]
+    pub(crate) release: Option<i64>,
+    #[serde(default)]
+    pub(crate) url: String,
+    #[serde(default)]
+    pub(crate) created_by: String,
+    pub(crate) created_at: DateTime<Utc>,
+    #[serde(default)]
+    pub(crate) finished_at: Option<DateTime<Utc>>,
+}
+
+impl Deployment {
+    /// Whether nothing more will happen.
+    pub(crate) fn is_final(&self) -> bool {
+        matches!(self.state.as_str(), "live" | "superseded" | "failed" | "cancelled")
+    }
+}
+
+/// Where an image comes from, as sent and as answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub(crate) enum Source {
+    Archive {
+        archive_id: String,
+    },
+    Git {
+        url: String,
+        r#ref: String,
+    },
+    Image {
+        reference: String,
+    },
+    /// A kind that this version does not know.
+    #[serde(other)]
+    Other,
+}
+
+impl std::fmt::Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Archive { .. } => f.write_str("upload"),
+            Self::Git { url, r#ref } => write!(f, "{url} {ref}"),
+            Self::Image { reference } => f.write_str(reference),
+            Self::Other => f.write_str("other"),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct StageProgress {
+    pub(crate) stage: String,
+    pub(crate) state: String,
+    #[serde(default)]
+    pub(crate) started_at: Option<DateTime<Utc>>,
+    #[serde(default)]
+    pub(crate) finished_at: Option<DateTime<Utc>>,
+}
+
+/// Why a deployment or an instance failed.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Failed {
+    pub(crate) code: String,
+    pub(crate) message: String,
+    pub(crate) hint: Option<String>,
+    pub(crate) stage: String,
+    pub(crate) exit_code: Option<i32>,
+    pub(crate) out_of_memory: bool,
+    pub(crate) last_lines: Vec<String>,
+    pub(crate) probe: Option<Probed>,
+}
+
+/// What the last attempt of a probe saw.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Probed {
+    pub(crate) at: Option<DateTime<Utc>>,
+    pub(crate) target: String,
+    pub(crate) attempts: u32,
+    pub(crate) outcome: String,
+    pub(crate) body: Option<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct LogLine {
+    #[serde(default)]
+    pub(crate) at: Option<DateTime<Utc>>,
+    #[serde(default)]
+    pub(crate) stream: String,
+    pub(crate) text: String,
+}
+
+/// One line of a running app.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct AppLine {
+    #[serde(default)]
+    pub(crate) id: String,
+    #[serde(default)]
+    pub(crate) at: Option<DateTime<Utc>>,
+    #[serde(default)]
+    pub(crate) stream: String,
+    pub(crate) text: String,
+    #[serde(default)]
+    pub(crate) instance_id: String,
+    #[serde(default)]
+    pub(crate) release: i64,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct AppLines {
+    pub(crate) lines: Vec<AppLine>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Instance {
+    pub(crate) id: String,
+    pub(crate) node: InstanceNode,
+    #[serde(default)]
+    pub(crate) release: i64,
+    #[serde(default)]
+    pub(crate) wanted: bool,
+    #[serde(default)]
+    pub(crate) in_rotation: bool,
+    #[serde(default)]
+    pub(crate) state: String,
+    #[serde(default)]
+    pub(crate) address: Option<String>,
+    #[serde(default)]
+    pub(crate) restarts: u32,
+    #[serde(default)]
+    pub(crate) exit_code: Option<i32>,
+    #[serde(default)]
+    pub(crate) started_at: Option<DateTime<Utc>>,
+    #[serde(default)]
+    pub(crate) observed_at: Option<DateTime<Utc>>,
+    #[serde(default)]
+    pub(crate) probe: Option<Probed>,
+    #[serde(default)]
+    pub(crate) failure: Option<Failed>,
+    #[serde(default)]
+    pub(crate) stats: Option<Stats>,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct InstanceNode {
+    pub(crate) id: String,
+    pub(crate) name: String,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Stats {
+    pub(crate) cpu_millis: u64,
+    pub(crate) memory_bytes: u64,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Release {
+    pub(crate) number: i64,
+    #[serde(default)]
+    pub(crate) image: Image,
+    #[serde(default)]
+    pub(crate) source: Option<serde_json::Value>,
+    #[serde(default)]
+    pub(crate) commit: Option<String>,
+    #[serde(default)]
+    pub(crate) created_at: Option<DateTime<Utc>>,
+    #[serde(default)]
+    pub(crate) deployment_id: Option<String>,
+    #[serde(default)]
+    pub(crate) current: bool,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Image {
+    pub(crate) id: String,
+    pub(crate) reference: String,
+    pub(crate) size_bytes: u64,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Variables {
+    pub(crate) variables: Vec<Variable>,
+    #[serde(default)]
+    pub(crate) pending: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) deployment: Option<Deployment>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Variable {
+    pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) value: Option<String>,
+    #[serde(default)]
+    pub(crate) updated_at: Option<DateTime<Utc>>,
+}
+
+impl std::fmt::Debug for Variable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Variable").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Body of `PATCH …/env`. Has no `Debug`: it holds values.
+#[derive(Serialize)]
+pub(crate) struct VariableChange<'a> {
+    pub(crate) set: BTreeMap<&'a str, &'a str>,
+    pub(crate) unset: Vec<&'a str>,
+    pub(crate) deploy: bool,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Archive {
+    pub(crate) id: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Node {
+    #[serde(default)]
+    pub(crate) id: String,
+    pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) roles: Vec<String>,
+    #[serde(default)]
+    pub(crate) origin: String,
+    #[serde(default)]
+    pub(crate) mesh_address: Option<String>,
+    #[serde(default)]
+    pub(crate) endpoint: Option<String>,
+    #[serde(default)]
+    pub(crate) status: String,
+    #[serde(default)]
+    pub(crate) status_since: Option<DateTime<Utc>>,
+    #[serde(default)]
+    pub(crate) last_seen_at: Option<DateTime<Utc>>,
+    #[serde(default)]
+    pub(crate) agents: Vec<Agent>,
+    #[serde(default)]
+    pub(crate) host: Option<Host>,
+    #[serde(default)]
+    pub(crate) instances: u32,
+    #[serde(default)]
+    pub(crate) created_at: Option<DateTime<Utc>>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Agent {
+    pub(crate) kind: String,
+    #[serde(default)]
+    pub(crate) version: Option<String>,
+    #[serde(default)]
+    pub(crate) connected: bool,
+    #[serde(default)]
+    pub(crate) last_seen_at: Option<DateTime<Utc>>,
+    #[serde(default)]
+    pub(crate) generation: Option<i64>,
+    #[serde(default)]
+    pub(crate) applied_generation: Option<i64>,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Host {
+    pub(crate) architecture: String,
+    pub(crate) kernel: String,
+    pub(crate) cpus: u32,
+    pub(crate) memory_mb: u64,
+    pub(crate) podman: Option<String>,
+    pub(crate) wireguard: Option<String>,
+}
+
+/// A join token as made: the only time that its secret is shown.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct NewNodeToken {
+    pub(crate) id: String,
+    pub(crate) token: String,
+    #[serde(default)]
+    pub(crate) roles: Vec<String>,
+    #[serde(default)]
+    pub(crate) expires_at: Option<DateTime<Utc>>,
+    #[serde(default)]
+    pub(crate) command: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct NodeToken {
+    pub(crate) id: String,
+    #[serde(default)]
+    pub(crate) name: Option<String>,
+    #[serde(default)]
+    pub(crate) roles: Vec<String>,
+    #[serde(default)]
+    pub(crate) expires_at: Option<DateTime<Utc>>,
+    #[serde(default)]
+    pub(crate) used_at: Option<DateTime<Utc>>,
+    #[serde(default)]
+    pub(crate) used_by: Option<serde_json::Value>,
+}

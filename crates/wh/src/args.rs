@@ -1,0 +1,328 @@
+//! The command line's grammar.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use url::Url;
+
+/// Deploys to and looks after your own cloud.
+#[derive(Debug, Parser)]
+#[command(name = "wh", version, propagate_version = true, max_term_width = 100, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 error, 2 usage, 3 not signed in or not allowed, 4 not found, \
+5 conflict, 6 failed deployment, 7 timeout, 8 partial answer";
+
+/// Holds for every command.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// The app; else the project file's
+    #[arg(long, short, global = true, env = "WH_APP", value_name = "NAME")]
+    pub(crate) app: Option<String>,
+    /// The context; else the current one
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) context: Option<String>,
+    /// Certificates (PEM) of a private CA
+    #[arg(long, global = true, env = "WH_CA_FILE", value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// JSON on standard output, errors as JSON on standard error
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// How to show data
+    #[arg(long, global = true, value_enum, default_value_t = Output::Table, hide_default_value = true, conflicts_with = "json")]
+    pub(crate) output: Output,
+    /// Give up after this time, for example 90s or 10m
+    #[arg(long, global = true, value_parser = crate::ui::time::parse, value_name = "TIME")]
+    pub(crate) timeout: Option<Duration>,
+    /// The control plane, instead of a context's
+    #[arg(long, global = true, hide = true, env = "WH_URL", value_parser = crate::context::parse_url)]
+    pub(crate) control_plane: Option<Url>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    Table,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Sign in to a control plane
+    Login(Login),
+    /// Sign out and revoke the token
+    Logout,
+    /// Show who is signed in, and where
+    Whoami,
+    /// Switch between control planes
+    #[command(subcommand)]
+    Context(ContextCommand),
+    /// Look at this folder and write wisehosting.toml
+    Init(Init),
+    /// Deploy this folder, a repository or an image
+    Deploy(Deploy),
+    /// List, create or show apps; alone: list
+    Apps {
+        #[command(subcommand)]
+        command: Option<AppsCommand>,
+    },
+    /// List the app's instances
+    Ps,
+    /// Show the app's log
+    Logs(Logs),
+    /// List the app's releases
+    Releases,
+    /// Go back to an earlier release
+    Rollback {
+        /// Its number; else the one before
+        release: Option<i64>,
+        /// Do not wait for the end
+        #[arg(long)]
+        detach: bool,
+    },
+    /// List or show deployments; alone: list
+    #[command(alias = "deployment")]
+    Deployments {
+        #[command(subcommand)]
+        command: Option<DeploymentsCommand>,
+    },
+    /// Cancel the app's running deployment
+    Cancel {
+        /// Its number; else the latest
+        number: Option<i64>,
+    },
+    /// List, set or unset environment variables; alone: list
+    Env {
+        #[command(subcommand)]
+        command: Option<EnvCommand>,
+    },
+    /// Look after the hosts
+    #[command(subcommand, alias = "nodes")]
+    Node(NodeCommand),
+    /// Open the app in the browser
+    Open {
+        /// Print the address only
+        #[arg(long)]
+        print: bool,
+    },
+    /// Print a completion script for a shell
+    Completion {
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Show the version of wh and of the control plane
+    Version,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Login {
+    /// Address of the control plane
+    #[arg(value_parser = crate::context::parse_url)]
+    pub(crate) url: Option<Url>,
+    /// Sign in with an API token, from a prompt, standard input or the environment
+    #[arg(long, conflicts_with_all = ["email", "password_stdin"])]
+    pub(crate) token: bool,
+    /// Sign in as
+    #[arg(long)]
+    pub(crate) email: Option<String>,
+    /// Read the password from standard input
+    #[arg(long, requires = "email")]
+    pub(crate) password_stdin: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ContextCommand {
+    /// List contexts
+    #[command(alias = "list")]
+    Ls,
+    /// Make one the current
+    Use { name: String },
+    /// Show one; the current when none is named
+    Show { name: Option<String> },
+    /// Forget one; does not revoke its token
+    Rm { name: String },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// Overwrite wisehosting.toml
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Write a first Containerfile too, when there is none
+    #[arg(long)]
+    pub(crate) containerfile: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Deploy {
+    /// The folder; else the one of the project file, else this one
+    #[arg(conflicts_with_all = ["git", "image"])]
+    pub(crate) folder: Option<PathBuf>,
+    /// A repository
+    #[arg(long, value_name = "URL", conflicts_with = "image")]
+    pub(crate) git: Option<String>,
+    /// Branch, tag or commit of the repository
+    #[arg(long = "ref", value_name = "REF", requires = "git", default_value = "main")]
+    pub(crate) reference: String,
+    /// An image of a registry
+    #[arg(long, value_name = "REFERENCE")]
+    pub(crate) image: Option<String>,
+    /// The project of an app that is created
+    #[arg(long)]
+    pub(crate) project: Option<String>,
+    /// A few words about this deployment
+    #[arg(long, short)]
+    pub(crate) message: Option<String>,
+    /// Wait and show stages and log (the default)
+    #[arg(long, conflicts_with = "detach")]
+    pub(crate) watch: bool,
+    /// Do not wait for the end
+    #[arg(long)]
+    pub(crate) detach: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AppsCommand {
+    /// List apps
+    #[command(alias = "list")]
+    Ls {
+        /// Of one project
+        #[arg(long)]
+        project: Option<String>,
+    },
+    /// Create an app without deploying it
+    Create {
+        name: String,
+        #[arg(long)]
+        project: Option<String>,
+        /// The port that it listens on
+        #[arg(long)]
+        port: Option<u16>,
+        #[arg(long)]
+        replicas: Option<u32>,
+    },
+    /// Show one app
+    #[command(alias = "show")]
+    Info { name: Option<String> },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Logs {
+    /// Go on with new lines
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+    /// This many last lines
+    #[arg(long, short = 'n', default_value_t = 100, value_name = "LINES")]
+    pub(crate) tail: u32,
+    /// Of one instance, by its id or the end of it
+    #[arg(long, value_name = "ID")]
+    pub(crate) instance: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeploymentsCommand {
+    /// List the app's deployments
+    #[command(alias = "list")]
+    Ls,
+    /// Show one with its stages
+    Show {
+        /// Its number; else the latest
+        number: Option<i64>,
+        /// Its log too
+        #[arg(long)]
+        log: bool,
+    },
+    /// Follow one to its end
+    Watch {
+        /// Its number; else the latest
+        number: Option<i64>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum EnvCommand {
+    /// List variables
+    #[command(alias = "list")]
+    Ls {
+        /// Show values
+        #[arg(long)]
+        reveal: bool,
+    },
+    /// Set variables and deploy
+    Set {
+        /// NAME=value; NAME=- reads the value from standard input
+        #[arg(required = true, value_name = "NAME=VALUE")]
+        pairs: Vec<String>,
+        #[command(flatten)]
+        effect: Effect,
+    },
+    /// Remove variables and deploy
+    Unset {
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<String>,
+        #[command(flatten)]
+        effect: Effect,
+    },
+}
+
+/// What a change of variables does to the app.
+#[derive(Debug, Args)]
+pub(crate) struct Effect {
+    /// Takes effect with the next deployment only
+    #[arg(long)]
+    pub(crate) stage: bool,
+    /// Do not wait for the end of the deployment
+    #[arg(long, conflicts_with = "stage")]
+    pub(crate) detach: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum NodeCommand {
+    /// List nodes
+    #[command(alias = "list")]
+    Ls,
+    /// Show one node and its agents
+    Show { name: String },
+    /// Forget a node that holds no instances
+    Rm { name: String },
+    /// Tokens by which new nodes join
+    #[command(subcommand)]
+    Token(NodeTokenCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum NodeTokenCommand {
+    /// Make a token for one node
+    Create {
+        /// What the node is for; may be repeated
+        #[arg(long = "role", required = true, value_parser = ["worker", "proxy", "control-plane"])]
+        roles: Vec<String>,
+        /// Bind the token to this host name
+        #[arg(long)]
+        name: Option<String>,
+        /// How long it can be used
+        #[arg(long, default_value = "1h", value_parser = crate::ui::time::parse, value_name = "TIME")]
+        expires: Duration,
+    },
+    /// List tokens
+    #[command(alias = "list")]
+    Ls,
+    /// Make a token useless
+    Revoke { id: String },
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_grammar_is_sound() {
+        super::Cli::command().debug_assert();
+    }
+}

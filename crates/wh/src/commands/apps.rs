@@ -1,0 +1,222 @@
+//! Apps and their instances.
+
+use std::process::{Command, Stdio};
+
+use chrono::{TimeDelta, Utc};
+use reqwest::Method;
+use serde_json::{Map, Value, json};
+
+use super::{Shell, short};
+use crate::api::types::{App, Instance};
+use crate::api::{path, path_with};
+use crate::args::AppsCommand;
+use crate::failure::{Exit, Failure, Result};
+use crate::ui::card::probed;
+use crate::ui::sanitize;
+use crate::ui::table::{Cell, Table, facts};
+use crate::ui::time::{age_of, size};
+
+/// Workers report every 30 s; an instance that was not seen for longer than this may be anything by now.
+const STALE: TimeDelta = TimeDelta::seconds(120);
+
+pub(crate) async fn run(shell: &Shell, command: Option<AppsCommand>) -> Result<()> {
+    match command.unwrap_or(AppsCommand::Ls { project: None }) {
+        AppsCommand::Ls { project } => ls(shell, project.as_deref()).await,
+        AppsCommand::Create { name, project, port, replicas } => {
+            create(shell, &name, project, port, replicas).await
+        }
+        AppsCommand::Info { name } => info(shell, name).await,
+    }
+}
+
+async fn ls(shell: &Shell, project: Option<&str>) -> Result<()> {
+    let query: Vec<_> = project.map(|project| ("project", project)).into_iter().collect();
+    let apps: Vec<App> = shell.client()?.list(&path_with(&["apps"], &query)).await?;
+    if shell.ui.json {
+        return crate::ui::json(&apps);
+    }
+    if apps.is_empty() {
+        shell.ui.note(
+            "no apps yet: `wh init` and `wh deploy` in a folder, or `wh deploy --app NAME --image REFERENCE`",
+        );
+        return Ok(());
+    }
+    let mut table = Table::new(&["APP", "PROJECT", "STATUS", "HEALTHY", "RELEASE", "DEPLOYED", "URL"]);
+    for app in &apps {
+        let release = app.release.as_ref();
+        table.row(vec![
+            Cell::name(&app.slug),
+            Cell::plain(&app.project.slug),
+            Cell::status(&app.status),
+            Cell::plain(format!("{}/{}", app.instances.healthy, app.instances.wanted)),
+            Cell::plain(release.map(|release| release.number.to_string()).unwrap_or_default()),
+            Cell::plain(age_of(release.and_then(|release| release.created_at))),
+            Cell::plain(&app.url),
+        ]);
+    }
+    crate::ui::data(&table.render(shell.ui.out_paint()))
+}
+
+async fn create(
+    shell: &Shell,
+    name: &str,
+    project: Option<String>,
+    port: Option<u16>,
+    replicas: Option<u32>,
+) -> Result<()> {
+    let mut body = Map::from_iter([("slug".to_owned(), json!(name))]);
+    let options = [
+        ("project", project.map(Value::from)),
+        ("port", port.map(Value::from)),
+        ("replicas", replicas.map(Value::from)),
+    ];
+    body.extend(options.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
+    let app: App = shell.client()?.send(Method::POST, "/apps", &Value::Object(body)).await?;
+    if shell.ui.json {
+        return crate::ui::json(&app);
+    }
+    shell.ui.done(&format!("created app {} in project {}", app.slug, app.project.slug));
+    shell.ui.note(&format!("  {} `wh deploy --app {}`", shell.ui.err_paint().dim("next"), app.slug));
+    crate::ui::data(&app.url)
+}
+
+async fn info(shell: &Shell, name: Option<String>) -> Result<()> {
+    let name = name.map_or_else(|| shell.app(), Ok)?;
+    let app: App = shell.client()?.get(&path(&["apps", &name])).await?;
+    if shell.ui.json {
+        return crate::ui::json(&app);
+    }
+    let paint = shell.ui.out_paint();
+    let certificate = match (&app.certificate.error, app.certificate.not_after) {
+        (Some(error), _) => format!("{} {}", paint.status(&app.certificate.state), sanitize(error)),
+        (None, Some(end)) => {
+            format!("{} until {}", paint.status(&app.certificate.state), end.format("%Y-%m-%d"))
+        }
+        (None, None) => paint.status(&app.certificate.state),
+    };
+    let release = app.release.as_ref();
+    let release =
+        release.map(|release| format!("{} {}", release.number, paint.dim(&age_of(release.created_at))));
+    let deployment = app.deployment.as_ref();
+    let deployment = deployment.map(|last| {
+        format!("{} {} {}", last.number, paint.status(&last.state), paint.dim(&age_of(last.created_at)))
+    });
+    let rows = [
+        ("app", paint.bold(&app.slug)),
+        ("project", app.project.slug.clone()),
+        ("status", paint.status(&app.status)),
+        ("url", sanitize(&app.url)),
+        ("instances", format!("{} of {} healthy", app.instances.healthy, app.instances.wanted)),
+        ("release", release.unwrap_or_default()),
+        ("deployment", deployment.unwrap_or_default()),
+        ("certificate", certificate),
+        ("port", app.settings["port"].as_u64().map(|port| port.to_string()).unwrap_or_default()),
+        ("probe", probe(&app.settings["probe"]["check"])),
+        ("resources", resources(&app.settings["resources"])),
+        ("created", age_of(app.created_at)),
+    ];
+    crate::ui::data(&facts(&rows, paint))
+}
+
+fn probe(check: &Value) -> String {
+    match (check["type"].as_str(), check["path"].as_str()) {
+        (Some("http"), Some(path)) => sanitize(&format!("GET {path}")),
+        (Some(kind), _) => sanitize(kind),
+        (None, _) => String::new(),
+    }
+}
+
+fn resources(resources: &Value) -> String {
+    match (resources["memory_mb"].as_u64(), resources["cpu_millis"].as_u64()) {
+        (Some(memory), Some(cpu)) => {
+            format!("{memory} MiB memory, {}.{:02} cores", cpu / 1000, cpu % 1000 / 10)
+        }
+        _ => String::new(),
+    }
+}
+
+/// Instances with their evidence; a partial answer when some node has not been heard of.
+pub(crate) async fn ps(shell: &Shell) -> Result<()> {
+    let instances: Vec<Instance> = shell.client()?.list(&shell.app_path(&["instances"])?).await?;
+    if shell.ui.json {
+        crate::ui::json(&instances)?;
+    } else if instances.is_empty() {
+        shell.ui.note("no instances: `wh deploy` starts some");
+    } else {
+        crate::ui::data(&table(&instances).render(shell.ui.out_paint()))?;
+        instances.iter().filter_map(trouble).for_each(|line| shell.ui.note(&line));
+    }
+    let old = |instance: &&Instance| {
+        instance.wanted && instance.observed_at.is_none_or(|at| Utc::now() - at > STALE)
+    };
+    let mut nodes: Vec<&str> =
+        instances.iter().filter(old).map(|instance| instance.node.name.as_str()).collect();
+    nodes.sort_unstable();
+    nodes.dedup();
+    if nodes.is_empty() {
+        return Ok(());
+    }
+    let message = format!("nothing was heard for two minutes from {}", nodes.join(", "));
+    Err(Failure::new(Exit::Partial, "observation_old", message)
+        .hint("`wh node ls` shows which nodes are offline"))
+}
+
+fn table(instances: &[Instance]) -> Table {
+    let mut table = Table::new(&[
+        "INSTANCE", "NODE", "RELEASE", "STATE", "TRAFFIC", "RESTARTS", "CPU", "MEMORY", "UP SINCE", "SEEN",
+    ]);
+    for instance in instances {
+        let stats = instance.stats.as_ref();
+        table.row(vec![
+            Cell::name(short(&instance.id)),
+            Cell::plain(&instance.node.name),
+            Cell::plain(instance.release.to_string()),
+            Cell::status(&instance.state),
+            if instance.in_rotation { Cell::plain("yes") } else { Cell::dim("no") },
+            Cell::plain(instance.restarts.to_string()),
+            Cell::plain(
+                stats
+                    .map(|stats| format!("{}.{} %", stats.cpu_millis / 10, stats.cpu_millis % 10))
+                    .unwrap_or_default(),
+            ),
+            Cell::plain(stats.map(|stats| size(stats.memory_bytes)).unwrap_or_default()),
+            Cell::plain(age_of(instance.started_at)),
+            Cell::dim(age_of(instance.observed_at)),
+        ]);
+    }
+    table
+}
+
+/// Why an instance does not serve, if something is known.
+fn trouble(instance: &Instance) -> Option<String> {
+    let what = match (&instance.failure, &instance.probe, instance.exit_code) {
+        (Some(failure), ..) => failure.message.clone(),
+        (None, Some(probe), _) if instance.state == "unhealthy" => probed(probe),
+        (None, _, Some(code)) if instance.state == "exited" => format!("ended with exit code {code}"),
+        _ => return None,
+    };
+    Some(format!("  {}  {}", short(&instance.id), sanitize(&what)))
+}
+
+/// Opens the app's address, or prints it.
+pub(crate) async fn open(shell: &Shell, print: bool) -> Result<()> {
+    let app = shell.get_app(&shell.client()?).await?;
+    if shell.ui.json {
+        return crate::ui::json(&json!({ "url": app.url }));
+    }
+    if print {
+        return crate::ui::data(&app.url);
+    }
+    let url = crate::context::parse_url(&app.url).map_err(|problem| {
+        Failure::new(Exit::Error, "url_invalid", format!("the app's address {problem}"))
+    })?;
+    let opener = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
+    let quiet = Stdio::null;
+    let mut opener = Command::new(opener);
+    if opener.arg(url.as_str()).stdin(quiet()).stdout(quiet()).stderr(quiet()).spawn().is_ok() {
+        shell.ui.done(&format!("opened {url}"));
+        return Ok(());
+    }
+    shell.ui.warn("no browser found to open it with");
+    crate::ui::data(url.as_str())
+}

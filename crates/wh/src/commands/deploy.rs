@@ -1,0 +1,129 @@
+//! `wh deploy`: this folder, a repository or an image.
+
+use std::path::{Path, PathBuf};
+
+use reqwest::Method;
+use serde_json::{Map, Value, json};
+
+use super::{Shell, no_app, upload, watch};
+use crate::api::types::{App, Deployment, Source, Variables};
+use crate::api::{Client, path};
+use crate::args::Deploy;
+use crate::failure::{Exit, Failure, Result};
+use crate::project::{self, Found, Project};
+
+pub(crate) async fn run(shell: &Shell, deploy: Deploy) -> Result<()> {
+    let start = start(&deploy)?;
+    let (project, folder) = match project::find(&start)? {
+        Some(Found { project, folder }) if deploy.folder.is_none() => (project, folder),
+        Some(Found { project, .. }) => (project, start),
+        None => (Project::default(), start),
+    };
+    let app = shell.global.app.clone().or_else(|| project.app.clone()).ok_or_else(no_app)?;
+    let client = shell.client()?;
+    ensure_app(shell, &client, &app, &deploy, &project).await?;
+    warn_of_missing_variables(shell, &client, &app, &project).await?;
+    let (source, what) = source(shell, &client, &app, &deploy, &project, &folder).await?;
+    let deployment = start_deployment(&client, &app, source, &deploy, &project).await?;
+    let paint = shell.ui.err_paint();
+    shell.ui.note(&format!("{} deployment {} · {}", paint.bold(&app), deployment.number, paint.dim(&what)));
+    watch::finish(shell, &client, deployment, deploy.detach).await
+}
+
+fn start(deploy: &Deploy) -> Result<PathBuf> {
+    let folder = deploy.folder.clone().unwrap_or_else(|| PathBuf::from("."));
+    let folder = folder
+        .canonicalize()
+        .map_err(|error| Failure::usage(format!("cannot read the folder {}: {error}", folder.display())))?;
+    if folder.is_dir() {
+        Ok(folder)
+    } else {
+        Err(Failure::usage(format!("{} is no folder", folder.display())))
+    }
+}
+
+async fn ensure_app(
+    shell: &Shell,
+    client: &Client,
+    app: &str,
+    deploy: &Deploy,
+    project: &Project,
+) -> Result<()> {
+    match client.get::<App>(&path(&["apps", app])).await {
+        Err(failure) if failure.exit == Exit::NotFound => {}
+        found => return found.map(drop),
+    }
+    let mut body = settings(project, true).as_object().cloned().unwrap_or_default();
+    body.insert("slug".to_owned(), json!(app));
+    if let Some(project) = deploy.project.as_ref().or(project.project.as_ref()) {
+        body.insert("project".to_owned(), json!(project));
+    }
+    let created: App = client.send(Method::POST, "/apps", &Value::Object(body)).await?;
+    shell.ui.done(&format!("created app {} in project {}", created.slug, created.project.slug));
+    Ok(())
+}
+
+/// The project file's settings. How to build belongs to a source that is built.
+fn settings(project: &Project, image: bool) -> Value {
+    let mut settings = project.settings();
+    if let (true, Some(settings)) = (image, settings.as_object_mut()) {
+        settings.remove("containerfile");
+    }
+    settings
+}
+
+async fn warn_of_missing_variables(
+    shell: &Shell,
+    client: &Client,
+    app: &str,
+    project: &Project,
+) -> Result<()> {
+    if project.env.required.is_empty() {
+        return Ok(());
+    }
+    let env: Variables = client.get(&path(&["apps", app, "env"])).await?;
+    let set = |name: &String| env.variables.iter().any(|variable| variable.name == *name);
+    for name in project.env.required.iter().filter(|name| !set(name)) {
+        shell.ui.warn(&format!(
+            "{name} is required and not set: `wh env set {name}=-` reads it from standard input"
+        ));
+    }
+    Ok(())
+}
+
+/// The source for the API, and the same in words.
+async fn source(
+    shell: &Shell,
+    client: &Client,
+    app: &str,
+    deploy: &Deploy,
+    project: &Project,
+    folder: &Path,
+) -> Result<(Source, String)> {
+    if let Some(reference) = &deploy.image {
+        return Ok((Source::Image { reference: reference.clone() }, format!("image {reference}")));
+    }
+    if let Some(url) = &deploy.git {
+        let source = Source::Git { url: url.clone(), r#ref: deploy.reference.clone() };
+        return Ok((source, format!("{url} {}", deploy.reference)));
+    }
+    upload::folder(shell, client, app, project, folder).await
+}
+
+async fn start_deployment(
+    client: &Client,
+    app: &str,
+    source: Source,
+    deploy: &Deploy,
+    project: &Project,
+) -> Result<Deployment> {
+    let mut body = Map::from_iter([("source".to_owned(), json!(source))]);
+    let settings = settings(project, deploy.image.is_some());
+    if settings.as_object().is_some_and(|settings| !settings.is_empty()) {
+        body.insert("settings".to_owned(), settings);
+    }
+    if let Some(message) = &deploy.message {
+        body.insert("message".to_owned(), json!(message));
+    }
+    client.send(Method::POST, &path(&["apps", app, "deployments"]), &Value::Object(body)).await
+}

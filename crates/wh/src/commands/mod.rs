@@ -1,0 +1,131 @@
+//! One module per noun; each command is a function from arguments to requests and lines.
+
+mod apps;
+mod contexts;
+mod deploy;
+mod deployments;
+mod env;
+mod init;
+mod logs;
+mod nodes;
+mod releases;
+mod session;
+mod upload;
+mod watch;
+
+use std::path::PathBuf;
+
+use clap::CommandFactory as _;
+use secrecy::SecretString;
+
+use crate::api::types::App;
+use crate::api::{Client, path};
+use crate::args::{Cli, Command, Global};
+use crate::context::{Choice, Context, Store};
+use crate::failure::{Exit, Failure, Result};
+use crate::project::{self, Found};
+use crate::ui::Ui;
+
+pub(crate) async fn run(cli: Cli, ui: Ui) -> Result<()> {
+    let shell = Shell { ui, global: cli.global };
+    match cli.command {
+        Command::Login(login) => session::login(&shell, login).await,
+        Command::Logout => session::logout(&shell).await,
+        Command::Whoami => session::whoami(&shell).await,
+        Command::Context(command) => contexts::run(&shell, command),
+        Command::Init(init) => init::run(&shell, &init),
+        Command::Deploy(deploy) => deploy::run(&shell, deploy).await,
+        Command::Apps { command } => apps::run(&shell, command).await,
+        Command::Ps => apps::ps(&shell).await,
+        Command::Logs(logs) => logs::run(&shell, logs).await,
+        Command::Releases => releases::ls(&shell).await,
+        Command::Rollback { release, detach } => releases::rollback(&shell, release, detach).await,
+        Command::Deployments { command } => deployments::run(&shell, command).await,
+        Command::Cancel { number } => deployments::cancel(&shell, number).await,
+        Command::Env { command } => env::run(&shell, command).await,
+        Command::Node(command) => nodes::run(&shell, command).await,
+        Command::Open { print } => apps::open(&shell, print).await,
+        Command::Completion { shell: kind } => completion(kind),
+        Command::Version => session::version(&shell).await,
+    }
+}
+
+fn completion(kind: clap_complete::Shell) -> Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(kind, &mut Cli::command(), "wh", &mut script);
+    crate::ui::data(&String::from_utf8_lossy(&script))
+}
+
+/// What every command needs: how to speak, where to, about which app.
+#[derive(Debug)]
+pub(crate) struct Shell {
+    pub(crate) ui: Ui,
+    global: Global,
+}
+
+impl Shell {
+    /// The context in force, with its name if it has one.
+    fn context(&self) -> Result<(Option<String>, Context)> {
+        Store::load(&crate::context::path()?)?.resolve(Choice {
+            context: self.global.context.clone(),
+            url: self.global.control_plane.clone(),
+            token: environment_token(),
+            ca_file: self.ca_file()?,
+        })
+    }
+
+    fn client(&self) -> Result<Client> {
+        let (_, context) = self.context()?;
+        Client::new(&context.url, context.token, context.ca_file.as_deref())
+    }
+
+    /// Absolute, because a context outlives the folder in which it was made.
+    fn ca_file(&self) -> Result<Option<PathBuf>> {
+        let absolute = |path: &PathBuf| {
+            std::path::absolute(path).map_err(|error| Failure::io("cannot find the CA file", &error))
+        };
+        self.global.ca_file.as_ref().map(absolute).transpose()
+    }
+
+    /// The project file of this folder or one above it.
+    fn project() -> Result<Option<Found>> {
+        let here = std::env::current_dir().map_err(|error| Failure::io("cannot find this folder", &error))?;
+        project::find(&here)
+    }
+
+    /// Flag, environment or project file.
+    fn app(&self) -> Result<String> {
+        match &self.global.app {
+            Some(app) => Ok(app.clone()),
+            None => Self::project()?.and_then(|found| found.project.app).ok_or_else(no_app),
+        }
+    }
+
+    /// `/apps/<app>/<rest>` for the app in question.
+    fn app_path(&self, rest: &[&str]) -> Result<String> {
+        let app = self.app()?;
+        Ok(path(&[&["apps", &app], rest].concat()))
+    }
+
+    async fn get_app(&self, client: &Client) -> Result<App> {
+        client.get(&self.app_path(&[])?).await
+    }
+}
+
+fn no_app() -> Box<Failure> {
+    Failure::new(Exit::Usage, "app_unknown", "which app?")
+        .hint("name it with `--app NAME` or WH_APP, or write a project file with `wh init`")
+}
+
+fn environment_token() -> Option<SecretString> {
+    std::env::var("WH_TOKEN")
+        .ok()
+        .map(|token| token.trim().to_owned())
+        .filter(|token| !token.is_empty())
+        .map(Into::into)
+}
+
+/// The end of an id: ids begin with the time, so their beginnings look alike.
+fn short(id: &str) -> &str {
+    id.len().checked_sub(8).and_then(|start| id.get(start..)).unwrap_or(id)
+}

@@ -1,0 +1,181 @@
+//! Hosts, and the tokens by which new ones join.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::{Shell, short};
+use crate::api::path;
+use crate::api::types::{Agent, NewNodeToken, Node, NodeToken};
+use crate::args::{NodeCommand, NodeTokenCommand};
+use crate::failure::Result;
+use crate::ui::sanitize;
+use crate::ui::table::{Cell, Table, facts};
+use crate::ui::time::age_of;
+
+pub(crate) async fn run(shell: &Shell, command: NodeCommand) -> Result<()> {
+    match command {
+        NodeCommand::Ls => ls(shell).await,
+        NodeCommand::Show { name } => show(shell, &name).await,
+        NodeCommand::Rm { name } => {
+            shell.client()?.delete(&path(&["nodes", &name])).await?;
+            shell.ui.done(&format!("forgot node {name}"));
+            Ok(())
+        }
+        NodeCommand::Token(command) => token(shell, command).await,
+    }
+}
+
+async fn ls(shell: &Shell) -> Result<()> {
+    let nodes: Vec<Node> = shell.client()?.list("/nodes").await?;
+    if shell.ui.json {
+        return crate::ui::json(&nodes);
+    }
+    if nodes.is_empty() {
+        shell.ui.note("no nodes yet: `wh node token create --role worker` prints how one joins");
+        return Ok(());
+    }
+    let mut table = Table::new(&["NODE", "ROLES", "STATUS", "MESH", "INSTANCES", "AGENTS", "SEEN"]);
+    for node in &nodes {
+        let connected = node.agents.iter().filter(|agent| agent.connected).count();
+        table.row(vec![
+            Cell::name(&node.name),
+            Cell::plain(node.roles.join(", ")),
+            Cell::status(&node.status),
+            Cell::plain(node.mesh_address.as_deref().unwrap_or_default()),
+            Cell::plain(node.instances.to_string()),
+            Cell::plain(format!("{connected}/{}", node.agents.len())),
+            Cell::dim(age_of(node.last_seen_at)),
+        ]);
+    }
+    crate::ui::data(&table.render(shell.ui.out_paint()))
+}
+
+async fn show(shell: &Shell, name: &str) -> Result<()> {
+    let node: Node = shell.client()?.get(&path(&["nodes", name])).await?;
+    if shell.ui.json {
+        return crate::ui::json(&node);
+    }
+    let paint = shell.ui.out_paint();
+    let host = node.host.clone().unwrap_or_default();
+    let machine =
+        format!("{} cores, {} MiB, {} {}", host.cpus, host.memory_mb, host.architecture, host.kernel);
+    let rows = [
+        ("node", paint.bold(&sanitize(&node.name))),
+        ("status", format!("{} {}", paint.status(&node.status), paint.dim(&age_of(node.status_since)))),
+        ("roles", node.roles.join(", ")),
+        ("origin", node.origin.clone()),
+        ("mesh address", node.mesh_address.unwrap_or_default()),
+        ("endpoint", node.endpoint.unwrap_or_default()),
+        ("machine", if host.cpus == 0 { String::new() } else { sanitize(&machine) }),
+        ("podman", host.podman.unwrap_or_default()),
+        ("wireguard", host.wireguard.unwrap_or_default()),
+        ("instances", node.instances.to_string()),
+        ("joined", age_of(node.created_at)),
+    ];
+    let mut text = facts(&rows, paint);
+    if !node.agents.is_empty() {
+        text.push('\n');
+        text.push_str(&agents(&node.agents).render(paint));
+    }
+    crate::ui::data(&text)
+}
+
+fn agents(agents: &[Agent]) -> Table {
+    let mut table = Table::new(&["AGENT", "STATUS", "VERSION", "SPEC", "SEEN"]);
+    for agent in agents {
+        let spec = match (agent.applied_generation, agent.generation) {
+            (Some(applied), Some(wanted)) if applied == wanted => Cell::plain(applied.to_string()),
+            (Some(applied), Some(wanted)) => Cell::plain(format!("{applied} of {wanted}")),
+            _ => Cell::plain(""),
+        };
+        table.row(vec![
+            Cell::name(&agent.kind),
+            Cell::status(if agent.connected { "online" } else { "offline" }),
+            Cell::plain(agent.version.as_deref().unwrap_or_default()),
+            spec,
+            Cell::dim(age_of(agent.last_seen_at)),
+        ]);
+    }
+    table
+}
+
+async fn token(shell: &Shell, command: NodeTokenCommand) -> Result<()> {
+    let client = shell.client()?;
+    match command {
+        NodeTokenCommand::Create { roles, name, expires } => {
+            let mut body = json!({ "roles": roles, "expires_in_s": expires.as_secs() });
+            if let Some(name) = name {
+                body["name"] = Value::from(name);
+            }
+            let token: NewNodeToken = client.send(Method::POST, "/node-tokens", &body).await?;
+            created(shell, &token)
+        }
+        NodeTokenCommand::Ls => tokens(shell, &client.list("/node-tokens").await?),
+        NodeTokenCommand::Revoke { id } => {
+            let id = full_id(&client.list("/node-tokens").await?, id);
+            client.delete(&path(&["node-tokens", &id])).await?;
+            shell.ui.done(&format!("revoked token {}", short(&id)));
+            Ok(())
+        }
+    }
+}
+
+fn created(shell: &Shell, token: &NewNodeToken) -> Result<()> {
+    if shell.ui.json {
+        return crate::ui::json(token);
+    }
+    let paint = shell.ui.err_paint();
+    let until =
+        token.expires_at.map(|end| end.format(", until %Y-%m-%d %H:%M UTC").to_string()).unwrap_or_default();
+    shell.ui.done(&format!(
+        "made a token for one {} {}",
+        token.roles.join(" and "),
+        paint.dim(&format!("(works once{until})"))
+    ));
+    if token.command.is_empty() {
+        return crate::ui::data(&sanitize(&token.token));
+    }
+    shell.ui.note(&format!("  {}", paint.dim("shown only now; on the new host run")));
+    crate::ui::data(&sanitize(&token.command))
+}
+
+fn tokens(shell: &Shell, tokens: &[NodeToken]) -> Result<()> {
+    if shell.ui.json {
+        return crate::ui::json(&tokens);
+    }
+    if tokens.is_empty() {
+        shell.ui.note("no tokens: `wh node token create --role worker`");
+        return Ok(());
+    }
+    let now = chrono::Utc::now();
+    let mut table = Table::new(&["TOKEN", "ROLES", "STATE", "BY"]);
+    for token in tokens {
+        let state = match (token.used_at, token.expires_at) {
+            (Some(_), _) => format!("used {}", age_of(token.used_at)),
+            (None, Some(end)) if end < now => "expired".to_owned(),
+            (None, Some(end)) => format!("open until {}", end.format("%Y-%m-%d %H:%M UTC")),
+            (None, None) => "open".to_owned(),
+        };
+        let by = match &token.used_by {
+            Some(Value::String(name)) => name.clone(),
+            Some(node) => node["name"].as_str().unwrap_or_default().to_owned(),
+            None => String::new(),
+        };
+        table.row(vec![
+            Cell::name(short(&token.id)),
+            Cell::plain(token.roles.join(", ")),
+            Cell::plain(state),
+            Cell::plain(by),
+        ]);
+    }
+    crate::ui::data(&table.render(shell.ui.out_paint()))
+}
+
+/// The whole id for the end that the list shows; anything else is the server's to judge.
+fn full_id(tokens: &[NodeToken], typed: String) -> String {
+    let mut matching = tokens.iter().filter(|token| token.id.ends_with(&typed));
+    match (matching.next(), matching.next()) {
+        (Some(token), None) => token.id.clone(),
+        _ => typed,
+    }
+}

@@ -1,0 +1,316 @@
+//! The project file, `wisehosting.toml`: what an app needs, kept beside its source.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::context::nearest;
+use crate::failure::{Exit, Failure, Result};
+
+pub(crate) const FILE: &str = "wisehosting.toml";
+
+/// The file's content. Everything is optional: what is absent is the server's to decide.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Project {
+    pub(crate) app: Option<String>,
+    pub(crate) project: Option<String>,
+    pub(crate) build: Build,
+    pub(crate) run: Run,
+    pub(crate) probe: Option<Probe>,
+    pub(crate) resources: Resources,
+    pub(crate) env: Env,
+}
+
+/// How the image is built.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Build {
+    pub(crate) containerfile: Option<String>,
+    pub(crate) context: Option<String>,
+    pub(crate) target: Option<String>,
+    pub(crate) args: BTreeMap<String, String>,
+}
+
+/// How it runs.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Run {
+    pub(crate) port: Option<u16>,
+    pub(crate) replicas: Option<u32>,
+    pub(crate) command: Option<Vec<String>>,
+}
+
+#[derive(Debug, Default, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Check {
+    #[default]
+    Http,
+    Tcp,
+}
+
+/// When an instance counts as healthy.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Probe {
+    r#type: Check,
+    path: Option<String>,
+    status: Option<u16>,
+    interval_s: Option<u32>,
+    timeout_s: Option<u32>,
+    start_within_s: Option<u32>,
+    failures: Option<u32>,
+}
+
+/// What one instance may use.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Resources {
+    memory_mb: Option<u32>,
+    cpu_millis: Option<u32>,
+    pids: Option<u32>,
+}
+
+/// Names only: values are set with `wh env set`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Env {
+    pub(crate) required: Vec<String>,
+}
+
+/// A project file and the folder that it describes.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) project: Project,
+    pub(crate) folder: PathBuf,
+}
+
+/// Looks in `start` and the folders above it, as far as the repository or the home folder goes.
+pub(crate) fn find(start: &Path) -> Result<Option<Found>> {
+    for folder in start.ancestors() {
+        let path = folder.join(FILE);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => {
+                let project = parse(&text, &path.display().to_string())?;
+                return Ok(Some(Found { project, folder: folder.to_owned() }));
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Failure::io(&format!("cannot read {}", path.display()), &error)),
+        }
+        let home = std::env::var_os("HOME").is_some_and(|home| Path::new(&home) == folder);
+        if home || folder.join(".git").exists() {
+            break;
+        }
+    }
+    Ok(None)
+}
+
+/// Reads a project file; the error names line, key and what was probably meant.
+pub(crate) fn parse(text: &str, name: &str) -> Result<Project> {
+    let project: Project = toml::from_str(text).map_err(|error| {
+        let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
+        match unknown_key(error.message()) {
+            Some((key, known)) => {
+                let failure = invalid(&format!("{name} line {line}: unknown key `{key}`"));
+                match nearest(&key, known.iter().map(String::as_str)) {
+                    Some(near) => failure.hint(format!("did you mean `{near}`?")),
+                    None => failure.hint(format!("known here: {}", known.join(", "))),
+                }
+            }
+            None => invalid(&format!("{name} line {line}: {}", error.message().replace('\n', " "))),
+        }
+    })?;
+    project.check().map_err(|problem| invalid(&format!("{name}: {problem}")))?;
+    Ok(project)
+}
+
+fn invalid(message: &str) -> Box<Failure> {
+    Failure::new(Exit::Usage, "project_file_invalid", message)
+}
+
+/// The unknown key and the known ones, from serde's message: each stands in backticks.
+fn unknown_key(message: &str) -> Option<(String, Vec<String>)> {
+    let rest = message.strip_prefix("unknown field ")?;
+    let mut words = rest.split('`').skip(1).step_by(2).map(str::to_owned);
+    Some((words.next()?, words.collect()))
+}
+
+impl Project {
+    fn check(&self) -> Result<(), String> {
+        if self.run.port == Some(0) {
+            return Err("run.port must be between 1 and 65535".to_owned());
+        }
+        if let Some(probe) = &self.probe {
+            match (probe.r#type, &probe.path) {
+                (Check::Http, Some(path)) if !path.starts_with('/') => {
+                    return Err("probe.path must start with `/`".to_owned());
+                }
+                (Check::Tcp, Some(_)) => return Err("probe.path is for type = \"http\"".to_owned()),
+                (Check::Tcp, None) if probe.status.is_some() => {
+                    return Err("probe.status is for type = \"http\"".to_owned());
+                }
+                _ => {}
+            }
+        }
+        match self.env.required.iter().find(|name| !is_variable_name(name)) {
+            Some(name) if name.contains('=') => {
+                Err("env.required holds names only; set values with `wh env set`".to_owned())
+            }
+            Some(name) => Err(format!("env.required: `{name}` is no name of a variable")),
+            None => Ok(()),
+        }
+    }
+
+    /// The API's `settings`: what the file says and nothing else.
+    pub(crate) fn settings(&self) -> Value {
+        let mut settings = Map::new();
+        put(&mut settings, "port", self.run.port);
+        put(&mut settings, "replicas", self.run.replicas);
+        put(&mut settings, "command", self.run.command.clone());
+        if let Some(probe) = &self.probe {
+            settings.insert("probe".to_owned(), probe.to_json());
+        }
+        let mut resources = Map::new();
+        put(&mut resources, "memory_mb", self.resources.memory_mb);
+        put(&mut resources, "cpu_millis", self.resources.cpu_millis);
+        put(&mut resources, "pids", self.resources.pids);
+        if !resources.is_empty() {
+            settings.insert("resources".to_owned(), Value::Object(resources));
+        }
+        let mut build = Map::new();
+        put(&mut build, "path", self.build.containerfile.clone());
+        put(&mut build, "context", self.build.context.clone());
+        put(&mut build, "target", self.build.target.clone());
+        put(&mut build, "args", Some(&self.build.args).filter(|args| !args.is_empty()));
+        if !build.is_empty() {
+            settings.insert("containerfile".to_owned(), Value::Object(build));
+        }
+        Value::Object(settings)
+    }
+}
+
+impl Probe {
+    fn to_json(&self) -> Value {
+        let mut check = match self.r#type {
+            Check::Tcp => return self.with_times(json!({ "type": "tcp" })),
+            Check::Http => json!({ "type": "http", "path": self.path.as_deref().unwrap_or("/") }),
+        };
+        if let (Some(status), Some(check)) = (self.status, check.as_object_mut()) {
+            check.insert("status".to_owned(), json!(status));
+        }
+        self.with_times(check)
+    }
+
+    fn with_times(&self, check: Value) -> Value {
+        let mut probe = Map::from_iter([("check".to_owned(), check)]);
+        put(&mut probe, "interval_s", self.interval_s);
+        put(&mut probe, "timeout_s", self.timeout_s);
+        put(&mut probe, "start_within_s", self.start_within_s);
+        put(&mut probe, "failures", self.failures);
+        Value::Object(probe)
+    }
+}
+
+fn put(map: &mut Map<String, Value>, name: &str, value: Option<impl serde::Serialize>) {
+    if let Some(value) = value {
+        map.insert(name.to_owned(), json!(value));
+    }
+}
+
+/// POSIX names of environment variables.
+pub(crate) fn is_variable_name(name: &str) -> bool {
+    let mut bytes = name.bytes();
+    bytes.next().is_some_and(|first| first.is_ascii_alphabetic() || first == b'_')
+        && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str) -> (String, String) {
+        let failure = parse(text, "f.toml").expect_err("refused");
+        assert_eq!(failure.exit, Exit::Usage);
+        (failure.message, failure.hint.unwrap_or_default())
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_line_and_the_nearest_known_one() {
+        assert_eq!(
+            refused("app = \"a\"\n\n[resources]\nmemory = 5\n"),
+            ("f.toml line 4: unknown key `memory`".to_owned(), "did you mean `memory_mb`?".to_owned())
+        );
+        assert_eq!(
+            refused("weather = 1"),
+            (
+                "f.toml line 1: unknown key `weather`".to_owned(),
+                "known here: app, project, build, run, probe, resources, env".to_owned()
+            )
+        );
+        assert_eq!(refused("[biuld]\ncontext = \".\"").1, "did you mean `build`?");
+    }
+
+    #[test]
+    fn wrong_values_are_named() {
+        assert!(refused("app = \"a\"\n[run]\nport = 99999").0.starts_with("f.toml line 3:"));
+        assert_eq!(refused("[run]\nport = 0").0, "f.toml: run.port must be between 1 and 65535");
+        assert_eq!(refused("[probe]\npath = \"up\"").0, "f.toml: probe.path must start with `/`");
+        assert_eq!(
+            refused("[env]\nrequired = [\"A=secret\"]").0,
+            "f.toml: env.required holds names only; set values with `wh env set`"
+        );
+    }
+
+    #[test]
+    fn settings_hold_what_the_file_says_and_nothing_else() {
+        assert_eq!(parse("app = \"a\"", "f").expect("valid").settings(), json!({}));
+        let text = r#"
+            app = "a"
+            [build]
+            containerfile = "deploy/Containerfile"
+            args = { A = "1" }
+            [run]
+            port = 8080
+            command = ["serve", "-p"]
+            [probe]
+            type = "http"
+            path = "/up"
+            status = 204
+            failures = 5
+            [resources]
+            memory_mb = 256
+        "#;
+        assert_eq!(
+            parse(text, "f").expect("valid").settings(),
+            json!({
+                "port": 8080, "command": ["serve", "-p"],
+                "probe": { "check": { "type": "http", "path": "/up", "status": 204 }, "failures": 5 },
+                "resources": { "memory_mb": 256 },
+                "containerfile": { "path": "deploy/Containerfile", "args": { "A": "1" } },
+            })
+        );
+    }
+
+    #[test]
+    fn a_probe_is_http_on_the_root_unless_it_says_otherwise() {
+        let probe = |text: &str| parse(text, "f").expect("valid").settings()["probe"].clone();
+        assert_eq!(probe("[probe]"), json!({ "check": { "type": "http", "path": "/" } }));
+        assert_eq!(probe("[probe]\ntype = \"tcp\""), json!({ "check": { "type": "tcp" } }));
+    }
+
+    #[test]
+    fn the_file_is_found_from_below_but_not_beyond_the_repository() {
+        let root = tempfile::tempdir().expect("temp dir");
+        let deep = root.path().join("repo/src/deep");
+        std::fs::create_dir_all(&deep).expect("folders");
+        std::fs::create_dir(root.path().join("repo/.git")).expect("folder");
+        std::fs::write(root.path().join(FILE), "app = \"outer\"").expect("write");
+        assert!(find(&deep).expect("readable").is_none());
+        std::fs::write(root.path().join("repo").join(FILE), "app = \"inner\"").expect("write");
+        let found = find(&deep).expect("readable").expect("found");
+        assert_eq!(found.project.app.as_deref(), Some("inner"));
+        assert_eq!(found.folder, root.path().join("repo"));
+    }
+}

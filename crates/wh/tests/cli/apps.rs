@@ -1,0 +1,186 @@
+//! Apps, their instances, logs and variables; nodes.
+
+use chrono::Utc;
+use serde_json::{Value, json};
+
+use crate::User;
+use crate::mock::{Mock, events, json as reply};
+
+const ID: &str = "01900000-0000-7000-8000-0000deadbeef";
+
+#[test]
+fn lists_are_read_to_their_last_page() {
+    let app = |slug: &str| {
+        json!({ "slug": slug, "project": { "id": "p", "slug": "default" }, "status": "running", "url": "https://x",
+                "instances": { "wanted": 2, "healthy": 1 }, "release": { "number": 3 } })
+    };
+    let mock = Mock::start(vec![
+        ("GET /apps", reply(200, json!({ "items": [app("one")], "next": "a b" }))),
+        ("GET /apps", reply(200, json!({ "items": [app("two")], "next": null }))),
+    ]);
+    let run = User::new().wh(&mock, &["apps", "ls", "--project", "default"]).succeeded();
+    assert_eq!(
+        run.out,
+        "APP  PROJECT  STATUS   HEALTHY  RELEASE  DEPLOYED  URL\n\
+         one  default  running  1/2      3        –         https://x\n\
+         two  default  running  1/2      3        –         https://x\n"
+    );
+    assert_eq!(mock.lines(), ["GET /apps?project=default", "GET /apps?project=default&cursor=a%20b"]);
+}
+
+#[test]
+fn the_app_comes_from_flag_environment_or_project_file() {
+    let mock = Mock::start(vec![]);
+    let user = User::with_files(&[("wisehosting.toml", "app = \"file\"")]);
+    user.wh(&mock, &["releases"]).failed(4);
+    user.wh(&mock, &["releases", "--app", "flag"]).failed(4);
+    user.bare(&["releases"], &[("WH_URL", &mock.url), ("WH_TOKEN", "t"), ("WH_APP", "env")], "").failed(4);
+    assert_eq!(
+        mock.lines(),
+        ["GET /apps/file/releases", "GET /apps/flag/releases", "GET /apps/env/releases"]
+    );
+}
+
+fn instance(seen: &str, state: &str) -> Value {
+    json!({ "id": ID, "node": { "id": "n", "name": "w1" }, "release": 3, "wanted": true, "in_rotation": true,
+            "state": state, "restarts": 0, "exit_code": null, "started_at": null, "observed_at": seen,
+            "probe": { "target": "GET http://10.50.0.11:1/", "attempts": 3, "outcome": "HTTP 503 in 1 ms" },
+            "stats": { "id": ID, "cpu_millis": 12, "memory_bytes": 5_242_880 } })
+}
+
+#[test]
+fn instances_are_shown_with_evidence_and_old_news_is_a_partial_answer() {
+    let now = Utc::now().to_rfc3339();
+    let mock = Mock::start(vec![
+        (
+            "GET /apps/a/instances",
+            reply(200, json!({ "items": [instance(&now, "unhealthy")], "next": null })),
+        ),
+        (
+            "GET /apps/a/instances",
+            reply(200, json!({ "items": [instance("2026-01-01T00:00:00Z", "healthy")] })),
+        ),
+    ]);
+    let run = User::new().wh(&mock, &["ps", "--app", "a"]).succeeded();
+    assert!(
+        run.out.contains("deadbeef  w1    3        unhealthy  yes      0         1.2 %  5.0 MiB"),
+        "{run:#?}"
+    );
+    assert_eq!(run.err, "  deadbeef  GET http://10.50.0.11:1/ → HTTP 503 in 1 ms (3 attempts)\n");
+    let run = User::new().wh(&mock, &["ps", "--app", "a"]).failed(8);
+    assert!(run.out.contains("deadbeef") && run.err.contains("from w1"), "{run:#?}");
+}
+
+fn line(id: &str, text: &str) -> Value {
+    json!({ "id": id, "at": "2026-01-01T00:00:00Z", "stream": "stdout", "text": text, "instance_id": ID, "release": 3 })
+}
+
+#[test]
+fn the_last_lines_of_one_instance_are_shown() {
+    let mock = Mock::start(vec![
+        (
+            "GET /apps/a/instances",
+            reply(200, json!({ "items": [instance("2026-01-01T00:00:00Z", "healthy")] })),
+        ),
+        (
+            "GET /apps/a/logs",
+            reply(200, json!({ "lines": [line("1", "one"), line("2", "two")], "next": "2" })),
+        ),
+    ]);
+    let run = User::new().wh(&mock, &["logs", "--app", "a", "-n", "1", "--instance", "beef"]).succeeded();
+    assert!(run.out.ends_with(" deadbeef two\n") && !run.out.contains("one"), "{run:#?}");
+    assert_eq!(mock.lines()[1], format!("GET /apps/a/logs?tail=1&limit=1&instance={ID}"));
+    User::new().wh(&mock, &["logs", "--app", "a", "--instance", "nope"]).failed(4);
+}
+
+#[test]
+fn followed_lines_come_once_each_over_lost_connections() {
+    let event = |id: &str, text: &str| format!("event: line\nid: {id}\ndata: {}\n\n", line(id, text));
+    let gone = reply(404, json!({ "code": "app_unknown", "message": "the app is gone" }));
+    let mock = Mock::start(vec![
+        ("GET /apps/a/logs", events(&(event("01-a", "one") + &event("01-b", "two")))),
+        ("GET /apps/a/logs", events(&event("01-c", "three"))),
+        ("GET /apps/a/logs", gone),
+    ]);
+    let run = User::new().wh(&mock, &["logs", "-f", "--app", "a", "--tail", "5"]).failed(4);
+    let texts: Vec<_> = run.out.lines().map(|line| line.rsplit(' ').next().expect("text")).collect();
+    assert_eq!(texts, ["one", "two", "three"]);
+    assert_eq!(
+        mock.lines(),
+        ["GET /apps/a/logs?tail=5", "GET /apps/a/logs?after=01-b", "GET /apps/a/logs?after=01-c"]
+    );
+    assert_eq!(mock.asked()[1].header("last-event-id"), "01-b");
+}
+
+#[test]
+fn a_secret_reaches_the_server_without_being_an_argument() {
+    let answer = reply(200, json!({ "variables": [], "pending": true, "deployment": null }));
+    let mock = Mock::start(vec![("PATCH /apps/a/env", answer)]);
+    let user = User::new();
+    let env = [("WH_URL", mock.url.as_str()), ("WH_TOKEN", "wht_test"), ("WH_APP", "a")];
+    let run = user.bare(&["env", "set", "KEY=-", "MODE=a=b", "--stage"], &env, "s3cret\n").succeeded();
+    assert!(!format!("{run:?}").contains("s3cret"));
+    assert_eq!(
+        mock.one("PATCH /apps/a/env").json(),
+        json!({ "set": { "KEY": "s3cret", "MODE": "a=b" }, "unset": [], "deploy": false })
+    );
+    user.bare(&["env", "unset", "KEY"], &env, "").succeeded();
+    assert_eq!(mock.asked()[1].json(), json!({ "set": {}, "unset": ["KEY"], "deploy": true }));
+    user.bare(&["env", "set", "novalue"], &env, "").failed(2);
+}
+
+#[test]
+fn values_are_hidden_until_asked_for() {
+    let variable = |value: Value| json!({ "variables": [{ "name": "KEY", "value": value, "updated_at": null }], "pending": true });
+    let mock = Mock::start(vec![
+        ("GET /apps/a/env", reply(200, variable(Value::Null))),
+        ("GET /apps/a/env", reply(200, variable(json!("s3cret")))),
+    ]);
+    let run = User::new().wh(&mock, &["env", "--app", "a"]).succeeded();
+    assert_eq!(run.out, "NAME  VALUE   CHANGED\nKEY   ••••••  –\n");
+    assert!(run.err.contains("wait for the next deployment"));
+    assert!(
+        User::new().wh(&mock, &["env", "ls", "--reveal", "--app", "a"]).succeeded().out.contains("s3cret")
+    );
+    assert_eq!(mock.lines(), ["GET /apps/a/env", "GET /apps/a/env?reveal=true"]);
+}
+
+#[test]
+fn an_address_that_is_no_web_address_is_not_opened() {
+    let mock = Mock::start(vec![
+        ("GET /apps/a", reply(200, json!({ "slug": "a", "url": "https://a.example" }))),
+        ("GET /apps/a", reply(200, json!({ "slug": "a", "url": "file:///etc/passwd" }))),
+    ]);
+    assert_eq!(
+        User::new().wh(&mock, &["open", "--print", "--app", "a"]).succeeded().out,
+        "https://a.example\n"
+    );
+    User::new().wh(&mock, &["open", "--app", "a"]).failed(1);
+}
+
+#[test]
+fn nodes_join_by_token_and_busy_ones_stay() {
+    let token = json!({ "id": "t", "token": "whj_x", "roles": ["worker"], "expires_at": "2026-01-01T00:00:00Z",
+                        "command": "wisehosting-mesh join whj_x" });
+    let busy = json!({ "code": "node_has_instances", "message": "w1 runs 2 instances" });
+    let mock = Mock::start(vec![
+        ("POST /node-tokens", reply(201, token)),
+        ("DELETE /nodes/w1", reply(409, busy)),
+        (
+            "GET /node-tokens",
+            reply(200, json!({ "items": [{ "id": ID, "roles": ["worker"] }], "next": null })),
+        ),
+        (&format!("DELETE /node-tokens/{ID}"), reply(204, Value::Null)),
+    ]);
+    let user = User::new();
+    let args =
+        ["node", "token", "create", "--role", "worker", "--role", "proxy", "--name", "w9", "--expires", "2h"];
+    assert_eq!(user.wh(&mock, &args).succeeded().out, "wisehosting-mesh join whj_x\n");
+    assert_eq!(
+        mock.one("POST /node-tokens").json(),
+        json!({ "roles": ["worker", "proxy"], "name": "w9", "expires_in_s": 7200 })
+    );
+    user.wh(&mock, &["node", "rm", "w1"]).failed(5);
+    user.wh(&mock, &["node", "token", "revoke", "deadbeef"]).succeeded();
+    mock.one(&format!("DELETE /node-tokens/{ID}"));
+}
