@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -31,6 +31,8 @@ pub struct Options {
     pub programs: PathBuf,
     /// Folder that keeps images and an empty database between clusters.
     pub cache: PathBuf,
+    /// Stop before the first administrator: no account, and only the declared worker joins by itself.
+    pub untouched: bool,
     pub progress: Progress,
 }
 
@@ -39,7 +41,8 @@ pub struct Options {
 struct Saved {
     prefix: String,
     programs: PathBuf,
-    login: Login,
+    /// None on an untouched cluster.
+    login: Option<Login>,
     proxy_token: String,
     authority: String,
 }
@@ -105,8 +108,8 @@ impl Cluster {
         Ok(Host::in_cluster(&self.state, &self.saved.prefix, name))
     }
 
-    pub fn login(&self) -> &Login {
-        &self.saved.login
+    pub fn login(&self) -> Result<&Login> {
+        self.saved.login.as_ref().context("this cluster was left untouched: it has no account")
     }
 
     /// The bearer token of the Traefik provider endpoints.
@@ -125,7 +128,7 @@ impl Cluster {
 
     /// The public API as the administrator.
     pub fn api(&self) -> Result<Api> {
-        Ok(Api::new(dashboard(&self.host("cp")?), Some(self.saved.login.token.clone())))
+        Ok(Api::new(dashboard(&self.host("cp")?), Some(self.login()?.token.clone())))
     }
 
     /// `GET https://<app's host name><path>` from the public internet, trusting the ACME server only.
@@ -153,6 +156,22 @@ impl Cluster {
             Ok(answer.text())
         };
         self.root.get_or_try_init(fetch).await.map(String::as_str)
+    }
+
+    /// A code that opens the first-run page.
+    pub fn setup_code(&self) -> Result<String> {
+        let words = software::subcommand(software::CONTROL_PLANE, &["admin", "setup-code", "--bare"]);
+        let output = self.exec("cp", &words.iter().map(String::as_str).collect::<Vec<_>>())?;
+        ensure!(output.status.success(), "no setup code: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+    }
+
+    /// Lets a host of the topology join by a token.
+    pub fn join(&self, name: &str, token: &str) -> Result<()> {
+        let place =
+            PLACES.iter().find(|place| place.name == name).context("only hosts with a role can join")?;
+        let host = self.host(name)?;
+        host.set_service(&software::enrolled_mesh(&host, *place, token)?)
     }
 
     /// Pulls the host's plug.
@@ -238,13 +257,19 @@ impl<'a> Boot<'a> {
         cp.set_service(&service)?;
         let api = Api::new(dashboard(&cp), None);
         progress.step("control plane answers", self.answers(&cp, &api)).await?;
-        let login = progress.step("first administrator", self.administrator(&api)).await?;
+        let cluster = self.save(None, secrets.proxy_token)?;
+        if self.options.untouched {
+            return Ok(cluster);
+        }
+        let login = progress.step("first administrator", self.administrator(&cluster, &api)).await?;
         let api = api.signed_in(&login.token);
         for place in [topology::W2, topology::PROXY] {
-            self.enrol(&api, place).await?;
+            let token =
+                api.post("/node-tokens", json!({ "roles": [place.role], "name": place.name })).await?;
+            cluster.join(place.name, &text(&token, "token")?)?;
         }
         progress.step("every node is online", self.online(&api)).await?;
-        self.save(login, secrets.proxy_token)
+        self.save(Some(login), cluster.saved.proxy_token)
     }
 
     fn host(&self, name: &str) -> Host {
@@ -308,26 +333,14 @@ impl<'a> Boot<'a> {
         Ok(())
     }
 
-    async fn administrator(&self, api: &Api) -> Result<Login> {
-        let words = software::subcommand(software::CONTROL_PLANE, &["admin", "setup-code"]);
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let output = self.host("cp").command(&self.program(), &words)?.output()?;
-        let printed = String::from_utf8_lossy(&output.stdout);
-        let Some(code) = setup_code(&printed) else {
-            bail!("no setup code in {printed:?}: {}", String::from_utf8_lossy(&output.stderr));
-        };
+    async fn administrator(&self, cluster: &Cluster, api: &Api) -> Result<Login> {
+        let code = cluster.setup_code()?;
         let (email, password) = ("admin@wise.test".to_owned(), random(10));
         let account = json!({ "code": code, "email": email, "name": "Admin", "password": password, "organization": "Test bed" });
         api.post("/setup", account).await?;
         let token =
             api.post("/tokens", json!({ "name": "test bed", "email": email, "password": password })).await?;
         Ok(Login { email, password, token: text(&token, "token")? })
-    }
-
-    async fn enrol(&self, api: &Api, place: Place) -> Result<()> {
-        let token = api.post("/node-tokens", json!({ "roles": [place.role], "name": place.name })).await?;
-        let host = self.host(place.name);
-        host.set_service(&software::enrolled_mesh(&host, place, &text(&token, "token")?)?)
     }
 
     async fn online(&self, api: &Api) -> Result<()> {
@@ -341,11 +354,11 @@ impl<'a> Boot<'a> {
         online.await.map_err(|error| {
             let logs: Vec<String> =
                 PLACES.iter().map(|place| tail(&self.host(place.name).log(software::MESH))).collect();
-            error.context(format!("\n{}", logs.join("\n")))
+            anyhow!("{error:#}\n{}", logs.join("\n"))
         })
     }
 
-    fn save(&self, login: Login, proxy_token: String) -> Result<Cluster> {
+    fn save(&self, login: Option<Login>, proxy_token: String) -> Result<Cluster> {
         let saved = Saved {
             prefix: self.prefix.clone(),
             programs: self.options.programs.clone(),
@@ -379,18 +392,12 @@ fn missing(nodes: &Value) -> Vec<&'static str> {
     wanted.iter().filter(|place| !online(place)).map(|place| place.name).collect()
 }
 
-/// The code is what follows `#code=` in the address that the command prints, or its only word.
-fn setup_code(printed: &str) -> Option<&str> {
-    let after = printed.split_once("#code=").map_or(printed, |(_, after)| after);
-    after.split_whitespace().next()
-}
-
 fn text(answer: &Value, key: &str) -> Result<String> {
     answer[key].as_str().map(str::to_owned).with_context(|| format!("no {key} in the answer"))
 }
 
 fn with_log(error: anyhow::Error, host: &Host, process: &str) -> anyhow::Error {
-    error.context(format!("{process} on {}\n{}", host.name, tail(&host.log(process))))
+    anyhow!("{error:#}\n{process} on {}\n{}", host.name, tail(&host.log(process)))
 }
 
 fn random(bytes: usize) -> String {
@@ -410,12 +417,5 @@ mod tests {
         };
         let nodes = json!({ "items": [node("w1", "worker", true), node("w2", "worker", false)] });
         assert_eq!(missing(&nodes), ["w2", "proxy"]);
-    }
-
-    #[test]
-    fn the_setup_code_is_found_alone_and_in_an_address() {
-        assert_eq!(setup_code("ABCD-EFGH\n"), Some("ABCD-EFGH"));
-        assert_eq!(setup_code("Open https://cp/setup#code=ABCD-EFGH within an hour"), Some("ABCD-EFGH"));
-        assert_eq!(setup_code("\n"), None);
     }
 }

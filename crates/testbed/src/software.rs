@@ -203,7 +203,7 @@ pub fn control_plane(
                 "base_url": topology::BASE_URL,
                 "state_dir": "/var/lib/wisehosting/control-plane",
             },
-            "database": { "url": format!("postgres:///wisehosting?host={DATABASE}/run&user=wise") },
+            "database": { "url": format!("postgres://wise@localhost/wisehosting?host={DATABASE}/run") },
             "mesh": {
                 "cidr": topology::MESH,
                 "address": here.mesh,

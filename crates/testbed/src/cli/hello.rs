@@ -13,7 +13,6 @@ use tokio::process::Command;
 /// What a first deployment looks like from outside.
 #[derive(Debug)]
 pub(crate) struct Served {
-    pub(crate) url: String,
     pub(crate) seconds: f64,
     pub(crate) answer: Answer,
 }
@@ -25,7 +24,7 @@ pub(crate) async fn deploy(cluster: &Cluster, port: u16, folder: &Path) -> Resul
         .arg("deploy")
         .current_dir(folder)
         .env("WH_URL", format!("http://127.0.0.1:{port}"))
-        .env("WH_TOKEN", &cluster.login().token)
+        .env("WH_TOKEN", &cluster.login()?.token)
         .kill_on_drop(true)
         .output();
     let output = tokio::time::timeout(Duration::from_secs(300), output)
@@ -43,7 +42,7 @@ pub(crate) async fn deploy(cluster: &Cluster, port: u16, folder: &Path) -> Resul
         Ok(Some(answer))
     });
     let answer = answer.await?;
-    Ok(Served { url: format!("https://{hostname}/"), seconds: start.elapsed().as_secs_f64(), answer })
+    Ok(Served { seconds: start.elapsed().as_secs_f64(), answer })
 }
 
 /// The app that the project file names.

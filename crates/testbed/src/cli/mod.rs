@@ -12,6 +12,7 @@ use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 use testbed::cluster::{Cluster, Options, host_names};
 use testbed::journal::Journal;
+use testbed::preflight::RunLock;
 use testbed::report::Progress;
 use testbed::{cache, host, init};
 
@@ -57,6 +58,17 @@ enum Command {
         #[arg(long, default_value = "examples/hello")]
         app: PathBuf,
     },
+    /// Boots a cluster, runs a command beside it, removes the cluster. The command finds the cluster by WH_URL,
+    /// WH_TOKEN, WH_EMAIL, WH_PASSWORD (or WH_SETUP_CODE), WH_HTTPS_PORT, WH_TESTBED and WH_TESTBED_STATE.
+    With {
+        /// No account yet, and only the declared worker joins by itself.
+        #[arg(long)]
+        untouched: bool,
+        #[arg(last = true, required = true)]
+        command: Vec<String>,
+    },
+    /// Lets a host of an untouched cluster join by a token.
+    Join { host: String, token: String },
     /// Removes what a cluster left, also one whose test bed was killed.
     Down,
     /// Lists the hosts and their processes.
@@ -103,6 +115,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Up { ports } => runtime()?.block_on(up::up(places, ports)),
         Command::Once { app } => runtime()?.block_on(up::once(places, &app)),
         Command::Bench { case } => runtime()?.block_on(bench::run(places, case)),
+        Command::With { untouched, command } => runtime()?.block_on(up::with(places, untouched, &command)),
+        Command::Join { host, token } => cluster()?.join(&host, &token).map(|()| ExitCode::SUCCESS),
         Command::Down => down(places),
         Command::Status => status(&cluster()?),
         Command::Kill { host } => cluster()?.power_off(&host).map(|()| ExitCode::SUCCESS),
@@ -143,6 +157,7 @@ impl Places {
             state: std::path::absolute(self.cluster())?,
             programs: self.programs()?,
             cache: std::path::absolute(&self.cache)?,
+            untouched: false,
             progress: Progress::loud(),
         })
     }
@@ -150,13 +165,13 @@ impl Places {
 
 #[expect(clippy::print_stderr, reason = "tells the person what happened")]
 fn down(places: &Places) -> Result<ExitCode> {
+    let lock = RunLock::take(&places.state)?;
     let journal = Journal::in_folder(&places.cluster());
-    if !journal.exists() {
-        eprintln!("nothing to remove in {}", places.state.display());
-        return Ok(ExitCode::SUCCESS);
-    }
+    let found = journal.exists();
     journal.tear_down()?;
-    eprintln!("removed the cluster in {}", places.state.display());
+    lock.release()?;
+    let did = if found { "removed the cluster" } else { "nothing to remove" };
+    eprintln!("{did} in {}", places.state.display());
     Ok(ExitCode::SUCCESS)
 }
 

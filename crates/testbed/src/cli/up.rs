@@ -7,9 +7,9 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use clap::Args;
-use testbed::cluster::{Cluster, Options};
+use testbed::cluster::{Cluster, Options, PROGRAM};
 use testbed::forward::Forward;
 use testbed::journal::Journal;
 use testbed::preflight::{self, RunLock};
@@ -49,9 +49,8 @@ pub(crate) async fn up(places: &Places, ports: Ports) -> Result<ExitCode> {
         preflight::check_port(ports.port, "--port")?;
         preflight::check_port(ports.https_port, "--https-port")?;
         let cluster = Cluster::boot(&session.options).await?;
-        let dashboard = Forward::open(ports.port, cluster.host("cp")?, topology::DASHBOARD).await?;
-        let proxy = SocketAddr::new(IpAddr::V4(topology::PROXY.public), 443);
-        let https = Forward::open(ports.https_port, cluster.host("proxy")?, proxy).await?;
+        let dashboard = forward_dashboard(&cluster, ports.port).await?;
+        let https = forward_https(&cluster, ports.https_port).await?;
         if ports.app != "none" {
             let deploy = hello::deploy(&cluster, dashboard.port, Path::new(&ports.app));
             session.progress().step(&format!("{} over HTTPS", ports.app), deploy).await?;
@@ -75,12 +74,52 @@ pub(crate) async fn once(places: &Places, app: &Path) -> Result<ExitCode> {
     session.run(work).await
 }
 
+/// Runs `command` beside a cluster and ends as it ends.
+pub(crate) async fn with(places: &Places, untouched: bool, command: &[String]) -> Result<ExitCode> {
+    preflight::check_machine()?;
+    let mut session = Session::begin(places)?;
+    session.options.untouched = untouched;
+    let work = async {
+        let cluster = Cluster::boot(&session.options).await?;
+        let dashboard = forward_dashboard(&cluster, 0).await?;
+        let https = forward_https(&cluster, 0).await?;
+        let root = cluster.state().join("acme-root.pem");
+        fs::write(&root, cluster.acme_root().await?)?;
+        let (program, arguments) = command.split_first().context("no command")?;
+        let mut child = tokio::process::Command::new(program);
+        child.args(arguments).kill_on_drop(true);
+        child.env("WH_URL", format!("http://127.0.0.1:{}", dashboard.port));
+        child.env("WH_HTTPS_PORT", https.port.to_string()).env("WH_ACME_ROOT", root);
+        child.env("WH_TESTBED", cluster.programs().join(PROGRAM)).env("WH_TESTBED_STATE", &places.state);
+        match cluster.login() {
+            Ok(login) => child
+                .env("WH_TOKEN", &login.token)
+                .env("WH_EMAIL", &login.email)
+                .env("WH_PASSWORD", &login.password),
+            Err(_) => child.env("WH_SETUP_CODE", cluster.setup_code()?),
+        };
+        let status = child.status().await.with_context(|| format!("cannot run {program}"))?;
+        ensure!(status.success(), "{} failed: {status}", command.join(" "));
+        Ok(())
+    };
+    session.run(work).await
+}
+
+async fn forward_dashboard(cluster: &Cluster, port: u16) -> Result<Forward> {
+    Forward::open(port, cluster.host("cp")?, topology::DASHBOARD).await
+}
+
+async fn forward_https(cluster: &Cluster, port: u16) -> Result<Forward> {
+    let proxy = SocketAddr::new(IpAddr::V4(topology::PROXY.public), 443);
+    Forward::open(port, cluster.host("proxy")?, proxy).await
+}
+
 /// A fresh cluster and its first app: seconds to boot, and what was served.
 pub(crate) async fn first_app(options: &Options, app: &Path) -> Result<(f64, hello::Served)> {
     let start = Instant::now();
     let cluster = Cluster::boot(options).await?;
     let boot_s = start.elapsed().as_secs_f64();
-    let dashboard = Forward::open(0, cluster.host("cp")?, topology::DASHBOARD).await?;
+    let dashboard = forward_dashboard(&cluster, 0).await?;
     let deploy = hello::deploy(&cluster, dashboard.port, app);
     let served = options.progress.step(&format!("{} over HTTPS", app.display()), deploy).await?;
     Ok((boot_s, served))
@@ -139,7 +178,7 @@ async fn stopped() -> Result<ExitCode> {
 
 #[expect(clippy::print_stderr, reason = "tells the person where everything is")]
 async fn tell(places: &Places, cluster: &Cluster, dashboard: &Forward, https: &Forward) -> Result<()> {
-    let (url, login) = (format!("http://127.0.0.1:{}", dashboard.port), cluster.login());
+    let (url, login) = (format!("http://127.0.0.1:{}", dashboard.port), cluster.login()?);
     let root = cluster.state().join("acme-root.pem");
     fs::write(&root, cluster.acme_root().await?)?;
     let environment = cluster.state().join("env");
