@@ -17,6 +17,8 @@ pub struct Api {
 /// The control plane answered with an error.
 #[derive(Debug)]
 pub struct Refused {
+    /// Method and path.
+    pub request: String,
     pub status: u16,
     /// `code`, `message`, `field`, `hint`, `request_id`.
     pub body: Value,
@@ -30,7 +32,7 @@ impl Refused {
 
 impl std::fmt::Display for Refused {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "the control plane answered {}: {}", self.status, self.body)
+        write!(f, "{}: the control plane answered {}: {}", self.request, self.status, self.body)
     }
 }
 
@@ -67,15 +69,16 @@ impl Api {
     /// Sends a gzip tar to `POST /apps/{app}/archives`.
     pub async fn upload(&self, app: &str, archive: Vec<u8>) -> Result<Value> {
         let path = format!("/apps/{app}/archives");
-        json(self.send(Method::POST, &path, "application/gzip", archive.into()).await?)
+        self.send(Method::POST, &path, "application/gzip", archive.into()).await
     }
 
     async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value> {
         let body = body.map(|body| body.to_string()).unwrap_or_default();
-        json(self.send(method, path, "application/json", body.into()).await?)
+        self.send(method, path, "application/json", body.into()).await
     }
 
-    async fn send(&self, method: Method, path: &str, kind: &str, body: Bytes) -> Result<Answer> {
+    async fn send(&self, method: Method, path: &str, kind: &str, body: Bytes) -> Result<Value> {
+        let what = format!("{method} {path}");
         let mut request = http::Request::builder()
             .method(method)
             .uri(format!("/api/v1{path}"))
@@ -85,11 +88,11 @@ impl Api {
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
-        self.server.send(request.body(Full::new(body))?).await
+        json(what, self.server.send(request.body(Full::new(body))?).await?)
     }
 }
 
-fn json(answer: Answer) -> Result<Value> {
+fn json(request: String, answer: Answer) -> Result<Value> {
     let body = match answer.body.as_ref() {
         [] => Value::Null,
         text => serde_json::from_slice(text).unwrap_or_else(|_| Value::String(answer.text())),

@@ -281,6 +281,8 @@ pub fn worker(host: &Host) -> Result<Service> {
             "node_dir": MESH_STATE,
             "state_dir": "/var/lib/wisehosting/worker",
             "podman": { "socket": "/run/podman/podman.sock" },
+            // Nothing of this network serves repositories.
+            "builds": { "allow_file_urls": true },
             "mesh": { "port": 8090, "interface": "wh0", "cidr": topology::MESH },
         }),
     )?;
