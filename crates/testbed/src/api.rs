@@ -97,9 +97,6 @@ fn json(request: String, answer: Answer) -> Result<Value> {
         [] => Value::Null,
         text => serde_json::from_slice(text).unwrap_or_else(|_| Value::String(answer.text())),
     };
-    if (200..300).contains(&answer.status) {
-        Ok(body)
-    } else {
-        Err(Refused { status: answer.status, body }.into())
-    }
+    let status = answer.status;
+    if (200..300).contains(&status) { Ok(body) } else { Err(Refused { request, status, body }.into()) }
 }
