@@ -344,7 +344,7 @@ impl<'a> Boot<'a> {
     }
 
     async fn online(&self, api: &Api) -> Result<()> {
-        let limit = Duration::from_secs(60);
+        let limit = Duration::from_mins(1);
         let online = until("every node", limit, || async {
             let nodes = api.get("/nodes").await?;
             let missing = missing(&nodes);

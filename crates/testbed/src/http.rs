@@ -51,9 +51,9 @@ pub fn get(host: &str, path: &str) -> Result<Request> {
 impl Server {
     /// Sends one request. Its `Host` header is also the name that the certificate must be for.
     pub async fn send(&self, request: Request) -> Result<Answer> {
-        let limit = Duration::from_secs(60);
+        let limit = Duration::from_mins(1);
         let what = format!("{} {}", request.method(), request.uri());
-        let answer = tokio::time::timeout(limit, self.exchange(request)).await;
+        let answer = tokio::time::timeout(limit, Box::pin(self.exchange(request))).await;
         answer
             .with_context(|| format!("{what}: no answer within {} s", limit.as_secs()))?
             .with_context(|| what)

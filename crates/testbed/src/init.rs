@@ -160,7 +160,7 @@ impl Supervisor {
             let ended =
                 self.services.values_mut().find(|one| one.running.is_some() && one.running == status.pid());
             if let Some(supervised) = ended {
-                eprintln!("{} ended: {status:?}", supervised.service.name);
+                note(&format!("{} ended: {status:?}", supervised.service.name));
                 supervised.running = None;
                 supervised.stopping = None;
                 supervised.start_at = Instant::now() + RESTART_AFTER;
@@ -179,23 +179,25 @@ impl Supervisor {
             return Ok(());
         }
         for service in Service::read_all(&folder)? {
-            match self.services.get_mut(&service.name) {
-                Some(supervised) => {
-                    if service.wanted && !supervised.service.wanted {
-                        supervised.start_at = Instant::now();
-                    }
-                    supervised.service = service;
+            let name = service.name.clone();
+            if let Some(supervised) = self.services.get_mut(&name) {
+                if service.wanted && !supervised.service.wanted {
+                    supervised.start_at = Instant::now();
                 }
-                None => {
-                    let supervised =
-                        Supervised { service, running: None, start_at: Instant::now(), stopping: None };
-                    self.services.insert(supervised.service.name.clone(), supervised);
-                }
+                supervised.service = service;
+            } else {
+                let start_at = Instant::now();
+                self.services.insert(name, Supervised { service, running: None, start_at, stopping: None });
             }
         }
         self.read_at = settled.then_some(modified);
         Ok(())
     }
+}
+
+#[expect(clippy::print_stderr, reason = "standard error is init's log")]
+fn note(text: &str) {
+    eprintln!("{text}");
 }
 
 fn pid_file(folder: &Path, name: &str) -> PathBuf {
@@ -210,7 +212,7 @@ fn start(folder: &Path, supervised: &mut Supervised) -> Result<()> {
             fs::write(pid_file(folder, &supervised.service.name), pid.to_string())?;
         }
         Err(error) => {
-            eprintln!("cannot start {}: {error:#}", supervised.service.name);
+            note(&format!("cannot start {}: {error:#}", supervised.service.name));
             supervised.start_at = Instant::now() + RESTART_AFTER;
         }
     }

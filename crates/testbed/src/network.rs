@@ -47,6 +47,8 @@ pub(crate) fn plug(host: &str, init: ProcessId, inet: ProcessId) -> Result<()> {
     let (init, bridge, port) = (init.pid.to_string(), inet.pid.to_string(), port(host));
     let pair =
         ["link", "add", "eth0", "netns", &init, "type", "veth", "peer", "name", &port, "netns", &bridge];
+    // The kernel takes its time to remove the cable of a host that lost its power. Fails when there is none.
+    let _ = in_network(inet, &["ip", "link", "delete", &port]);
     run(Command::new("ip").args(pair))?;
     in_network(inet, &["ip", "link", "set", &port, "master", "br0", "up"])
 }

@@ -51,7 +51,7 @@ pub fn tail(log: &Path) -> String {
     format!("  the end of {}:\n{shown}", log.display())
 }
 
-/// Asks every 20 ms until there is an answer. An error of `ask` counts as "not yet"; the last one is told when
+/// Asks ten times a second until there is an answer. An error of `ask` counts as "not yet"; the last one is told when
 /// `limit` has passed.
 pub async fn until<T, F: Future<Output = Result<Option<T>>>>(
     what: &str,
@@ -72,7 +72,7 @@ pub async fn until<T, F: Future<Output = Result<Option<T>>>>(
                 None => anyhow::anyhow!(gave_up),
             });
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 

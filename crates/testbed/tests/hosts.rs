@@ -14,7 +14,7 @@ use testbed::service::Service;
 use testbed::software::{self, Shared};
 use testbed::{cluster, topology};
 
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 
 /// Two hosts, torn down when the test ends, also by a panic.
 struct Bed {

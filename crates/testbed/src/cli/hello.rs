@@ -27,7 +27,7 @@ pub(crate) async fn deploy(cluster: &Cluster, port: u16, folder: &Path) -> Resul
         .env("WH_TOKEN", &cluster.login()?.token)
         .kill_on_drop(true)
         .output();
-    let output = tokio::time::timeout(Duration::from_secs(300), output)
+    let output = tokio::time::timeout(Duration::from_mins(5), output)
         .await
         .context("wh deploy takes over 5 minutes")?;
     let output = output.with_context(|| format!("cannot run wh in {}", folder.display()))?;
@@ -36,7 +36,7 @@ pub(crate) async fn deploy(cluster: &Cluster, port: u16, folder: &Path) -> Resul
     let name = app_name(folder)?;
     let app = cluster.api()?.get(&format!("/apps/{name}")).await?;
     let hostname = app["hostname"].as_str().context("the app has no host name")?.to_owned();
-    let answer = until("the app over HTTPS", Duration::from_secs(60), || async {
+    let answer = until("the app over HTTPS", Duration::from_mins(1), || async {
         let answer = cluster.https(&hostname, "/").await?;
         ensure!(answer.status == 200, "it answers {}", answer.status);
         Ok(Some(answer))

@@ -58,8 +58,9 @@ enum Command {
         #[arg(long, default_value = "examples/hello")]
         app: PathBuf,
     },
-    /// Boots a cluster, runs a command beside it, removes the cluster. The command finds the cluster by WH_URL,
-    /// WH_TOKEN, WH_EMAIL, WH_PASSWORD (or WH_SETUP_CODE), WH_HTTPS_PORT, WH_TESTBED and WH_TESTBED_STATE.
+    /// Boots a cluster, runs a command beside it, removes the cluster. The command finds the cluster by `WH_URL`,
+    /// `WH_TOKEN`, `WH_EMAIL` and `WH_PASSWORD` (or `WH_SETUP_CODE`), `WH_HTTPS_PORT`, `WH_ACME_ROOT`, `WH_TESTBED`
+    /// and `WH_TESTBED_STATE`.
     With {
         /// No account yet, and only the declared worker joins by itself.
         #[arg(long)]
