@@ -1,0 +1,204 @@
+//! `up` and `once`: a cluster that lives as long as its command.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use testbed::cluster::{Cluster, Options, PROGRAM};
+use testbed::forward::Forward;
+use testbed::journal::Journal;
+use testbed::preflight::{self, RunLock};
+use testbed::report::Progress;
+use testbed::{software, topology};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Places, hello};
+
+#[derive(Debug, Args)]
+pub(crate) struct Ports {
+    /// Port of 127.0.0.1 for the dashboard.
+    #[arg(long, default_value_t = 8082)]
+    port: u16,
+    /// Port of 127.0.0.1 for the proxy's HTTPS.
+    #[arg(long, default_value_t = 8443)]
+    https_port: u16,
+    /// An app to deploy first; `none` for none.
+    #[arg(long, default_value = "examples/hello")]
+    app: String,
+}
+
+const PROGRAMS: [&str; 6] = [
+    software::CONTROL_PLANE,
+    software::MESH,
+    software::WORKER,
+    software::PROXY,
+    "wh",
+    testbed::cluster::PROGRAM,
+];
+
+/// Boots, tells where everything is, waits for Ctrl-C, removes everything.
+pub(crate) async fn up(places: &Places, ports: Ports) -> Result<ExitCode> {
+    preflight::check_machine()?;
+    let session = Session::begin(places)?;
+    let work = async {
+        preflight::check_port(ports.port, "--port")?;
+        preflight::check_port(ports.https_port, "--https-port")?;
+        let cluster = Cluster::boot(&session.options).await?;
+        let dashboard = forward_dashboard(&cluster, ports.port).await?;
+        let https = forward_https(&cluster, ports.https_port).await?;
+        if ports.app != "none" {
+            let deploy = hello::deploy(&cluster, dashboard.port, Path::new(&ports.app));
+            session.progress().step(&format!("{} over HTTPS", ports.app), deploy).await?;
+        }
+        tell(places, &cluster, &dashboard, &https).await?;
+        std::future::pending::<Result<()>>().await
+    };
+    session.run(work).await
+}
+
+/// Boots, deploys, measures, removes everything. Standard output holds one line of JSON.
+#[expect(clippy::print_stdout, reason = "the answer of the command")]
+pub(crate) async fn once(places: &Places, app: &Path) -> Result<ExitCode> {
+    preflight::check_machine()?;
+    let session = Session::begin(places)?;
+    let work = async {
+        let (boot_s, served) = first_app(&session.options, app).await?;
+        println!("{}", served.json(boot_s));
+        Ok(())
+    };
+    session.run(work).await
+}
+
+/// Runs `command` beside a cluster and ends as it ends.
+pub(crate) async fn with(places: &Places, untouched: bool, command: &[String]) -> Result<ExitCode> {
+    preflight::check_machine()?;
+    let mut session = Session::begin(places)?;
+    session.options.untouched = untouched;
+    let work = async {
+        let cluster = Cluster::boot(&session.options).await?;
+        let dashboard = forward_dashboard(&cluster, 0).await?;
+        let https = forward_https(&cluster, 0).await?;
+        let root = cluster.state().join("acme-root.pem");
+        fs::write(&root, cluster.acme_root().await?)?;
+        let (program, arguments) = command.split_first().context("no command")?;
+        let mut child = tokio::process::Command::new(program);
+        child.args(arguments).kill_on_drop(true);
+        child.env("WH_URL", format!("http://127.0.0.1:{}", dashboard.port));
+        child.env("WH_HTTPS_PORT", https.port.to_string()).env("WH_ACME_ROOT", root);
+        child.env("WH_TESTBED", cluster.programs().join(PROGRAM)).env("WH_TESTBED_STATE", &places.state);
+        match cluster.login() {
+            Ok(login) => child
+                .env("WH_TOKEN", &login.token)
+                .env("WH_EMAIL", &login.email)
+                .env("WH_PASSWORD", &login.password),
+            Err(_) => child.env("WH_SETUP_CODE", cluster.setup_code()?),
+        };
+        let status = child.status().await.with_context(|| format!("cannot run {program}"))?;
+        ensure!(status.success(), "{} failed: {status}", command.join(" "));
+        Ok(())
+    };
+    session.run(work).await
+}
+
+async fn forward_dashboard(cluster: &Cluster, port: u16) -> Result<Forward> {
+    Forward::open(port, cluster.host("cp")?, topology::DASHBOARD).await
+}
+
+async fn forward_https(cluster: &Cluster, port: u16) -> Result<Forward> {
+    let proxy = SocketAddr::new(IpAddr::V4(topology::PROXY.public), 443);
+    Forward::open(port, cluster.host("proxy")?, proxy).await
+}
+
+/// A fresh cluster and its first app: seconds to boot, and what was served.
+pub(crate) async fn first_app(options: &Options, app: &Path) -> Result<(f64, hello::Served)> {
+    let start = Instant::now();
+    let cluster = Cluster::boot(options).await?;
+    let boot_s = start.elapsed().as_secs_f64();
+    let dashboard = forward_dashboard(&cluster, 0).await?;
+    let deploy = hello::deploy(&cluster, dashboard.port, app);
+    let served = options.progress.step(&format!("{} over HTTPS", app.display()), deploy).await?;
+    Ok((boot_s, served))
+}
+
+/// The right to run a cluster in a state folder, and the duty to leave nothing there.
+pub(crate) struct Session {
+    lock: RunLock,
+    pub(crate) options: Options,
+}
+
+impl Session {
+    /// Removes what an earlier run left when it was killed.
+    #[expect(clippy::print_stderr, reason = "tells the person what happened")]
+    pub(crate) fn begin(places: &Places) -> Result<Self> {
+        let options = places.options()?;
+        preflight::check_programs(&options.programs, &PROGRAMS)?;
+        let lock = RunLock::take(&places.state)?;
+        let left = Journal::in_folder(&options.state);
+        if left.exists() {
+            eprintln!("  removing what an earlier run left in {}", places.state.display());
+            left.tear_down()?;
+        }
+        Ok(Self { lock, options })
+    }
+
+    fn progress(&self) -> Progress {
+        self.options.progress
+    }
+
+    /// Does `work` until it ends or a signal comes, then removes everything.
+    pub(crate) async fn run(&self, work: impl Future<Output = Result<()>>) -> Result<ExitCode> {
+        let done = tokio::select! {
+            done = work => done.map(|()| ExitCode::SUCCESS),
+            stopped = stopped() => stopped,
+        };
+        let progress = self.progress();
+        let journal = Journal::in_folder(&self.options.state);
+        let removed = progress.step("everything removed", async { journal.tear_down() }).await;
+        self.lock.release()?;
+        removed.and(done)
+    }
+}
+
+/// Ctrl-C is the ordinary end of `up`.
+async fn stopped() -> Result<ExitCode> {
+    let [mut interrupt, mut terminate, mut hang_up] =
+        [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::hangup())?];
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        _ = hang_up.recv() => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[expect(clippy::print_stderr, reason = "tells the person where everything is")]
+async fn tell(places: &Places, cluster: &Cluster, dashboard: &Forward, https: &Forward) -> Result<()> {
+    let (url, login) = (format!("http://127.0.0.1:{}", dashboard.port), cluster.login()?);
+    let root = cluster.state().join("acme-root.pem");
+    fs::write(&root, cluster.acme_root().await?)?;
+    let environment = cluster.state().join("env");
+    fs::write(&environment, format!("export WH_URL={url} WH_TOKEN={}\n", login.token))?;
+    let programs = cluster.programs().display().to_string();
+    let mut text = String::new();
+    writeln!(text, "\n  Dashboard  {url}\n  Login      {}  {}\n\n  Try:", login.email, login.password)?;
+    writeln!(
+        text,
+        "    curl --cacert {} --connect-to ::127.0.0.1:{} https://hello.{}/",
+        root.display(),
+        https.port,
+        topology::ZONE
+    )?;
+    writeln!(text, "    . {} && (cd examples/hello && {programs}/wh deploy)", environment.display())?;
+    writeln!(
+        text,
+        "    {programs}/wh-testbed --state {} kill w1    (power-on w1 brings it back)",
+        places.state.display()
+    )?;
+    eprintln!("{text}\n  Ctrl-C removes everything.");
+    Ok(())
+}

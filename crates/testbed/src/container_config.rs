@@ -1,0 +1,42 @@
+//! Podman's configuration for a host that shares the machine's kernel with others and has no registry.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::Result;
+
+const CONTAINERS: &str = r#"[containers]
+# The kernel's limits of an unprivileged machine; Podman's own defaults need CAP_SYS_RESOURCE.
+default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
+[engine]
+runtime = "runc"
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+[network]
+network_backend = "netavark"
+"#;
+
+const REGISTRIES: &str =
+    "unqualified-search-registries = [\"docker.io\"]\nshort-name-mode = \"permissive\"\n";
+
+const POLICY: &str = r#"{ "default": [{ "type": "insecureAcceptAnything" }] }"#;
+
+/// Writes what belongs into `/etc/containers`: images live in `store`, and are also looked up in the read-only
+/// store `also`.
+pub(crate) fn write(folder: &Path, store: &Path, also: Option<&str>) -> Result<()> {
+    let also = also.map(|path| format!("[storage.options]\nadditionalimagestores = [\"{path}\"]\n"));
+    let storage = format!(
+        "[storage]\ndriver = \"overlay\"\ngraphroot = \"{}\"\nrunroot = \"/run/containers/storage\"\n{}",
+        store.display(),
+        also.unwrap_or_default(),
+    );
+    for (name, text) in [
+        ("containers.conf", CONTAINERS),
+        ("registries.conf", REGISTRIES),
+        ("policy.json", POLICY),
+        ("storage.conf", &storage),
+    ] {
+        fs::write(folder.join(name), text)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,99 @@
+//! The cables: a bridge that plays the public internet, and one card per host on it.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::init::PATH;
+use crate::process::ProcessId;
+
+/// TEST-NET-2 (RFC 5737): addresses that no real machine has.
+pub const INET_ADDRESS: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
+const PREFIX: u8 = 24;
+
+/// Commands of the host that holds the bridge.
+pub(crate) fn bridge_setup(address: Ipv4Addr) -> Vec<Vec<String>> {
+    let address = format!("{address}/{PREFIX}");
+    words(&[
+        "ip link set lo up",
+        "ip link add br0 type bridge",
+        "ip link set br0 up",
+        &format!("ip address add {address} dev br0"),
+    ])
+}
+
+/// Commands of every other host; its card is there already.
+pub(crate) fn host_setup(address: Ipv4Addr) -> Vec<Vec<String>> {
+    words(&[
+        "ip link set lo up",
+        &format!("ip address add {address}/{PREFIX} dev eth0"),
+        "ip link set eth0 up",
+        &format!("ip route add default via {INET_ADDRESS}"),
+    ])
+}
+
+fn words(commands: &[&str]) -> Vec<Vec<String>> {
+    commands.iter().map(|command| command.split(' ').map(str::to_owned).collect()).collect()
+}
+
+/// The other end of a host's cable, on the bridge.
+fn port(host: &str) -> String {
+    format!("v-{host}")
+}
+
+/// Gives the host with process 1 `init` a card `eth0`, plugged into the bridge.
+pub(crate) fn plug(host: &str, init: ProcessId, inet: ProcessId) -> Result<()> {
+    let (init, bridge, port) = (init.pid.to_string(), inet.pid.to_string(), port(host));
+    let pair =
+        ["link", "add", "eth0", "netns", &init, "type", "veth", "peer", "name", &port, "netns", &bridge];
+    // The kernel takes its time to remove the cable of a host that lost its power. Fails when there is none.
+    let _ = in_network(inet, &["ip", "link", "delete", &port]);
+    run(Command::new("ip").args(pair))?;
+    in_network(inet, &["ip", "link", "set", &port, "master", "br0", "up"])
+}
+
+/// Pulls the host's cable, or puts it back.
+pub(crate) fn set_cable(host: &str, inet: ProcessId, connected: bool) -> Result<()> {
+    in_network(inet, &["ip", "link", "set", &port(host), if connected { "up" } else { "down" }])
+}
+
+/// Runs a command in the network of the host with process 1 `init`.
+fn in_network(init: ProcessId, words: &[&str]) -> Result<()> {
+    run(Command::new("nsenter").args(["-t", &init.pid.to_string(), "-n", "--"]).args(words))
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let output = command.env("PATH", PATH).output().with_context(|| format!("cannot run {command:?}"))?;
+    ensure!(
+        output.status.success(),
+        "{command:?} failed: {}",
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    Ok(())
+}
+
+/// The namespace of a host's network, as a file that keeps it alive.
+pub(crate) fn namespace(init: ProcessId) -> Result<std::fs::File> {
+    std::fs::File::open(format!("/proc/{}/ns/net", init.pid))
+        .context("cannot open the host's network namespace")
+}
+
+/// Connects from inside a host. A socket stays in the network it was made in, so a thread enters the network, makes
+/// the socket and ends; the caller's threads never leave theirs.
+pub async fn connect(init: ProcessId, address: SocketAddr) -> Result<tokio::net::TcpStream> {
+    let namespace = namespace(init)?;
+    let (send, receive) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let connected = nix::sched::setns(&namespace, nix::sched::CloneFlags::CLONE_NEWNET)
+            .map_err(std::io::Error::from)
+            .and_then(|()| std::net::TcpStream::connect_timeout(&address, std::time::Duration::from_secs(5)))
+            .and_then(|stream| stream.set_nonblocking(true).map(|()| stream));
+        // The receiver is gone when its caller gave up; then nobody wants the connection.
+        let _ = send.send(connected);
+    });
+    let stream = receive.await.context("the connecting thread ended")?;
+    let stream = stream.with_context(|| format!("cannot connect to {address}"))?;
+    stream.set_nodelay(true)?;
+    Ok(tokio::net::TcpStream::from_std(stream)?)
+}

@@ -1,0 +1,44 @@
+//! Names and addresses of a cluster. Every cluster has the same: they live in networks of their own.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+/// A host of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    pub name: &'static str,
+    pub role: &'static str,
+    /// On the bridge.
+    pub public: Ipv4Addr,
+    /// In the mesh. Enrolled hosts get theirs from the control plane; this field is then a wish nobody reads.
+    pub mesh: Ipv4Addr,
+}
+
+impl Place {
+    const fn new(name: &'static str, role: &'static str, public: u8, mesh: u8) -> Self {
+        let public = Ipv4Addr::new(198, 51, 100, public);
+        Self { name, role, public, mesh: Ipv4Addr::new(10, 50, 0, mesh) }
+    }
+
+    /// Where its tunnel is reached.
+    pub fn tunnel(self) -> SocketAddr {
+        SocketAddr::new(IpAddr::V4(self.public), TUNNEL_PORT)
+    }
+}
+
+pub const CONTROL_PLANE: Place = Place::new("cp", "control-plane", 10, 1);
+/// Declared in the control plane's configuration.
+pub const W1: Place = Place::new("w1", "worker", 20, 11);
+/// Enrolled by a token.
+pub const W2: Place = Place::new("w2", "worker", 30, 0);
+/// Enrolled by a token.
+pub const PROXY: Place = Place::new("proxy", "proxy", 40, 0);
+pub const PLACES: [Place; 4] = [CONTROL_PLANE, W1, W2, PROXY];
+
+pub const MESH: &str = "10.50.0.0/24";
+pub const TUNNEL_PORT: u16 = 51821;
+pub const DOMAIN: &str = "cp.wise.test";
+pub const BASE_URL: &str = "https://cp.wise.test:8080";
+/// Apps live below it; the whole zone resolves to the proxy.
+pub const ZONE: &str = "route.wise.test";
+/// The control plane's plain listener, inside its host.
+pub const DASHBOARD: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8082);

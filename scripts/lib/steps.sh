@@ -1,0 +1,31 @@
+# One line per step with its time; a failed step shows the end of its log and what to do. To be sourced.
+# shellcheck shell=bash
+
+steps_log=.cache/log
+steps_live=$([ -t 2 ] && echo yes || echo no)
+
+fail() {
+  printf '\nerror: %s\n' "$1" >&2
+  shift
+  for line in "$@"; do printf '  %s\n' "$line" >&2; done
+  exit 1
+}
+
+# step NAME REMEDY COMMAND...: standard output and error go to a log of the step.
+step() {
+  local name=$1 remedy=$2 log started took status=0
+  shift 2
+  mkdir -p "$steps_log"
+  log=$steps_log/${name//[^a-z0-9]/-}.log
+  [ "$steps_live" = no ] || printf '  …          %s\r' "$name" >&2
+  started=$(date +%s%N)
+  "$@" >"$log" 2>&1 || status=$?
+  took=$(($(date +%s%N) - started))
+  printf '  %s %6d.%02d s  %s\n' "$([ $status = 0 ] && echo ✓ || echo ✗)" \
+    $((took / 1000000000)) $((took / 10000000 % 100)) "$name" >&2
+  [ $status = 0 ] || {
+    printf '\n  the end of %s:\n' "$log" >&2
+    tail -n 25 "$log" | sed 's/^/    /' >&2
+    fail "$name failed" "$remedy"
+  }
+}
