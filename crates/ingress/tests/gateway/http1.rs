@@ -1,18 +1,16 @@
 //! HTTP/1.1 through the gateway, against real servers on loopback.
 
-mod support;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use crate::support::{App, Edge, certificate, challenge, get, raw, route, spec, text};
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::Response;
 use hyper::body::Frame;
 use ingress::Drain;
-use support::{App, Edge, certificate, challenge, get, raw, route, spec, text};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -221,7 +219,7 @@ async fn bodies_stream_both_ways_without_being_collected() {
     let app = App::start(|request| async move {
         // Echoes frame by frame.
         let frames = request.into_body().into_data_stream().map(|data| data.map(Frame::data));
-        Response::new(StreamBody::new(frames).boxed())
+        Response::new(BodyExt::boxed(StreamBody::new(frames)))
     })
     .await;
     let edge = Edge::start(&spec(vec![route("app.test", &[app.address])])).await;
@@ -247,7 +245,7 @@ async fn a_large_body_arrives_whole_at_a_slow_reader() {
     const SIZE: usize = 32 * 1024 * 1024;
     let app = App::start(|_| async {
         let pieces = (0..SIZE / 65_536).map(|_| Ok(Frame::data(Bytes::from_static(&[7; 65_536]))));
-        Response::new(StreamBody::new(futures_util::stream::iter(pieces)).boxed())
+        Response::new(BodyExt::boxed(StreamBody::new(futures_util::stream::iter(pieces))))
     })
     .await;
     let edge = Edge::start(&spec(vec![route("app.test", &[app.address])])).await;

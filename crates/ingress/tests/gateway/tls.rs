@@ -1,9 +1,7 @@
 //! HTTPS through the gateway: names, versions, HTTP/2.
 
-mod support;
-
+use crate::support::{App, Edge, certificate, http2, nothing, read, route, spec, text, tls};
 use hyper::{Request, StatusCode};
-use support::{App, Edge, certificate, http2, nothing, read, route, spec, text, tls};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
 

@@ -26,28 +26,28 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_util::sync::CancellationToken;
 
-pub type Body = BoxBody<Bytes, hyper::Error>;
+pub(crate) type Body = BoxBody<Bytes, hyper::Error>;
 
-pub fn text(text: impl Into<Bytes>) -> Body {
+pub(crate) fn text(text: impl Into<Bytes>) -> Body {
     Full::new(text.into()).map_err(|never: Infallible| match never {}).boxed()
 }
 
 /// A gateway that serves HTTP and HTTPS on free ports.
-pub struct Edge {
-    pub gateway: Arc<Gateway>,
-    pub http: SocketAddr,
-    pub https: SocketAddr,
-    pub stop: CancellationToken,
-    pub drain: Drain,
+pub(crate) struct Edge {
+    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) http: SocketAddr,
+    pub(crate) https: SocketAddr,
+    pub(crate) stop: CancellationToken,
+    pub(crate) drain: Drain,
     tasks: JoinSet<()>,
 }
 
 impl Edge {
-    pub async fn start(spec: &ProxySpec) -> Self {
+    pub(crate) async fn start(spec: &ProxySpec) -> Self {
         Self::with(Options { https_port: 8443, upstream_timeout: Duration::from_millis(500) }, spec)
     }
 
-    pub fn with(options: Options, spec: &ProxySpec) -> Self {
+    pub(crate) fn with(options: Options, spec: &ProxySpec) -> Self {
         daemon::crypto::install();
         daemon::telemetry::install();
         let gateway = Gateway::new(options);
@@ -67,20 +67,20 @@ impl Edge {
         Self { gateway, http, https, stop, drain, tasks }
     }
 
-    pub async fn stop_accepting(&mut self) {
+    pub(crate) async fn stop_accepting(&mut self) {
         self.stop.cancel();
         while self.tasks.join_next().await.is_some() {}
     }
 }
 
 /// An app: answers with what `handler` says until dropped.
-pub struct App {
-    pub address: SocketAddr,
+pub(crate) struct App {
+    pub(crate) address: SocketAddr,
     tasks: JoinSet<()>,
 }
 
 impl App {
-    pub async fn start<H, F>(handler: H) -> Self
+    pub(crate) async fn start<H, F>(handler: H) -> Self
     where
         H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Response<Body>> + Send + 'static,
@@ -108,12 +108,12 @@ impl App {
     }
 
     /// Answers every request with `says`.
-    pub async fn saying(says: &'static str) -> Self {
+    pub(crate) async fn saying(says: &'static str) -> Self {
         Self::start(move |_| async move { Response::new(text(says)) }).await
     }
 
     /// Answers with the request's head as the app saw it, and its body.
-    pub async fn mirror() -> Self {
+    pub(crate) async fn mirror() -> Self {
         Self::start(|request| async move {
             let mut seen = format!("{} {} {:?}\n", request.method(), request.uri(), request.version());
             for (name, value) in request.headers() {
@@ -126,17 +126,17 @@ impl App {
     }
 
     /// Stops it: its port refuses connections afterwards.
-    pub async fn stop(mut self) -> SocketAddr {
+    pub(crate) async fn stop(mut self) -> SocketAddr {
         self.tasks.shutdown().await;
         self.address
     }
 }
 
-pub fn upstream(address: SocketAddr) -> Upstream {
+pub(crate) fn upstream(address: SocketAddr) -> Upstream {
     Upstream { instance: InstanceId::new(), address, weight: 1 }
 }
 
-pub fn route(host: &str, upstreams: &[SocketAddr]) -> Route {
+pub(crate) fn route(host: &str, upstreams: &[SocketAddr]) -> Route {
     Route {
         id: host.to_owned(),
         app: host.to_owned(),
@@ -147,11 +147,11 @@ pub fn route(host: &str, upstreams: &[SocketAddr]) -> Route {
     }
 }
 
-pub fn spec(routes: Vec<Route>) -> ProxySpec {
+pub(crate) fn spec(routes: Vec<Route>) -> ProxySpec {
     ProxySpec { routes, ..ProxySpec::default() }
 }
 
-pub fn challenge(host: &str, token: &str, key_authorization: &str) -> HttpChallenge {
+pub(crate) fn challenge(host: &str, token: &str, key_authorization: &str) -> HttpChallenge {
     HttpChallenge {
         host: host.to_owned(),
         token: token.to_owned(),
@@ -159,14 +159,14 @@ pub fn challenge(host: &str, token: &str, key_authorization: &str) -> HttpChalle
     }
 }
 
-pub fn certificate(hosts: &[&str]) -> Certificate {
+pub(crate) fn certificate(hosts: &[&str]) -> Certificate {
     let names: Vec<String> = hosts.iter().map(ToString::to_string).collect();
     let made = rcgen::generate_simple_self_signed(names.clone()).expect("certificate");
     Certificate { hosts: names, chain_pem: made.cert.pem(), key_pem: made.signing_key.serialize_pem() }
 }
 
 /// Sends `request` as it stands and reads until the other side closes, or 5 s.
-pub async fn raw(address: SocketAddr, request: &str) -> String {
+pub(crate) async fn raw(address: SocketAddr, request: &str) -> String {
     let mut stream = TcpStream::connect(address).await.expect("connect");
     stream.write_all(request.as_bytes()).await.expect("send");
     let mut answer = Vec::new();
@@ -175,12 +175,12 @@ pub async fn raw(address: SocketAddr, request: &str) -> String {
 }
 
 /// `GET path` of `host`, one connection.
-pub async fn get(address: SocketAddr, host: &str, path: &str) -> String {
+pub(crate) async fn get(address: SocketAddr, host: &str, path: &str) -> String {
     raw(address, &format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n")).await
 }
 
 /// A TLS connection for `name` that trusts `trusted` and offers `alpn`.
-pub async fn tls(
+pub(crate) async fn tls(
     address: SocketAddr,
     name: &str,
     trusted: &[&Certificate],
@@ -199,7 +199,7 @@ pub async fn tls(
 }
 
 /// An HTTP/2 client on a TLS connection. The tasks end with the set.
-pub async fn http2(
+pub(crate) async fn http2(
     stream: TlsStream<TcpStream>,
     tasks: &mut JoinSet<()>,
 ) -> hyper::client::conn::http2::SendRequest<Body> {
@@ -213,11 +213,11 @@ pub async fn http2(
     sender
 }
 
-pub fn nothing() -> Body {
+pub(crate) fn nothing() -> Body {
     Empty::new().map_err(|never: Infallible| match never {}).boxed()
 }
 
-pub async fn read(response: Response<Incoming>) -> String {
+pub(crate) async fn read(response: Response<Incoming>) -> String {
     let body = response.into_body().collect().await.expect("body").to_bytes();
     String::from_utf8_lossy(&body).into_owned()
 }
