@@ -45,6 +45,7 @@ impl CertificateTable {
                     Ok(key) => Arc::new(key),
                     Err(problem) => {
                         problems.push(Problem::new(subject(), problem));
+                        table.keep(self, &certificate.hosts);
                         continue;
                     }
                 },
@@ -66,6 +67,19 @@ impl CertificateTable {
             }
         }
         (table, problems)
+    }
+
+    /// A certificate that cannot be used does not replace one that can.
+    fn keep(&mut self, before: &Self, hosts: &[String]) {
+        for host in hosts {
+            let (names, known, name) = match host.strip_prefix("*.") {
+                Some(parent) => (&mut self.wildcard, &before.wildcard, parent),
+                None => (&mut self.exact, &before.exact, host.as_str()),
+            };
+            if let Some(key) = known.get(name) {
+                names.entry(name.into()).or_insert_with(|| Arc::clone(key));
+            }
+        }
     }
 
     /// The certificate for a lower-case name: its own, or its parent's wildcard.
@@ -169,6 +183,17 @@ mod tests {
         }
         let (next, _) = table.succeed(&all);
         assert!(Arc::ptr_eq(wildcard, next.find("any.app.test").expect("kept")), "not parsed again");
+    }
+
+    #[test]
+    fn a_broken_renewal_leaves_the_old_certificate_in_use() {
+        daemon::crypto::install();
+        let (table, _) = CertificateTable::default().succeed(&spec(vec![certificate(&["app.test"])]));
+        let mut broken = certificate(&["app.test"]);
+        broken.key_pem = "none".to_owned();
+        let (next, problems) = table.succeed(&spec(vec![broken]));
+        assert_eq!(problems.len(), 1);
+        assert!(Arc::ptr_eq(table.find("app.test").expect("old"), next.find("app.test").expect("kept")));
     }
 
     #[test]

@@ -44,7 +44,7 @@ async fn a_name_without_certificate_is_refused_with_unrecognized_name() {
     wanted.certificates.push(certificate(&["app.test"]));
     let edge = Edge::start(&wanted).await;
     let error = tls(edge.https, "other.test", &[&wanted.certificates[0]], &[]).await.unwrap_err();
-    assert!(error.to_string().contains("UnrecognizedName"), "{error}");
+    assert!(error.to_string().contains("UnrecognisedName"), "{error}");
 }
 
 #[tokio::test]
