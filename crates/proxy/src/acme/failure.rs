@@ -112,7 +112,7 @@ fn explain_problem(problem: &Problem, host: &str) -> Failure {
             format!("A CAA record forbids this CA to issue for {host}: {said}"),
             format!("Add the CA to the CAA records of {host} or its parent domain."),
         ),
-        "rejectedIdentifier" | "unsupportedIdentifier" | "malformed" => (
+        "rejectedIdentifier" | "unsupportedIdentifier" => (
             "acme_rejected",
             format!("The CA does not issue for {host}: {said}"),
             "Use a name that the CA accepts: a public domain name that is not on its block list.".to_owned(),

@@ -64,13 +64,21 @@ async fn account(
     order: &CertificateOrder,
     desk: &mut impl Desk,
 ) -> Result<(Account, Option<String>), Trouble> {
-    let Some(known) = &order.account else {
+    let of_this_ca =
+        |known: &&String| directory_of(known).is_none_or(|directory| directory == order.directory);
+    let Some(known) = order.account.as_ref().filter(of_this_ca) else {
         desk.say(format!("Making an account at {}.", order.directory)).await;
         return create_account(order).await.map(|(account, credentials)| (account, Some(credentials)));
     };
     let credentials: AccountCredentials = serde_json::from_str(known)
         .map_err(|_| Trouble::Setup("the stored ACME account is damaged".to_owned()))?;
     Ok((client::builder(order.root_pem.as_deref())?.from_credentials(credentials).await?, None))
+}
+
+/// The directory that stored credentials belong to; another CA knows nothing of them.
+fn directory_of(credentials: &str) -> Option<String> {
+    let credentials: serde_json::Value = serde_json::from_str(credentials).ok()?;
+    Some(credentials.get("directory")?.as_str()?.to_owned())
 }
 
 async fn create_account(order: &CertificateOrder) -> Result<(Account, String), Trouble> {

@@ -15,7 +15,7 @@ use protocol::enrol::AccessToken;
 use protocol::envelope::{MessageId, Receiver, Sender};
 use protocol::identity::{ApiKey, NodeIdentity};
 use protocol::ids::{JobId, NodeId};
-use protocol::job::ChallengeRequest;
+use protocol::job::{ChallengeRequest, Outcome};
 use protocol::message::{Ack, Delivery, FromAgent, FromControlPlane, JobCancel};
 use protocol::report::Hello;
 use protocol::spec::{Generation, ProxySpec, Spec, Versioned};
@@ -106,6 +106,11 @@ impl Agent {
                 return message;
             }
         }
+    }
+
+    pub(crate) async fn outcome(&mut self) -> Outcome {
+        let FromAgent::JobDone(done) = self.next_of("job.done").await else { panic!("another type") };
+        done.outcome
     }
 
     pub(crate) async fn applied(&mut self) -> Generation {

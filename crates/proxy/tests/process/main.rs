@@ -8,7 +8,9 @@ mod support;
 use std::time::Duration;
 
 use hub::Hub;
-use protocol::message::{FromAgent, FromControlPlane};
+use protocol::ids::{AppId, DeploymentId, JobId};
+use protocol::job::{Build, BuildLimits, Containerfile, Job, Outcome, Source, Work};
+use protocol::message::FromControlPlane;
 use protocol::spec::{ProxySpec, Spec, Versioned, WorkerSpec};
 use support::{App, Folders, Proxy, ends_with, get, route, soon};
 
@@ -82,6 +84,19 @@ async fn hello_names_the_generation_on_disk() {
     proxy.stop().await;
 }
 
+fn build() -> Job {
+    let build = Build {
+        deployment_id: DeploymentId::new(),
+        app_id: AppId::new(),
+        app: "app".to_owned(),
+        source: Source::Image { reference: "app:1".to_owned() },
+        containerfile: Containerfile::default(),
+        limits: BuildLimits { memory_mb: 1, cpu_millis: 1, timeout_s: 1, source_bytes: 1 },
+        tag: "app:1".to_owned(),
+    };
+    Job { id: JobId::new(), work: Work::Build(build) }
+}
+
 #[tokio::test]
 async fn a_job_of_another_agent_fails_in_words_and_an_unknown_cancel_is_answered() {
     let folders = Folders::new();
@@ -89,9 +104,11 @@ async fn a_job_of_another_agent_fails_in_words_and_an_unknown_cancel_is_answered
     folders.write_identity(&hub.identity());
     let proxy = Proxy::start(&folders);
     let mut agent = hub.connection().await;
+    agent.say(FromControlPlane::JobStart(build())).await;
+    let Outcome::Failed(failure) = agent.outcome().await else { panic!("not failed") };
+    assert_eq!(failure.code, "wrong_agent");
     agent.cancel_unknown().await;
-    let FromAgent::JobDone(done) = agent.next_of("job.done").await else { panic!("another type") };
-    assert!(matches!(done.outcome, protocol::job::Outcome::Cancelled));
+    assert!(matches!(agent.outcome().await, Outcome::Cancelled));
     proxy.stop().await;
 }
 
