@@ -46,7 +46,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { https_port: 443, upstream_timeout: Duration::from_secs(60) }
+        Self { https_port: 443, upstream_timeout: Duration::from_mins(1) }
     }
 }
 
@@ -287,16 +287,14 @@ impl Gateway {
                 Some(Ok(response)) => {
                     return Ok(Answered { response, sender: checkout.sender, in_flight });
                 }
-                Some(Err(mut failed)) => match failed.take_message().or(copy) {
-                    Some(again) => {
-                        pooled = false;
-                        request = again;
-                    }
-                    None => {
+                Some(Err(mut failed)) => {
+                    let Some(again) = failed.take_message().or(copy) else {
                         self.warn(route, endpoint, failed.error());
                         return Err(Page::Unreachable);
-                    }
-                },
+                    };
+                    pooled = false;
+                    request = again;
+                }
                 None => return Err(Page::Timeout),
             }
         }

@@ -177,7 +177,7 @@ async fn accept(
 /// Notices a peer that is gone without a word, within about two minutes.
 pub(crate) fn keep_alive(stream: &TcpStream) -> io::Result<()> {
     let settings = TcpKeepalive::new()
-        .with_time(Duration::from_secs(60))
+        .with_time(Duration::from_mins(1))
         .with_interval(Duration::from_secs(15))
         .with_retries(4);
     SockRef::from(stream).set_tcp_keepalive(&settings)

@@ -17,10 +17,13 @@ use crate::upstream::Endpoint;
 #[derive(Debug, Default)]
 pub struct RouteTable {
     hosts: HashMap<Box<str>, HostRoutes>,
-    challenges: HashMap<Box<str>, Vec<(Box<str>, Box<str>)>>,
+    challenges: HashMap<Box<str>, Answers>,
     endpoints: HashMap<SocketAddr, Arc<Endpoint>>,
     metrics: HashMap<Box<str>, Arc<RouteMetrics>>,
 }
+
+/// Token and key authorization of the challenges of one host.
+type Answers = Vec<(Box<str>, Box<str>)>;
 
 /// Prefix and route, longest prefix first.
 type HostRoutes = Vec<(Box<str>, Arc<RouteEntry>)>;

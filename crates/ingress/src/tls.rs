@@ -61,7 +61,7 @@ impl CertificateTable {
                         names.insert(name.into(), Arc::clone(&key));
                     }
                     None => {
-                        problems.push(Problem::new(subject(), format!("names `{host}`, which is no host")))
+                        problems.push(Problem::new(subject(), format!("names `{host}`, which is no host")));
                     }
                 }
             }

@@ -23,7 +23,7 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Buffer of one connection and direction. hyper's default lets a slow reader hold more than a megabyte.
 pub const BUFFER_BYTES: usize = 64 * 1024;
 /// How long an idle connection is kept.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_mins(1);
 /// Idle connections kept per address.
 const MAX_IDLE: usize = 256;
 /// How long an address that refused is asked last.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt, Empty, Full};
+use http_body_util::{BodyExt, Collected, Empty, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -43,7 +43,7 @@ pub(crate) struct Edge {
 }
 
 impl Edge {
-    pub(crate) async fn start(spec: &ProxySpec) -> Self {
+    pub(crate) fn new(spec: &ProxySpec) -> Self {
         Self::with(Options { https_port: 8443, upstream_timeout: Duration::from_millis(500) }, spec)
     }
 
@@ -117,9 +117,11 @@ impl App {
         Self::start(|request| async move {
             let mut seen = format!("{} {} {:?}\n", request.method(), request.uri(), request.version());
             for (name, value) in request.headers() {
-                seen += &format!("{name}: {}\n", value.to_str().expect("text"));
+                for part in [name.as_str(), ": ", value.to_str().expect("text"), "\n"] {
+                    seen.push_str(part);
+                }
             }
-            let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+            let body = request.into_body().collect().await.map(Collected::to_bytes).unwrap_or_default();
             Response::new(text(format!("{seen}\n{}", String::from_utf8_lossy(&body))))
         })
         .await

@@ -10,7 +10,7 @@ async fn http2_reaches_the_app_as_http1_with_its_body() {
     let app = App::mirror().await;
     let mut wanted = spec(vec![route("app.test", &[app.address])]);
     wanted.certificates.push(certificate(&["app.test"]));
-    let edge = Edge::start(&wanted).await;
+    let edge = Edge::new(&wanted);
     let stream = tls(edge.https, "app.test", &[&wanted.certificates[0]], &["h2", "http/1.1"])
         .await
         .expect("handshake");
@@ -42,7 +42,7 @@ async fn http2_reaches_the_app_as_http1_with_its_body() {
 async fn a_name_without_certificate_is_refused_with_unrecognized_name() {
     let mut wanted = spec(vec![]);
     wanted.certificates.push(certificate(&["app.test"]));
-    let edge = Edge::start(&wanted).await;
+    let edge = Edge::new(&wanted);
     let error = tls(edge.https, "other.test", &[&wanted.certificates[0]], &[]).await.unwrap_err();
     assert!(error.to_string().contains("UnrecognisedName"), "{error}");
 }
@@ -52,7 +52,7 @@ async fn a_new_certificate_is_used_by_the_next_handshake() {
     let app = App::saying("hello").await;
     let mut wanted = spec(vec![route("app.test", &[app.address])]);
     wanted.certificates.push(certificate(&["app.test"]));
-    let edge = Edge::start(&wanted).await;
+    let edge = Edge::new(&wanted);
     let first = wanted.certificates[0].clone();
     tls(edge.https, "app.test", &[&first], &[]).await.expect("the first certificate");
     wanted.certificates[0] = certificate(&["app.test"]);
@@ -75,7 +75,7 @@ async fn a_connection_for_one_name_carries_no_request_for_a_name_of_another_cert
     ]);
     wanted.certificates.push(certificate(&["a.test", "b.test"]));
     wanted.certificates.push(certificate(&["c.test"]));
-    let edge = Edge::start(&wanted).await;
+    let edge = Edge::new(&wanted);
     let stream = tls(edge.https, "a.test", &[&wanted.certificates[0]], &["h2"]).await.expect("handshake");
     let mut tasks = JoinSet::new();
     let mut client = http2(stream, &mut tasks).await;

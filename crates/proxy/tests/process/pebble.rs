@@ -152,7 +152,7 @@ impl Scene {
     async fn order(&mut self, order: CertificateOrder) -> Outcome {
         let (id, host) = (JobId::new(), order.host.clone());
         self.agent.say(FromControlPlane::JobStart(Job { id, work: Work::Certificate(order) })).await;
-        let limit = Duration::from_secs(60);
+        let limit = Duration::from_mins(1);
         tokio::select! {
             published = tokio::time::timeout(limit, self.hub.challenges.recv()) => {
                 let (job, challenge, served) = published.expect("in time").expect("hub runs");
