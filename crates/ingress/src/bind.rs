@@ -13,12 +13,12 @@ pub struct Inherited(Vec<std::net::TcpListener>);
 
 /// Why there is no listener. The text says who may have the address.
 #[derive(Debug, thiserror::Error)]
-#[error("`{key}` = \"{address}\" cannot be listened on: {source}{}", remedy(source, *address))]
+#[error("`{key}` = \"{address}\" cannot be listened on: {reason}{}", remedy(reason, *address))]
 pub struct BindError {
     /// The setting that names the address.
     pub key: &'static str,
     pub address: SocketAddr,
-    pub source: io::Error,
+    pub reason: io::Error,
 }
 
 fn remedy(error: &io::Error, address: SocketAddr) -> String {
@@ -55,12 +55,12 @@ impl Inherited {
         };
         let listener = match self.0.iter().position(same_port) {
             Some(index) => self.0.remove(index),
-            None => bind(address, false).map_err(|source| BindError { key, address, source })?,
+            None => bind(address, false).map_err(|reason| BindError { key, address, reason })?,
         };
         listener
             .set_nonblocking(true)
             .and_then(|()| TcpListener::from_std(listener))
-            .map_err(|source| BindError { key, address, source })
+            .map_err(|reason| BindError { key, address, reason })
     }
 }
 
@@ -71,7 +71,7 @@ pub fn listen_early(key: &'static str, address: SocketAddr) -> Result<TcpListene
             listener.set_nonblocking(true)?;
             TcpListener::from_std(listener)
         })
-        .map_err(|source| BindError { key, address, source })
+        .map_err(|reason| BindError { key, address, reason })
 }
 
 fn bind(address: SocketAddr, early: bool) -> io::Result<std::net::TcpListener> {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use http::header::{CONNECTION, CONTENT_TYPE, LOCATION, TRANSFER_ENCODING};
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
@@ -166,7 +166,7 @@ impl Gateway {
     ) -> Result<Arc<RouteEntry>, Box<Response<ResponseBody>>> {
         let page = |page: Page| Box::new(page.respond(wants_json(request.headers())));
         let live = self.live.load();
-        let host = admission::host(request).map_err(|reason| page(Page::BadRequest(reason)))?;
+        let host = admission::host(request).map_err(|reason| refuse(request, reason))?;
         let path = request.uri().path();
         if let Some(token) = path.strip_prefix(CHALLENGES)
             && let Some(answer) = live.routes.challenge(&host, token)
@@ -247,7 +247,7 @@ impl Gateway {
                 page.respond(json)
             }
         };
-        *response.version_mut() = http::Version::HTTP_11;
+        *response.version_mut() = Version::HTTP_11;
         if last {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
@@ -309,6 +309,15 @@ impl Gateway {
             warn!(app = &*route.app, upstream = %endpoint.address(), %error, "upstream failed");
         }
     }
+}
+
+/// Who sends one bad request may have sent more, read by other rules: over HTTP/1 the connection ends.
+fn refuse<B>(request: &Request<B>, reason: &'static str) -> Box<Response<ResponseBody>> {
+    let mut response = Page::BadRequest(reason).respond(wants_json(request.headers()));
+    if request.version() != Version::HTTP_2 {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    Box::new(response)
 }
 
 /// Waits for the head of an answer. Whenever the request's body moves, the time begins anew.

@@ -72,6 +72,7 @@ async fn what_has_two_readings_is_refused() {
             "{request:?}: {answer}"
         );
         assert!(!answer.contains("200 OK"), "{request:?}: {answer}");
+        assert!(answer.to_ascii_lowercase().contains("connection: close"), "{request:?}: {answer}");
     }
 }
 
