@@ -20,8 +20,9 @@ use crate::server::keep_alive;
 
 /// How long to wait for a connection.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// Buffer of one connection and direction. hyper's default lets a slow reader hold more than a megabyte.
-pub const BUFFER_BYTES: usize = 64 * 1024;
+/// Buffer of one connection and direction. hyper's default lets a slow reader hold more than a megabyte; several of
+/// these are held for one, so twice this misses the goal of 128 KiB.
+pub const BUFFER_BYTES: usize = 32 * 1024;
 /// How long an idle connection is kept.
 const IDLE: Duration = Duration::from_mins(1);
 /// Idle connections kept per address.
