@@ -3,7 +3,7 @@
 use std::fs::DirBuilder;
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use node::link::{Link, LinkConfig, Timing};
 use protocol::identity::{AgentKind, NodeIdentity};
 use protocol::report::Hello;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::config::Config;
 use crate::jobs::{JobList, Jobs};
@@ -27,6 +27,8 @@ use crate::sync::Sync;
 const GRACE: Duration = Duration::from_secs(30);
 /// How often the histograms behind `/metrics` are folded; without it they grow with every request.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+/// How soon a link is tried again that could not even be set up.
+const AGENT_RETRY: Duration = Duration::from_secs(30);
 const MESH_RETRY: Duration = Duration::from_secs(5);
 
 /// Runs the proxy until it is told to stop.
@@ -78,13 +80,32 @@ pub async fn run(config: Config, mut inherited: Inherited) -> anyhow::Result<Exi
             Ok(())
         });
     }
-    lifecycle.spawn("agent", async move {
-        let Some(identity) = node::identity::wait_for(&config.node_dir, &stop).await else { return Ok(()) };
+    let (node_dir, stopping) = (config.node_dir.clone(), stop.clone());
+    lifecycle.spawn("status", async move {
+        let Some(identity) = node::identity::wait_for(&node_dir, &stopping).await else { return Ok(()) };
         let address = SocketAddr::from((identity.mesh_address, config.mesh_port));
-        let status = serve_status(address, daemon::status::router(metrics), stop.clone());
-        tokio::try_join!(status, agent(identity, routing, stop)).map(|((), ())| ())
+        serve_status(address, daemon::status::router(metrics), stopping).await
     });
+    lifecycle.spawn("agent", keep_agent(config.node_dir, routing, stop));
     lifecycle.run(GRACE + Duration::from_secs(2)).await
+}
+
+/// Keeps an agent running. Whatever happens to it, the routes on disk are served, so the process goes on.
+async fn keep_agent(node_dir: PathBuf, routing: Arc<Routing>, stop: CancellationToken) -> anyhow::Result<()> {
+    while let Some(identity) = node::identity::wait_for(&node_dir, &stop).await {
+        let ended = agent(identity, Arc::clone(&routing), stop.clone()).await;
+        if stop.is_cancelled() {
+            break;
+        }
+        if let Err(error) = ended {
+            error!(
+                error = format!("{error:#}"),
+                "no link to the control plane is possible; routes are served as they were"
+            );
+        }
+        stop.run_until_cancelled(tokio::time::sleep(AGENT_RETRY)).await;
+    }
+    Ok(())
 }
 
 /// The link and everything behind it.

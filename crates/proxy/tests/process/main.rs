@@ -8,6 +8,7 @@ mod support;
 use std::time::Duration;
 
 use hub::Hub;
+use protocol::identity::NodeIdentity;
 use protocol::ids::{AppId, DeploymentId, JobId};
 use protocol::job::{Build, BuildLimits, Containerfile, Job, Outcome, Source, Work};
 use protocol::message::FromControlPlane;
@@ -25,6 +26,22 @@ async fn routes_on_disk_are_served_with_no_control_plane_and_no_identity() {
     // Once more, because nothing may depend on the first start.
     let proxy = Proxy::start(&folders);
     soon("an answer", async || get(proxy.http, "app.test", "/").await.ends_with("hello")).await;
+    proxy.stop().await;
+}
+
+#[tokio::test]
+async fn an_identity_that_no_link_accepts_does_not_stop_the_routes() {
+    let (folders, app, hub) = (Folders::new(), App::start("hello").await, Hub::start().await);
+    let spec = ProxySpec { routes: vec![route("app.test", app.address)], ..ProxySpec::default() };
+    folders.write_routes(&Versioned { generation: 7, spec });
+    // Plain HTTP to a public address is refused.
+    let public = vec!["http://198.51.100.10:8081".to_owned()];
+    folders.write_identity(&NodeIdentity { control_planes: public, ..hub.identity() });
+    let proxy = Proxy::start(&folders);
+    // The health page comes after the identity was read.
+    soon("health", async || get(proxy.mesh, "127.0.0.1", "/health").await.contains("ok")).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(get(proxy.http, "app.test", "/").await.ends_with("hello"));
     proxy.stop().await;
 }
 
