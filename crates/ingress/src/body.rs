@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -25,11 +25,18 @@ pub(crate) struct Upload {
     bytes: AtomicU64,
     /// Anything that moved, the end included.
     steps: AtomicU64,
+    /// The next piece was asked for and is not there.
+    waiting: AtomicBool,
 }
 
 impl Upload {
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is the client that keeps the others waiting.
+    pub(crate) fn waits_for_client(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed)
     }
 
     pub(crate) fn steps(&self) -> u64 {
@@ -49,6 +56,7 @@ impl Body for RequestBody {
             Self::Empty => Poll::Ready(None),
             Self::Stream { incoming, upload } => {
                 let polled = Pin::new(incoming).poll_frame(cx);
+                upload.waiting.store(polled.is_pending(), Ordering::Relaxed);
                 if let Poll::Ready(frame) = &polled {
                     upload.steps.fetch_add(1, Ordering::Relaxed);
                     if let Some(Ok(frame)) = frame {

@@ -295,6 +295,7 @@ impl Gateway {
                     pooled = false;
                     request = again;
                 }
+                None if upload.is_some_and(Upload::waits_for_client) => return Err(Page::RequestTimeout),
                 None => return Err(Page::Timeout),
             }
         }

@@ -129,6 +129,16 @@ async fn no_instance_and_no_answer_are_told_apart() {
     assert!(get(edge.http, "none.test", "/").await.starts_with("HTTP/1.1 503"));
     assert!(get(edge.http, "dead.test", "/").await.starts_with("HTTP/1.1 502"));
     assert!(get(edge.http, "silent.test", "/").await.starts_with("HTTP/1.1 504"));
+    let whole = "POST / HTTP/1.1\r\nhost: silent.test\r\nconnection: close\r\ncontent-length: 4\r\n\r\nbody";
+    assert!(raw(edge.http, whole).await.starts_with("HTTP/1.1 504"));
+}
+
+#[tokio::test]
+async fn a_client_that_stops_half_way_through_its_body_is_told_so() {
+    let app = App::mirror().await;
+    let edge = Edge::new(&spec(vec![route("app.test", &[app.address])]));
+    let half = "POST / HTTP/1.1\r\nhost: app.test\r\nconnection: close\r\ncontent-length: 8\r\n\r\nhalf";
+    assert!(raw(edge.http, half).await.starts_with("HTTP/1.1 408"));
 }
 
 /// A server that answers one request per connection with keep-alive and then closes without a word.
@@ -157,6 +167,44 @@ async fn upstream_connections_that_close_after_an_answer_cost_no_request() {
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
     assert_eq!(served.load(Ordering::Relaxed), 50, "each request was carried out once");
+}
+
+#[tokio::test]
+async fn a_connection_that_went_stale_unnoticed_costs_no_request_and_no_post_is_sent_twice() {
+    let (bodies, mut tasks) = (Arc::new(AtomicUsize::new(0)), JoinSet::new());
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("free port");
+    let address = listener.local_addr().expect("address");
+    let seen = Arc::clone(&bodies);
+    tasks.spawn(async move {
+        let mut open = JoinSet::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let seen = Arc::clone(&seen);
+            open.spawn(async move {
+                // The first request is answered; the second is read and the connection ends without a word.
+                for answered in [true, false] {
+                    let mut head = [0; 4096];
+                    let read = stream.read(&mut head).await.unwrap_or(0);
+                    if head[..read].starts_with(b"POST") {
+                        seen.fetch_add(1, Ordering::Relaxed);
+                    }
+                    if answered {
+                        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+                    }
+                }
+            });
+        }
+    });
+    let edge = Edge::new(&spec(vec![route("app.test", &[address])]));
+    assert!(get(edge.http, "app.test", "/").await.starts_with("HTTP/1.1 200"));
+    tokio::time::sleep(Duration::from_millis(1600)).await;
+    assert!(
+        get(edge.http, "app.test", "/").await.starts_with("HTTP/1.1 200"),
+        "asked again on a new connection"
+    );
+    tokio::time::sleep(Duration::from_millis(1600)).await;
+    let post = "POST / HTTP/1.1\r\nhost: app.test\r\nconnection: close\r\ncontent-length: 4\r\n\r\nonce";
+    assert!(raw(edge.http, post).await.starts_with("HTTP/1.1 200"), "sent on a new connection at once");
+    assert_eq!(bodies.load(Ordering::Relaxed), 1);
 }
 
 #[tokio::test]
