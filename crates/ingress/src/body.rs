@@ -1,0 +1,189 @@
+//! Bodies on their way through. Frames pass as they come; nothing is collected.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use crate::observe::RouteMetrics;
+use crate::upstream::{InFlight, Sender};
+
+/// From the client to the upstream.
+pub(crate) enum RequestBody {
+    Empty,
+    Stream { incoming: Incoming, upload: Arc<Upload> },
+}
+
+/// How far a request's body has come.
+#[derive(Debug, Default)]
+pub(crate) struct Upload {
+    bytes: AtomicU64,
+    /// Anything that moved, the end included.
+    steps: AtomicU64,
+    /// The next piece was asked for and is not there.
+    waiting: AtomicBool,
+}
+
+impl Upload {
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is the client that keeps the others waiting.
+    pub(crate) fn waits_for_client(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn steps(&self) -> u64 {
+        self.steps.load(Ordering::Relaxed)
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match self.get_mut() {
+            Self::Empty => Poll::Ready(None),
+            Self::Stream { incoming, upload } => {
+                let polled = Pin::new(incoming).poll_frame(cx);
+                upload.waiting.store(polled.is_pending(), Ordering::Relaxed);
+                if let Poll::Ready(frame) = &polled {
+                    upload.steps.fetch_add(1, Ordering::Relaxed);
+                    if let Some(Ok(frame)) = frame {
+                        upload.bytes.fetch_add(
+                            frame.data_ref().map_or(0, |data| data.len() as u64),
+                            Ordering::Relaxed,
+                        );
+                    }
+                }
+                polled
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Stream { incoming, .. } => incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Stream { incoming, .. } => incoming.size_hint(),
+        }
+    }
+}
+
+/// From the upstream, or from us, to the client.
+pub struct ResponseBody(Kind);
+
+enum Kind {
+    Full(Option<Bytes>),
+    Stream(Box<Download>),
+}
+
+/// An upstream's body with what must happen at its end.
+struct Download {
+    incoming: Incoming,
+    /// Goes back to its endpoint when the body was read to its end; is closed otherwise.
+    sender: Option<Sender>,
+    exchange: Exchange,
+}
+
+/// One request under way; its drop counts it.
+pub(crate) struct Exchange {
+    pub(crate) in_flight: InFlight,
+    pub(crate) metrics: Arc<RouteMetrics>,
+    pub(crate) started: Instant,
+    pub(crate) status: u16,
+    pub(crate) upload: Option<Arc<Upload>>,
+    pub(crate) sent: u64,
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        let received = self.upload.as_ref().map_or(0, |upload| upload.bytes());
+        self.metrics.finished(self.status, self.started.elapsed(), received, self.sent);
+    }
+}
+
+impl ResponseBody {
+    pub(crate) fn full(bytes: impl Into<Bytes>) -> Self {
+        let bytes = bytes.into();
+        Self(Kind::Full((!bytes.is_empty()).then_some(bytes)))
+    }
+
+    pub(crate) fn empty() -> Self {
+        Self(Kind::Full(None))
+    }
+
+    pub(crate) fn stream(incoming: Incoming, sender: Sender, exchange: Exchange) -> Self {
+        if incoming.is_end_stream() {
+            exchange.in_flight.0.give_back(sender);
+            return Self::empty();
+        }
+        Self(Kind::Stream(Box::new(Download { incoming, sender: Some(sender), exchange })))
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let download = match &mut self.get_mut().0 {
+            Kind::Full(bytes) => return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Kind::Stream(download) => download,
+        };
+        let polled = Pin::new(&mut download.incoming).poll_frame(cx);
+        match &polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                download.exchange.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
+                if download.incoming.is_end_stream() {
+                    download.finish();
+                }
+            }
+            Poll::Ready(None) => download.finish(),
+            Poll::Ready(Some(Err(_))) => download.sender = None,
+            Poll::Pending => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Kind::Full(bytes) => bytes.is_none(),
+            Kind::Stream(download) => download.incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Kind::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Kind::Stream(download) => download.incoming.size_hint(),
+        }
+    }
+}
+
+impl Download {
+    fn finish(&mut self) {
+        if let Some(sender) = self.sender.take() {
+            self.exchange.in_flight.0.give_back(sender);
+        }
+    }
+}

@@ -1,0 +1,376 @@
+//! What is served, and the way of one request through it: admitted, directed to a route, sent to an upstream, its
+//! answer streamed back.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use http::header::{CONNECTION, CONTENT_TYPE, LOCATION, TRANSFER_ENCODING};
+use http::{HeaderValue, Request, Response, StatusCode, Version};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use protocol::spec::ProxySpec;
+use rustls::sign::CertifiedKey;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::warn;
+
+use crate::Problem;
+use crate::admission;
+use crate::body::{Exchange, RequestBody, ResponseBody, Upload};
+use crate::headers;
+use crate::pages::{Page, wants_json};
+use crate::server::{Connection, Scheme};
+use crate::table::{RouteEntry, RouteTable, host_key};
+use crate::tls::CertificateTable;
+use crate::tunnel::Tunnel;
+use crate::upstream::{Endpoint, InFlight, Sender};
+
+const CHALLENGES: &str = "/.well-known/acme-challenge/";
+/// Upstreams asked for one request.
+const ATTEMPTS: usize = 3;
+/// How often closed and old upstream connections are looked for.
+const UPKEEP: Duration = Duration::from_secs(15);
+
+/// Settings of a gateway.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where redirects to HTTPS point.
+    pub https_port: u16,
+    /// How long an upstream may take to begin its answer, counted from the last piece of the request's body.
+    pub upstream_timeout: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { https_port: 443, upstream_timeout: Duration::from_mins(1) }
+    }
+}
+
+/// Routes and certificates in force. They change together, between two requests.
+#[derive(Debug)]
+pub struct Gateway {
+    live: ArcSwap<Live>,
+    options: Options,
+    upstream_connections: TaskTracker,
+    /// Second in which an upstream failure was logged last; one line a second tells enough.
+    last_warning: AtomicU64,
+    started: Instant,
+}
+
+/// A spec made ready for [`Gateway::swap`].
+#[derive(Debug)]
+pub struct Prepared {
+    live: Live,
+    /// What of the spec cannot be served.
+    pub problems: Vec<Problem>,
+}
+
+impl Prepared {
+    /// How many hosts have a route.
+    pub fn hosts(&self) -> usize {
+        self.live.routes.hosts()
+    }
+}
+
+#[derive(Debug, Default)]
+struct Live {
+    routes: RouteTable,
+    certificates: CertificateTable,
+}
+
+/// An upstream's answer and what it holds.
+struct Answered {
+    response: Response<Incoming>,
+    sender: Sender,
+    in_flight: InFlight,
+}
+
+impl Gateway {
+    /// A gateway without routes.
+    pub fn new(options: Options) -> Arc<Self> {
+        Arc::new(Self {
+            live: ArcSwap::from_pointee(Live::default()),
+            options,
+            upstream_connections: TaskTracker::new(),
+            last_warning: AtomicU64::new(0),
+            started: Instant::now(),
+        })
+    }
+
+    /// What `spec` would serve after what is served now. Takes milliseconds for thousands of routes.
+    pub fn prepare(&self, spec: &ProxySpec) -> Prepared {
+        let before = self.live.load_full();
+        let (routes, mut problems) = before.routes.succeed(spec);
+        let (certificates, more) = before.certificates.succeed(spec);
+        problems.extend(more);
+        Prepared { live: Live { routes, certificates }, problems }
+    }
+
+    /// Puts `prepared` in force for every request that begins after this returns. Prepare and swap from one task at
+    /// a time.
+    pub fn swap(&self, prepared: Prepared) {
+        self.live.store(Arc::new(prepared.live));
+    }
+
+    /// Prepares and swaps; what cannot be served is left out and returned.
+    pub fn apply(&self, spec: &ProxySpec) -> Vec<Problem> {
+        let mut prepared = self.prepare(spec);
+        let problems = std::mem::take(&mut prepared.problems);
+        self.swap(prepared);
+        problems
+    }
+
+    /// The certificate for a name of a TLS handshake.
+    pub fn certificate(&self, name: &str) -> Option<Arc<CertifiedKey>> {
+        self.live.load().certificates.find(&host_key(name)?).cloned()
+    }
+
+    /// Hosts with a route, and certificates, in force.
+    pub fn counts(&self) -> (usize, usize) {
+        let live = self.live.load();
+        (live.routes.hosts(), live.certificates.len())
+    }
+
+    /// Closes upstream connections that are no longer of use, until `stop`.
+    pub async fn maintain(&self, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(UPKEEP) => {}
+                () = stop.cancelled() => break,
+            }
+            self.live.load().routes.endpoints().for_each(|endpoint| endpoint.sweep());
+        }
+        self.live.load().routes.endpoints().for_each(|endpoint| endpoint.close_idle());
+    }
+
+    pub(crate) async fn answer(
+        &self,
+        connection: Arc<Connection>,
+        request: Request<Incoming>,
+    ) -> Response<ResponseBody> {
+        match self.direct(&connection, &request) {
+            Ok(route) => self.forward(route, connection, request).await,
+            Err(response) => *response,
+        }
+    }
+
+    /// The route of a request, or the answer that it gets without one.
+    fn direct<B>(
+        &self,
+        connection: &Connection,
+        request: &Request<B>,
+    ) -> Result<Arc<RouteEntry>, Box<Response<ResponseBody>>> {
+        let page = |page: Page| Box::new(page.respond(wants_json(request.headers())));
+        let live = self.live.load();
+        let host = admission::host(request).map_err(|reason| refuse(request, reason))?;
+        let path = request.uri().path();
+        if let Some(token) = path.strip_prefix(CHALLENGES)
+            && let Some(answer) = live.routes.challenge(&host, token)
+        {
+            return Err(Box::new(plain_text(answer)));
+        }
+        if let Some(name) = connection.server_name.as_deref()
+            && name != host
+            && !live.certificates.share(name, &host)
+        {
+            return Err(page(Page::Misdirected));
+        }
+        let route = live.routes.find(&host, path).ok_or_else(|| page(Page::UnknownHost))?;
+        if route.https_only && connection.scheme == Scheme::Http {
+            return Err(match live.certificates.find(&host) {
+                Some(_) => Box::new(self.redirect(&host, request)),
+                None => page(Page::CertificatePending),
+            });
+        }
+        Ok(Arc::clone(route))
+    }
+
+    fn redirect<B>(&self, host: &str, request: &Request<B>) -> Response<ResponseBody> {
+        let port = match self.options.https_port {
+            443 => String::new(),
+            port => format!(":{port}"),
+        };
+        let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+        match HeaderValue::try_from(format!("https://{host}{port}{path}")) {
+            Ok(location) => {
+                let mut response = Response::new(ResponseBody::empty());
+                *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
+                response.headers_mut().insert(LOCATION, location);
+                response
+            }
+            Err(_) => Page::BadRequest("The path cannot be part of an address.")
+                .respond(wants_json(request.headers())),
+        }
+    }
+
+    async fn forward(
+        &self,
+        route: Arc<RouteEntry>,
+        connection: Arc<Connection>,
+        mut request: Request<Incoming>,
+    ) -> Response<ResponseBody> {
+        let started = Instant::now();
+        let json = wants_json(request.headers());
+        // The parser drops a length beside a transfer coding. A client that sent both may have meant more requests
+        // than we saw, so nothing more is read from it (RFC 9112 section 6.1).
+        let last = request.headers().contains_key(TRANSFER_ENCODING);
+        let upgrade = admission::wants_upgrade(&request).then(|| hyper::upgrade::on(&mut request));
+        headers::prepare_request(&mut request, &connection.origin, upgrade.is_some());
+        let upload = (!request.body().is_end_stream()).then(Arc::<Upload>::default);
+        let request = request.map(|incoming| match &upload {
+            Some(upload) => RequestBody::Stream { incoming, upload: Arc::clone(upload) },
+            None => RequestBody::Empty,
+        });
+        let mut response = match self.exchange(&route, request, upload.as_deref()).await {
+            Ok(answered) if answered.response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                switch(answered, upgrade, &route, connection, started, json)
+            }
+            Ok(Answered { mut response, sender, in_flight }) => {
+                headers::prepare_response(response.headers_mut(), false);
+                let exchange = Exchange {
+                    in_flight,
+                    metrics: Arc::clone(&route.metrics),
+                    started,
+                    status: response.status().as_u16(),
+                    upload,
+                    sent: 0,
+                };
+                response.map(|incoming| ResponseBody::stream(incoming, sender, exchange))
+            }
+            Err(page) => {
+                let received = upload.map_or(0, |upload| upload.bytes());
+                route.metrics.finished(page.status().as_u16(), started.elapsed(), received, 0);
+                page.respond(json)
+            }
+        };
+        *response.version_mut() = Version::HTTP_11;
+        if last {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
+    /// Sends `request` until an upstream begins its answer. Sent again only what no upstream can have acted on, or
+    /// what may be done twice and went to a connection that was closed already.
+    async fn exchange(
+        &self,
+        route: &RouteEntry,
+        mut request: Request<RequestBody>,
+        upload: Option<&Upload>,
+    ) -> Result<Answered, Page> {
+        let replayable = upload.is_none() && request.method().is_idempotent();
+        let mut unreachable: Vec<SocketAddr> = Vec::new();
+        let mut pooled = true;
+        for _ in 0..ATTEMPTS {
+            let Some(endpoint) = route.upstreams.pick(&unreachable) else { break };
+            let in_flight = endpoint.begin();
+            let idle = if pooled { endpoint.idle(replayable) } else { None };
+            let mut checkout = match idle {
+                Some(checkout) => checkout,
+                None => match endpoint.connect(&self.upstream_connections).await {
+                    Ok(checkout) => checkout,
+                    Err(error) => {
+                        endpoint.mark_down();
+                        self.warn(route, endpoint, &error);
+                        unreachable.push(endpoint.address());
+                        continue;
+                    }
+                },
+            };
+            let copy = (replayable && checkout.may_be_stale).then(|| copy_of(&request));
+            let sending = checkout.sender.try_send_request(request);
+            match until_head(sending, upload, self.options.upstream_timeout).await {
+                Some(Ok(response)) => {
+                    return Ok(Answered { response, sender: checkout.sender, in_flight });
+                }
+                Some(Err(mut failed)) => {
+                    let Some(again) = failed.take_message().or(copy) else {
+                        self.warn(route, endpoint, failed.error());
+                        return Err(Page::Unreachable);
+                    };
+                    pooled = false;
+                    request = again;
+                }
+                None if upload.is_some_and(Upload::waits_for_client) => return Err(Page::RequestTimeout),
+                None => return Err(Page::Timeout),
+            }
+        }
+        Err(if route.upstreams.is_empty() { Page::NoInstance } else { Page::Unreachable })
+    }
+
+    /// Counts a failure of an upstream, and logs at most one a second.
+    fn warn(&self, route: &RouteEntry, endpoint: &Endpoint, error: &dyn std::error::Error) {
+        route.metrics.upstream_failed();
+        let second = self.started.elapsed().as_secs() + 1;
+        if self.last_warning.swap(second, Ordering::Relaxed) != second {
+            warn!(app = &*route.app, upstream = %endpoint.address(), %error, "upstream failed");
+        }
+    }
+}
+
+/// Who sends one bad request may have sent more, read by other rules: over HTTP/1 the connection ends.
+fn refuse<B>(request: &Request<B>, reason: &'static str) -> Box<Response<ResponseBody>> {
+    let mut response = Page::BadRequest(reason).respond(wants_json(request.headers()));
+    if request.version() != Version::HTTP_2 {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    Box::new(response)
+}
+
+/// Waits for the head of an answer. Whenever the request's body moves, the time begins anew.
+async fn until_head<F: Future>(sending: F, upload: Option<&Upload>, timeout: Duration) -> Option<F::Output> {
+    tokio::pin!(sending);
+    let mut seen = 0;
+    loop {
+        if let Ok(answer) = tokio::time::timeout(timeout, &mut sending).await {
+            return Some(answer);
+        }
+        let steps = upload.map_or(0, Upload::steps);
+        if steps == seen {
+            return None;
+        }
+        seen = steps;
+    }
+}
+
+fn copy_of(request: &Request<RequestBody>) -> Request<RequestBody> {
+    let mut copy = Request::new(RequestBody::Empty);
+    copy.method_mut().clone_from(request.method());
+    copy.uri_mut().clone_from(request.uri());
+    copy.headers_mut().clone_from(request.headers());
+    copy
+}
+
+/// The upstream left HTTP: so does the client, if it asked to.
+fn switch(
+    answered: Answered,
+    client: Option<OnUpgrade>,
+    route: &RouteEntry,
+    connection: Arc<Connection>,
+    started: Instant,
+    json: bool,
+) -> Response<ResponseBody> {
+    let Answered { mut response, in_flight, .. } = answered;
+    let Some(client) = client else {
+        route.metrics.finished(502, started.elapsed(), 0, 0);
+        return Page::Unreachable.respond(json);
+    };
+    route.metrics.finished(101, started.elapsed(), 0, 0);
+    let upstream = hyper::upgrade::on(&mut response);
+    let drain = connection.drain.clone();
+    let tunnel =
+        Tunnel { client, upstream, metrics: Arc::clone(&route.metrics), held: (in_flight, connection) };
+    drain.spawn_tunnel(tunnel);
+    headers::prepare_response(response.headers_mut(), true);
+    response.map(|_| ResponseBody::empty())
+}
+
+fn plain_text(text: &str) -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::full(text.to_owned()));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    response
+}

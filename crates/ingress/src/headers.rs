@@ -1,0 +1,231 @@
+//! Headers on their way through: what belongs to one connection stays behind (RFC 9110 section 7.6.1), and what says
+//! where a request came from is ours to say.
+
+use std::net::IpAddr;
+
+use http::header::{
+    CONNECTION, COOKIE, EXPECT, FORWARDED, HOST, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Request, Uri, Version};
+
+use crate::server::Scheme;
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+
+/// What requests of one connection tell the upstream about it. Made once per connection.
+#[derive(Debug)]
+pub(crate) struct Origin {
+    address: HeaderValue,
+    proto: HeaderValue,
+    forwarded: HeaderValue,
+}
+
+impl Origin {
+    pub(crate) fn new(client: IpAddr, scheme: Scheme) -> Self {
+        let client = client.to_canonical();
+        let proto = scheme.as_str();
+        let forwarded = match client {
+            IpAddr::V4(address) => format!("for={address};proto={proto}"),
+            IpAddr::V6(address) => format!("for=\"[{address}]\";proto={proto}"),
+        };
+        let value = |text: String| HeaderValue::try_from(text).expect("addresses are visible ASCII");
+        Self {
+            address: value(client.to_string()),
+            proto: HeaderValue::from_static(proto),
+            forwarded: value(forwarded),
+        }
+    }
+}
+
+/// Makes `request` fit for the upstream. `upgrade` keeps the two headers that ask for it.
+pub(crate) fn prepare_request<B>(request: &mut Request<B>, origin: &Origin, upgrade: bool) {
+    let protocol = upgrade.then(|| request.headers_mut().remove(UPGRADE)).flatten();
+    let authority = request.uri().authority().map(|authority| authority.as_str().to_owned());
+    if authority.is_some() {
+        let path = request.uri().path_and_query().cloned();
+        *request.uri_mut() = Uri::from(path.unwrap_or(PathAndQuery::from_static("/")));
+    }
+    let http2 = request.version() == Version::HTTP_2;
+    *request.version_mut() = Version::HTTP_11;
+    let headers = request.headers_mut();
+    remove_hop_by_hop(headers);
+    headers.remove(EXPECT);
+    remove_forwarding(headers);
+    if let Some(host) = authority.and_then(|authority| HeaderValue::try_from(authority).ok()) {
+        headers.insert(HOST, host);
+    }
+    if http2 {
+        join_cookies(headers);
+    }
+    headers.insert(X_FORWARDED_FOR, origin.address.clone());
+    headers.insert(X_FORWARDED_PROTO, origin.proto.clone());
+    if let Some(host) = headers.get(HOST).cloned() {
+        headers.insert(X_FORWARDED_HOST, host);
+    }
+    headers.insert(FORWARDED, origin.forwarded.clone());
+    if let Some(protocol) = protocol {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, protocol);
+    }
+}
+
+/// Makes an upstream's answer fit for the client. `upgrade` keeps the two headers that grant it.
+pub(crate) fn prepare_response(headers: &mut HeaderMap, upgrade: bool) {
+    let protocol = upgrade.then(|| headers.remove(UPGRADE)).flatten();
+    remove_hop_by_hop(headers);
+    if let Some(protocol) = protocol {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, protocol);
+    }
+}
+
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(CONNECTION) {
+        let listed: Vec<HeaderName> = headers
+            .get_all(CONNECTION)
+            .iter()
+            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+            .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+            // Without them the message would mean something else; naming them here is an attack, not a wish.
+            .filter(|name| *name != HOST && *name != http::header::CONTENT_LENGTH)
+            .collect();
+        for name in listed {
+            headers.remove(name);
+        }
+        headers.remove(CONNECTION);
+    }
+    for name in [
+        KEEP_ALIVE,
+        PROXY_CONNECTION,
+        TE,
+        TRAILER,
+        TRANSFER_ENCODING,
+        UPGRADE,
+        PROXY_AUTHENTICATE,
+        PROXY_AUTHORIZATION,
+    ] {
+        headers.remove(name);
+    }
+}
+
+/// Nothing that a client says about where it came from is passed on.
+fn remove_forwarding(headers: &mut HeaderMap) {
+    headers.remove(FORWARDED);
+    headers.remove(X_REAL_IP);
+    let claims = |name: &HeaderName| name.as_str().starts_with("x-forwarded-");
+    if headers.keys().any(claims) {
+        let claimed: Vec<HeaderName> = headers.keys().filter(|name| claims(name)).cloned().collect();
+        for name in claimed {
+            headers.remove(name);
+        }
+    }
+}
+
+/// HTTP/2 clients may send one field per cookie (RFC 9113 section 8.2.3); HTTP/1.1 has one for all.
+fn join_cookies(headers: &mut HeaderMap) {
+    if headers.get_all(COOKIE).iter().nth(1).is_none() {
+        return;
+    }
+    let all: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(joined) = HeaderValue::from_bytes(&all.join(&b"; "[..])) {
+        headers.insert(COOKIE, joined);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prepared(request: http::request::Builder, upgrade: bool) -> Request<()> {
+        let mut request = request.body(()).expect("request");
+        let origin = Origin::new(IpAddr::from([192, 0, 2, 7]), Scheme::Https);
+        prepare_request(&mut request, &origin, upgrade);
+        request
+    }
+
+    fn get<'a>(request: &'a Request<()>, name: &str) -> Option<&'a str> {
+        request.headers().get(name).and_then(|value| value.to_str().ok())
+    }
+
+    #[test]
+    fn what_a_client_says_about_its_origin_is_replaced() {
+        let request = prepared(
+            Request::builder()
+                .uri("/x")
+                .header("host", "App.test:8443")
+                .header("x-forwarded-for", "1.1.1.1")
+                .header("x-forwarded-for", "2.2.2.2")
+                .header("x-forwarded-prefix", "/admin")
+                .header("forwarded", "for=3.3.3.3")
+                .header("x-real-ip", "4.4.4.4"),
+            false,
+        );
+        assert_eq!(get(&request, "x-forwarded-for"), Some("192.0.2.7"));
+        assert_eq!(request.headers().get_all("x-forwarded-for").iter().count(), 1);
+        assert_eq!(get(&request, "x-forwarded-proto"), Some("https"));
+        assert_eq!(get(&request, "x-forwarded-host"), Some("App.test:8443"));
+        assert_eq!(get(&request, "forwarded"), Some("for=192.0.2.7;proto=https"));
+        assert_eq!(get(&request, "x-forwarded-prefix"), None);
+        assert_eq!(get(&request, "x-real-ip"), None);
+    }
+
+    #[test]
+    fn connection_headers_stay_behind_but_the_message_stays_whole() {
+        let request = prepared(
+            Request::builder()
+                .uri("/x")
+                .header("host", "app.test")
+                .header("content-length", "3")
+                .header("connection", "close, X-Secret, Content-Length, Host, X-Forwarded-For")
+                .header("x-secret", "1")
+                .header("keep-alive", "timeout=5")
+                .header("te", "trailers")
+                .header("proxy-authorization", "Basic x")
+                .header("upgrade", "websocket"),
+            false,
+        );
+        for gone in ["connection", "x-secret", "keep-alive", "te", "proxy-authorization", "upgrade"] {
+            assert_eq!(get(&request, gone), None, "{gone}");
+        }
+        assert_eq!(get(&request, "content-length"), Some("3"));
+        assert_eq!(get(&request, "host"), Some("app.test"));
+        assert_eq!(get(&request, "x-forwarded-for"), Some("192.0.2.7"));
+    }
+
+    #[test]
+    fn an_http2_request_becomes_a_plain_http1_request() {
+        let request = prepared(
+            Request::builder()
+                .version(Version::HTTP_2)
+                .uri("https://app.test/x?y=1")
+                .header("cookie", "a=1")
+                .header("cookie", "b=2"),
+            false,
+        );
+        assert_eq!(request.uri().to_string(), "/x?y=1");
+        assert_eq!(request.version(), Version::HTTP_11);
+        assert_eq!(get(&request, "host"), Some("app.test"));
+        assert_eq!(get(&request, "cookie"), Some("a=1; b=2"));
+    }
+
+    #[test]
+    fn an_upgrade_keeps_its_two_headers() {
+        let request = prepared(
+            Request::builder()
+                .uri("/")
+                .header("host", "app.test")
+                .header("connection", "keep-alive, Upgrade")
+                .header("upgrade", "websocket"),
+            true,
+        );
+        assert_eq!(get(&request, "connection"), Some("upgrade"));
+        assert_eq!(get(&request, "upgrade"), Some("websocket"));
+    }
+}

@@ -1,0 +1,196 @@
+//! Certificate orders as jobs: at most four at once, each once, with its log, until its result is acknowledged.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use chrono::Utc;
+use node::link::LinkHandle;
+use protocol::ids::JobId;
+use protocol::job::{CertificateOrder, ChallengeRequest, Failure, Job, Outcome, Stage, Work};
+use protocol::message::{FromAgent, JobDone};
+use protocol::report::{JobLog, JobProgress, LogLine, Stream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::acme::{self, Desk};
+
+/// Orders at once. The others wait for their turn.
+const AT_ONCE: usize = 4;
+/// The control plane answers once every live proxy serves the challenge; it gives up after 30 s itself.
+const CHALLENGE_LIMIT: Duration = Duration::from_secs(40);
+
+type Running = Arc<Mutex<HashMap<JobId, CancellationToken>>>;
+
+/// The jobs of this process.
+pub(crate) struct Jobs {
+    link: LinkHandle,
+    running: Running,
+    tasks: JoinSet<()>,
+    turns: Arc<Semaphore>,
+}
+
+/// Names the running jobs, for `hello`.
+#[derive(Clone, Default)]
+pub(crate) struct JobList(Running);
+
+impl JobList {
+    pub(crate) fn ids(&self) -> Vec<JobId> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
+    }
+}
+
+impl Jobs {
+    pub(crate) fn new(link: LinkHandle, list: &JobList) -> Self {
+        Self {
+            link,
+            running: Arc::clone(&list.0),
+            tasks: JoinSet::new(),
+            turns: Arc::new(Semaphore::new(AT_ONCE)),
+        }
+    }
+
+    /// Starts `job` unless it runs already.
+    pub(crate) fn start(&mut self, job: Job) {
+        let Some((place, cancel)) = Place::take(&self.running, job.id) else { return };
+        let (link, turns) = (self.link.clone(), Arc::clone(&self.turns));
+        self.tasks.spawn(async move {
+            let (id, host) = (job.id, host(&job));
+            let outcome = tokio::select! {
+                outcome = carry_out(job, &link, &turns) => outcome,
+                () = cancel.cancelled() => Outcome::Cancelled,
+            };
+            log_end(id, &host, &outcome);
+            // Until the acknowledgement the job counts as running: the control plane may name it again meanwhile.
+            if let Ok(acknowledged) =
+                link.send_acked(FromAgent::JobDone(JobDone { job_id: id, outcome })).await
+            {
+                let _ = acknowledged.await;
+            }
+            drop(place);
+        });
+    }
+
+    /// Ends `id`. One that is not known here gets its end reported, so that nobody waits for it.
+    pub(crate) fn cancel(&mut self, id: JobId) {
+        let known = self.running.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
+        if let Some(cancel) = known {
+            cancel.cancel();
+            return;
+        }
+        let link = self.link.clone();
+        self.tasks.spawn(async move {
+            let done = JobDone { job_id: id, outcome: Outcome::Cancelled };
+            // Err only when the link has ended, and the process with it.
+            let _ = link.send(FromAgent::JobDone(done)).await;
+        });
+    }
+
+    /// Waits for one job to end. Never returns while none runs.
+    pub(crate) async fn reap(&mut self) {
+        match self.tasks.join_next().await {
+            Some(Ok(())) => {}
+            Some(Err(error)) => warn!(%error, "a job ended without a result"),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Ends all. The control plane gives their leases up when they run out.
+    pub(crate) async fn stop(mut self) {
+        self.tasks.shutdown().await;
+    }
+}
+
+/// A job's entry among the running ones.
+struct Place(Running, JobId);
+
+impl Place {
+    fn take(running: &Running, id: JobId) -> Option<(Self, CancellationToken)> {
+        let mut jobs = running.lock().unwrap_or_else(PoisonError::into_inner);
+        if jobs.contains_key(&id) {
+            return None;
+        }
+        let cancel = CancellationToken::new();
+        jobs.insert(id, cancel.clone());
+        Some((Self(Arc::clone(running), id), cancel))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.1);
+    }
+}
+
+fn host(job: &Job) -> String {
+    match &job.work {
+        Work::Certificate(order) => order.host.clone(),
+        Work::Build(build) => build.app.clone(),
+    }
+}
+
+fn log_end(id: JobId, host: &str, outcome: &Outcome) {
+    match outcome {
+        Outcome::Failed(failure) => {
+            warn!(job.id = %id, host, code = failure.code, message = failure.message, "job failed");
+        }
+        Outcome::Cancelled => info!(job.id = %id, host, "job cancelled"),
+        Outcome::Issued(_) | Outcome::Built(_) => info!(job.id = %id, host, "certificate issued"),
+    }
+}
+
+async fn carry_out(job: Job, link: &LinkHandle, turns: &Semaphore) -> Outcome {
+    let order = match job.work {
+        Work::Certificate(order) => order,
+        Work::Build(_) => {
+            return Outcome::Failed(Failure {
+                hint: Some("Give the job to a worker.".to_owned()),
+                ..acme::failure("wrong_agent", "A proxy does not build images.")
+            });
+        }
+    };
+    let mut desk = LinkDesk { link: link.clone(), job_id: job.id, seq: 0 };
+    if turns.available_permits() == 0 {
+        desk.say(format!("Waiting: {AT_ONCE} orders are under way.")).await;
+    }
+    let Ok(_turn) = turns.acquire().await else { return Outcome::Cancelled };
+    obtain(&order, &mut desk).await
+}
+
+async fn obtain(order: &CertificateOrder, desk: &mut LinkDesk) -> Outcome {
+    let progress = JobProgress { job_id: desk.job_id, stage: Stage::Route, at: Utc::now() };
+    // Err only when the link has ended, and the process with it.
+    let _ = desk.link.send(FromAgent::JobProgress(progress)).await;
+    match acme::obtain(order, desk).await {
+        Ok(issued) => Outcome::Issued(issued),
+        Err(failure) => {
+            desk.say(failure.message.clone()).await;
+            Outcome::Failed(failure)
+        }
+    }
+}
+
+/// The control plane, as an order sees it.
+struct LinkDesk {
+    link: LinkHandle,
+    job_id: JobId,
+    seq: i64,
+}
+
+impl Desk for LinkDesk {
+    async fn say(&mut self, text: String) {
+        self.seq += 1;
+        let line = LogLine { seq: self.seq, at: Utc::now(), stream: Stream::System, text };
+        let log = JobLog { job_id: self.job_id, lines: vec![line] };
+        // Err only when the link has ended, and the process with it.
+        let _ = self.link.send(FromAgent::JobLog(log)).await;
+    }
+
+    async fn publish(&mut self, challenge: &ChallengeRequest) -> anyhow::Result<()> {
+        let path = format!("/v1/jobs/{}/challenges", self.job_id);
+        self.link.post(&path, challenge, CHALLENGE_LIMIT).await?;
+        Ok(())
+    }
+}

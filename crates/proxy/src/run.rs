@@ -1,0 +1,162 @@
+//! The order in which the process starts: public listeners, the routes on disk, and only then the rest of the world.
+
+use std::fs::DirBuilder;
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use daemon::lifecycle::Lifecycle;
+use ingress::bind::{Inherited, listen_early};
+use ingress::{Drain, Gateway, Options, Scheme};
+use node::link::{Link, LinkConfig, Timing};
+use protocol::identity::{AgentKind, NodeIdentity};
+use protocol::report::Hello;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::config::Config;
+use crate::jobs::{JobList, Jobs};
+use crate::routing::Routing;
+use crate::sync::Sync;
+
+/// Time for running requests after a stop.
+const GRACE: Duration = Duration::from_secs(30);
+/// How often the histograms behind `/metrics` are folded; without it they grow with every request.
+const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+/// How soon a link is tried again that could not even be set up.
+const AGENT_RETRY: Duration = Duration::from_secs(30);
+const MESH_RETRY: Duration = Duration::from_secs(5);
+
+/// Runs the proxy until it is told to stop.
+pub async fn run(config: Config, mut inherited: Inherited) -> anyhow::Result<ExitCode> {
+    let http = inherited.listen("http", config.http)?;
+    let https = inherited.listen("https", config.https)?;
+    let metrics = daemon::status::install_metrics();
+    private_folder(&config.state_dir)
+        .with_context(|| format!("`state_dir` {} cannot be used", config.state_dir.display()))?;
+    let gateway = Gateway::new(Options { https_port: https.local_addr()?.port(), ..Options::default() });
+    let routing = Arc::new(
+        Routing::restore(Arc::clone(&gateway), &config.state_dir)
+            .with_context(|| format!("the routes in {} cannot be read", config.state_dir.display()))?,
+    );
+
+    let mut lifecycle = Lifecycle::new();
+    let stop = lifecycle.stopping();
+    let drain = Drain::new(stop.clone());
+    for (name, listener, scheme) in [("http", http, Scheme::Http), ("https", https, Scheme::Https)] {
+        info!(address = %listener.local_addr()?, scheme = scheme.as_str(), "listening");
+        let serving = ingress::serve(Arc::clone(&gateway), listener, scheme, drain.clone());
+        lifecycle.spawn(name, async move { Ok(serving.await?) });
+    }
+    let maintained = Arc::clone(&gateway);
+    let stopping = stop.clone();
+    lifecycle.spawn("upstream upkeep", async move {
+        maintained.maintain(stopping).await;
+        Ok(())
+    });
+    let stopping = stop.clone();
+    lifecycle.spawn("drain", async move {
+        stopping.cancelled().await;
+        let cut = drain.finish(GRACE).await;
+        if cut > 0 {
+            warn!(
+                connections = cut,
+                grace_s = GRACE.as_secs(),
+                "cut connections that did not finish in time"
+            );
+        }
+        Ok(())
+    });
+    if let Some(metrics) = metrics.clone() {
+        let stopping = stop.clone();
+        lifecycle.spawn("metrics upkeep", async move {
+            while stopping.run_until_cancelled(tokio::time::sleep(METRICS_UPKEEP)).await.is_some() {
+                metrics.run_upkeep();
+            }
+            Ok(())
+        });
+    }
+    let (node_dir, stopping) = (config.node_dir.clone(), stop.clone());
+    lifecycle.spawn("status", async move {
+        let Some(identity) = node::identity::wait_for(&node_dir, &stopping).await else { return Ok(()) };
+        let address = SocketAddr::from((identity.mesh_address, config.mesh_port));
+        serve_status(address, daemon::status::router(metrics), stopping).await
+    });
+    lifecycle.spawn("agent", keep_agent(config.node_dir, routing, stop));
+    lifecycle.run(GRACE + Duration::from_secs(2)).await
+}
+
+/// Keeps an agent running. Whatever happens to it, the routes on disk are served, so the process goes on.
+async fn keep_agent(node_dir: PathBuf, routing: Arc<Routing>, stop: CancellationToken) -> anyhow::Result<()> {
+    while let Some(identity) = node::identity::wait_for(&node_dir, &stop).await {
+        let ended = agent(identity, Arc::clone(&routing), stop.clone()).await;
+        if stop.is_cancelled() {
+            break;
+        }
+        if let Err(error) = ended {
+            error!(
+                error = format!("{error:#}"),
+                "no link to the control plane is possible; routes are served as they were"
+            );
+        }
+        stop.run_until_cancelled(tokio::time::sleep(AGENT_RETRY)).await;
+    }
+    Ok(())
+}
+
+/// The link and everything behind it.
+async fn agent(identity: NodeIdentity, routing: Arc<Routing>, stop: CancellationToken) -> anyhow::Result<()> {
+    let jobs = JobList::default();
+    let (known, of_hello) = (jobs.clone(), Arc::clone(&routing));
+    let facts = node::facts::host_facts();
+    let (link, handle, events) = Link::new(LinkConfig {
+        identity,
+        agent: AgentKind::Proxy,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        root_pem: None,
+        hello: Box::new(move || Hello {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            generation: of_hello.generation(),
+            jobs: known.ids(),
+            build_slots: 0,
+            host: facts.clone(),
+        }),
+        timing: Timing::default(),
+    })?;
+    let sync = Sync::new(handle.clone(), routing, Jobs::new(handle, &jobs));
+    tokio::try_join!(link.run(stop.clone()), sync.run(events, stop)).map(|((), ())| ())
+}
+
+/// `/health` and `/metrics` on the mesh. Routes are served whether or not this succeeds.
+async fn serve_status(
+    address: SocketAddr,
+    router: axum::Router,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let listener = loop {
+        match listen_early("mesh_port", address) {
+            Ok(listener) => break listener,
+            Err(error) => warn!(%error, "no health page on the mesh yet"),
+        }
+        if stop.run_until_cancelled(tokio::time::sleep(MESH_RETRY)).await.is_none() {
+            return Ok(());
+        }
+    };
+    info!(%address, "health and metrics");
+    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await?;
+    Ok(())
+}
+
+/// A folder for keys: made for the owner alone, and closed to others if it was not.
+fn private_folder(path: &Path) -> std::io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    let mode = path.metadata()?.permissions().mode();
+    if mode & 0o077 != 0 {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode & 0o700))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,96 @@
+//! The proxy's end of the link: specs to [`Routing`], jobs to [`Jobs`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use node::link::{Events, LinkEvent, LinkHandle};
+use protocol::message::{Applied, FromAgent, FromControlPlane};
+use protocol::spec::{ProxySpec, Spec, Versioned};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, warn};
+
+use crate::jobs::Jobs;
+use crate::routing::{Routing, Taken};
+
+/// How soon a spec that could not be written is tried again.
+const RETRY: Duration = Duration::from_secs(5);
+
+pub(crate) struct Sync {
+    pub(crate) link: LinkHandle,
+    pub(crate) routing: Arc<Routing>,
+    pub(crate) jobs: Jobs,
+    /// The next spec is the first one of its connection.
+    first: bool,
+    /// A spec that could not be written yet.
+    waiting: Option<(Versioned<ProxySpec>, bool)>,
+}
+
+impl Sync {
+    pub(crate) fn new(link: LinkHandle, routing: Arc<Routing>, jobs: Jobs) -> Self {
+        Self { link, routing, jobs, first: true, waiting: None }
+    }
+
+    /// Handles what the link says until `stop` or until the link ends.
+    pub(crate) async fn run(mut self, mut events: Events, stop: CancellationToken) -> anyhow::Result<()> {
+        loop {
+            let retry = async {
+                match self.waiting {
+                    Some(_) => tokio::time::sleep(RETRY).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let event = tokio::select! {
+                event = events.recv() => event,
+                () = self.jobs.reap() => continue,
+                () = retry => {
+                    if let Some((spec, first)) = self.waiting.take() {
+                        self.take(spec, first).await?;
+                    }
+                    continue;
+                }
+                () = stop.cancelled() => None,
+            };
+            match event {
+                Some(LinkEvent::Connected) => self.first = true,
+                Some(LinkEvent::Disconnected) => {}
+                Some(LinkEvent::Message(message)) => self.handle(message).await?,
+                None => break,
+            }
+        }
+        self.jobs.stop().await;
+        Ok(())
+    }
+
+    async fn handle(&mut self, message: FromControlPlane) -> anyhow::Result<()> {
+        match message {
+            FromControlPlane::Spec(Versioned { generation, spec: Spec::Proxy(spec) }) => {
+                let first = std::mem::take(&mut self.first);
+                self.take(Versioned { generation, spec }, first).await?;
+            }
+            FromControlPlane::Spec(_) => {
+                error!("the control plane sent the desired state of another kind of agent: ignored");
+            }
+            FromControlPlane::JobStart(job) => self.jobs.start(job),
+            FromControlPlane::JobCancel(cancel) => self.jobs.cancel(cancel.job_id),
+            FromControlPlane::Ack(_) | FromControlPlane::Refused(_) => {}
+        }
+        Ok(())
+    }
+
+    async fn take(&mut self, spec: Versioned<ProxySpec>, first: bool) -> anyhow::Result<()> {
+        let (routing, offered) = (Arc::clone(&self.routing), spec.clone());
+        let taken = tokio::task::spawn_blocking(move || routing.take(offered, first)).await?;
+        self.waiting = None;
+        match taken {
+            Ok(Taken::InForce(generation)) => {
+                self.link.send(FromAgent::Applied(Applied { generation })).await?;
+            }
+            Ok(Taken::Old | Taken::Bad) => {}
+            Err(error) => {
+                warn!(%error, "the new routes cannot be written to `state_dir`; the routes before them stay in force until they can: is the disk full?");
+                self.waiting = Some((spec, first));
+            }
+        }
+        Ok(())
+    }
+}
