@@ -4,7 +4,10 @@
 
 let counter = 0;
 /** Ids that sort by creation, like the real ones. */
-export const id = () => `0199d2c4-7a10-7000-8000-${String((counter += 1)).padStart(12, "0")}`;
+export function id() {
+  counter += 1;
+  return `0199d2c4-7a10-7000-8000-${String(counter).padStart(12, "0")}`;
+}
 /** @param {number} seconds */
 export const ago = (seconds) => new Date(Date.now() - seconds * 1000).toISOString();
 const MINUTE = 60;
@@ -25,7 +28,13 @@ export const project = { id: id(), slug: "default" };
 export const settings = () => ({
   port: 8080,
   replicas: 2,
-  probe: { check: { type: "http", path: "/up" }, interval_s: 1, timeout_s: 5, start_within_s: 30, failures: 3 },
+  probe: {
+    check: { type: "http", path: "/up" },
+    interval_s: 1,
+    timeout_s: 5,
+    start_within_s: 30,
+    failures: 3,
+  },
   resources: { memory_mb: 512, cpu_millis: 1000, pids: 512 },
   command: [],
   containerfile: null,
@@ -46,7 +55,13 @@ export function makeApp(slug, over = {}) {
     status: "running",
     settings: settings(),
     release: { number: 14, created_at: ago(3 * HOUR) },
-    deployment: { id: id(), number: 17, state: "live", created_at: ago(3 * HOUR), finished_at: ago(3 * HOUR - 41) },
+    deployment: {
+      id: id(),
+      number: 17,
+      state: "live",
+      created_at: ago(3 * HOUR),
+      finished_at: ago(3 * HOUR - 41),
+    },
     instances: { wanted: 2, healthy: 2, observed_at: ago(4) },
     certificate: { state: "issued", not_after: ago(-71 * DAY), issuer: "Let's Encrypt R11", error: null },
     created_at: ago(46 * DAY),
@@ -139,8 +154,8 @@ export function makeNode(name, over = {}) {
     name,
     roles,
     origin: "enrolled",
-    mesh_address: `10.50.0.${10 + counter % 200}`,
-    endpoint: `198.51.100.${10 + counter % 200}:51821`,
+    mesh_address: `10.50.0.${10 + (counter % 200)}`,
+    endpoint: `198.51.100.${10 + (counter % 200)}:51821`,
     status: "online",
     status_since: ago(6 * DAY),
     last_seen_at: ago(7),
@@ -152,7 +167,14 @@ export function makeNode(name, over = {}) {
       generation: 128,
       applied_generation: 128,
     })),
-    host: { architecture: "x86_64", kernel: "6.12.57", cpus: 8, memory_mb: 31_912, podman: "5.6.2", wireguard: "kernel" },
+    host: {
+      architecture: "x86_64",
+      kernel: "6.12.57",
+      cpus: 8,
+      memory_mb: 31_912,
+      podman: "5.6.2",
+      wireguard: "kernel",
+    },
     instances: 0,
     created_at: ago(46 * DAY),
     ...over,
@@ -178,9 +200,21 @@ export function makeInstance(node, over = {}) {
     exit_code: null,
     started_at: ago(3 * HOUR),
     observed_at: ago(4),
-    probe: { at: ago(4), target: `GET http://${node.mesh_address}:20014/up`, attempts: 1, outcome: "HTTP 200 in 3 ms", body: null },
+    probe: {
+      at: ago(4),
+      target: `GET http://${node.mesh_address}:20014/up`,
+      attempts: 1,
+      outcome: "HTTP 200 in 3 ms",
+      body: null,
+    },
     failure: null,
-    stats: { id: own, cpu_millis: 43, memory_bytes: 187 * MIB, received_bytes: 91_000_000, sent_bytes: 540_000_000 },
+    stats: {
+      id: own,
+      cpu_millis: 43,
+      memory_bytes: 187 * MIB,
+      received_bytes: 91_000_000,
+      sent_bytes: 540_000_000,
+    },
     ...over,
   };
 }
@@ -191,7 +225,13 @@ export function makeWorld() {
     makeNode("cp-1", { roles: ["control-plane"], origin: "declared", mesh_address: "10.50.0.1" }),
     makeNode("worker-1", { origin: "declared", mesh_address: "10.50.0.11", instances: 4 }),
     makeNode("worker-2", { mesh_address: "10.50.0.12", instances: 3 }),
-    makeNode("worker-3", { mesh_address: "10.50.0.13", status: "offline", status_since: ago(9 * MINUTE), last_seen_at: ago(9 * MINUTE), instances: 1 }),
+    makeNode("worker-3", {
+      mesh_address: "10.50.0.13",
+      status: "offline",
+      status_since: ago(9 * MINUTE),
+      last_seen_at: ago(9 * MINUTE),
+      instances: 1,
+    }),
     makeNode("edge-1", { roles: ["proxy"], mesh_address: "10.50.0.40" }),
   ];
   const shop = makeApp("shop", {
@@ -206,7 +246,13 @@ export function makeWorld() {
     deployment: { id: id(), number: 9, state: "building", created_at: ago(24), finished_at: null },
   });
   const failed = makeApp("catalog-search", {
-    deployment: { id: id(), number: 12, state: "failed", created_at: ago(13 * MINUTE), finished_at: ago(12 * MINUTE) },
+    deployment: {
+      id: id(),
+      number: 12,
+      state: "failed",
+      created_at: ago(13 * MINUTE),
+      finished_at: ago(12 * MINUTE),
+    },
     release: { number: 11, created_at: ago(6 * DAY) },
   });
   const fresh = makeApp("status-page", {
@@ -216,6 +262,9 @@ export function makeWorld() {
     instances: { wanted: 1, healthy: 0, observed_at: null },
     certificate: { state: "none", not_after: null, issuer: null, error: null },
   });
-  const blog = makeApp("blog", { instances: { wanted: 1, healthy: 1, observed_at: ago(2) }, release: { number: 3, created_at: ago(20 * DAY) } });
+  const blog = makeApp("blog", {
+    instances: { wanted: 1, healthy: 1, observed_at: ago(2) },
+    release: { number: 3, created_at: ago(20 * DAY) },
+  });
   return { nodes, apps: [api, blog, failed, deploying, shop, fresh] };
 }

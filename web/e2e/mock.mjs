@@ -6,7 +6,20 @@ import { createReadStream, existsSync, statSync } from "node:fs";
 import { createServer } from "node:http";
 import { dirname, extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
-import { ago, failure, id, makeApp, makeDeployment, makeInstance, makeNode, makeStages, makeWorld, STAGES, session, ZONE } from "./data.mjs";
+import {
+  ago,
+  failure,
+  id,
+  makeApp,
+  makeDeployment,
+  makeInstance,
+  makeNode,
+  makeStages,
+  makeWorld,
+  STAGES,
+  session,
+  ZONE,
+} from "./data.mjs";
 
 /** @typedef {import("./data.mjs").Schemas} Schemas */
 /** @typedef {import("node:http").IncomingMessage} Request */
@@ -40,7 +53,10 @@ export function startMock({ firstRun = false, stageMs = 900 } = {}) {
 /** @param {string} path @param {Response} response */
 function serveFile(path, response) {
   const wanted = join(dist, normalize(path));
-  const file = wanted.startsWith(dist) && existsSync(wanted) && statSync(wanted).isFile() ? wanted : join(dist, "index.html");
+  const file =
+    wanted.startsWith(dist) && existsSync(wanted) && statSync(wanted).isFile()
+      ? wanted
+      : join(dist, "index.html");
   response.writeHead(200, {
     "content-type": TYPES[extname(file)] ?? "application/octet-stream",
     "content-security-policy": POLICY,
@@ -56,7 +72,13 @@ function send(response, status, body, headers = {}) {
 }
 
 /** @param {string} code @param {string} message @param {string | null} [field] */
-const problem = (code, message, field = null) => ({ code, message, field, hint: null, request_id: `req-${id().slice(-12)}` });
+const problem = (code, message, field = null) => ({
+  code,
+  message,
+  field,
+  hint: null,
+  request_id: `req-${id().slice(-12)}`,
+});
 
 /** @param {unknown[]} items */
 const list = (items) => ({ items, next: null });
@@ -74,7 +96,9 @@ function openStream(response) {
   response.write(": open\n\n");
   /** @param {string} event @param {unknown} data @param {string | number} [eventId] */
   return (event, data, eventId) => {
-    response.write(`${eventId === undefined ? "" : `id: ${eventId}\n`}event: ${event}\ndata: ${JSON.stringify(data)}\n\n`);
+    response.write(
+      `${eventId === undefined ? "" : `id: ${eventId}\n`}event: ${event}\ndata: ${JSON.stringify(data)}\n\n`,
+    );
   };
 }
 
@@ -87,7 +111,7 @@ const BUILD_LINES = [
   "\u001b[33mnpm warn\u001b[0m deprecated glob@7.2.3: older versions are no longer supported",
   "added 214 packages in 6s",
   "\u001b[1mSTEP 5/6:\u001b[0m COPY . .",
-  "\u001b[1mSTEP 6/6:\u001b[0m CMD [\"node\", \"server.js\"]",
+  '\u001b[1mSTEP 6/6:\u001b[0m CMD ["node", "server.js"]',
   "COMMIT wisehosting/hello:0199d2c4",
   "\u001b[32mSuccessfully tagged\u001b[0m wisehosting/hello:0199d2c4",
 ];
@@ -97,7 +121,9 @@ class World {
   constructor(firstRun, stageMs) {
     this.stageMs = stageMs;
     this.needsSetup = firstRun;
-    const { nodes, apps } = firstRun ? { nodes: [makeNode("w1"), makeNode("edge-1", { roles: ["proxy"] })], apps: [] } : makeWorld();
+    const { nodes, apps } = firstRun
+      ? { nodes: [makeNode("w1"), makeNode("edge-1", { roles: ["proxy"] })], apps: [] }
+      : makeWorld();
     this.nodes = nodes;
     /** @type {Schemas["App"][]} */
     this.apps = apps;
@@ -110,10 +136,18 @@ class World {
     /** @type {Set<string>} */
     this.pending = new Set();
     /** @type {Schemas["Token"][]} */
-    this.tokens = firstRun ? [] : [
-      { id: id(), name: "ada-laptop", created_at: ago(900_000), expires_at: ago(-6_000_000), last_used_at: ago(340) },
-      { id: id(), name: "ci", created_at: ago(4_000_000), expires_at: null, last_used_at: ago(7_400) },
-    ];
+    this.tokens = firstRun
+      ? []
+      : [
+          {
+            id: id(),
+            name: "ada-laptop",
+            created_at: ago(900_000),
+            expires_at: ago(-6_000_000),
+            last_used_at: ago(340),
+          },
+          { id: id(), name: "ci", created_at: ago(4_000_000), expires_at: null, last_used_at: ago(7_400) },
+        ];
     /** @type {Schemas["NodeToken"][]} */
     this.nodeTokens = [];
     /** @type {Set<(event: string, data: unknown) => void>} */
@@ -138,12 +172,15 @@ class World {
       deployment.release = null;
     }
     this.deployments.set(deployment.id, deployment);
-    this.logs.set(deployment.id, BUILD_LINES.map((text, index) => ({
-      seq: index + 1,
-      at: ago(20 - index),
-      stream: text.includes("warn") ? "stderr" : "stdout",
-      text,
-    })));
+    this.logs.set(
+      deployment.id,
+      BUILD_LINES.map((text, index) => ({
+        seq: index + 1,
+        at: ago(20 - index),
+        stream: text.includes("warn") ? "stderr" : "stdout",
+        text,
+      })),
+    );
     for (const offset of [1, 2, 3]) {
       const older = makeDeployment(app, {
         id: id(),
@@ -156,11 +193,14 @@ class World {
       });
       this.deployments.set(older.id, older);
     }
-    this.variables.set(app.slug, ["DATABASE_URL", "LOG_LEVEL", "SESSION_SECRET", "SMTP_HOST"].map((name, index) => ({
-      name,
-      value: ["postgres://shop@10.50.0.11/shop", "info", "u7Gk2mQ9", "mail.example.com"][index] ?? "",
-      updated_at: ago(86_400 * (index + 1)),
-    })));
+    this.variables.set(
+      app.slug,
+      ["DATABASE_URL", "LOG_LEVEL", "SESSION_SECRET", "SMTP_HOST"].map((name, index) => ({
+        name,
+        value: ["postgres://shop@10.50.0.11/shop", "info", "u7Gk2mQ9", "mail.example.com"][index] ?? "",
+        updated_at: ago(86_400 * (index + 1)),
+      })),
+    );
     if (app.slug === "shop") this.pending.add(app.slug);
   }
 
@@ -187,7 +227,8 @@ class World {
       if (method === "GET") return send(response, 200, { needed: this.needsSetup });
       const { code, email, name, organization } = json();
       if (!this.needsSetup) return send(response, 409, problem("setup_closed", "Setup is finished."));
-      if (code !== SETUP_CODE) return send(response, 403, problem("setup_code_wrong", "The setup code is not valid."));
+      if (code !== SETUP_CODE)
+        return send(response, 403, problem("setup_code_wrong", "The setup code is not valid."));
       this.needsSetup = false;
       Object.assign(session.user, { email, name });
       session.organization.name = organization;
@@ -195,7 +236,8 @@ class World {
     }
     if (resource === "session" && method === "POST") {
       const { password } = json();
-      if (password === "wrong") return send(response, 401, problem("credentials_wrong", "E-mail or password is wrong."));
+      if (password === "wrong")
+        return send(response, 401, problem("credentials_wrong", "E-mail or password is wrong."));
       return send(response, 200, session, cookie);
     }
     if (!signedIn) return send(response, 401, problem("unauthenticated", "Sign in first."));
@@ -226,13 +268,16 @@ class World {
    */
   answerApps(method, key, part, url, json, response, request) {
     if (key === "") {
-      if (method === "GET") return send(response, 200, list([...this.apps].sort((a, b) => a.slug.localeCompare(b.slug))));
+      if (method === "GET")
+        return send(response, 200, list([...this.apps].sort((a, b) => a.slug.localeCompare(b.slug))));
       return this.createApp(json(), response);
     }
     const app = this.app(key);
     if (!app) return send(response, 404, problem("app_unknown", "There is no such app."));
     const route = `${method} ${part}`;
-    const own = [...this.deployments.values()].filter(({ app: of }) => of.id === app.id).sort((a, b) => b.number - a.number);
+    const own = [...this.deployments.values()]
+      .filter(({ app: of }) => of.id === app.id)
+      .sort((a, b) => b.number - a.number);
     switch (route) {
       case "GET ":
         return send(response, 200, app);
@@ -246,14 +291,22 @@ class World {
       case "GET deployments":
         return send(response, 200, list(own));
       case "POST archives":
-        return send(response, 201, { id: id(), sha256: "9f".repeat(32), size_bytes: Number(request.headers["content-length"]) });
+        return send(response, 201, {
+          id: id(),
+          sha256: "9f".repeat(32),
+          size_bytes: Number(request.headers["content-length"]),
+        });
       case "POST deployments": {
         const { source, settings } = json();
         Object.assign(app.settings, settings ?? {});
         return send(response, 202, this.deploy(app, source.type === "image" ? "image" : "build", source));
       }
       case "POST rollback":
-        return send(response, 202, this.deploy(app, "rollback", own.find((deployment) => deployment.source)?.source ?? null));
+        return send(
+          response,
+          202,
+          this.deploy(app, "rollback", own.find((deployment) => deployment.source)?.source ?? null),
+        );
       case "GET env":
         return send(response, 200, this.env(app, url.searchParams.get("reveal") === "true"));
       case "PATCH env":
@@ -268,7 +321,8 @@ class World {
   /** @param {Schemas["AppRequest"]} body @param {Response} response */
   createApp(body, response) {
     if (this.app(body.slug)) return send(response, 409, problem("slug_taken", "This name is taken.", "slug"));
-    if (!/^[a-z][a-z0-9-]*$/.test(body.slug)) return send(response, 422, problem("slug_invalid", "Not a name.", "slug"));
+    if (!/^[a-z][a-z0-9-]*$/.test(body.slug))
+      return send(response, 422, problem("slug_invalid", "Not a name.", "slug"));
     const app = makeApp(body.slug, {
       status: "empty",
       release: null,
@@ -296,7 +350,13 @@ class World {
           state: "unhealthy",
           in_rotation: false,
           restarts: 3,
-          probe: { at: ago(540), target: `GET http://${node.mesh_address}:20014/up`, attempts: 3, outcome: "HTTP 503 in 12 ms", body: null },
+          probe: {
+            at: ago(540),
+            target: `GET http://${node.mesh_address}:20014/up`,
+            attempts: 3,
+            outcome: "HTTP 503 in 12 ms",
+            body: null,
+          },
         }),
       });
     });
@@ -308,7 +368,11 @@ class World {
     return Array.from({ length: Math.min(6, latest) }, (_, index) => ({
       id: id(),
       number: latest - index,
-      image: { id: `sha256:${"4be1f0c2a97d3e58".repeat(4)}`, reference: `wisehosting/${app.slug}:${latest - index}`, size_bytes: 84_120_000 + index * 911_000 },
+      image: {
+        id: `sha256:${"4be1f0c2a97d3e58".repeat(4)}`,
+        reference: `wisehosting/${app.slug}:${latest - index}`,
+        size_bytes: 84_120_000 + index * 911_000,
+      },
       source: own[0]?.source ?? null,
       commit: "8c41f02be6d7a9035512c9aa1f0d2be7741c0a3e",
       created_at: ago(10_800 + 86_400 * index),
@@ -320,14 +384,22 @@ class World {
   /** @param {Schemas["App"]} app @param {boolean} reveal */
   env(app, reveal) {
     const variables = this.variables.get(app.slug) ?? [];
-    return { variables: variables.map((one) => ({ ...one, value: reveal ? one.value : null })), pending: this.pending.has(app.slug) };
+    return {
+      variables: variables.map((one) => ({ ...one, value: reveal ? one.value : null })),
+      pending: this.pending.has(app.slug),
+    };
   }
 
   /** @param {Schemas["App"]} app @param {Required<Schemas["VariablesPatch"]>} patch @param {Response} response */
   changeEnv(app, { set, unset, deploy }, response) {
-    const kept = (this.variables.get(app.slug) ?? []).filter(({ name }) => !unset.includes(name) && !(name in set));
+    const kept = (this.variables.get(app.slug) ?? []).filter(
+      ({ name }) => !unset.includes(name) && !(name in set),
+    );
     const added = Object.entries(set).map(([name, value]) => ({ name, value, updated_at: ago(0) }));
-    this.variables.set(app.slug, [...kept, ...added].sort((a, b) => a.name.localeCompare(b.name)));
+    this.variables.set(
+      app.slug,
+      [...kept, ...added].sort((a, b) => a.name.localeCompare(b.name)),
+    );
     if (added.length + unset.length > 0 && app.release) this.pending.add(app.slug);
     const deployment = deploy ? this.deploy(app, "settings", null) : null;
     if (deploy) this.pending.delete(app.slug);
@@ -348,7 +420,18 @@ class World {
         `\u001b[33mWARN\u001b[0m  slow query (412 ms): select * from orders where customer_id = $1 order by created_at desc limit 50`,
       ];
       const text = kinds[number % 11 === 0 ? 3 : number % 3] ?? "";
-      emit("line", { id: String(number), at: ago(0), stream: number % 11 === 0 ? "stderr" : "stdout", text, instance_id: instances[number % Math.max(1, instances.length)] ?? id(), release: app.release?.number ?? 1 }, number);
+      emit(
+        "line",
+        {
+          id: String(number),
+          at: ago(0),
+          stream: number % 11 === 0 ? "stderr" : "stdout",
+          text,
+          instance_id: instances[number % Math.max(1, instances.length)] ?? id(),
+          release: app.release?.number ?? 1,
+        },
+        number,
+      );
     };
     if (app.release) for (let i = 0; i < 60; i += 1) line();
     const timer = setInterval(() => app.release && line(), 400);
@@ -358,7 +441,8 @@ class World {
   /** @param {string} method @param {string} key @param {string} part @param {URL} url @param {Response} response */
   answerDeployments(method, key, part, url, response) {
     const deployment = this.deployments.get(key);
-    if (!deployment) return send(response, 404, problem("deployment_unknown", "There is no such deployment."));
+    if (!deployment)
+      return send(response, 404, problem("deployment_unknown", "There is no such deployment."));
     if (part === "cancel" && method === "POST") {
       deployment.state = "cancelled";
       deployment.finished_at = ago(0);
@@ -397,7 +481,12 @@ class World {
     });
     this.deployments.set(deployment.id, deployment);
     this.logs.set(deployment.id, []);
-    app.deployment = { id: deployment.id, number: deployment.number, state: "queued", created_at: deployment.created_at };
+    app.deployment = {
+      id: deployment.id,
+      number: deployment.number,
+      state: "queued",
+      created_at: deployment.created_at,
+    };
     app.status = "deploying";
     this.announce("deployments", deployment.id);
     this.runStage(app, deployment, 0);
@@ -425,7 +514,12 @@ class World {
     const log = this.logs.get(deployment.id) ?? [];
     for (const text of texts) {
       /** @type {Schemas["LogLine"]} */
-      const line = { seq: log.length + 1, at: ago(0), stream: texts === BUILD_LINES ? "stdout" : "system", text };
+      const line = {
+        seq: log.length + 1,
+        at: ago(0),
+        stream: texts === BUILD_LINES ? "stdout" : "system",
+        text,
+      };
       log.push(line);
       this.tell(deployment, "log", line, line.seq);
     }
@@ -438,7 +532,12 @@ class World {
     app.release = { number, created_at: ago(0) };
     app.status = "running";
     app.instances = { wanted: app.instances.wanted, healthy: app.instances.wanted, observed_at: ago(0) };
-    app.certificate = { state: "issued", not_after: ago(-90 * 86_400), issuer: "Pebble Intermediate CA", error: null };
+    app.certificate = {
+      state: "issued",
+      not_after: ago(-90 * 86_400),
+      issuer: "Pebble Intermediate CA",
+      error: null,
+    };
     Object.assign(app.deployment ?? {}, { state: "live", finished_at: deployment.finished_at });
     this.tell(deployment, "end", deployment);
     this.announce("deployments", deployment.id);
@@ -451,7 +550,12 @@ class World {
     const node = this.nodes.find((one) => one.name === key || one.id === key);
     if (!node) return send(response, 404, problem("node_unknown", "There is no such node."));
     if (method === "GET") return send(response, 200, node);
-    if (node.instances > 0) return send(response, 409, problem("node_has_instances", `${node.name} still runs ${node.instances} instances.`));
+    if (node.instances > 0)
+      return send(
+        response,
+        409,
+        problem("node_has_instances", `${node.name} still runs ${node.instances} instances.`),
+      );
     this.nodes = this.nodes.filter((one) => one !== node);
     return send(response, 204);
   }
@@ -483,7 +587,13 @@ class World {
       this.tokens = this.tokens.filter((token) => token.id !== key);
       return send(response, 204);
     }
-    const token = { id: id(), name: json().name, created_at: ago(0), expires_at: ago(-90 * 86_400), last_used_at: null };
+    const token = {
+      id: id(),
+      name: json().name,
+      created_at: ago(0),
+      expires_at: ago(-90 * 86_400),
+      last_used_at: null,
+    };
     this.tokens.push(token);
     return send(response, 201, { ...token, token: `wht_${"a83fe01c".repeat(8)}` });
   }
@@ -497,7 +607,14 @@ class World {
       ["session.create", session.user.email, null],
       ["deployment.rollback", "catalog-search", { release: 11 }],
     ];
-    return actions.map(([action, target, detail], index) => ({ id: id(), at: ago(90 * (index + 1) ** 3), actor: session.user.email, action, target, detail }));
+    return actions.map(([action, target, detail], index) => ({
+      id: id(),
+      at: ago(90 * (index + 1) ** 3),
+      actor: session.user.email,
+      action,
+      target,
+      detail,
+    }));
   }
 }
 

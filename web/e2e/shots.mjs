@@ -19,7 +19,12 @@ const latest = (slug) => `/apps/${slug}/deployments/${world.app(slug)?.deploymen
 /** @type {{ name: string, path: string, signedOut?: boolean, act?: (page: import("playwright-core").Page) => Promise<void> }[]} */
 const shots = [
   { name: "login", path: "/login", signedOut: true },
-  { name: "setup", path: "/setup", signedOut: true, act: async (page) => void (await page.waitForTimeout(100)) },
+  {
+    name: "setup",
+    path: "/setup",
+    signedOut: true,
+    act: async (page) => void (await page.waitForTimeout(100)),
+  },
   { name: "overview", path: "/" },
   { name: "apps", path: "/apps" },
   { name: "new", path: "/apps/new", act: async (page) => void (await page.getByLabel("Name").fill("hello")) },
@@ -27,11 +32,23 @@ const shots = [
   { name: "app-empty", path: "/apps/status-page" },
   { name: "deployments", path: "/apps/shop/deployments" },
   { name: "releases", path: "/apps/shop/releases" },
-  { name: "rollback", path: "/apps/shop", act: (page) => page.getByRole("button", { name: "Roll back" }).click() },
+  {
+    name: "rollback",
+    path: "/apps/shop",
+    act: (page) => page.getByRole("button", { name: "Roll back" }).click(),
+  },
   { name: "logs", path: "/apps/shop/logs" },
   { name: "environment", path: "/apps/shop/environment" },
-  { name: "env-add", path: "/apps/shop/environment", act: (page) => page.getByRole("button", { name: "Add variables" }).click() },
-  { name: "app-settings", path: "/apps/shop/settings", act: async (page) => void (await page.getByLabel("Memory").fill("1024")) },
+  {
+    name: "env-add",
+    path: "/apps/shop/environment",
+    act: (page) => page.getByRole("button", { name: "Add variables" }).click(),
+  },
+  {
+    name: "app-settings",
+    path: "/apps/shop/settings",
+    act: async (page) => void (await page.getByLabel("Memory").fill("1024")),
+  },
   { name: "deployment-running", path: latest("docs") },
   { name: "deployment-failed", path: latest("catalog-search") },
   { name: "deployment-live", path: latest("orders-api") },
@@ -54,8 +71,15 @@ const shots = [
 const browser = await launch();
 let complaints = 0;
 for (const colorScheme of /** @type {const} */ (["dark", "light"])) {
-  for (const [size, viewport] of Object.entries({ desktop: { width: 1360, height: 860 }, phone: { width: 375, height: 760 } })) {
-    const context = await browser.newContext({ colorScheme, viewport, deviceScaleFactor: size === "phone" ? 2 : 1 });
+  for (const [size, viewport] of Object.entries({
+    desktop: { width: 1360, height: 860 },
+    phone: { width: 375, height: 760 },
+  })) {
+    const context = await browser.newContext({
+      colorScheme,
+      viewport,
+      deviceScaleFactor: size === "phone" ? 2 : 1,
+    });
     for (const shot of shots.filter(({ name }) => `${name}-${colorScheme}-${size}`.includes(filter))) {
       await context.clearCookies();
       if (!shot.signedOut) await context.addCookies([{ name: "wh_session", value: "mock", url: base }]);

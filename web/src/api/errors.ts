@@ -47,5 +47,8 @@ function isProblem(body: unknown): body is Problem {
 
 export function asApiError(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
-  return new ApiError(0, { code: "unexpected", message: error instanceof Error ? error.message : String(error) });
+  return new ApiError(0, {
+    code: "unexpected",
+    message: error instanceof Error ? error.message : String(error),
+  });
 }

@@ -51,7 +51,8 @@ export function useRollback(app: string) {
 export function useCancel() {
   const client = useQueryClient();
   return useMutation({
-    mutationFn: (id: string) => unwrap(api.POST("/api/v1/deployments/{id}/cancel", { params: { path: { id } } })),
+    mutationFn: (id: string) =>
+      unwrap(api.POST("/api/v1/deployments/{id}/cancel", { params: { path: { id } } })),
     onSuccess: (deployment) => client.setQueryData([...keys.deployments, deployment.id], deployment),
   });
 }
@@ -59,7 +60,8 @@ export function useCancel() {
 export function useUpdateApp(app: string) {
   const client = useQueryClient();
   return useMutation({
-    mutationFn: (body: SettingsPatch) => unwrap(api.PATCH("/api/v1/apps/{app}", { params: { path: { app } }, body })),
+    mutationFn: (body: SettingsPatch) =>
+      unwrap(api.PATCH("/api/v1/apps/{app}", { params: { path: { app } }, body })),
     onSuccess: (data) => {
       client.setQueryData([...keys.apps, app], data);
       void client.invalidateQueries({ queryKey: keys.apps });
@@ -99,13 +101,17 @@ export const useDeleteNodeToken = () =>
   );
 
 export const useDeleteNode = () =>
-  useListChange(keys.nodes, (node: string) => unwrap(api.DELETE("/api/v1/nodes/{node}", { params: { path: { node } } })));
+  useListChange(keys.nodes, (node: string) =>
+    unwrap(api.DELETE("/api/v1/nodes/{node}", { params: { path: { node } } })),
+  );
 
 export const useCreateToken = () =>
   useListChange(keys.tokens, (body: Schemas["TokenRequest"]) => unwrap(api.POST("/api/v1/tokens", { body })));
 
 export const useDeleteToken = () =>
-  useListChange(keys.tokens, (id: string) => unwrap(api.DELETE("/api/v1/tokens/{id}", { params: { path: { id } } })));
+  useListChange(keys.tokens, (id: string) =>
+    unwrap(api.DELETE("/api/v1/tokens/{id}", { params: { path: { id } } })),
+  );
 
 /** A session begins: everything that was cached belonged to nobody or to someone else. */
 function useSessionStart<V>(mutationFn: (value: V) => Promise<Schemas["Session"]>) {

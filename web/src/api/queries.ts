@@ -25,7 +25,9 @@ export const appsQuery = queryOptions({
     const apps = [];
     let cursor: string | undefined;
     do {
-      const page = await unwrap(api.GET("/api/v1/apps", { params: { query: { cursor, limit: 200 } }, signal }));
+      const page = await unwrap(
+        api.GET("/api/v1/apps", { params: { query: { cursor, limit: 200 } }, signal }),
+      );
       apps.push(...page.items);
       cursor = page.next ?? undefined;
     } while (cursor);
@@ -67,7 +69,8 @@ export const deploymentsQuery = (app: string) =>
 export const deploymentQuery = (id: string) =>
   queryOptions({
     queryKey: [...keys.deployments, id],
-    queryFn: ({ signal }) => unwrap(api.GET("/api/v1/deployments/{id}", { params: { path: { id } }, signal })),
+    queryFn: ({ signal }) =>
+      unwrap(api.GET("/api/v1/deployments/{id}", { params: { path: { id } }, signal })),
     refetchInterval: ({ state }) => (state.data && isFinal(state.data) ? false : pollInterval()),
   });
 
@@ -91,7 +94,9 @@ export const envQuery = (app: string) =>
   queryOptions({
     queryKey: [...keys.env, app],
     queryFn: ({ signal }) =>
-      unwrap(api.GET("/api/v1/apps/{app}/env", { params: { path: { app }, query: { reveal: false } }, signal })),
+      unwrap(
+        api.GET("/api/v1/apps/{app}/env", { params: { path: { app }, query: { reveal: false } }, signal }),
+      ),
   });
 
 export const nodesQuery = queryOptions({

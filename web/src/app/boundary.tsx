@@ -25,7 +25,10 @@ export function CrashPage() {
     <div className="lost" role="alert">
       <span className="code-figure">500</span>
       <h1>This page broke</h1>
-      <p>Your apps are not affected. Loading the page again usually helps; after an update it gets the new version.</p>
+      <p>
+        Your apps are not affected. Loading the page again usually helps; after an update it gets the new
+        version.
+      </p>
       <p>
         <code>{error.message}</code>
       </p>

@@ -55,7 +55,17 @@ function Sidebar() {
   );
 }
 
-function NavItem({ to, icon, label, count }: { to: string; icon: IconName; label: string; count?: number | undefined }) {
+function NavItem({
+  to,
+  icon,
+  label,
+  count,
+}: {
+  to: string;
+  icon: IconName;
+  label: string;
+  count?: number | undefined;
+}) {
   return (
     <NavLink to={to} end={to === "/"}>
       <Icon name={icon} size={17} />
@@ -98,7 +108,12 @@ function Crumbs() {
   const parts = pathname.split("/").filter(Boolean);
   const crumbs = parts.map((part, index) => ({
     to: `/${parts.slice(0, index + 1).join("/")}`,
-    label: part === id ? "Deployment" : index % 2 === 0 || part === "new" ? (names[part] ?? part) : decodeURIComponent(part),
+    label:
+      part === id
+        ? "Deployment"
+        : index % 2 === 0 || part === "new"
+          ? (names[part] ?? part)
+          : decodeURIComponent(part),
   }));
   return (
     <nav aria-label="Breadcrumb" style={{ flex: 1, minWidth: 0 }}>
@@ -106,7 +121,11 @@ function Crumbs() {
         {crumbs.length === 0 && <li aria-current="page">Overview</li>}
         {crumbs.map(({ to, label }, index) => (
           <li key={to} aria-current={index === crumbs.length - 1 ? "page" : undefined}>
-            {index === crumbs.length - 1 ? <span className="truncate">{label}</span> : <Link to={to}>{label}</Link>}
+            {index === crumbs.length - 1 ? (
+              <span className="truncate">{label}</span>
+            ) : (
+              <Link to={to}>{label}</Link>
+            )}
           </li>
         ))}
       </ol>
@@ -120,9 +139,11 @@ function Running() {
   const running = data.filter((app) => app.status === "deploying" && app.deployment);
   const only: App | undefined = running.length === 1 ? running[0] : undefined;
   if (running.length === 0) return null;
-  const to = only?.deployment ? `/apps/${only.slug}/deployments/${only.deployment.id}` : "/apps?status=deploying";
+  const to = only?.deployment
+    ? `/apps/${only.slug}/deployments/${only.deployment.id}`
+    : "/apps?status=deploying";
   return (
-    <Link className="running" to={to} aria-label={`${running.length} running deployments`}>
+    <Link className="running-pill" to={to} aria-label={`${running.length} running deployments`}>
       <StatusMark tone="busy" />
       {running.length} <span className="word">deploying</span>
     </Link>

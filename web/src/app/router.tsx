@@ -1,9 +1,8 @@
-import { createBrowserRouter, type RouteObject } from "react-router";
+import { createBrowserRouter, Outlet, type RouteObject } from "react-router";
 import { ToastProvider } from "@/components/toast";
 import { CrashPage, NotFoundPage } from "./boundary";
 import { Frame } from "./frame";
 import { SessionGuard } from "./guards";
-import { Outlet } from "react-router";
 
 function Root() {
   return (
@@ -11,6 +10,10 @@ function Root() {
       <Outlet />
     </ToastProvider>
   );
+}
+
+function Nothing() {
+  return null;
 }
 
 const appTabs: RouteObject[] = [
@@ -39,15 +42,13 @@ export const routes: RouteObject[] = [
   {
     Component: Root,
     ErrorBoundary: CrashPage,
-    HydrateFallback: () => null,
+    HydrateFallback: Nothing,
     children: [
       { path: "login", lazy: () => import("@/features/session/login") },
       { path: "setup", lazy: () => import("@/features/session/setup") },
       {
         Component: SessionGuard,
-        children: [
-          { Component: Frame, children: [{ ErrorBoundary: CrashPage, children: pages }] },
-        ],
+        children: [{ Component: Frame, children: [{ ErrorBoundary: CrashPage, children: pages }] }],
       },
     ],
   },

@@ -18,7 +18,16 @@ function classes({ kind = "secondary", small, icon, children }: Look) {
 type ButtonProps = Look & ButtonHTMLAttributes<HTMLButtonElement> & { busy?: boolean };
 
 /** `busy` keeps the button in place and focused while its request runs; it does not fire again. */
-export function Button({ kind, small, icon, busy, children, onClick, type = "button", ...rest }: ButtonProps) {
+export function Button({
+  kind,
+  small,
+  icon,
+  busy,
+  children,
+  onClick,
+  type = "button",
+  ...rest
+}: ButtonProps) {
   return (
     <button
       type={type}

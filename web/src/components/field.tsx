@@ -15,7 +15,13 @@ interface ControlProps {
 }
 
 /** Label, control, help and error, tied together for assistive technology. */
-export function Field({ label, help, error, optional, children }: Common & { children: (props: ControlProps) => ReactNode }) {
+export function Field({
+  label,
+  help,
+  error,
+  optional,
+  children,
+}: Common & { children: (props: ControlProps) => ReactNode }) {
   const id = useId();
   const described = [help && `${id}-help`, error && `${id}-error`].filter(Boolean).join(" ");
   return (
@@ -47,7 +53,17 @@ type TextFieldProps = Common &
     mono?: boolean;
   };
 
-export function TextField({ label, help, error, optional, value, onChange, suffix, mono, ...rest }: TextFieldProps) {
+export function TextField({
+  label,
+  help,
+  error,
+  optional,
+  value,
+  onChange,
+  suffix,
+  mono,
+  ...rest
+}: TextFieldProps) {
   return (
     <Field label={label} help={help} error={error} optional={optional}>
       {(control) => (
@@ -66,7 +82,15 @@ export function TextField({ label, help, error, optional, value, onChange, suffi
   );
 }
 
-export function SearchField({ value, onChange, label }: { value: string; onChange: (value: string) => void; label: string }) {
+export function SearchField({
+  value,
+  onChange,
+  label,
+}: {
+  value: string;
+  onChange: (value: string) => void;
+  label: string;
+}) {
   return (
     <div className="affixed">
       <span className="prefix">

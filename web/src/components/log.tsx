@@ -36,7 +36,8 @@ export function Log({ entries, name, empty, live, controls }: Props) {
   const [times, setTimes] = useState(() => !globalThis.matchMedia?.("(max-width: 800px)").matches);
   const found = useMemo(() => search(query), [query]);
   const shown = useMemo(
-    () => entries.flatMap((entry, index) => (found.matches(entry.text) ? [{ entry, number: index + 1 }] : [])),
+    () =>
+      entries.flatMap((entry, index) => (found.matches(entry.text) ? [{ entry, number: index + 1 }] : [])),
     [entries, found],
   );
   const scroll = useRef<HTMLDivElement>(null);
@@ -69,13 +70,44 @@ export function Log({ entries, name, empty, live, controls }: Props) {
         </span>
         <span className="spacer" />
         {controls}
-        <Button small kind="ghost" icon="wrap" aria-label="Wrap lines" title="Wrap lines" aria-pressed={wrap} onClick={() => setWrap(!wrap)} />
-        <Button small kind="ghost" icon="clock" aria-label="Show times" title="Show times" aria-pressed={times} onClick={() => setTimes(!times)} />
+        <Button
+          small
+          kind="ghost"
+          icon="wrap"
+          aria-label="Wrap lines"
+          title="Wrap lines"
+          aria-pressed={wrap}
+          onClick={() => setWrap(!wrap)}
+        />
+        <Button
+          small
+          kind="ghost"
+          icon="clock"
+          aria-label="Show times"
+          title="Show times"
+          aria-pressed={times}
+          onClick={() => setTimes(!times)}
+        />
         <CopyLog entries={shown.map(({ entry }) => entry)} />
-        <Button small kind="ghost" icon="download" aria-label="Download" title="Download" onClick={() => download(name, entries)} />
+        <Button
+          small
+          kind="ghost"
+          icon="download"
+          aria-label="Download"
+          title="Download"
+          onClick={() => download(name, entries)}
+        />
       </div>
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolled region must be reachable by keyboard */}
-      <div className="log-scroll" ref={scroll} onScroll={onScroll} tabIndex={0} role="log" aria-live="off" aria-label={name}>
+      <div
+        className="log-scroll"
+        ref={scroll}
+        onScroll={onScroll}
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolled region must be reachable by keyboard
+        tabIndex={0}
+        role="log"
+        aria-live="off"
+        aria-label={name}
+      >
         <div className="log-lines" style={{ height: virtual.getTotalSize() }}>
           {virtual.getVirtualItems().map((item) => {
             const line = shown[item.index];
@@ -131,7 +163,17 @@ function useTarget(ids: string[]): number | undefined {
   return index === -1 ? undefined : index;
 }
 
-function Line({ entry, number, times, pattern }: { entry: LogEntry; number: number; times: boolean; pattern: RegExp | undefined }) {
+function Line({
+  entry,
+  number,
+  times,
+  pattern,
+}: {
+  entry: LogEntry;
+  number: number;
+  times: boolean;
+  pattern: RegExp | undefined;
+}) {
   return (
     <>
       <a className="log-no" href={`#line-${encodeURIComponent(entry.id)}`} title="Link to this line">
@@ -142,7 +184,9 @@ function Line({ entry, number, times, pattern }: { entry: LogEntry; number: numb
           {clock(entry.at)}
         </time>
       )}
-      {entry.label && <span className={`log-label series-${entry.label.series % 5}`}>{entry.label.text}</span>}
+      {entry.label && (
+        <span className={`log-label series-${entry.label.series % 5}`}>{entry.label.text}</span>
+      )}
       <span className="log-text">
         {parseAnsi(entry.text).map((segment, index) => (
           // biome-ignore lint/suspicious/noArrayIndexKey: a line never changes
@@ -158,23 +202,34 @@ function Line({ entry, number, times, pattern }: { entry: LogEntry; number: numb
 const URL_PATTERN = /https?:\/\/[^\s"'<>)\]]+/g;
 
 function Found({ text, pattern }: { text: string; pattern: RegExp | undefined }) {
-  if (!pattern) {
-    return cut(text, URL_PATTERN).map((piece, index) =>
-      index % 2 === 1 ? (
-        <a key={`${index}${piece}`} href={piece} target="_blank" rel="noreferrer">
-          {piece}
-        </a>
-      ) : (
-        piece
-      ),
-    );
-  }
-  return cut(text, pattern).map((piece, index) => (index % 2 === 1 ? <mark key={`${index}${piece}`}>{piece}</mark> : piece));
+  return cut(text, pattern ?? URL_PATTERN).map((piece, index) => (
+    // biome-ignore lint/suspicious/noArrayIndexKey: a line never changes
+    <Piece key={index} text={piece} found={index % 2 === 1} link={pattern === undefined} />
+  ));
+}
+
+function Piece({ text, found, link }: { text: string; found: boolean; link: boolean }) {
+  if (!found) return text;
+  if (!link) return <mark>{text}</mark>;
+  return (
+    <a href={text} target="_blank" rel="noreferrer">
+      {text}
+    </a>
+  );
 }
 
 function CopyLog({ entries }: { entries: LogEntry[] }) {
   const { done, copy } = useCopy(entries.map((entry) => stripAnsi(entry.text)).join("\n"));
-  return <Button small kind="ghost" icon={done ? "check" : "copy"} aria-label="Copy without times" title="Copy without times" onClick={copy} />;
+  return (
+    <Button
+      small
+      kind="ghost"
+      icon={done ? "check" : "copy"}
+      aria-label="Copy without times"
+      title="Copy without times"
+      onClick={copy}
+    />
+  );
 }
 
 function download(name: string, entries: LogEntry[]) {

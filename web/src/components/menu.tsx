@@ -43,7 +43,12 @@ export function Menu({ label, trigger, triggerClass, head, items }: Props) {
     if (!open) return;
     const options = [...(root.current?.querySelectorAll<HTMLElement>(".menu-item") ?? [])];
     const at = options.indexOf(document.activeElement as HTMLElement);
-    const moves: Record<string, number> = { ArrowDown: at + 1, ArrowUp: at - 1 + options.length, Home: 0, End: -1 };
+    const moves: Record<string, number> = {
+      ArrowDown: at + 1,
+      ArrowUp: at - 1 + options.length,
+      Home: 0,
+      End: -1,
+    };
     const to = moves[event.key];
     if (to !== undefined) {
       event.preventDefault();
@@ -71,6 +76,7 @@ export function Menu({ label, trigger, triggerClass, head, items }: Props) {
         <div className="menu-list" role="menu" id={id} aria-label={label}>
           {head && <div className="menu-head">{head}</div>}
           {items.map((item) => (
+            // biome-ignore lint/a11y/useAriaPropsSupportedByRole: set only for radio items
             <button
               key={item.label}
               type="button"

@@ -15,7 +15,15 @@ export function useTitle(title: string, tone?: Tone) {
   }, [title, tone]);
 }
 
-export function PageHead({ title, text, actions }: { title: ReactNode; text?: ReactNode; actions?: ReactNode }) {
+export function PageHead({
+  title,
+  text,
+  actions,
+}: {
+  title: ReactNode;
+  text?: ReactNode;
+  actions?: ReactNode;
+}) {
   return (
     <header className="page-head">
       <div className="titles">
@@ -56,7 +64,17 @@ export function Card({ title, text, actions, footer, children, flush, className 
   );
 }
 
-export function Notice({ tone, title, children, action }: { tone: Tone; title: string; children?: ReactNode; action?: ReactNode }) {
+export function Notice({
+  tone,
+  title,
+  children,
+  action,
+}: {
+  tone: Tone;
+  title: string;
+  children?: ReactNode;
+  action?: ReactNode;
+}) {
   return (
     <div className={`notice tone-${tone}`} role={tone === "bad" ? "alert" : "status"}>
       <StatusMark tone={tone} />
@@ -129,7 +147,7 @@ export function Skeleton({ width }: { width: number | string }) {
 /** Shaped like the table that will take its place. */
 export function TableSkeleton({ columns, rows = 4 }: { columns: number[]; rows?: number }) {
   return (
-    <div className="table-wrap" aria-busy="true" aria-label="Loading">
+    <div className="table-wrap" role="status" aria-busy="true" aria-label="Loading">
       <table className="table">
         <tbody>
           {Array.from({ length: rows }, (_, row) => (
@@ -138,7 +156,7 @@ export function TableSkeleton({ columns, rows = 4 }: { columns: number[]; rows?:
               {columns.map((width, column) => (
                 // biome-ignore lint/suspicious/noArrayIndexKey: columns of a skeleton have no identity
                 <td key={column}>
-                  <Skeleton width={width * (1 - (((row + column) % 3) * 0.14))} />
+                  <Skeleton width={width * (1 - ((row + column) % 3) * 0.14)} />
                 </td>
               ))}
             </tr>
@@ -150,7 +168,11 @@ export function TableSkeleton({ columns, rows = 4 }: { columns: number[]; rows?:
 }
 
 /** Grows a list whose pages are fetched one after the other. */
-export function MoreButton({ query }: { query: { hasNextPage: boolean; isFetchingNextPage: boolean; fetchNextPage: () => unknown } }) {
+export function MoreButton({
+  query,
+}: {
+  query: { hasNextPage: boolean; isFetchingNextPage: boolean; fetchNextPage: () => unknown };
+}) {
   if (!query.hasNextPage) return null;
   return (
     <div className="card-foot">

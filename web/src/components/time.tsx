@@ -7,6 +7,8 @@ const listeners = new Set<() => void>();
 
 /** One clock for all ages on the page; it stands still while the tab is hidden. */
 function subscribe(listener: () => void) {
+  // The clock stood still while nobody looked at it.
+  if (listeners.size === 0) now = Date.now();
   listeners.add(listener);
   timer ??= setInterval(tick, 1_000);
   return () => {
@@ -23,14 +25,8 @@ function tick() {
   for (const listener of listeners) listener();
 }
 
-/** The clock may have stood still while nobody looked at it. */
-function current() {
-  if (listeners.size === 0) now = Date.now();
-  return now;
-}
-
 export function useNow(): number {
-  return useSyncExternalStore(subscribe, current);
+  return useSyncExternalStore(subscribe, () => now);
 }
 
 /** Relative, with the exact time as a tooltip. */

@@ -47,7 +47,12 @@ export function ToastProvider({ children }: { children: ReactNode }) {
       },
       failed(title, cause) {
         const error = asApiError(cause);
-        add({ tone: "bad", title, text: [error.message, error.hint].filter(Boolean).join(" "), requestId: error.requestId });
+        add({
+          tone: "bad",
+          title,
+          text: [error.message, error.hint].filter(Boolean).join(" "),
+          requestId: error.requestId,
+        });
       },
     };
   }, [close]);

@@ -41,7 +41,9 @@ function RedeployDialog({ app, onClose }: { app: App; onClose: () => void }) {
   const deployments = useInfiniteQuery(deploymentsQuery(app.slug));
   const deploy = useDeploy(app.slug);
   const goTo = useGoTo(app);
-  const source = deployments.data?.pages.flatMap((page) => page.items).find((deployment) => deployment.source)?.source;
+  const source = deployments.data?.pages
+    .flatMap((page) => page.items)
+    .find((deployment) => deployment.source)?.source;
   const confirm = () => source && deploy.mutate(source, { onSuccess: goTo });
   return (
     <Dialog
@@ -59,8 +61,8 @@ function RedeployDialog({ app, onClose }: { app: App; onClose: () => void }) {
       }
     >
       <p className="muted">
-        Builds the latest source again, with the settings and variables of now. The running instances serve until the new
-        ones answer.
+        Builds the latest source again, with the settings and variables of now. The running instances serve
+        until the new ones answer.
       </p>
       {source && (
         <dl className="facts">
@@ -81,7 +83,9 @@ function RollbackDialog({ app, onClose }: { app: App; onClose: () => void }) {
   const rollback = useRollback(app.slug);
   const goTo = useGoTo(app);
   const current = app.release?.number ?? 0;
-  const choices = (releases.data?.pages.flatMap((page) => page.items) ?? []).filter((release) => release.number !== current);
+  const choices = (releases.data?.pages.flatMap((page) => page.items) ?? []).filter(
+    (release) => release.number !== current,
+  );
   const [chosen, setChosen] = useState<number>();
   const target = chosen ?? choices.find((release) => release.number < current)?.number;
   return (
@@ -100,12 +104,17 @@ function RollbackDialog({ app, onClose }: { app: App; onClose: () => void }) {
       }
     >
       <p className="muted">
-        Starts the image and the configuration of an earlier release. Nothing is built, so it takes seconds. Now live:{" "}
-        <b>v{current}</b>.
+        Starts the image and the configuration of an earlier release. Nothing is built, so it takes seconds.
+        Now live: <b>v{current}</b>.
       </p>
       <div className="field">
         <label htmlFor="release">Release</label>
-        <select id="release" className="select" value={target ?? ""} onChange={(event) => setChosen(Number(event.target.value))}>
+        <select
+          id="release"
+          className="select"
+          value={target ?? ""}
+          onChange={(event) => setChosen(Number(event.target.value))}
+        >
           {choices.map((release) => (
             <option key={release.id} value={release.number}>
               v{release.number} – {describeSource(release.source)}

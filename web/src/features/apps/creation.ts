@@ -39,7 +39,8 @@ export function useCreation(exists: boolean) {
         await createApp({ slug, ...settings });
         made.current = slug;
       }
-      const from = source.type === "archive" && source.file ? await archive(slug, source.file) : sourceOf(source);
+      const from =
+        source.type === "archive" && source.file ? await archive(slug, source.file) : sourceOf(source);
       if (!from) throw new Error("The form was sent without a source.");
       setStep("Deploying…");
       return startDeployment(slug, { source: from, settings });

@@ -17,7 +17,13 @@ export interface SettingsForm {
   command: string;
 }
 
-const defaultProbe: Probe = { check: { type: "tcp" }, interval_s: 1, timeout_s: 5, start_within_s: 30, failures: 3 };
+const defaultProbe: Probe = {
+  check: { type: "tcp" },
+  interval_s: 1,
+  timeout_s: 5,
+  start_within_s: 30,
+  failures: 3,
+};
 const defaultResources: Resources = { memory_mb: 512, cpu_millis: 1000, pids: 512 };
 export const defaultSettings: AppSettings = {
   port: null,
@@ -66,7 +72,8 @@ export function problemsOf(form: SettingsForm): Problems {
   const problems: Problems = {};
   const check = (name: keyof SettingsForm, low: number, high: number) => {
     const value = Number(form[name]);
-    if (!/^\d+$/.test(form[name].trim()) || value < low || value > high) problems[name] = `A whole number from ${low} to ${high}.`;
+    if (!/^\d+$/.test(form[name].trim()) || value < low || value > high)
+      problems[name] = `A whole number from ${low} to ${high}.`;
   };
   for (const [name, low, high] of whole) check(name, low, high);
   if (form.port.trim() !== "") check("port", 1, 65_535);
@@ -76,7 +83,13 @@ export function problemsOf(form: SettingsForm): Problems {
   return problems;
 }
 
-export function patchOf(form: SettingsForm): SettingsPatch & { port: number | null; replicas: number; probe: Probe; resources: Resources; command: string[] } {
+export function patchOf(form: SettingsForm): SettingsPatch & {
+  port: number | null;
+  replicas: number;
+  probe: Probe;
+  resources: Resources;
+  command: string[];
+} {
   return {
     port: form.port.trim() === "" ? null : Number(form.port),
     replicas: Number(form.replicas),
@@ -87,8 +100,15 @@ export function patchOf(form: SettingsForm): SettingsPatch & { port: number | nu
       start_within_s: Number(form.startWithin),
       failures: Number(form.failures),
     },
-    resources: { memory_mb: Number(form.memory), cpu_millis: Math.round(Number(form.cpu) * 1000), pids: Number(form.pids) },
-    command: form.command.split("\n").map((part) => part.trim()).filter(Boolean),
+    resources: {
+      memory_mb: Number(form.memory),
+      cpu_millis: Math.round(Number(form.cpu) * 1000),
+      pids: Number(form.pids),
+    },
+    command: form.command
+      .split("\n")
+      .map((part) => part.trim())
+      .filter(Boolean),
   };
 }
 
@@ -132,8 +152,20 @@ export function ServeFields(props: Props) {
   const field = useFields(props);
   return (
     <div className="fields">
-      <TextField label="Port" optional inputMode="numeric" placeholder="8080" help="Empty: the lowest port that the image exposes. The app also finds it in PORT." {...field("port")} />
-      <TextField label="Instances" inputMode="numeric" help="Spread over the workers. One is enough to begin with." {...field("replicas")} />
+      <TextField
+        label="Port"
+        optional
+        inputMode="numeric"
+        placeholder="8080"
+        help="Empty: the lowest port that the image exposes. The app also finds it in PORT."
+        {...field("port")}
+      />
+      <TextField
+        label="Instances"
+        inputMode="numeric"
+        help="Spread over the workers. One is enough to begin with."
+        {...field("replicas")}
+      />
     </div>
   );
 }
@@ -148,8 +180,16 @@ export function ProbeFields(props: Props) {
         value={form.check}
         onChange={(check) => onChange({ ...form, check })}
         options={[
-          { value: "tcp", title: "TCP connection", text: "The app accepts connections on its port. Works for every app." },
-          { value: "http", title: "HTTP request", text: "A path answers with a status from 200 to 399. Surer, if your app has one." },
+          {
+            value: "tcp",
+            title: "TCP connection",
+            text: "The app accepts connections on its port. Works for every app.",
+          },
+          {
+            value: "http",
+            title: "HTTP request",
+            text: "A path answers with a status from 200 to 399. Surer, if your app has one.",
+          },
         ]}
       />
       {form.check === "http" && <TextField label="Path" mono {...field("path")} />}
@@ -167,9 +207,26 @@ export function ResourceFields(props: Props) {
   const field = useFields(props);
   return (
     <div className="fields">
-      <TextField label="Memory" suffix="MiB" inputMode="numeric" help="More, and the kernel ends the instance." {...field("memory")} />
-      <TextField label="Processor" suffix="cores" inputMode="decimal" help="More is slowed down, not ended." {...field("cpu")} />
-      <TextField label="Processes" inputMode="numeric" help="Processes and threads together." {...field("pids")} />
+      <TextField
+        label="Memory"
+        suffix="MiB"
+        inputMode="numeric"
+        help="More, and the kernel ends the instance."
+        {...field("memory")}
+      />
+      <TextField
+        label="Processor"
+        suffix="cores"
+        inputMode="decimal"
+        help="More is slowed down, not ended."
+        {...field("cpu")}
+      />
+      <TextField
+        label="Processes"
+        inputMode="numeric"
+        help="Processes and threads together."
+        {...field("pids")}
+      />
     </div>
   );
 }

@@ -7,7 +7,13 @@ import { Time } from "@/components/time";
 import { bytes } from "@/lib/bytes";
 import { instanceState, viewOf } from "@/lib/status";
 
-export function InstanceTable({ instances, memoryMb }: { instances: Instance[] | undefined; memoryMb: number }) {
+export function InstanceTable({
+  instances,
+  memoryMb,
+}: {
+  instances: Instance[] | undefined;
+  memoryMb: number;
+}) {
   if (!instances) return <TableSkeleton columns={[90, 90, 160, 60]} rows={2} />;
   if (instances.length === 0) {
     return <Empty icon="box" title="No instances" text="Instances appear as soon as a release starts." />;
@@ -99,7 +105,12 @@ function Use({ instance: { stats, started_at }, memoryMb }: { instance: Instance
   return (
     <div className="stack tight">
       <span className="num nowrap">{bytes(stats.memory_bytes)}</span>
-      <div className="meter" role="img" aria-label={`${Math.round(share * 100)} % of its memory`} title={`${Math.round(share * 100)} % of ${memoryMb} MiB`}>
+      <div
+        className="meter"
+        role="img"
+        aria-label={`${Math.round(share * 100)} % of its memory`}
+        title={`${Math.round(share * 100)} % of ${memoryMb} MiB`}
+      >
         <div style={{ width: `${share * 100}%` }} />
       </div>
       <span className="sub nowrap">
@@ -107,7 +118,7 @@ function Use({ instance: { stats, started_at }, memoryMb }: { instance: Instance
         {started_at && (
           <>
             {" "}
-            · up since <Time at={started_at} />
+            · started <Time at={started_at} />
           </>
         )}
       </span>

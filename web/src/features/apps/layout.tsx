@@ -29,7 +29,11 @@ export function Component() {
   if (app.isError && asApiError(app.error).status === 404) {
     return (
       <div className="page">
-        <Empty icon="apps" title={`There is no app “${slug}”`} text="It may have been removed, or you may not be allowed to see it." />
+        <Empty
+          icon="apps"
+          title={`There is no app “${slug}”`}
+          text="It may have been removed, or you may not be allowed to see it."
+        />
       </div>
     );
   }

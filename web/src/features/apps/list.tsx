@@ -146,7 +146,9 @@ function AppRow({ app }: { app: App }) {
           <Copy text={app.url} label="Copy address" />
         </span>
       </td>
-      <td className="hide-small num">{app.release ? `v${app.release.number}` : <span className="faint">–</span>}</td>
+      <td className="hide-small num">
+        {app.release ? `v${app.release.number}` : <span className="faint">–</span>}
+      </td>
       <td className="hide-small num">
         {instances.healthy}
         <span className="faint">/{instances.wanted}</span>

@@ -5,14 +5,23 @@ import { type ApiError, asApiError } from "@/api/errors";
 import { appsQuery } from "@/api/queries";
 import { Button } from "@/components/button";
 import { CopyButton } from "@/components/copy";
-import { Card, ErrorNotice, PageHead, useTitle } from "@/components/page";
 import { TextField } from "@/components/field";
 import { Icon } from "@/components/icon";
+import { Card, ErrorNotice, PageHead, useTitle } from "@/components/page";
+import { cores } from "@/lib/bytes";
 import { cli } from "@/lib/cli";
 import { slugProblem } from "@/lib/slug";
-import { cores } from "@/lib/bytes";
 import { useCreation } from "./creation";
-import { defaultSettings, formOf, patchOf, ProbeFields, problemsOf, ResourceFields, ServeFields, serverProblem } from "./form";
+import {
+  defaultSettings,
+  formOf,
+  ProbeFields,
+  patchOf,
+  problemsOf,
+  ResourceFields,
+  ServeFields,
+  serverProblem,
+} from "./form";
 import { emptySource, SourceFields, sourceOf, sourceProblems } from "./source";
 
 /** Makes an app and deploys it; with `?app=` deploys an app that exists and has nothing yet. */
@@ -31,21 +40,29 @@ export function Component() {
   const slugError = useSlugError(slug, tried, existing !== null, error);
   const problems = { ...problemsOf(form), ...serverProblem(error?.field, error?.message ?? "") };
   const sourceErrors = sourceProblems(source);
-  const invalid = slugProblem(slug) !== undefined || Object.keys(problemsOf(form)).length > 0 || Object.keys(sourceErrors).length > 0;
+  const invalid =
+    slugProblem(slug) !== undefined ||
+    Object.keys(problemsOf(form)).length > 0 ||
+    Object.keys(sourceErrors).length > 0;
 
   const submit = (event: FormEvent) => {
     event.preventDefault();
     setTried(true);
     if (invalid) return;
     const request = { slug, settings: patchOf(form), source };
-    creation.run(request).then((deployment) => navigate(`/apps/${slug}/deployments/${deployment.id}`), ignored);
+    creation
+      .run(request)
+      .then((deployment) => navigate(`/apps/${slug}/deployments/${deployment.id}`), ignored);
   };
   const props = { form, onChange: setForm, problems };
   const shownAtField = error?.field === "slug" || Object.keys(serverProblem(error?.field, "x")).length > 0;
 
   return (
     <form className="page narrow" onSubmit={submit} noValidate>
-      <PageHead title={existing ? `Deploy ${existing}` : "New app"} text="From code to an address with HTTPS." />
+      <PageHead
+        title={existing ? `Deploy ${existing}` : "New app"}
+        text="From code to an address with HTTPS."
+      />
       {existing === null && (
         <Card>
           <div className="stack">
@@ -70,16 +87,28 @@ export function Component() {
         </Card>
       )}
       <Card title="Source" text="Where the code or the image comes from.">
-        <SourceFields source={source} onChange={setSource} problems={tried ? sourceErrors : {}} progress={creation.progress} />
+        <SourceFields
+          source={source}
+          onChange={setSource}
+          problems={tried ? sourceErrors : {}}
+          progress={creation.progress}
+        />
       </Card>
       <Card title="Serving">
         <ServeFields {...props} />
       </Card>
       <div className="card">
-        <details className="more" open={hasProblem(problems, ["path", "interval", "timeout", "startWithin", "failures"])}>
+        <details
+          className="more"
+          open={hasProblem(problems, ["path", "interval", "timeout", "startWithin", "failures"])}
+        >
           <summary>
             <Icon name="chevron" size={14} />
-            Probe <span className="hint">{form.check === "http" ? `GET ${form.path}` : "TCP connection"}, first success within {form.startWithin} s</span>
+            Probe{" "}
+            <span className="hint">
+              {form.check === "http" ? `GET ${form.path}` : "TCP connection"}, first success within{" "}
+              {form.startWithin} s
+            </span>
           </summary>
           <div className="card-body" style={{ paddingTop: 0 }}>
             <ProbeFields {...props} />
@@ -103,7 +132,13 @@ export function Component() {
       {error && !shownAtField && <ErrorNotice error={error} />}
       <div className="row between wrap">
         <CopyButton text={cli.deploy(slug || "my-app", sourceOf(source))}>Copy as CLI</CopyButton>
-        <Button kind="primary" icon="rocket" type="submit" busy={creation.isPending} disabled={tried && invalid}>
+        <Button
+          kind="primary"
+          icon="rocket"
+          type="submit"
+          busy={creation.isPending}
+          disabled={tried && invalid}
+        >
           {creation.step ?? (existing ? "Deploy" : "Create and deploy")}
         </Button>
       </div>
@@ -129,7 +164,9 @@ function useSlugError(slug: string, tried: boolean, exists: boolean, error: ApiE
 function HostPreview({ slug }: { slug: string }) {
   const { data: apps = [] } = useQuery(appsQuery);
   const first = apps[0];
-  const base = first?.hostname.startsWith(`${first.slug}.`) ? first.hostname.slice(first.slug.length) : ".your-zone";
+  const base = first?.hostname.startsWith(`${first.slug}.`)
+    ? first.hostname.slice(first.slug.length)
+    : ".your-zone";
   return (
     <div className="host-preview">
       <Icon name="lock" size={14} />
@@ -140,4 +177,3 @@ function HostPreview({ slug }: { slug: string }) {
     </div>
   );
 }
-

@@ -8,8 +8,8 @@ import { Status } from "@/components/status";
 import { Time } from "@/components/time";
 import { cores } from "@/lib/bytes";
 import { cli } from "@/lib/cli";
-import { certificateState, deploymentState, viewOf } from "@/lib/status";
 import { describeSource } from "@/lib/source";
+import { certificateState, deploymentState, viewOf } from "@/lib/status";
 import { exact } from "@/lib/time";
 import { describeProbe } from "./form";
 import { InstanceTable } from "./instances";
@@ -79,7 +79,7 @@ function Summary({ app }: { app: App }) {
           <dd>{release ? `v${release.number}` : "None live"}</dd>
           {release && (
             <dd className="sub">
-              live since <Time at={release.created_at} />
+              made <Time at={release.created_at} />
             </dd>
           )}
         </div>

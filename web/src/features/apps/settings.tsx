@@ -8,7 +8,7 @@ import { Dialog } from "@/components/dialog";
 import { Field } from "@/components/field";
 import { Card, ErrorNotice } from "@/components/page";
 import { useToast } from "@/components/toast";
-import { formOf, patchOf, ProbeFields, problemsOf, ResourceFields, ServeFields, serverProblem } from "./form";
+import { formOf, ProbeFields, patchOf, problemsOf, ResourceFields, ServeFields, serverProblem } from "./form";
 
 export function Component() {
   const app = useOutletContext<App>();
@@ -29,7 +29,10 @@ export function Component() {
     update.mutate(patchOf(form), {
       onSuccess: (next) => {
         setForm(formOf(next.settings));
-        toast.done("Settings saved; the next release uses them", { to: `/apps/${app.slug}`, label: "To the overview" });
+        toast.done("Settings saved; the next release uses them", {
+          to: `/apps/${app.slug}`,
+          label: "To the overview",
+        });
       },
     });
   };

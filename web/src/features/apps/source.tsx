@@ -13,18 +13,27 @@ export interface SourceForm {
   reference: string;
 }
 
-export const emptySource: SourceForm = { type: "archive", file: undefined, url: "", ref: "main", reference: "" };
+export const emptySource: SourceForm = {
+  type: "archive",
+  file: undefined,
+  url: "",
+  ref: "main",
+  reference: "",
+};
 
 type Problems = Partial<Record<"file" | "url" | "ref" | "reference", string>>;
 
 export function sourceProblems(source: SourceForm): Problems {
   if (source.type === "archive") {
     if (!source.file) return { file: "Choose an archive." };
-    return /\.(tgz|tar\.gz)$/i.test(source.file.name) ? {} : { file: "A gzipped tar is needed: .tar.gz or .tgz." };
+    return /\.(tgz|tar\.gz)$/i.test(source.file.name)
+      ? {}
+      : { file: "A gzipped tar is needed: .tar.gz or .tgz." };
   }
   if (source.type === "image") return source.reference.trim() ? {} : { reference: "Name the image." };
   const problems: Problems = {};
-  if (!/^(https?|ssh|git):\/\/\S+$/.test(source.url.trim())) problems.url = "An address such as https://example.com/app.git.";
+  if (!/^(https?|ssh|git):\/\/\S+$/.test(source.url.trim()))
+    problems.url = "An address such as https://example.com/app.git.";
   if (!source.ref.trim()) problems.ref = "A branch, tag or commit.";
   return problems;
 }
@@ -128,12 +137,23 @@ function ArchiveField({ file, onChange, error, progress }: ArchiveProps) {
             {progress === undefined ? (
               <span className="small faint">{bytes(file.size)}</span>
             ) : (
-              <div className="progress" role="progressbar" aria-label="Upload" aria-valuenow={Math.round(progress * 100)}>
+              <div
+                className="progress"
+                role="progressbar"
+                aria-label="Upload"
+                aria-valuenow={Math.round(progress * 100)}
+              >
                 <div style={{ width: `${progress * 100}%` }} />
               </div>
             )}
           </div>
-          <Button small kind="ghost" icon="close" aria-label="Remove file" onClick={() => onChange(undefined)} />
+          <Button
+            small
+            kind="ghost"
+            icon="close"
+            aria-label="Remove file"
+            onClick={() => onChange(undefined)}
+          />
         </div>
       ) : (
         <label

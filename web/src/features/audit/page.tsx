@@ -14,7 +14,13 @@ export function Component() {
       {query.isError && <ErrorNotice error={query.error} retry={query.refetch} />}
       <Card flush>
         {query.isPending && <TableSkeleton columns={[90, 130, 140, 200]} rows={8} />}
-        {events?.length === 0 && <Empty icon="audit" title="Nothing happened yet" text="Every change is written here as it is made." />}
+        {events?.length === 0 && (
+          <Empty
+            icon="audit"
+            title="Nothing happened yet"
+            text="Every change is written here as it is made."
+          />
+        )}
         {events && events.length > 0 && <AuditTable events={events} />}
         <MoreButton query={query} />
       </Card>

@@ -22,7 +22,8 @@ export function FailureCard({ deployment, failure }: { deployment: Deployment; f
         <dl className="facts">
           <dt>Stage</dt>
           <dd>
-            {stageName[failure.stage] ?? failure.stage} <span className="faint">– {stageMeaning[failure.stage]}</span>
+            {stageName[failure.stage] ?? failure.stage}{" "}
+            <span className="faint">– {stageMeaning[failure.stage]}</span>
           </dd>
           <dt>Code</dt>
           <dd>

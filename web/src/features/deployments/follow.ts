@@ -16,7 +16,8 @@ export function useDeployment(id: string) {
   // biome-ignore lint/correctness/useExhaustiveDependencies: one stream per deployment; add and clear work on refs
   useEffect(() => {
     clear();
-    const update = (data: string) => client.setQueryData([...keys.deployments, id], JSON.parse(data) as Deployment);
+    const update = (data: string) =>
+      client.setQueryData([...keys.deployments, id], JSON.parse(data) as Deployment);
     const close = follow({
       url: () => `/api/v1/deployments/${id}/events?after=${last.current?.seq ?? 0}`,
       events: {

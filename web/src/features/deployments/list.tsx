@@ -61,7 +61,9 @@ function DeploymentTable({ app, deployments }: { app: App; deployments: Deployme
               </td>
               <td>
                 <Status view={viewOf(deploymentState, deployment.state)} />
-                {deployment.failure && <span className="sub">in {stageName[deployment.failure.stage].toLowerCase()}</span>}
+                {deployment.failure && (
+                  <span className="sub">in {stageName[deployment.failure.stage].toLowerCase()}</span>
+                )}
               </td>
               <td className="hide-small" style={{ maxWidth: 320 }}>
                 {kindName[deployment.kind]}

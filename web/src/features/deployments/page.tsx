@@ -23,19 +23,31 @@ export function Component() {
   const { id = "", app = "" } = useParams();
   const { query, lines, stream } = useDeployment(id);
   const deployment = query.data;
-  useTitle(deployment ? `${app} #${deployment.number}` : app, deployment && viewOf(deploymentState, deployment.state).tone);
+  useTitle(
+    deployment ? `${app} #${deployment.number}` : app,
+    deployment && viewOf(deploymentState, deployment.state).tone,
+  );
 
   if (query.isError && asApiError(query.error).status === 404) {
     return (
       <div className="page">
-        <Empty icon="rocket" title="There is no such deployment" text={`Look at the other deployments of ${app}.`} action={<ButtonLink to={`/apps/${app}/deployments`}>Deployments of {app}</ButtonLink>} />
+        <Empty
+          icon="rocket"
+          title="There is no such deployment"
+          text={`Look at the other deployments of ${app}.`}
+          action={<ButtonLink to={`/apps/${app}/deployments`}>Deployments of {app}</ButtonLink>}
+        />
       </div>
     );
   }
   const running = deployment !== undefined && !isFinal(deployment);
   return (
     <div className="page">
-      {deployment ? <Head deployment={deployment} /> : <PageHead title={<Skeleton width={260} />} text={<Skeleton width={320} />} />}
+      {deployment ? (
+        <Head deployment={deployment} />
+      ) : (
+        <PageHead title={<Skeleton width={260} />} text={<Skeleton width={320} />} />
+      )}
       {query.isError && <ErrorNotice error={query.error} retry={query.refetch} />}
       {stream === "reconnecting" && running && (
         <Notice tone="warn" title="Connection lost, trying again">
@@ -52,8 +64,17 @@ export function Component() {
         <Log
           name={`${app} deployment ${deployment?.number ?? ""}`}
           live={running}
-          empty={running ? (deployment.waiting_for ?? "Waiting for the first line…") : "This deployment said nothing."}
-          entries={lines.map((line) => ({ id: String(line.seq), at: line.at, stream: line.stream, text: line.text }))}
+          empty={
+            running
+              ? (deployment.waiting_for ?? "Waiting for the first line…")
+              : "This deployment said nothing."
+          }
+          entries={lines.map((line) => ({
+            id: String(line.seq),
+            at: line.at,
+            stream: line.stream,
+            text: line.text,
+          }))}
         />
       </div>
     </div>
@@ -70,9 +91,9 @@ function Head({ deployment }: { deployment: Deployment }) {
       }
       text={
         <span>
-          {kindName[deployment.kind]} of <code>{describeSource(deployment.source)}</code> by {deployment.created_by},{" "}
-          <Time at={deployment.created_at} />
-          {" · took "}
+          {kindName[deployment.kind]} of <code>{describeSource(deployment.source)}</code> by{" "}
+          {deployment.created_by}, <Time at={deployment.created_at} />
+          {isFinal(deployment) ? " · took " : " · running for "}
           <Elapsed from={deployment.created_at} to={deployment.finished_at} />
         </span>
       }
@@ -105,7 +126,9 @@ function Actions({ deployment }: { deployment: Deployment }) {
     });
   return (
     <>
-      <CopyButton text={cli.deploy(deployment.app.slug, source)}>Copy as CLI</CopyButton>
+      {!deployment.failure && (
+        <CopyButton text={cli.deploy(deployment.app.slug, source)}>Copy as CLI</CopyButton>
+      )}
       {source && (
         <Button icon="rocket" busy={deploy.isPending} onClick={again}>
           {deployment.state === "failed" ? "Try again" : "Deploy again"}
@@ -124,7 +147,11 @@ function CancelDialog({ deployment, onClose }: { deployment: Deployment; onClose
       footer={
         <>
           <Button onClick={onClose}>Let it run</Button>
-          <Button kind="danger" busy={cancel.isPending} onClick={() => cancel.mutate(deployment.id, { onSuccess: onClose })}>
+          <Button
+            kind="danger"
+            busy={cancel.isPending}
+            onClick={() => cancel.mutate(deployment.id, { onSuccess: onClose })}
+          >
             Cancel deployment
           </Button>
         </>
@@ -139,13 +166,14 @@ function CancelDialog({ deployment, onClose }: { deployment: Deployment; onClose
 /** What came of it, said to assistive technology too. */
 function Outcome({ deployment }: { deployment: Deployment }) {
   return (
-    <div aria-live="polite">
+    <div aria-live="polite" className="outcome">
       {deployment.state === "live" && (
         <section className="card live-banner">
           <StatusMark tone="ok" />
           <div>
             <h2>
-              {deployment.app.slug} is live{deployment.release != null && ` with release v${deployment.release}`}
+              {deployment.app.slug} is live
+              {deployment.release != null && ` with release v${deployment.release}`}
             </h2>
             <p className="small muted">{deployment.url}</p>
           </div>
@@ -162,7 +190,15 @@ function Outcome({ deployment }: { deployment: Deployment }) {
         </Notice>
       )}
       {deployment.state === "superseded" && (
-        <Notice tone="idle" title="A newer deployment took its place" action={<ButtonLink small to={`/apps/${deployment.app.slug}`}>To the app</ButtonLink>} />
+        <Notice
+          tone="idle"
+          title="A newer deployment took its place"
+          action={
+            <ButtonLink small to={`/apps/${deployment.app.slug}`}>
+              To the app
+            </ButtonLink>
+          }
+        />
       )}
       {deployment.state === "queued" && deployment.waiting_for && (
         <Notice tone="busy" title="Waiting">
@@ -172,4 +208,3 @@ function Outcome({ deployment }: { deployment: Deployment }) {
     </div>
   );
 }
-

@@ -16,7 +16,11 @@ export function Stages({ deployment: { stages } }: { deployment: Deployment }) {
 function StageItem({ stage }: { stage: StageProgress }) {
   const view = viewOf(stageState, stage.state);
   return (
-    <li className={`stage ${stage.state}`} title={stageMeaning[stage.stage]} aria-current={stage.state === "running" ? "step" : undefined}>
+    <li
+      className={`stage ${stage.state}`}
+      title={stageMeaning[stage.stage]}
+      aria-current={stage.state === "running" ? "step" : undefined}
+    >
       <div className="stage-bar" />
       <span className="stage-name">
         <StatusMark tone={view.tone} />
@@ -24,7 +28,13 @@ function StageItem({ stage }: { stage: StageProgress }) {
         <span className="visually-hidden">{view.label}</span>
       </span>
       <span className="stage-time">
-        {stage.started_at && stage.state !== "skipped" ? <Elapsed from={stage.started_at} to={stage.finished_at} /> : stage.state === "skipped" ? "skipped" : "–"}
+        {stage.started_at && stage.state !== "skipped" ? (
+          <Elapsed from={stage.started_at} to={stage.finished_at} />
+        ) : stage.state === "skipped" ? (
+          "skipped"
+        ) : (
+          "–"
+        )}
       </span>
     </li>
   );

@@ -31,7 +31,8 @@ export function VariableDialog({ app, name, known, onClose, onSaved }: Props) {
   const update = useUpdateEnv(app.slug);
   const navigate = useNavigate();
   const error = update.error ? asApiError(update.error) : undefined;
-  const change = (key: number, part: Partial<Row>) => setRows(rows.map((row) => (row.key === key ? { ...row, ...part } : row)));
+  const change = (key: number, part: Partial<Row>) =>
+    setRows(rows.map((row) => (row.key === key ? { ...row, ...part } : row)));
 
   const submit = () => {
     setTried(true);
@@ -52,7 +53,11 @@ export function VariableDialog({ app, name, known, onClose, onSaved }: Props) {
     const found = parseEnvFile(event.clipboardData.getData("text"));
     if (!found || name !== null) return;
     event.preventDefault();
-    const pasted = Object.entries(found).map(([key, value], index) => ({ key: Date.now() + index, name: key, value }));
+    const pasted = Object.entries(found).map(([key, value], index) => ({
+      key: Date.now() + index,
+      name: key,
+      value,
+    }));
     setRows([...rows.filter((row) => row.name || row.value), ...pasted]);
   };
   return (
@@ -69,7 +74,9 @@ export function VariableDialog({ app, name, known, onClose, onSaved }: Props) {
         </>
       }
     >
-      {name === null && <p className="small muted">Paste a whole .env file into a name to fill in all of it.</p>}
+      {name === null && (
+        <p className="small muted">Paste a whole .env file into a name to fill in all of it.</p>
+      )}
       {rows.map((row) => (
         <RowFields
           key={row.key}
@@ -82,7 +89,12 @@ export function VariableDialog({ app, name, known, onClose, onSaved }: Props) {
         />
       ))}
       {name === null && (
-        <Button small kind="ghost" icon="plus" onClick={() => setRows([...rows, { key: Date.now(), name: "", value: "" }])}>
+        <Button
+          small
+          kind="ghost"
+          icon="plus"
+          onClick={() => setRows([...rows, { key: Date.now(), name: "", value: "" }])}
+        >
           Another one
         </Button>
       )}

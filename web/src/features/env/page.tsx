@@ -50,7 +50,13 @@ export function Component() {
         )}
         {env.isPending && <TableSkeleton columns={[150, 240, 80]} />}
         {variables?.length === 0 && (
-          <Empty icon="key" title="No variables yet" text="Settings and secrets belong here, not in the image." action={add} command={cli.setEnv(app.slug)} />
+          <Empty
+            icon="key"
+            title="No variables yet"
+            text="Settings and secrets belong here, not in the image."
+            action={add}
+            command={cli.setEnv(app.slug)}
+          />
         )}
         {variables && variables.length > 0 && (
           <VariableTable variables={variables} values={values} onEdit={setEditing} onRemove={setRemoving} />
@@ -58,9 +64,17 @@ export function Component() {
       </Card>
       {env.data?.pending && <PendingBar app={app} />}
       {editing !== undefined && (
-        <VariableDialog app={app} name={editing} known={variables ?? []} onClose={() => setEditing(undefined)} onSaved={forget} />
+        <VariableDialog
+          app={app}
+          name={editing}
+          known={variables ?? []}
+          onClose={() => setEditing(undefined)}
+          onSaved={forget}
+        />
       )}
-      {removing && <RemoveDialog app={app} name={removing} onClose={() => setRemoving(undefined)} onSaved={forget} />}
+      {removing && (
+        <RemoveDialog app={app} name={removing} onClose={() => setRemoving(undefined)} onSaved={forget} />
+      )}
     </>
   );
 }
@@ -116,8 +130,22 @@ function VariableTable({ variables, values, onEdit, onRemove }: TableProps) {
                 <Time at={updated_at} />
               </td>
               <td className="end nowrap">
-                <Button small kind="ghost" icon="edit" aria-label={`Change ${name}`} title="Change" onClick={() => onEdit(name)} />
-                <Button small kind="ghost" icon="trash" aria-label={`Remove ${name}`} title="Remove" onClick={() => onRemove(name)} />
+                <Button
+                  small
+                  kind="ghost"
+                  icon="edit"
+                  aria-label={`Change ${name}`}
+                  title="Change"
+                  onClick={() => onEdit(name)}
+                />
+                <Button
+                  small
+                  kind="ghost"
+                  icon="trash"
+                  aria-label={`Remove ${name}`}
+                  title="Remove"
+                  onClick={() => onRemove(name)}
+                />
               </td>
             </tr>
           ))}
@@ -143,7 +171,17 @@ function Value({ value, name }: { value: string | undefined; name: string }) {
   );
 }
 
-function RemoveDialog({ app, name, onClose, onSaved }: { app: App; name: string; onClose: () => void; onSaved: () => void }) {
+function RemoveDialog({
+  app,
+  name,
+  onClose,
+  onSaved,
+}: {
+  app: App;
+  name: string;
+  onClose: () => void;
+  onSaved: () => void;
+}) {
   const update = useUpdateEnv(app.slug);
   const confirm = () =>
     update.mutate(
@@ -173,4 +211,3 @@ function RemoveDialog({ app, name, onClose, onSaved }: { app: App; name: string;
     </Dialog>
   );
 }
-

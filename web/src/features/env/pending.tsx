@@ -14,14 +14,17 @@ export function PendingBar({ app }: { app: App }) {
     update.mutate(
       { set: {}, unset: [], deploy: true },
       {
-        onSuccess: ({ deployment }) => deployment && navigate(`/apps/${app.slug}/deployments/${deployment.id}`),
+        onSuccess: ({ deployment }) =>
+          deployment && navigate(`/apps/${app.slug}/deployments/${deployment.id}`),
         onError: (error) => toast.failed("The deployment did not start", error),
       },
     );
   return (
     <div className="pending-bar" role="status">
       <StatusMark tone="warn" />
-      <span className="grow">Changes wait for the next deployment. Running instances still have the old values.</span>
+      <span className="grow">
+        Changes wait for the next deployment. Running instances still have the old values.
+      </span>
       <Button kind="primary" icon="rocket" busy={update.isPending} onClick={deploy}>
         Deploy now
       </Button>

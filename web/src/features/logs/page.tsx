@@ -25,7 +25,11 @@ export function Component() {
       name={`${app.slug} log`}
       entries={entries}
       live={stream === "open"}
-      empty={app.release ? "Nothing was said yet. What the app writes to its output appears here." : "Logs begin with the first release."}
+      empty={
+        app.release
+          ? "Nothing was said yet. What the app writes to its output appears here."
+          : "Logs begin with the first release."
+      }
       controls={
         <>
           <Badge view={streamViews[stream]} />
@@ -34,7 +38,9 @@ export function Component() {
             style={{ width: 150, height: 28, fontSize: 13 }}
             aria-label="Instance"
             value={instance}
-            onChange={(event) => setFilter(event.target.value ? { instance: event.target.value } : {}, { replace: true })}
+            onChange={(event) =>
+              setFilter(event.target.value ? { instance: event.target.value } : {}, { replace: true })
+            }
           >
             <option value="">Every instance</option>
             {instances.data?.map(({ id, node }) => (
@@ -67,7 +73,9 @@ function useAppLog(app: string, instance: string) {
     clear();
     return follow({
       url() {
-        const query = new URLSearchParams(last.current ? { after: last.current.id } : { tail: String(FIRST_LINES) });
+        const query = new URLSearchParams(
+          last.current ? { after: last.current.id } : { tail: String(FIRST_LINES) },
+        );
         if (instance) query.set("instance", instance);
         return `/api/v1/apps/${encodeURIComponent(app)}/logs?${query}`;
       },
@@ -87,7 +95,12 @@ export function entriesOf(lines: AppLogLine[]): LogEntry[] {
   for (const line of lines) {
     if (!series.has(line.instance_id)) series.set(line.instance_id, series.size);
     if (release !== undefined && line.release > release) {
-      entries.push({ id: `release-${line.release}`, at: line.at, stream: "system", text: `── release v${line.release} ──` });
+      entries.push({
+        id: `release-${line.release}`,
+        at: line.at,
+        stream: "system",
+        text: `── release v${line.release} ──`,
+      });
     }
     release = Math.max(release ?? line.release, line.release);
     const label = { text: line.instance_id.slice(-4), series: series.get(line.instance_id) ?? 0 };

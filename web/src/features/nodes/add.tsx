@@ -36,7 +36,8 @@ function TokenForm({ create }: { create: ReturnType<typeof useCreateNodeToken> }
   const [roles, setRoles] = useState<Role[]>(["worker"]);
   const [name, setName] = useState("");
   const error = create.error ? asApiError(create.error) : undefined;
-  const toggle = (role: Role) => setRoles(roles.includes(role) ? roles.filter((other) => other !== role) : [...roles, role]);
+  const toggle = (role: Role) =>
+    setRoles(roles.includes(role) ? roles.filter((other) => other !== role) : [...roles, role]);
   return (
     <form
       className="stack"
@@ -79,7 +80,15 @@ function TokenForm({ create }: { create: ReturnType<typeof useCreateNodeToken> }
 const POLL_MS = 2_000;
 
 /** Shows the command and waits, live, until a node that was not there before comes online. */
-function Waiting({ token, before, onClose }: { token: NewNodeToken; before: ReadonlySet<string>; onClose: () => void }) {
+function Waiting({
+  token,
+  before,
+  onClose,
+}: {
+  token: NewNodeToken;
+  before: ReadonlySet<string>;
+  onClose: () => void;
+}) {
   const { data: nodes = [] } = useQuery({ ...nodesQuery, refetchInterval: POLL_MS });
   const joined = nodes.find((node) => !before.has(node.id));
   return (

@@ -29,7 +29,13 @@ export function Component() {
       <Card flush>
         {nodes.isPending && <TableSkeleton columns={[120, 110, 90, 110, 120]} />}
         {nodes.data?.length === 0 && (
-          <Empty icon="nodes" title="No nodes yet" text="A worker runs your apps, a proxy lets the world in. One host can be both." action={add} command={cli.addNode()} />
+          <Empty
+            icon="nodes"
+            title="No nodes yet"
+            text="A worker runs your apps, a proxy lets the world in. One host can be both."
+            action={add}
+            command={cli.addNode()}
+          />
         )}
         {nodes.data && nodes.data.length > 0 && <NodeTable nodes={nodes.data} />}
       </Card>

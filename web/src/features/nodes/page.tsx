@@ -23,7 +23,12 @@ export function Component() {
   if (error && asApiError(error).status === 404) {
     return (
       <div className="page">
-        <Empty icon="nodes" title={`There is no node “${name}”`} text="It may have been removed." action={<ButtonLink to="/nodes">All nodes</ButtonLink>} />
+        <Empty
+          icon="nodes"
+          title={`There is no node “${name}”`}
+          text="It may have been removed."
+          action={<ButtonLink to="/nodes">All nodes</ButtonLink>}
+        />
       </div>
     );
   }
@@ -67,7 +72,8 @@ function Detail({ node }: { node: Node }) {
     <>
       {node.status === "offline" && (
         <Notice tone="warn" title="The control plane does not hear from this node">
-          Its apps go on running. Look at the host's network and at <code>systemctl status 'wisehosting-*'</code>.
+          Its apps go on running. Look at the host's network and at{" "}
+          <code>systemctl status 'wisehosting-*'</code>.
         </Notice>
       )}
       <div className="columns">
@@ -215,7 +221,13 @@ function Remove({ node }: { node: Node }) {
           }
         >
           <p className="muted">To come back, the host must join again with a new token.</p>
-          <TextField label={`Type ${node.name} to confirm`} mono autoComplete="off" value={typed} onChange={setTyped} />
+          <TextField
+            label={`Type ${node.name} to confirm`}
+            mono
+            autoComplete="off"
+            value={typed}
+            onChange={setTyped}
+          />
           {remove.isError && <ErrorNotice error={remove.error} />}
         </Dialog>
       )}

@@ -32,7 +32,11 @@ export function NodeTokens() {
                 <Button
                   small
                   kind="danger-quiet"
-                  onClick={() => remove.mutate(token.id, { onError: (error) => toast.failed("The token is still valid", error) })}
+                  onClick={() =>
+                    remove.mutate(token.id, {
+                      onError: (error) => toast.failed("The token is still valid", error),
+                    })
+                  }
                 >
                   Revoke
                 </Button>

@@ -6,7 +6,14 @@ import { ButtonLink } from "@/components/button";
 import { Card, ErrorNotice, PageHead, Skeleton, useTitle } from "@/components/page";
 import { Status, StatusMark } from "@/components/status";
 import { Time } from "@/components/time";
-import { appStatus, certificateState, deploymentState, nodeStatus, type StatusView, viewOf } from "@/lib/status";
+import {
+  appStatus,
+  certificateState,
+  deploymentState,
+  nodeStatus,
+  type StatusView,
+  viewOf,
+} from "@/lib/status";
 
 export function Component() {
   useTitle("Overview");
@@ -14,7 +21,10 @@ export function Component() {
   const apps = useQuery(appsQuery);
   const nodes = useQuery(nodesQuery);
   const failed = apps.error ?? nodes.error;
-  const fresh = apps.data && nodes.data && (apps.data.length === 0 || !nodes.data.some(isWorker) || !nodes.data.some(isProxy));
+  const fresh =
+    apps.data &&
+    nodes.data &&
+    (apps.data.length === 0 || !nodes.data.some(isWorker) || !nodes.data.some(isProxy));
   return (
     <div className="page">
       <PageHead
@@ -46,7 +56,9 @@ export function Component() {
         <Counter
           title="Certificates"
           to="/apps"
-          views={apps.data?.filter((app) => app.release).map((app) => viewOf(certificateState, app.certificate.state))}
+          views={apps.data
+            ?.filter((app) => app.release)
+            .map((app) => viewOf(certificateState, app.certificate.state))}
           good={(view) => view.tone === "ok"}
           word="issued"
         />
@@ -82,7 +94,10 @@ function Counter({ title, to, views, good, word }: CounterProps) {
       <span className="figure">
         {views ? (
           <>
-            {views.filter(good).length} <small>of {views.length} {word}</small>
+            {views.filter(good).length}{" "}
+            <small>
+              of {views.length} {word}
+            </small>
           </>
         ) : (
           <Skeleton width={90} />
@@ -90,7 +105,10 @@ function Counter({ title, to, views, good, word }: CounterProps) {
       </span>
       <span className="parts">
         {[...parts.values()].map(({ view, count }) => (
-          <Status key={view.label} view={{ tone: view.tone, label: `${count} ${view.label.toLowerCase()}` }} />
+          <Status
+            key={view.label}
+            view={{ tone: view.tone, label: `${count} ${view.label.toLowerCase()}` }}
+          />
         ))}
         {views?.length === 0 && <span className="faint small">None yet</span>}
       </span>
@@ -101,9 +119,27 @@ function Counter({ title, to, views, good, word }: CounterProps) {
 function FirstSteps({ apps, nodes }: { apps: App[]; nodes: Node[] }) {
   const steps = [
     { done: true, title: "Make the first account", text: "You are in.", to: "/settings", action: "Account" },
-    { done: nodes.some(isWorker), title: "Add a worker", text: "A host that builds and runs your apps.", to: "/nodes", action: "Add node" },
-    { done: nodes.some(isProxy), title: "Add a proxy", text: "A host that takes requests from the internet; the worker can be it.", to: "/nodes", action: "Add node" },
-    { done: apps.length > 0, title: "Deploy an app", text: "An archive, a repository or an image.", to: "/apps/new", action: "New app" },
+    {
+      done: nodes.some(isWorker),
+      title: "Add a worker",
+      text: "A host that builds and runs your apps.",
+      to: "/nodes",
+      action: "Add node",
+    },
+    {
+      done: nodes.some(isProxy),
+      title: "Add a proxy",
+      text: "A host that takes requests from the internet; the worker can be it.",
+      to: "/nodes",
+      action: "Add node",
+    },
+    {
+      done: apps.length > 0,
+      title: "Deploy an app",
+      text: "An archive, a repository or an image.",
+      to: "/apps/new",
+      action: "New app",
+    },
   ];
   const next = steps.findIndex((step) => !step.done);
   return (
@@ -141,11 +177,11 @@ function Recent({ apps }: { apps: App[] | undefined }) {
         <tbody>
           {recent?.map(({ app, deployment }) => (
             <tr className="linked" key={deployment.id}>
-              <td>
+              <td style={{ maxWidth: 0, width: "60%" }}>
                 <Link className="row-link" to={`/apps/${app.slug}/deployments/${deployment.id}`}>
                   {app.slug} <span className="faint num">#{deployment.number}</span>
                 </Link>
-                <span className="sub">{app.hostname}</span>
+                <span className="sub truncate">{app.hostname}</span>
               </td>
               <td>
                 <Status view={viewOf(deploymentState, deployment.state)} />
@@ -189,7 +225,13 @@ function issuesOf(apps: App[], nodes: Node[]): Issue[] {
     const view = viewOf(appStatus, app.status);
     if (view.tone === "warn" || view.tone === "bad") {
       const text = `${app.instances.healthy} of ${app.instances.wanted} instances healthy`;
-      issues.push({ key: app.id, to, view: { ...view, label: app.slug }, text, at: app.instances.observed_at });
+      issues.push({
+        key: app.id,
+        to,
+        view: { ...view, label: app.slug },
+        text,
+        at: app.instances.observed_at,
+      });
     } else if (app.deployment?.state === "failed") {
       issues.push({
         key: app.deployment.id,
@@ -200,7 +242,12 @@ function issuesOf(apps: App[], nodes: Node[]): Issue[] {
       });
     }
     if (app.certificate.state === "failed") {
-      issues.push({ key: `${app.id} certificate`, to, view: { tone: "bad", label: app.slug }, text: "No certificate could be had" });
+      issues.push({
+        key: `${app.id} certificate`,
+        to,
+        view: { tone: "bad", label: app.slug },
+        text: "No certificate could be had",
+      });
     }
     return issues;
   });

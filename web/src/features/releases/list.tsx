@@ -24,16 +24,30 @@ export function Component() {
     <Card flush>
       {!releases && <TableSkeleton columns={[50, 220, 90, 90]} />}
       {releases?.length === 0 && (
-        <Empty icon="box" title="No releases yet" text="A release is an image with its configuration; each can be brought back in seconds." />
+        <Empty
+          icon="box"
+          title="No releases yet"
+          text="A release is an image with its configuration; each can be brought back in seconds."
+        />
       )}
-      {releases && releases.length > 0 && <ReleaseTable app={app} releases={releases} onRollback={setTarget} />}
+      {releases && releases.length > 0 && (
+        <ReleaseTable app={app} releases={releases} onRollback={setTarget} />
+      )}
       <MoreButton query={query} />
       {target && <RollbackDialog app={app} release={target} onClose={() => setTarget(undefined)} />}
     </Card>
   );
 }
 
-function ReleaseTable({ app, releases, onRollback }: { app: App; releases: Release[]; onRollback: (release: Release) => void }) {
+function ReleaseTable({
+  app,
+  releases,
+  onRollback,
+}: {
+  app: App;
+  releases: Release[];
+  onRollback: (release: Release) => void;
+}) {
   return (
     <div className="table-wrap">
       <table className="table">
@@ -61,7 +75,8 @@ function ReleaseTable({ app, releases, onRollback }: { app: App; releases: Relea
                 <span className="truncate">{describeSource(release.source)}</span>
                 {release.commit && (
                   <span className="sub">
-                    commit <code>{shortCommit(release.commit)}</code> <Copy text={release.commit} label="Copy commit" />
+                    commit <code>{shortCommit(release.commit)}</code>{" "}
+                    <Copy text={release.commit} label="Copy commit" />
                   </span>
                 )}
               </td>
@@ -84,7 +99,12 @@ function ReleaseTable({ app, releases, onRollback }: { app: App; releases: Relea
               </td>
               <td className="end">
                 {!release.current && (
-                  <Button small icon="rollback" onClick={() => onRollback(release)} aria-label={`Roll back to v${release.number}`}>
+                  <Button
+                    small
+                    icon="rollback"
+                    onClick={() => onRollback(release)}
+                    aria-label={`Roll back to v${release.number}`}
+                  >
                     Roll back
                   </Button>
                 )}
@@ -120,8 +140,8 @@ function RollbackDialog({ app, release, onClose }: { app: App; release: Release;
       }
     >
       <p className="muted">
-        Starts the image and configuration of v{release.number} as a new release. Nothing is built. The running instances
-        serve until the new ones answer.
+        Starts the image and configuration of v{release.number} as a new release. Nothing is built. The
+        running instances serve until the new ones answer.
       </p>
       {rollback.isError && <ErrorNotice error={rollback.error} />}
     </Dialog>

@@ -21,7 +21,10 @@ export function Component() {
   if (setup.data?.needed) return <Navigate to="/setup" replace />;
   const submit = (event: FormEvent) => {
     event.preventDefault();
-    login.mutate({ email, password }, { onSuccess: () => navigate(ownPath(query.get("to")), { replace: true }) });
+    login.mutate(
+      { email, password },
+      { onSuccess: () => navigate(ownPath(query.get("to")), { replace: true }) },
+    );
   };
   return (
     <Entry title="Sign in" text="to your private cloud">
@@ -62,11 +65,17 @@ function LoginError({ error }: { error: unknown }) {
   if (code === "credentials_wrong") {
     return (
       <Notice tone="bad" title="E-mail or password is wrong">
-        An administrator can set a new password with <code>wisehosting-control-plane admin reset-password</code>.
+        An administrator can set a new password with{" "}
+        <code>wisehosting-control-plane admin reset-password</code>.
       </Notice>
     );
   }
-  if (status === 429) return <Notice tone="warn" title="Too many attempts">Wait a minute, then try again.</Notice>;
+  if (status === 429)
+    return (
+      <Notice tone="warn" title="Too many attempts">
+        Wait a minute, then try again.
+      </Notice>
+    );
   return <ErrorNotice error={error} />;
 }
 

@@ -19,7 +19,13 @@ export function Component() {
   const state = useQuery(setupQuery);
   const { hash } = useLocation();
   const given = new URLSearchParams(hash.slice(1)).get("code") ?? "";
-  const [form, setForm] = useState<Form>({ code: given, email: "", name: "", password: "", organization: "" });
+  const [form, setForm] = useState<Form>({
+    code: given,
+    email: "",
+    name: "",
+    password: "",
+    organization: "",
+  });
   const setup = useSetup();
   const navigate = useNavigate();
 
@@ -70,10 +76,17 @@ export function Component() {
 function passwordHelp(password: string) {
   const missing = SHORTEST_PASSWORD - password.length;
   if (missing <= 0) return "Long enough.";
-  return password === "" ? `At least ${SHORTEST_PASSWORD} characters; a few words are easy to keep in mind.` : `${missing} more.`;
+  return password === ""
+    ? `At least ${SHORTEST_PASSWORD} characters; a few words are easy to keep in mind.`
+    : `${missing} more.`;
 }
 
-function CodeField(props: { value: string; onChange: (value: string) => void; error?: string | undefined; required: boolean }) {
+function CodeField(props: {
+  value: string;
+  onChange: (value: string) => void;
+  error?: string | undefined;
+  required: boolean;
+}) {
   return (
     <div className="stack">
       <TextField

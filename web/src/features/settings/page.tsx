@@ -1,8 +1,8 @@
 import { useQuery } from "@tanstack/react-query";
 import { sessionQuery } from "@/api/queries";
-import { Card, PageHead, useTitle } from "@/components/page";
 import { Choices } from "@/components/field";
 import { Icon } from "@/components/icon";
+import { Card, PageHead, useTitle } from "@/components/page";
 import { useTheme } from "@/lib/theme";
 import { Tokens } from "./tokens";
 

@@ -25,7 +25,12 @@ export function Tokens() {
   const some = tokens.data && tokens.data.length > 0;
   return (
     <section id="tokens">
-      <Card title="API tokens" text="For the wh command, scripts and pipelines; each may do what you may do." flush actions={some && add}>
+      <Card
+        title="API tokens"
+        text="For the wh command, scripts and pipelines; each may do what you may do."
+        flush
+        actions={some && add}
+      >
         {tokens.isError && (
           <div className="card-body">
             <ErrorNotice error={tokens.error} retry={tokens.refetch} />
@@ -33,7 +38,13 @@ export function Tokens() {
         )}
         {tokens.isPending && <TableSkeleton columns={[140, 90, 90]} rows={2} />}
         {tokens.data?.length === 0 && (
-          <Empty icon="key" title="No tokens yet" text="The command line makes one for itself when you sign in." action={add} command={cli.login(location.origin)} />
+          <Empty
+            icon="key"
+            title="No tokens yet"
+            text="The command line makes one for itself when you sign in."
+            action={add}
+            command={cli.login(location.origin)}
+          />
         )}
         {some && <TokenTable tokens={tokens.data} onRevoke={setRevoking} />}
       </Card>
@@ -66,10 +77,19 @@ function TokenTable({ tokens, onRevoke }: { tokens: Token[]; onRevoke: (token: T
                   made <Time at={token.created_at} />
                 </span>
               </td>
-              <td>{token.last_used_at ? <Time at={token.last_used_at} /> : <span className="faint">never</span>}</td>
-              <td className="hide-small">{token.expires_at ? <Time at={token.expires_at} /> : <span className="faint">never</span>}</td>
+              <td>
+                {token.last_used_at ? <Time at={token.last_used_at} /> : <span className="faint">never</span>}
+              </td>
+              <td className="hide-small">
+                {token.expires_at ? <Time at={token.expires_at} /> : <span className="faint">never</span>}
+              </td>
               <td className="end">
-                <Button small kind="danger-quiet" onClick={() => onRevoke(token)} aria-label={`Revoke ${token.name}`}>
+                <Button
+                  small
+                  kind="danger-quiet"
+                  onClick={() => onRevoke(token)}
+                  aria-label={`Revoke ${token.name}`}
+                >
                   Revoke
                 </Button>
               </td>
@@ -100,7 +120,9 @@ function NewTokenDialog({ onClose }: { onClose: () => void }) {
     <Dialog
       title="New API token"
       onClose={onClose}
-      onSubmit={() => create.mutate({ name: name.trim(), expires_in_days: days === "" ? null : Number(days) })}
+      onSubmit={() =>
+        create.mutate({ name: name.trim(), expires_in_days: days === "" ? null : Number(days) })
+      }
       footer={
         <>
           <Button onClick={onClose}>Cancel</Button>
@@ -121,7 +143,12 @@ function NewTokenDialog({ onClose }: { onClose: () => void }) {
       />
       <Field label="Valid for">
         {(control) => (
-          <select className="select" value={days} onChange={(event) => setDays(event.target.value)} {...control}>
+          <select
+            className="select"
+            value={days}
+            onChange={(event) => setDays(event.target.value)}
+            {...control}
+          >
             <option value="7">7 days</option>
             <option value="30">30 days</option>
             <option value="90">90 days (recommended)</option>
