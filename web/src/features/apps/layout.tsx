@@ -1,4 +1,5 @@
 import { useQuery } from "@tanstack/react-query";
+import { useEffect, useRef } from "react";
 import { NavLink, Outlet, useLocation, useParams } from "react-router";
 import { asApiError } from "@/api/errors";
 import { appQuery } from "@/api/queries";
@@ -23,6 +24,12 @@ export function Component() {
   const { app: slug = "" } = useParams();
   const app = useQuery(appQuery(slug));
   const { pathname } = useLocation();
+  const bar = useRef<HTMLElement>(null);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: a narrow screen shows the tab of the page
+  useEffect(() => {
+    const tab = bar.current?.querySelector<HTMLElement>("[aria-current=page]");
+    if (bar.current && tab) bar.current.scrollLeft = tab.offsetLeft - bar.current.clientWidth / 3;
+  }, [pathname]);
   const view = app.data && viewOf(appStatus, app.data.status);
   useTitle(slug, view && (view.tone === "busy" || view.tone === "bad") ? view.tone : undefined);
 
@@ -59,7 +66,7 @@ export function Component() {
           )
         }
       />
-      <nav className="tabs" aria-label="App">
+      <nav className="tabs" aria-label="App" ref={bar}>
         {tabs.map(({ to, label }) => (
           <NavLink key={to} to={`/apps/${slug}${to && `/${to}`}`} end={to === ""}>
             {label}

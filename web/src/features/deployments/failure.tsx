@@ -12,7 +12,7 @@ export function FailureCard({ deployment, failure }: { deployment: Deployment; f
     <section className="card failure" aria-label="Failure">
       <div className="failure-head">
         <StatusMark tone="bad" />
-        <div style={{ flex: 1, minWidth: 0 }}>
+        <div className="failure-text">
           <h2>{failure.message}</h2>
           {failure.hint && <p>{failure.hint}</p>}
         </div>

@@ -97,7 +97,7 @@ function CodeField(props: {
         help="It proves that you administer the server. On the control plane's host, run:"
         {...props}
       />
-      <Code prompt text="wisehosting-control-plane admin setup-code" />
+      <Code prompt wrap text="wisehosting-control-plane admin setup-code" />
     </div>
   );
 }
