@@ -1,4 +1,4 @@
-import type { Source } from "@/api/types";
+import type { Deployment, Source } from "@/api/types";
 
 /** The same deed as a command, for people who would rather type. */
 export const cli = {
@@ -10,12 +10,15 @@ export const cli = {
     if (source?.type === "image") return `${target} --image ${quote(source.reference)}`;
     return `${target} .`;
   },
+  /** The same deployment once more; what a rollback brought live is a release already. */
+  again({ app, kind, source, release }: Pick<Deployment, "app" | "kind" | "source" | "release">): string {
+    return kind === "rollback" ? cli.rollback(app.slug, release ?? undefined) : cli.deploy(app.slug, source);
+  },
   rollback: (app: string, release?: number) =>
     `wh rollback --app ${quote(app)}${release === undefined ? "" : ` ${release}`}`,
   logs: (app: string) => `wh logs --app ${quote(app)} -f`,
   setEnv: (app: string) => `wh env set --app ${quote(app)} NAME=value`,
-  addNode: () => "wh nodes add --role worker",
-  createToken: () => "wh tokens create my-laptop",
+  addNode: () => "wh node token create --role worker",
 };
 
 export function quote(value: string): string {

@@ -35,7 +35,7 @@ function AuditTable({ events }: { events: AuditEvent[] }) {
         <thead>
           <tr>
             <th>When</th>
-            <th>Who</th>
+            <th className="hide-small">Who</th>
             <th>What</th>
             <th className="hide-small">Detail</th>
           </tr>
@@ -46,7 +46,7 @@ function AuditTable({ events }: { events: AuditEvent[] }) {
               <td>
                 <Time at={event.at} />
               </td>
-              <td>{event.actor}</td>
+              <td className="hide-small">{event.actor}</td>
               <td>
                 <code>{event.action}</code>
                 {event.target && <span className="sub">{event.target}</span>}

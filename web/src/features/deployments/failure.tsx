@@ -16,7 +16,7 @@ export function FailureCard({ deployment, failure }: { deployment: Deployment; f
           <h2>{failure.message}</h2>
           {failure.hint && <p>{failure.hint}</p>}
         </div>
-        <CopyButton text={cli.deploy(deployment.app.slug, deployment.source)}>Copy as CLI</CopyButton>
+        <CopyButton text={cli.again(deployment)}>Copy as CLI</CopyButton>
       </div>
       <div className="card-body stack">
         <dl className="facts">

@@ -127,7 +127,7 @@ function Actions({ deployment }: { deployment: Deployment }) {
   return (
     <>
       {!deployment.failure && (
-        <CopyButton text={cli.deploy(deployment.app.slug, source)}>Copy as CLI</CopyButton>
+        <CopyButton text={cli.again(deployment)}>Copy as CLI</CopyButton>
       )}
       {source && (
         <Button icon="rocket" busy={deploy.isPending} onClick={again}>
