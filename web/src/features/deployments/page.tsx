@@ -126,9 +126,7 @@ function Actions({ deployment }: { deployment: Deployment }) {
     });
   return (
     <>
-      {!deployment.failure && (
-        <CopyButton text={cli.again(deployment)}>Copy as CLI</CopyButton>
-      )}
+      {!deployment.failure && <CopyButton text={cli.again(deployment)}>Copy as CLI</CopyButton>}
       {source && (
         <Button icon="rocket" busy={deploy.isPending} onClick={again}>
           {deployment.state === "failed" ? "Try again" : "Deploy again"}
