@@ -1,0 +1,270 @@
+// Data in the shapes of the API, for the mock server and the unit tests.
+
+/** @typedef {import("../src/api/schema.gen").components["schemas"]} Schemas */
+
+let counter = 0;
+/** Ids that sort by creation, like the real ones. */
+export function id() {
+  counter += 1;
+  return `0199d2c4-7a10-7000-8000-${String(counter).padStart(12, "0")}`;
+}
+/** @param {number} seconds */
+export const ago = (seconds) => new Date(Date.now() - seconds * 1000).toISOString();
+const MINUTE = 60;
+const HOUR = 3600;
+const DAY = 86_400;
+export const ZONE = "route.example.com";
+const MIB = 1024 * 1024;
+
+/** @type {Schemas["Session"]} */
+export const session = {
+  user: { id: id(), email: "ada@example.com", name: "Ada Okafor" },
+  organization: { id: id(), slug: "fernhill", name: "Fernhill Studio", role: "owner" },
+};
+
+export const project = { id: id(), slug: "default" };
+
+/** @returns {Schemas["AppSettings"]} */
+export const settings = () => ({
+  port: 8080,
+  replicas: 2,
+  probe: {
+    check: { type: "http", path: "/up" },
+    interval_s: 1,
+    timeout_s: 5,
+    start_within_s: 30,
+    failures: 3,
+  },
+  resources: { memory_mb: 512, cpu_millis: 1000, pids: 512 },
+  command: [],
+  containerfile: null,
+});
+
+/**
+ * @param {string} slug
+ * @param {Partial<Schemas["App"]>} [over]
+ * @returns {Schemas["App"]}
+ */
+export function makeApp(slug, over = {}) {
+  return {
+    id: id(),
+    slug,
+    project,
+    hostname: `${slug}.${ZONE}`,
+    url: `https://${slug}.${ZONE}`,
+    status: "running",
+    settings: settings(),
+    release: { number: 14, created_at: ago(3 * HOUR) },
+    deployment: {
+      id: id(),
+      number: 17,
+      state: "live",
+      created_at: ago(3 * HOUR),
+      finished_at: ago(3 * HOUR - 41),
+    },
+    instances: { wanted: 2, healthy: 2, observed_at: ago(4) },
+    certificate: { state: "issued", not_after: ago(-71 * DAY), issuer: "Let's Encrypt R11", error: null },
+    created_at: ago(46 * DAY),
+    updated_at: ago(3 * HOUR),
+    ...over,
+  };
+}
+
+/** @type {Schemas["Stage"][]} */
+export const STAGES = ["queue", "fetch", "build", "start", "probe", "route", "drain"];
+
+/**
+ * @param {number} startedAgo
+ * @param {number[]} seconds
+ * @param {Schemas["StageState"]} [last]
+ * @returns {Schemas["StageProgress"][]}
+ */
+export function makeStages(startedAgo, seconds, last = "done") {
+  let at = startedAgo;
+  return STAGES.map((stage, index) => {
+    const took = seconds[index];
+    if (took === undefined) return { stage, state: "waiting", started_at: null, finished_at: null };
+    const started_at = ago(at);
+    at -= took;
+    const state = index === seconds.length - 1 ? last : "done";
+    return { stage, state, started_at, finished_at: state === "running" ? null : ago(at) };
+  });
+}
+
+/**
+ * @param {Schemas["App"]} app
+ * @param {Partial<Schemas["Deployment"]>} [over]
+ * @returns {Schemas["Deployment"]}
+ */
+export function makeDeployment(app, over = {}) {
+  return {
+    id: app.deployment?.id ?? id(),
+    app: { id: app.id, slug: app.slug },
+    number: app.deployment?.number ?? 1,
+    kind: "build",
+    source: { type: "git", url: `https://git.example.com/fernhill/${app.slug}.git`, ref: "main" },
+    state: "live",
+    waiting_for: null,
+    stages: makeStages(3 * HOUR, [0.3, 2.1, 29.4, 1.2, 2.8, 0.4, 5.1]),
+    failure: null,
+    release: app.release?.number ?? null,
+    url: app.url,
+    created_by: "ada@example.com",
+    created_at: ago(3 * HOUR),
+    finished_at: ago(3 * HOUR - 41),
+    ...over,
+  };
+}
+
+/** @type {Schemas["Failure"]} */
+export const failure = {
+  code: "never_listened",
+  message: "The new release never accepted a connection on port 8080.",
+  hint: "Make the app listen on 0.0.0.0 and on the port in PORT, or set another port in the settings.",
+  stage: "probe",
+  exit_code: 137,
+  out_of_memory: true,
+  last_lines: [
+    "\u001b[32mINFO\u001b[0m  migrating database…",
+    "\u001b[32mINFO\u001b[0m  42 migrations are up to date",
+    "\u001b[33mWARN\u001b[0m  cache is cold, loading 1.2 GB of products",
+    "\u001b[31mERROR\u001b[0m allocation of 536870912 bytes failed",
+  ],
+  probe: {
+    at: ago(12 * MINUTE),
+    target: "GET http://10.50.0.12:20014/up",
+    attempts: 30,
+    outcome: "connection refused",
+    body: null,
+  },
+};
+
+/**
+ * @param {string} name
+ * @param {Partial<Schemas["Node"]>} [over]
+ * @returns {Schemas["Node"]}
+ */
+export function makeNode(name, over = {}) {
+  /** @type {Schemas["Role"][]} */
+  const roles = over.roles ?? ["worker"];
+  /** @type {Schemas["AgentKind"][]} */
+  const kinds = ["mesh", ...roles.filter((role) => role !== "control-plane")];
+  return {
+    id: id(),
+    name,
+    roles,
+    origin: "enrolled",
+    mesh_address: `10.50.0.${10 + (counter % 200)}`,
+    endpoint: `198.51.100.${10 + (counter % 200)}:51821`,
+    status: "online",
+    status_since: ago(6 * DAY),
+    last_seen_at: ago(7),
+    agents: kinds.map((kind) => ({
+      kind,
+      version: "0.1.0",
+      connected: over.status !== "offline",
+      last_seen_at: over.last_seen_at ?? ago(7),
+      generation: 128,
+      applied_generation: 128,
+    })),
+    host: {
+      architecture: "x86_64",
+      kernel: "6.12.57",
+      cpus: 8,
+      memory_mb: 31_912,
+      podman: "5.6.2",
+      wireguard: "kernel",
+    },
+    instances: 0,
+    created_at: ago(46 * DAY),
+    ...over,
+  };
+}
+
+/**
+ * @param {Schemas["Node"]} node
+ * @param {Partial<Schemas["Instance"]>} [over]
+ * @returns {Schemas["Instance"]}
+ */
+export function makeInstance(node, over = {}) {
+  const own = id();
+  return {
+    id: own,
+    node: { id: node.id, name: node.name },
+    release: 14,
+    wanted: true,
+    in_rotation: true,
+    state: "healthy",
+    address: `${node.mesh_address}:20014`,
+    restarts: 0,
+    exit_code: null,
+    started_at: ago(3 * HOUR),
+    observed_at: ago(4),
+    probe: {
+      at: ago(4),
+      target: `GET http://${node.mesh_address}:20014/up`,
+      attempts: 1,
+      outcome: "HTTP 200 in 3 ms",
+      body: null,
+    },
+    failure: null,
+    stats: {
+      id: own,
+      cpu_millis: 43,
+      memory_bytes: 187 * MIB,
+      received_bytes: 91_000_000,
+      sent_bytes: 540_000_000,
+    },
+    ...over,
+  };
+}
+
+/** A fleet with something of everything. */
+export function makeWorld() {
+  const nodes = [
+    makeNode("cp-1", { roles: ["control-plane"], origin: "declared", mesh_address: "10.50.0.1" }),
+    makeNode("worker-1", { origin: "declared", mesh_address: "10.50.0.11", instances: 4 }),
+    makeNode("worker-2", { mesh_address: "10.50.0.12", instances: 3 }),
+    makeNode("worker-3", {
+      mesh_address: "10.50.0.13",
+      status: "offline",
+      status_since: ago(9 * MINUTE),
+      last_seen_at: ago(9 * MINUTE),
+      instances: 1,
+    }),
+    makeNode("edge-1", { roles: ["proxy"], mesh_address: "10.50.0.40" }),
+  ];
+  const shop = makeApp("shop", {
+    status: "degraded",
+    instances: { wanted: 3, healthy: 2, observed_at: ago(6) },
+    release: { number: 31, created_at: ago(2 * DAY) },
+  });
+  const api = makeApp("orders-api");
+  const deploying = makeApp("docs", {
+    status: "deploying",
+    release: { number: 8, created_at: ago(5 * DAY) },
+    deployment: { id: id(), number: 9, state: "building", created_at: ago(24), finished_at: null },
+  });
+  const failed = makeApp("catalog-search", {
+    deployment: {
+      id: id(),
+      number: 12,
+      state: "failed",
+      created_at: ago(13 * MINUTE),
+      finished_at: ago(12 * MINUTE),
+    },
+    release: { number: 11, created_at: ago(6 * DAY) },
+  });
+  const fresh = makeApp("status-page", {
+    status: "empty",
+    release: null,
+    deployment: null,
+    instances: { wanted: 1, healthy: 0, observed_at: null },
+    certificate: { state: "none", not_after: null, issuer: null, error: null },
+  });
+  const blog = makeApp("blog", {
+    instances: { wanted: 1, healthy: 1, observed_at: ago(2) },
+    release: { number: 3, created_at: ago(20 * DAY) },
+  });
+  return { nodes, apps: [api, blog, failed, deploying, shop, fresh] };
+}

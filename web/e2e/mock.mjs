@@ -1,0 +1,628 @@
+// A stand-in for the control plane: serves dist/ with the real content security policy and an API with a world in
+// memory, in which deployments pass through their stages. For looking at pages and for developing without a cluster.
+//
+//   node e2e/mock.mjs [--port 4173] [--first-run]
+import { createReadStream, existsSync, statSync } from "node:fs";
+import { createServer } from "node:http";
+import { dirname, extname, join, normalize } from "node:path";
+import { fileURLToPath } from "node:url";
+import {
+  ago,
+  failure,
+  id,
+  makeApp,
+  makeDeployment,
+  makeInstance,
+  makeNode,
+  makeStages,
+  makeWorld,
+  STAGES,
+  session,
+  ZONE,
+} from "./data.mjs";
+
+/** @typedef {import("./data.mjs").Schemas} Schemas */
+/** @typedef {import("node:http").IncomingMessage} Request */
+/** @typedef {import("node:http").ServerResponse} Response */
+
+const dist = join(dirname(fileURLToPath(import.meta.url)), "..", "dist");
+const POLICY = "default-src 'self'; frame-ancestors 'none'; base-uri 'self'; form-action 'self'";
+const TYPES = /** @type {Record<string, string>} */ ({
+  ".html": "text/html; charset=utf-8",
+  ".js": "text/javascript",
+  ".css": "text/css",
+  ".svg": "image/svg+xml",
+  ".woff2": "font/woff2",
+});
+export const SETUP_CODE = "7F3K-Q2XN-94TB";
+
+/** @param {{ firstRun?: boolean, stageMs?: number }} [options] */
+export function startMock({ firstRun = false, stageMs = 900 } = {}) {
+  const world = new World(firstRun, stageMs);
+  const server = createServer((request, response) => {
+    const url = new URL(request.url ?? "/", "http://mock");
+    if (url.pathname.startsWith("/api/")) {
+      world.answer(request, response, url).catch((error) => {
+        send(response, 500, { code: "internal", message: String(error), request_id: id() });
+      });
+    } else serveFile(url.pathname, response);
+  });
+  return { server, world };
+}
+
+/** @param {string} path @param {Response} response */
+function serveFile(path, response) {
+  const wanted = join(dist, normalize(path));
+  const file =
+    wanted.startsWith(dist) && existsSync(wanted) && statSync(wanted).isFile()
+      ? wanted
+      : join(dist, "index.html");
+  response.writeHead(200, {
+    "content-type": TYPES[extname(file)] ?? "application/octet-stream",
+    "content-security-policy": POLICY,
+    "cache-control": path.startsWith("/assets/") ? "public, max-age=31536000, immutable" : "no-cache",
+  });
+  createReadStream(file).pipe(response);
+}
+
+/** @param {Response} response @param {number} status @param {unknown} [body] @param {Record<string, string>} [headers] */
+function send(response, status, body, headers = {}) {
+  response.writeHead(status, { "content-type": "application/json", ...headers });
+  response.end(body === undefined ? undefined : JSON.stringify(body));
+}
+
+/** @param {string} code @param {string} message @param {string | null} [field] */
+const problem = (code, message, field = null) => ({
+  code,
+  message,
+  field,
+  hint: null,
+  request_id: `req-${id().slice(-12)}`,
+});
+
+/** @param {unknown[]} items */
+const list = (items) => ({ items, next: null });
+
+/** @param {Request} request @returns {Promise<Buffer>} */
+async function bodyOf(request) {
+  const chunks = [];
+  for await (const chunk of request) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+/** @param {Response} response */
+function openStream(response) {
+  response.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-cache" });
+  response.write(": open\n\n");
+  /** @param {string} event @param {unknown} data @param {string | number} [eventId] */
+  return (event, data, eventId) => {
+    response.write(
+      `${eventId === undefined ? "" : `id: ${eventId}\n`}event: ${event}\ndata: ${JSON.stringify(data)}\n\n`,
+    );
+  };
+}
+
+const BUILD_LINES = [
+  "\u001b[1mSTEP 1/6:\u001b[0m FROM node:22-slim AS build",
+  "\u001b[1mSTEP 2/6:\u001b[0m WORKDIR /app",
+  "--> Using cache \u001b[2m5c1a90b7e2d4\u001b[0m",
+  "\u001b[1mSTEP 3/6:\u001b[0m COPY package.json package-lock.json ./",
+  "\u001b[1mSTEP 4/6:\u001b[0m RUN npm ci",
+  "\u001b[33mnpm warn\u001b[0m deprecated glob@7.2.3: older versions are no longer supported",
+  "added 214 packages in 6s",
+  "\u001b[1mSTEP 5/6:\u001b[0m COPY . .",
+  '\u001b[1mSTEP 6/6:\u001b[0m CMD ["node", "server.js"]',
+  "COMMIT wisehosting/hello:0199d2c4",
+  "\u001b[32mSuccessfully tagged\u001b[0m wisehosting/hello:0199d2c4",
+];
+
+class World {
+  /** @param {boolean} firstRun @param {number} stageMs */
+  constructor(firstRun, stageMs) {
+    this.stageMs = stageMs;
+    this.needsSetup = firstRun;
+    const { nodes, apps } = firstRun
+      ? { nodes: [makeNode("w1"), makeNode("edge-1", { roles: ["proxy"] })], apps: [] }
+      : makeWorld();
+    this.nodes = nodes;
+    /** @type {Schemas["App"][]} */
+    this.apps = apps;
+    /** @type {Map<string, Schemas["Deployment"]>} */
+    this.deployments = new Map();
+    /** @type {Map<string, Schemas["LogLine"][]>} */
+    this.logs = new Map();
+    /** @type {Map<string, Schemas["Variable"][]>} */
+    this.variables = new Map();
+    /** @type {Set<string>} */
+    this.pending = new Set();
+    /** @type {Schemas["Token"][]} */
+    this.tokens = firstRun
+      ? []
+      : [
+          {
+            id: id(),
+            name: "ada-laptop",
+            created_at: ago(900_000),
+            expires_at: ago(-6_000_000),
+            last_used_at: ago(340),
+          },
+          { id: id(), name: "ci", created_at: ago(4_000_000), expires_at: null, last_used_at: ago(7_400) },
+        ];
+    /** @type {Schemas["NodeToken"][]} */
+    this.nodeTokens = [];
+    /** @type {Set<(event: string, data: unknown) => void>} */
+    this.followers = new Set();
+    /** @type {Map<string, Set<(event: string, data: unknown, id?: number) => void>>} */
+    this.watchers = new Map();
+    for (const app of apps) this.remember(app);
+  }
+
+  /** @param {Schemas["App"]} app */
+  remember(app) {
+    if (!app.deployment) return;
+    const { state, created_at, finished_at } = app.deployment;
+    const deployment = makeDeployment(app, { state, created_at, finished_at: finished_at ?? null });
+    if (state === "failed") {
+      deployment.stages = makeStages(780, [0.2, 1.8, 21.2, 0.9, 30], "failed");
+      deployment.failure = failure;
+      deployment.release = null;
+    }
+    if (state === "building") {
+      deployment.stages = makeStages(24, [0.4, 1.9, 0], "running");
+      deployment.release = null;
+    }
+    this.deployments.set(deployment.id, deployment);
+    this.logs.set(
+      deployment.id,
+      BUILD_LINES.map((text, index) => ({
+        seq: index + 1,
+        at: ago(20 - index),
+        stream: text.includes("warn") ? "stderr" : "stdout",
+        text,
+      })),
+    );
+    for (const offset of [1, 2, 3]) {
+      const older = makeDeployment(app, {
+        id: id(),
+        number: deployment.number - offset,
+        state: offset === 2 ? "cancelled" : "superseded",
+        kind: offset === 3 ? "rollback" : "build",
+        release: offset === 2 ? null : (app.release?.number ?? 4) - offset,
+        created_at: ago(86_400 * offset),
+        finished_at: ago(86_400 * offset - 38 - offset),
+      });
+      this.deployments.set(older.id, older);
+    }
+    this.variables.set(
+      app.slug,
+      ["DATABASE_URL", "LOG_LEVEL", "SESSION_SECRET", "SMTP_HOST"].map((name, index) => ({
+        name,
+        value: ["postgres://shop@10.50.0.11/shop", "info", "u7Gk2mQ9", "mail.example.com"][index] ?? "",
+        updated_at: ago(86_400 * (index + 1)),
+      })),
+    );
+    if (app.slug === "shop") this.pending.add(app.slug);
+  }
+
+  /** @param {Schemas["Change"]["topic"]} topic @param {string} changed */
+  announce(topic, changed) {
+    for (const follower of this.followers) follower("change", { topic, id: changed });
+  }
+
+  /** @param {string} name */
+  app(name) {
+    return this.apps.find((app) => app.slug === name || app.id === name);
+  }
+
+  /** @param {Request} request @param {Response} response @param {URL} url */
+  async answer(request, response, url) {
+    const [resource = "", key = "", part = ""] = url.pathname.replace("/api/v1/", "").split("/");
+    const method = request.method ?? "GET";
+    const raw = method === "GET" ? undefined : await bodyOf(request);
+    const json = () => JSON.parse(raw?.toString() || "{}");
+    const signedIn = /wh_session=mock/.test(request.headers.cookie ?? "");
+    const cookie = { "set-cookie": "wh_session=mock; Path=/; HttpOnly; SameSite=Lax" };
+
+    if (resource === "setup") {
+      if (method === "GET") return send(response, 200, { needed: this.needsSetup });
+      const { code, email, name, organization } = json();
+      if (!this.needsSetup) return send(response, 409, problem("setup_closed", "Setup is finished."));
+      if (code !== SETUP_CODE)
+        return send(response, 403, problem("setup_code_wrong", "The setup code is not valid."));
+      this.needsSetup = false;
+      Object.assign(session.user, { email, name });
+      session.organization.name = organization;
+      return send(response, 201, session, cookie);
+    }
+    if (resource === "session" && method === "POST") {
+      const { password } = json();
+      if (password === "wrong")
+        return send(response, 401, problem("credentials_wrong", "E-mail or password is wrong."));
+      return send(response, 200, session, cookie);
+    }
+    if (!signedIn) return send(response, 401, problem("unauthenticated", "Sign in first."));
+    if (resource === "session") {
+      if (method === "GET") return send(response, 200, session);
+      return send(response, 204, undefined, { "set-cookie": "wh_session=; Path=/; Max-Age=0" });
+    }
+    if (resource === "events") return this.followChanges(response);
+    if (resource === "apps") return this.answerApps(method, key, part, url, json, response, request);
+    if (resource === "deployments") return this.answerDeployments(method, key, part, url, response);
+    if (resource === "nodes") return this.answerNodes(method, key, response);
+    if (resource === "node-tokens") return this.answerNodeTokens(method, key, json, response);
+    if (resource === "tokens") return this.answerTokens(method, key, json, response);
+    if (resource === "audit") return send(response, 200, list(this.audit()));
+    return send(response, 404, problem("not_found", "There is nothing here."));
+  }
+
+  /** @param {Response} response */
+  followChanges(response) {
+    const emit = openStream(response);
+    this.followers.add(emit);
+    response.on("close", () => this.followers.delete(emit));
+  }
+
+  /**
+   * @param {string} method @param {string} key @param {string} part @param {URL} url
+   * @param {() => any} json @param {Response} response @param {Request} request
+   */
+  answerApps(method, key, part, url, json, response, request) {
+    if (key === "") {
+      if (method === "GET")
+        return send(response, 200, list([...this.apps].sort((a, b) => a.slug.localeCompare(b.slug))));
+      return this.createApp(json(), response);
+    }
+    const app = this.app(key);
+    if (!app) return send(response, 404, problem("app_unknown", "There is no such app."));
+    const route = `${method} ${part}`;
+    const own = [...this.deployments.values()]
+      .filter(({ app: of }) => of.id === app.id)
+      .sort((a, b) => b.number - a.number);
+    switch (route) {
+      case "GET ":
+        return send(response, 200, app);
+      case "PATCH ":
+        Object.assign(app.settings, json());
+        return send(response, 200, app);
+      case "GET instances":
+        return send(response, 200, list(this.instances(app)));
+      case "GET releases":
+        return send(response, 200, list(this.releases(app, own)));
+      case "GET deployments":
+        return send(response, 200, list(own));
+      case "POST archives":
+        return send(response, 201, {
+          id: id(),
+          sha256: "9f".repeat(32),
+          size_bytes: Number(request.headers["content-length"]),
+        });
+      case "POST deployments": {
+        const { source, settings } = json();
+        Object.assign(app.settings, settings ?? {});
+        return send(response, 202, this.deploy(app, source.type === "image" ? "image" : "build", source));
+      }
+      case "POST rollback":
+        return send(
+          response,
+          202,
+          this.deploy(app, "rollback", own.find((deployment) => deployment.source)?.source ?? null),
+        );
+      case "GET env":
+        return send(response, 200, this.env(app, url.searchParams.get("reveal") === "true"));
+      case "PATCH env":
+        return this.changeEnv(app, json(), response);
+      case "GET logs":
+        return this.followLog(app, response, url);
+      default:
+        return send(response, 404, problem("not_found", "There is nothing here."));
+    }
+  }
+
+  /** @param {Schemas["AppRequest"]} body @param {Response} response */
+  createApp(body, response) {
+    if (this.app(body.slug)) return send(response, 409, problem("slug_taken", "This name is taken.", "slug"));
+    if (!/^[a-z][a-z0-9-]*$/.test(body.slug))
+      return send(response, 422, problem("slug_invalid", "Not a name.", "slug"));
+    const app = makeApp(body.slug, {
+      status: "empty",
+      release: null,
+      deployment: null,
+      instances: { wanted: body.replicas ?? 1, healthy: 0, observed_at: null },
+      certificate: { state: "none", not_after: null, issuer: null, error: null },
+      created_at: ago(0),
+    });
+    this.apps.push(app);
+    this.announce("apps", app.id);
+    return send(response, 201, app);
+  }
+
+  /** @param {Schemas["App"]} app */
+  instances(app) {
+    const workers = this.nodes.filter((node) => node.roles.includes("worker"));
+    const release = app.release?.number ?? 1;
+    return Array.from({ length: app.release ? app.instances.wanted : 0 }, (_, index) => {
+      const node = workers[index % workers.length] ?? makeNode("w1");
+      const sick = app.status === "degraded" && index === 2;
+      return makeInstance(node, {
+        release,
+        observed_at: ago(sick ? 540 : 4),
+        ...(sick && {
+          state: "unhealthy",
+          in_rotation: false,
+          restarts: 3,
+          probe: {
+            at: ago(540),
+            target: `GET http://${node.mesh_address}:20014/up`,
+            attempts: 3,
+            outcome: "HTTP 503 in 12 ms",
+            body: null,
+          },
+        }),
+      });
+    });
+  }
+
+  /** @param {Schemas["App"]} app @param {Schemas["Deployment"][]} own */
+  releases(app, own) {
+    const latest = app.release?.number ?? 0;
+    return Array.from({ length: Math.min(6, latest) }, (_, index) => ({
+      id: id(),
+      number: latest - index,
+      image: {
+        id: `sha256:${"4be1f0c2a97d3e58".repeat(4)}`,
+        reference: `wisehosting/${app.slug}:${latest - index}`,
+        size_bytes: 84_120_000 + index * 911_000,
+      },
+      source: own[0]?.source ?? null,
+      commit: "8c41f02be6d7a9035512c9aa1f0d2be7741c0a3e",
+      created_at: ago(10_800 + 86_400 * index),
+      deployment_id: own[index]?.id ?? null,
+      current: index === 0,
+    }));
+  }
+
+  /** @param {Schemas["App"]} app @param {boolean} reveal */
+  env(app, reveal) {
+    const variables = this.variables.get(app.slug) ?? [];
+    return {
+      variables: variables.map((one) => ({ ...one, value: reveal ? one.value : null })),
+      pending: this.pending.has(app.slug),
+    };
+  }
+
+  /** @param {Schemas["App"]} app @param {Required<Schemas["VariablesPatch"]>} patch @param {Response} response */
+  changeEnv(app, { set, unset, deploy }, response) {
+    const kept = (this.variables.get(app.slug) ?? []).filter(
+      ({ name }) => !unset.includes(name) && !(name in set),
+    );
+    const added = Object.entries(set).map(([name, value]) => ({ name, value, updated_at: ago(0) }));
+    this.variables.set(
+      app.slug,
+      [...kept, ...added].sort((a, b) => a.name.localeCompare(b.name)),
+    );
+    if (added.length + unset.length > 0 && app.release) this.pending.add(app.slug);
+    const deployment = deploy ? this.deploy(app, "settings", null) : null;
+    if (deploy) this.pending.delete(app.slug);
+    return send(response, 200, { ...this.env(app, false), deployment });
+  }
+
+  /** @param {Schemas["App"]} app @param {Response} response @param {URL} url */
+  followLog(app, response, url) {
+    const emit = openStream(response);
+    const instances = this.instances(app).map((instance) => instance.id);
+    let number = Number(url.searchParams.get("after") ?? 0);
+    const line = () => {
+      number += 1;
+      const kinds = [
+        `\u001b[32mINFO\u001b[0m  GET /products/${number % 97} 200 ${(number * 7) % 23} ms`,
+        `\u001b[32mINFO\u001b[0m  GET /up 200 1 ms`,
+        `\u001b[36mDEBUG\u001b[0m cache hit for \u001b[2mproducts:${number % 97}\u001b[0m`,
+        `\u001b[33mWARN\u001b[0m  slow query (412 ms): select * from orders where customer_id = $1 order by created_at desc limit 50`,
+      ];
+      const text = kinds[number % 11 === 0 ? 3 : number % 3] ?? "";
+      emit(
+        "line",
+        {
+          id: String(number),
+          at: ago(0),
+          stream: number % 11 === 0 ? "stderr" : "stdout",
+          text,
+          instance_id: instances[number % Math.max(1, instances.length)] ?? id(),
+          release: app.release?.number ?? 1,
+        },
+        number,
+      );
+    };
+    if (app.release) for (let i = 0; i < 60; i += 1) line();
+    const timer = setInterval(() => app.release && line(), 400);
+    response.on("close", () => clearInterval(timer));
+  }
+
+  /** @param {string} method @param {string} key @param {string} part @param {URL} url @param {Response} response */
+  answerDeployments(method, key, part, url, response) {
+    const deployment = this.deployments.get(key);
+    if (!deployment)
+      return send(response, 404, problem("deployment_unknown", "There is no such deployment."));
+    if (part === "cancel" && method === "POST") {
+      deployment.state = "cancelled";
+      deployment.finished_at = ago(0);
+      this.tell(deployment, "end", deployment);
+      return send(response, 202, deployment);
+    }
+    if (part !== "events") return send(response, 200, deployment);
+    const emit = openStream(response);
+    emit("deployment", deployment);
+    const after = Number(url.searchParams.get("after") ?? 0);
+    for (const line of this.logs.get(key) ?? []) if (line.seq > after) emit("log", line, line.seq);
+    if (deployment.finished_at) return emit("end", deployment);
+    const watchers = this.watchers.get(key) ?? new Set();
+    this.watchers.set(key, watchers.add(emit));
+    response.on("close", () => watchers.delete(emit));
+  }
+
+  /** @param {Schemas["Deployment"]} deployment @param {string} event @param {unknown} data @param {number} [eventId] */
+  tell(deployment, event, data, eventId) {
+    for (const emit of this.watchers.get(deployment.id) ?? []) emit(event, data, eventId);
+  }
+
+  /** @param {Schemas["App"]} app @param {Schemas["DeploymentKind"]} kind @param {Schemas["Source"] | null} source */
+  deploy(app, kind, source) {
+    const deployment = makeDeployment(app, {
+      id: id(),
+      number: (app.deployment?.number ?? 0) + 1,
+      kind,
+      source,
+      state: "queued",
+      stages: STAGES.map((stage) => ({ stage, state: "waiting", started_at: null, finished_at: null })),
+      release: null,
+      created_by: session.user.email,
+      created_at: ago(0),
+      finished_at: null,
+    });
+    this.deployments.set(deployment.id, deployment);
+    this.logs.set(deployment.id, []);
+    app.deployment = {
+      id: deployment.id,
+      number: deployment.number,
+      state: "queued",
+      created_at: deployment.created_at,
+    };
+    app.status = "deploying";
+    this.announce("deployments", deployment.id);
+    this.runStage(app, deployment, 0);
+    return deployment;
+  }
+
+  /** @param {Schemas["App"]} app @param {Schemas["Deployment"]} deployment @param {number} index */
+  runStage(app, deployment, index) {
+    const before = deployment.stages[index - 1];
+    const stage = deployment.stages[index];
+    if (deployment.state === "cancelled") return;
+    if (before) Object.assign(before, { state: "done", finished_at: ago(0) });
+    if (!stage) return this.finish(app, deployment);
+    Object.assign(stage, { state: "running", started_at: ago(0) });
+    deployment.state = index === 0 ? "queued" : index < 3 ? "building" : "rolling-out";
+    Object.assign(app.deployment ?? {}, { state: deployment.state });
+    this.say(deployment, index === 2 ? BUILD_LINES : [`${stage.stage}: on worker-1`]);
+    this.tell(deployment, "deployment", deployment);
+    this.announce("deployments", deployment.id);
+    setTimeout(() => this.runStage(app, deployment, index + 1), this.stageMs);
+  }
+
+  /** @param {Schemas["Deployment"]} deployment @param {string[]} texts */
+  say(deployment, texts) {
+    const log = this.logs.get(deployment.id) ?? [];
+    for (const text of texts) {
+      /** @type {Schemas["LogLine"]} */
+      const line = {
+        seq: log.length + 1,
+        at: ago(0),
+        stream: texts === BUILD_LINES ? "stdout" : "system",
+        text,
+      };
+      log.push(line);
+      this.tell(deployment, "log", line, line.seq);
+    }
+  }
+
+  /** @param {Schemas["App"]} app @param {Schemas["Deployment"]} deployment */
+  finish(app, deployment) {
+    const number = (app.release?.number ?? 0) + 1;
+    Object.assign(deployment, { state: "live", release: number, finished_at: ago(0) });
+    app.release = { number, created_at: ago(0) };
+    app.status = "running";
+    app.instances = { wanted: app.instances.wanted, healthy: app.instances.wanted, observed_at: ago(0) };
+    app.certificate = {
+      state: "issued",
+      not_after: ago(-90 * 86_400),
+      issuer: "Pebble Intermediate CA",
+      error: null,
+    };
+    Object.assign(app.deployment ?? {}, { state: "live", finished_at: deployment.finished_at });
+    this.tell(deployment, "end", deployment);
+    this.announce("deployments", deployment.id);
+    this.announce("apps", app.id);
+  }
+
+  /** @param {string} method @param {string} key @param {Response} response */
+  answerNodes(method, key, response) {
+    if (key === "") return send(response, 200, list(this.nodes));
+    const node = this.nodes.find((one) => one.name === key || one.id === key);
+    if (!node) return send(response, 404, problem("node_unknown", "There is no such node."));
+    if (method === "GET") return send(response, 200, node);
+    if (node.instances > 0)
+      return send(
+        response,
+        409,
+        problem("node_has_instances", `${node.name} still runs ${node.instances} instances.`),
+      );
+    this.nodes = this.nodes.filter((one) => one !== node);
+    return send(response, 204);
+  }
+
+  /** @param {string} method @param {string} key @param {() => any} json @param {Response} response */
+  answerNodeTokens(method, key, json, response) {
+    if (method === "GET") return send(response, 200, list(this.nodeTokens));
+    if (method === "DELETE") {
+      this.nodeTokens = this.nodeTokens.filter((token) => token.id !== key);
+      return send(response, 204);
+    }
+    const { roles, name } = json();
+    const token = { id: id(), name, roles, created_at: ago(0), expires_at: ago(-3600) };
+    this.nodeTokens.push(token);
+    setTimeout(() => {
+      this.nodes.push(makeNode(name ?? "worker-4", { roles, status_since: ago(0), created_at: ago(0) }));
+      Object.assign(token, { used_at: ago(0), used_by: name });
+      this.announce("nodes", token.id);
+    }, 6 * this.stageMs);
+    const secret = `whj_${"5f1c9a7e".repeat(4)}`;
+    const command = `curl -fsS https://cp.example.com:8080/install.sh | sh -s -- --roles ${roles.join(",")} --token ${secret}`;
+    return send(response, 201, { id: token.id, token: secret, roles, expires_at: token.expires_at, command });
+  }
+
+  /** @param {string} method @param {string} key @param {() => any} json @param {Response} response */
+  answerTokens(method, key, json, response) {
+    if (method === "GET") return send(response, 200, list(this.tokens));
+    if (method === "DELETE") {
+      this.tokens = this.tokens.filter((token) => token.id !== key);
+      return send(response, 204);
+    }
+    const token = {
+      id: id(),
+      name: json().name,
+      created_at: ago(0),
+      expires_at: ago(-90 * 86_400),
+      last_used_at: null,
+    };
+    this.tokens.push(token);
+    return send(response, 201, { ...token, token: `wht_${"a83fe01c".repeat(8)}` });
+  }
+
+  audit() {
+    const actions = [
+      ["deployment.create", "docs", { number: 9, source: "git", ref: "main" }],
+      ["env.update", "shop", { set: ["SMTP_HOST"], unset: [] }],
+      ["app.update", "orders-api", { replicas: 2 }],
+      ["node_token.create", "worker-3", { roles: ["worker"] }],
+      ["session.create", session.user.email, null],
+      ["deployment.rollback", "catalog-search", { release: 11 }],
+    ];
+    return actions.map(([action, target, detail], index) => ({
+      id: id(),
+      at: ago(90 * (index + 1) ** 3),
+      actor: session.user.email,
+      action,
+      target,
+      detail,
+    }));
+  }
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const flag = process.argv.indexOf("--port");
+  const port = flag === -1 ? 4173 : Number(process.argv[flag + 1]);
+  const firstRun = process.argv.includes("--first-run");
+  startMock({ firstRun }).server.listen(port, "127.0.0.1", () => {
+    console.log(`http://127.0.0.1:${port}${firstRun ? `/setup#code=${SETUP_CODE}` : "/"} (zone ${ZONE})`);
+  });
+}

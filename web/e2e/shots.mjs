@@ -1,0 +1,116 @@
+// Takes pictures of the main pages, for looking: dark and light, desktop and phone.
+//
+//   npm run shots [-- filter]      SHOTS=folder (default shots/)
+import { mkdir } from "node:fs/promises";
+import { launch } from "./browser.mjs";
+import { startMock } from "./mock.mjs";
+
+const folder = process.env.SHOTS ?? "shots";
+const filter = process.argv[2] ?? "";
+await mkdir(folder, { recursive: true });
+
+const { server, world } = startMock({ stageMs: 1500 });
+await new Promise((resolve) => server.listen(0, "127.0.0.1", () => resolve(undefined)));
+const address = server.address();
+const base = `http://127.0.0.1:${typeof address === "object" ? address?.port : ""}`;
+/** @param {string} slug */
+const latest = (slug) => `/apps/${slug}/deployments/${world.app(slug)?.deployment?.id}`;
+
+/** @type {{ name: string, path: string, signedOut?: boolean, act?: (page: import("playwright-core").Page) => Promise<void> }[]} */
+const shots = [
+  { name: "login", path: "/login", signedOut: true },
+  {
+    name: "setup",
+    path: "/setup",
+    signedOut: true,
+    act: async (page) => void (await page.waitForTimeout(100)),
+  },
+  { name: "overview", path: "/" },
+  { name: "apps", path: "/apps" },
+  { name: "new", path: "/apps/new", act: async (page) => void (await page.getByLabel("Name").fill("hello")) },
+  { name: "app", path: "/apps/shop" },
+  { name: "app-empty", path: "/apps/status-page" },
+  { name: "deployments", path: "/apps/shop/deployments" },
+  { name: "releases", path: "/apps/shop/releases" },
+  {
+    name: "rollback",
+    path: "/apps/shop",
+    act: (page) => page.getByRole("button", { name: "Roll back" }).click(),
+  },
+  { name: "logs", path: "/apps/shop/logs" },
+  { name: "environment", path: "/apps/shop/environment" },
+  {
+    name: "env-add",
+    path: "/apps/shop/environment",
+    act: (page) => page.getByRole("button", { name: "Add variables" }).click(),
+  },
+  {
+    name: "app-settings",
+    path: "/apps/shop/settings",
+    act: async (page) => void (await page.getByLabel("Memory").fill("1024")),
+  },
+  { name: "deployment-running", path: latest("docs") },
+  { name: "deployment-failed", path: latest("catalog-search") },
+  { name: "deployment-live", path: latest("orders-api") },
+  { name: "nodes", path: "/nodes" },
+  {
+    name: "add-node",
+    path: "/nodes",
+    act: async (page) => {
+      await page.getByRole("button", { name: "Add node" }).click();
+      await page.getByRole("button", { name: "Create token" }).click();
+    },
+  },
+  { name: "node", path: "/nodes/worker-3" },
+  { name: "audit", path: "/audit" },
+  { name: "settings", path: "/settings" },
+  { name: "menu", path: "/", act: (page) => page.getByRole("button", { name: "Account" }).click() },
+  { name: "not-found", path: "/nowhere" },
+];
+
+const browser = await launch();
+let complaints = 0;
+for (const colorScheme of /** @type {const} */ (["dark", "light"])) {
+  for (const [size, viewport] of Object.entries({
+    desktop: { width: 1360, height: 860 },
+    phone: { width: 375, height: 760 },
+  })) {
+    const context = await browser.newContext({
+      colorScheme,
+      viewport,
+      deviceScaleFactor: size === "phone" ? 2 : 1,
+    });
+    for (const shot of shots.filter(({ name }) => `${name}-${colorScheme}-${size}`.includes(filter))) {
+      await context.clearCookies();
+      if (!shot.signedOut) await context.addCookies([{ name: "wh_session", value: "mock", url: base }]);
+      world.needsSetup = shot.name === "setup";
+      const page = await context.newPage();
+      page.on("console", (message) => {
+        if (message.type() !== "error" || /status of 40[14]/.test(message.text())) return;
+        complaints += 1;
+        console.log(`# ${shot.name}: ${message.text()}`);
+      });
+      page.on("pageerror", (error) => {
+        complaints += 1;
+        console.log(`# ${shot.name}: ${error.message}`);
+      });
+      await page.goto(base + shot.path);
+      await page.waitForTimeout(700);
+      await shot.act?.(page);
+      await page.waitForTimeout(350);
+      const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      if (overflow > 0) {
+        complaints += 1;
+        console.log(`# ${shot.name} (${size}): the page is ${overflow} px wider than the screen`);
+      }
+      await page.screenshot({ path: `${folder}/${shot.name}-${colorScheme}-${size}.png` });
+      await page.close();
+    }
+    await context.close();
+  }
+}
+await browser.close();
+server.closeAllConnections();
+server.close();
+console.log(`${complaints} complaints`);
+process.exit(complaints > 0 ? 1 : 0);

@@ -1,0 +1,13 @@
+/** First elements of all query keys: what a change can make stale. */
+export const keys = {
+  session: ["session"],
+  apps: ["apps"],
+  instances: ["instances"],
+  deployments: ["deployments"],
+  releases: ["releases"],
+  env: ["env"],
+  nodes: ["nodes"],
+  nodeTokens: ["node-tokens"],
+  tokens: ["tokens"],
+  audit: ["audit"],
+} as const;

@@ -1,0 +1,140 @@
+import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { api, unwrap, upload } from "./client";
+import { keys } from "./keys";
+import type { components } from "./schema.gen";
+import type { Deployment, SettingsPatch, Source } from "./types";
+
+type Schemas = components["schemas"];
+
+/** Marks everything that a new deployment changes. */
+function useDeploymentStarted() {
+  const client = useQueryClient();
+  return (deployment: Deployment) => {
+    client.setQueryData([...keys.deployments, deployment.id], deployment);
+    void client.invalidateQueries({ queryKey: keys.apps });
+    void client.invalidateQueries({ queryKey: [...keys.deployments, "of"] });
+  };
+}
+
+export const createApp = (body: Schemas["AppRequest"]) => unwrap(api.POST("/api/v1/apps", { body }));
+
+export async function uploadArchive(app: string, file: Blob, onProgress: (share: number) => void) {
+  const path = `/api/v1/apps/${encodeURIComponent(app)}/archives`;
+  return (await upload(path, file, onProgress)) as Schemas["Archive"];
+}
+
+export const startDeployment = (app: string, body: Schemas["DeploymentRequest"]) =>
+  unwrap(api.POST("/api/v1/apps/{app}/deployments", { params: { path: { app } }, body }));
+
+export function useDeploy(app: string) {
+  const started = useDeploymentStarted();
+  return useMutation({
+    mutationFn: (source: Source) => startDeployment(app, { source }),
+    onSuccess: started,
+  });
+}
+
+export function useRollback(app: string) {
+  const started = useDeploymentStarted();
+  return useMutation({
+    mutationFn: (release: number | undefined) =>
+      unwrap(
+        api.POST("/api/v1/apps/{app}/rollback", {
+          params: { path: { app } },
+          body: release === undefined ? {} : { release },
+        }),
+      ),
+    onSuccess: started,
+  });
+}
+
+export function useCancel() {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: (id: string) =>
+      unwrap(api.POST("/api/v1/deployments/{id}/cancel", { params: { path: { id } } })),
+    onSuccess: (deployment) => client.setQueryData([...keys.deployments, deployment.id], deployment),
+  });
+}
+
+export function useUpdateApp(app: string) {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: (body: SettingsPatch) =>
+      unwrap(api.PATCH("/api/v1/apps/{app}", { params: { path: { app } }, body })),
+    onSuccess: (data) => {
+      client.setQueryData([...keys.apps, app], data);
+      void client.invalidateQueries({ queryKey: keys.apps });
+    },
+  });
+}
+
+export function useUpdateEnv(app: string) {
+  const client = useQueryClient();
+  const started = useDeploymentStarted();
+  return useMutation({
+    mutationFn: (body: Schemas["VariablesPatch"]) =>
+      unwrap(api.PATCH("/api/v1/apps/{app}/env", { params: { path: { app } }, body })),
+    onSuccess: ({ variables, pending, deployment }) => {
+      client.setQueryData([...keys.env, app], { variables, pending });
+      if (deployment) started(deployment);
+    },
+  });
+}
+
+export const revealEnv = (app: string) =>
+  unwrap(api.GET("/api/v1/apps/{app}/env", { params: { path: { app }, query: { reveal: true } } }));
+
+function useListChange<V, R>(key: readonly string[], mutationFn: (value: V) => Promise<R>) {
+  const client = useQueryClient();
+  return useMutation({ mutationFn, onSuccess: () => client.invalidateQueries({ queryKey: key }) });
+}
+
+export const useCreateNodeToken = () =>
+  useListChange(keys.nodeTokens, (body: Schemas["NodeTokenRequest"]) =>
+    unwrap(api.POST("/api/v1/node-tokens", { body })),
+  );
+
+export const useDeleteNodeToken = () =>
+  useListChange(keys.nodeTokens, (id: string) =>
+    unwrap(api.DELETE("/api/v1/node-tokens/{id}", { params: { path: { id } } })),
+  );
+
+export const useDeleteNode = () =>
+  useListChange(keys.nodes, (node: string) =>
+    unwrap(api.DELETE("/api/v1/nodes/{node}", { params: { path: { node } } })),
+  );
+
+export const useCreateToken = () =>
+  useListChange(keys.tokens, (body: Schemas["TokenRequest"]) => unwrap(api.POST("/api/v1/tokens", { body })));
+
+export const useDeleteToken = () =>
+  useListChange(keys.tokens, (id: string) =>
+    unwrap(api.DELETE("/api/v1/tokens/{id}", { params: { path: { id } } })),
+  );
+
+/** A session begins: everything that was cached belonged to nobody or to someone else. */
+function useSessionStart<V>(mutationFn: (value: V) => Promise<Schemas["Session"]>) {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn,
+    onSuccess: (session) => {
+      client.clear();
+      client.setQueryData(keys.session, session);
+    },
+  });
+}
+
+export const useLogin = () =>
+  useSessionStart((body: Schemas["LoginRequest"]) => unwrap(api.POST("/api/v1/session", { body })));
+
+export const useSetup = () =>
+  useSessionStart((body: Schemas["SetupRequest"]) => unwrap(api.POST("/api/v1/setup", { body })));
+
+export function useLogout() {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: () => unwrap(api.DELETE("/api/v1/session")),
+    onSuccess: () => client.clear(),
+  });
+}

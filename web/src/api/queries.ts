@@ -1,0 +1,136 @@
+import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
+import { api, unwrap } from "./client";
+import { keys } from "./keys";
+import { pollInterval } from "./live";
+import type { Deployment } from "./types";
+
+const live = { refetchInterval: pollInterval } as const;
+const PAGE = 50;
+
+export const setupQuery = queryOptions({
+  queryKey: ["setup"],
+  queryFn: ({ signal }) => unwrap(api.GET("/api/v1/setup", { signal })),
+  staleTime: 0,
+});
+
+export const sessionQuery = queryOptions({
+  queryKey: keys.session,
+  queryFn: ({ signal }) => unwrap(api.GET("/api/v1/session", { signal })),
+  staleTime: 5 * 60_000,
+});
+
+export const appsQuery = queryOptions({
+  queryKey: [...keys.apps, "list"],
+  queryFn: async ({ signal }) => {
+    const apps = [];
+    let cursor: string | undefined;
+    do {
+      const page = await unwrap(
+        api.GET("/api/v1/apps", { params: { query: { cursor, limit: 200 } }, signal }),
+      );
+      apps.push(...page.items);
+      cursor = page.next ?? undefined;
+    } while (cursor);
+    return apps;
+  },
+  ...live,
+});
+
+export const appQuery = (app: string) =>
+  queryOptions({
+    queryKey: [...keys.apps, app],
+    queryFn: ({ signal }) => unwrap(api.GET("/api/v1/apps/{app}", { params: { path: { app } }, signal })),
+    ...live,
+  });
+
+export const instancesQuery = (app: string) =>
+  queryOptions({
+    queryKey: [...keys.instances, app],
+    queryFn: async ({ signal }) =>
+      (await unwrap(api.GET("/api/v1/apps/{app}/instances", { params: { path: { app } }, signal }))).items,
+    ...live,
+  });
+
+export const deploymentsQuery = (app: string) =>
+  infiniteQueryOptions({
+    queryKey: [...keys.deployments, "of", app],
+    queryFn: ({ signal, pageParam: cursor }) =>
+      unwrap(
+        api.GET("/api/v1/apps/{app}/deployments", {
+          params: { path: { app }, query: { cursor, limit: PAGE } },
+          signal,
+        }),
+      ),
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (page) => page.next ?? undefined,
+    ...live,
+  });
+
+export const deploymentQuery = (id: string) =>
+  queryOptions({
+    queryKey: [...keys.deployments, id],
+    queryFn: ({ signal }) =>
+      unwrap(api.GET("/api/v1/deployments/{id}", { params: { path: { id } }, signal })),
+    refetchInterval: ({ state }) => (state.data && isFinal(state.data) ? false : pollInterval()),
+  });
+
+export const releasesQuery = (app: string) =>
+  infiniteQueryOptions({
+    queryKey: [...keys.releases, app],
+    queryFn: ({ signal, pageParam: cursor }) =>
+      unwrap(
+        api.GET("/api/v1/apps/{app}/releases", {
+          params: { path: { app }, query: { cursor, limit: PAGE } },
+          signal,
+        }),
+      ),
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (page) => page.next ?? undefined,
+    ...live,
+  });
+
+/** Values are never kept in this cache: revealing is a request of its own. */
+export const envQuery = (app: string) =>
+  queryOptions({
+    queryKey: [...keys.env, app],
+    queryFn: ({ signal }) =>
+      unwrap(
+        api.GET("/api/v1/apps/{app}/env", { params: { path: { app }, query: { reveal: false } }, signal }),
+      ),
+  });
+
+export const nodesQuery = queryOptions({
+  queryKey: [...keys.nodes, "list"],
+  queryFn: async ({ signal }) =>
+    (await unwrap(api.GET("/api/v1/nodes", { params: { query: { limit: 200 } }, signal }))).items,
+  ...live,
+});
+
+export const nodeQuery = (node: string) =>
+  queryOptions({
+    queryKey: [...keys.nodes, node],
+    queryFn: ({ signal }) => unwrap(api.GET("/api/v1/nodes/{node}", { params: { path: { node } }, signal })),
+    ...live,
+  });
+
+export const nodeTokensQuery = queryOptions({
+  queryKey: keys.nodeTokens,
+  queryFn: async ({ signal }) => (await unwrap(api.GET("/api/v1/node-tokens", { signal }))).items,
+});
+
+export const tokensQuery = queryOptions({
+  queryKey: keys.tokens,
+  queryFn: async ({ signal }) => (await unwrap(api.GET("/api/v1/tokens", { signal }))).items,
+});
+
+export const auditQuery = infiniteQueryOptions({
+  queryKey: keys.audit,
+  queryFn: ({ signal, pageParam: cursor }) =>
+    unwrap(api.GET("/api/v1/audit", { params: { query: { cursor, limit: PAGE } }, signal })),
+  initialPageParam: undefined as string | undefined,
+  getNextPageParam: (page) => page.next ?? undefined,
+});
+
+export function isFinal({ state }: Pick<Deployment, "state">): boolean {
+  return state !== "queued" && state !== "building" && state !== "rolling-out";
+}

@@ -1,0 +1,37 @@
+import type { components } from "./schema.gen";
+
+type Schemas = components["schemas"];
+
+export type Agent = Schemas["Agent"];
+export type App = Schemas["App"];
+export type AppLogLine = Schemas["AppLogLine"];
+export type AppSettings = Schemas["AppSettings"];
+export type AppStatus = Schemas["AppStatus"];
+export type AuditEvent = Schemas["AuditEvent"];
+export type CertificateState = Schemas["CertificateState"];
+export type Change = Schemas["Change"];
+export type Deployment = Schemas["Deployment"];
+export type DeploymentState = Schemas["DeploymentState"];
+export type DeploymentSummary = Schemas["DeploymentSummary"];
+export type Failure = Schemas["Failure"];
+export type Instance = Schemas["Instance"];
+export type InstanceState = Schemas["InstanceState"];
+export type LogLine = Schemas["LogLine"];
+export type NewNodeToken = Schemas["NewNodeToken"];
+export type Node = Schemas["Node"];
+export type NodeStatus = Schemas["NodeStatus"];
+export type NodeToken = Schemas["NodeToken"];
+export type Probe = Schemas["Probe"];
+export type ProbeEvidence = Schemas["ProbeEvidence"];
+export type Problem = Schemas["Problem"];
+export type Release = Schemas["Release"];
+export type Resources = Schemas["Resources"];
+export type Role = Schemas["Role"];
+export type Session = Schemas["Session"];
+export type SettingsPatch = Schemas["SettingsPatch"];
+export type Source = Schemas["Source"];
+export type Stage = Schemas["Stage"];
+export type StageProgress = Schemas["StageProgress"];
+export type Token = Schemas["Token"];
+export type Variable = Schemas["Variable"];
+export type Variables = Schemas["Variables"];

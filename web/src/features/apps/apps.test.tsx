@@ -1,0 +1,127 @@
+import { screen, waitFor } from "@testing-library/react";
+import { describe, expect, it } from "vitest";
+import { makeApp, makeDeployment, settings } from "@/testing/data";
+import { renderAt } from "@/testing/render";
+import { answer, refuse } from "@/testing/server";
+import { defaultSettings, formOf, patchOf, problemsOf, serverProblem } from "./form";
+import { Component as List } from "./list";
+import { Component as New } from "./new";
+import { emptySource, sourceProblems } from "./source";
+
+const routes = [
+  { path: "/apps", Component: List },
+  { path: "/apps/new", Component: New },
+  { path: "*", element: <p>elsewhere</p> },
+];
+
+describe("the list of apps", () => {
+  it("has one sentence, one button and one command when it is empty", async () => {
+    answer("get", "/api/v1/apps", { items: [], next: null });
+    renderAt("/apps", routes);
+    expect(await screen.findByText("No apps yet")).toBeInTheDocument();
+    expect(screen.getByText("wh apps create my-app")).toBeInTheDocument();
+  });
+  it("filters by what the address says", async () => {
+    answer("get", "/api/v1/apps", {
+      items: [makeApp("shop", { status: "degraded" }), makeApp("blog")],
+      next: null,
+    });
+    const { user, router } = renderAt("/apps?status=degraded", routes);
+    expect(await screen.findByRole("link", { name: "shop" })).toBeInTheDocument();
+    expect(screen.queryByRole("link", { name: "blog" })).toBeNull();
+    await user.selectOptions(screen.getByLabelText("Status"), "");
+    expect(screen.getByRole("link", { name: "blog" })).toBeInTheDocument();
+    await user.type(screen.getByLabelText("Find an app"), "sho");
+    await waitFor(() => expect(router.state.location.search).toBe("?q=sho"));
+    expect(screen.queryByRole("link", { name: "blog" })).toBeNull();
+  });
+});
+
+describe("a new app", () => {
+  async function fill(slug: string) {
+    const view = renderAt("/apps/new", routes);
+    await view.user.type(await screen.findByLabelText("Name"), slug);
+    await view.user.click(screen.getByRole("radio", { name: /Image/ }));
+    await view.user.type(screen.getByRole("textbox", { name: "Image" }), "registry.example.com/hello:1");
+    return view;
+  }
+
+  it("is made, deployed and shown while it deploys", async () => {
+    answer("get", "/api/v1/apps", { items: [], next: null });
+    const app = makeApp("hello");
+    const deployment = makeDeployment(app);
+    const created = answer("post", "/api/v1/apps", app, 201);
+    const deployed = answer("post", "/api/v1/apps/{app}/deployments", deployment, 202);
+    const { user, router } = await fill("hello");
+    await user.click(screen.getByRole("button", { name: "Create and deploy" }));
+    await waitFor(() =>
+      expect(router.state.location.pathname).toBe(`/apps/hello/deployments/${deployment.id}`),
+    );
+    expect(created).toMatchObject([{ slug: "hello", replicas: 1, port: null }]);
+    expect(deployed).toMatchObject([
+      { source: { type: "image", reference: "registry.example.com/hello:1" } },
+    ]);
+  });
+  it("does not make the app again when only its deployment was refused", async () => {
+    answer("get", "/api/v1/apps", { items: [], next: null });
+    const created = answer("post", "/api/v1/apps", makeApp("hello"), 201);
+    refuse("post", "/api/v1/apps/{app}/deployments", 503, { code: "busy", message: "Try later." });
+    const { user } = await fill("hello");
+    const button = screen.getByRole("button", { name: "Create and deploy" });
+    await user.click(button);
+    expect(await screen.findByText("Try later.")).toBeInTheDocument();
+    const again = answer("post", "/api/v1/apps/{app}/deployments", makeDeployment(makeApp("hello")), 202);
+    await user.click(screen.getByRole("button", { name: "Create and deploy" }));
+    await screen.findByText("elsewhere");
+    expect([created.length, again.length]).toEqual([1, 1]);
+  });
+  it("says beside the name that it is taken", async () => {
+    answer("get", "/api/v1/apps", { items: [], next: null });
+    refuse("post", "/api/v1/apps", 409, { code: "slug_taken", message: "…", field: "slug" });
+    const { user } = await fill("hello");
+    await user.click(screen.getByRole("button", { name: "Create and deploy" }));
+    await waitFor(() => expect(screen.getByLabelText("Name")).toHaveAccessibleDescription(/taken/));
+  });
+  it("checks the name while it is typed", async () => {
+    answer("get", "/api/v1/apps", { items: [], next: null });
+    const { user } = renderAt("/apps/new", routes);
+    await user.type(await screen.findByLabelText("Name"), "9lives");
+    expect(screen.getByLabelText("Name")).toHaveAccessibleDescription("Starts with a letter.");
+  });
+});
+
+describe("the form of settings", () => {
+  it("gives back what it was given", () => {
+    expect(patchOf(formOf(settings()))).toEqual({ ...settings(), containerfile: undefined });
+    expect(problemsOf(formOf(defaultSettings))).toEqual({});
+  });
+  it("refuses what cannot be right", () => {
+    const form = {
+      ...formOf(defaultSettings),
+      port: "70000",
+      cpu: "0",
+      memory: "1.5",
+      check: "http" as const,
+      path: "up",
+    };
+    expect(Object.keys(problemsOf(form)).sort()).toEqual(["cpu", "memory", "path", "port"]);
+  });
+  it("finds the place of the server's complaint", () => {
+    expect(serverProblem("settings.probe.interval_s", "m")).toEqual({ interval: "m" });
+    expect(serverProblem("unheard_of", "m")).toEqual({});
+  });
+});
+
+describe("the source", () => {
+  it("must be complete", () => {
+    const file = (name: string) => new File(["x"], name);
+    expect(sourceProblems(emptySource)).toHaveProperty("file");
+    expect(sourceProblems({ ...emptySource, file: file("a.zip") })).toHaveProperty("file");
+    expect(sourceProblems({ ...emptySource, file: file("a.tar.gz") })).toEqual({});
+    expect(sourceProblems({ ...emptySource, type: "git", url: "https://git.example.com/a.git" })).toEqual({});
+    expect(sourceProblems({ ...emptySource, type: "git", url: "--upload-pack=x", ref: " " })).toEqual({
+      url: expect.any(String),
+      ref: expect.any(String),
+    });
+  });
+});

@@ -1,0 +1,55 @@
+import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { useRef, useState } from "react";
+import { keys } from "@/api/keys";
+import { createApp, startDeployment, uploadArchive } from "@/api/mutations";
+import type { Source } from "@/api/types";
+import type { patchOf } from "./form";
+import { type SourceForm, sourceOf } from "./source";
+
+interface Request {
+  slug: string;
+  settings: ReturnType<typeof patchOf>;
+  source: SourceForm;
+}
+
+/**
+ * Three requests as one deed: make the app, upload the archive, start the deployment. A second attempt after a
+ * failure carries on behind what was done already.
+ */
+export function useCreation(exists: boolean) {
+  const client = useQueryClient();
+  const made = useRef<string>(undefined);
+  const uploaded = useRef<{ file: File; app: string; id: string }>(undefined);
+  const [step, setStep] = useState<string>();
+  const [progress, setProgress] = useState<number>();
+
+  const archive = async (app: string, file: File): Promise<Source> => {
+    if (uploaded.current?.file !== file || uploaded.current.app !== app) {
+      setStep("Uploading…");
+      const { id } = await uploadArchive(app, file, setProgress);
+      uploaded.current = { file, app, id };
+    }
+    return { type: "archive", archive_id: uploaded.current.id };
+  };
+
+  const mutation = useMutation({
+    async mutationFn({ slug, settings, source }: Request) {
+      if (!exists && made.current !== slug) {
+        setStep("Creating…");
+        await createApp({ slug, ...settings });
+        made.current = slug;
+      }
+      const from =
+        source.type === "archive" && source.file ? await archive(slug, source.file) : sourceOf(source);
+      if (!from) throw new Error("The form was sent without a source.");
+      setStep("Deploying…");
+      return startDeployment(slug, { source: from, settings });
+    },
+    onSettled: () => {
+      setStep(undefined);
+      setProgress(undefined);
+      void client.invalidateQueries({ queryKey: keys.apps });
+    },
+  });
+  return { ...mutation, run: mutation.mutateAsync, step, progress };
+}

@@ -1,0 +1,232 @@
+import type { AppSettings, Probe, Resources, SettingsPatch } from "@/api/types";
+import { Choices, TextField } from "@/components/field";
+
+/** Settings as they are typed: numbers are text until they are sent. */
+export interface SettingsForm {
+  port: string;
+  replicas: string;
+  check: "tcp" | "http";
+  path: string;
+  interval: string;
+  timeout: string;
+  startWithin: string;
+  failures: string;
+  memory: string;
+  cpu: string;
+  pids: string;
+  command: string;
+}
+
+const defaultProbe: Probe = {
+  check: { type: "tcp" },
+  interval_s: 1,
+  timeout_s: 5,
+  start_within_s: 30,
+  failures: 3,
+};
+const defaultResources: Resources = { memory_mb: 512, cpu_millis: 1000, pids: 512 };
+export const defaultSettings: AppSettings = {
+  port: null,
+  replicas: 1,
+  probe: defaultProbe,
+  resources: defaultResources,
+  command: null,
+  containerfile: null,
+};
+
+export function describeProbe({ check }: Probe): string {
+  return check.type === "http" ? `GET ${check.path}` : "TCP connection";
+}
+
+export function formOf(settings: AppSettings): SettingsForm {
+  const { probe, resources } = settings;
+  return {
+    port: settings.port == null ? "" : String(settings.port),
+    replicas: String(settings.replicas),
+    check: probe.check.type,
+    path: probe.check.type === "http" ? probe.check.path : "/",
+    interval: String(probe.interval_s),
+    timeout: String(probe.timeout_s),
+    startWithin: String(probe.start_within_s),
+    failures: String(probe.failures),
+    memory: String(resources.memory_mb),
+    cpu: String(resources.cpu_millis / 1000),
+    pids: String(resources.pids),
+    command: (settings.command ?? []).join("\n"),
+  };
+}
+
+type Problems = Partial<Record<keyof SettingsForm, string>>;
+
+const whole: [keyof SettingsForm, number, number][] = [
+  ["replicas", 0, 100],
+  ["interval", 1, 3600],
+  ["timeout", 1, 300],
+  ["startWithin", 1, 3600],
+  ["failures", 1, 100],
+  ["memory", 16, 1_048_576],
+  ["pids", 16, 65_536],
+];
+
+export function problemsOf(form: SettingsForm): Problems {
+  const problems: Problems = {};
+  const check = (name: keyof SettingsForm, low: number, high: number) => {
+    const value = Number(form[name]);
+    if (!/^\d+$/.test(form[name].trim()) || value < low || value > high)
+      problems[name] = `A whole number from ${low} to ${high}.`;
+  };
+  for (const [name, low, high] of whole) check(name, low, high);
+  if (form.port.trim() !== "") check("port", 1, 65_535);
+  const cpu = Number(form.cpu);
+  if (!(cpu >= 0.05 && cpu <= 256)) problems.cpu = "From 0.05 to 256 cores.";
+  if (form.check === "http" && !form.path.startsWith("/")) problems.path = "Starts with a slash.";
+  return problems;
+}
+
+export function patchOf(form: SettingsForm): SettingsPatch & {
+  port: number | null;
+  replicas: number;
+  probe: Probe;
+  resources: Resources;
+  command: string[];
+} {
+  return {
+    port: form.port.trim() === "" ? null : Number(form.port),
+    replicas: Number(form.replicas),
+    probe: {
+      check: form.check === "http" ? { type: "http", path: form.path } : { type: "tcp" },
+      interval_s: Number(form.interval),
+      timeout_s: Number(form.timeout),
+      start_within_s: Number(form.startWithin),
+      failures: Number(form.failures),
+    },
+    resources: {
+      memory_mb: Number(form.memory),
+      cpu_millis: Math.round(Number(form.cpu) * 1000),
+      pids: Number(form.pids),
+    },
+    command: form.command
+      .split("\n")
+      .map((part) => part.trim())
+      .filter(Boolean),
+  };
+}
+
+/** Field names of the API to those of the form, for errors from the server. */
+const serverNames: Record<string, keyof SettingsForm> = {
+  port: "port",
+  replicas: "replicas",
+  probe: "path",
+  "probe.check.path": "path",
+  "probe.interval_s": "interval",
+  "probe.timeout_s": "timeout",
+  "probe.start_within_s": "startWithin",
+  "probe.failures": "failures",
+  resources: "memory",
+  "resources.memory_mb": "memory",
+  "resources.cpu_millis": "cpu",
+  "resources.pids": "pids",
+  command: "command",
+};
+
+export function serverProblem(field: string | undefined, message: string): Problems {
+  const name = field && serverNames[field.replace(/^settings\./, "")];
+  return name ? { [name]: message } : {};
+}
+
+interface Props {
+  form: SettingsForm;
+  onChange: (form: SettingsForm) => void;
+  problems: Problems;
+}
+
+function useFields({ form, onChange, problems }: Props) {
+  return (name: keyof SettingsForm) => ({
+    value: form[name],
+    onChange: (value: string) => onChange({ ...form, [name]: value }),
+    error: problems[name],
+  });
+}
+
+export function ServeFields(props: Props) {
+  const field = useFields(props);
+  return (
+    <div className="fields">
+      <TextField
+        label="Port"
+        optional
+        inputMode="numeric"
+        placeholder="8080"
+        help="Empty: the lowest port that the image exposes. The app also finds it in PORT."
+        {...field("port")}
+      />
+      <TextField
+        label="Instances"
+        inputMode="numeric"
+        help="Spread over the workers. One is enough to begin with."
+        {...field("replicas")}
+      />
+    </div>
+  );
+}
+
+export function ProbeFields(props: Props) {
+  const { form, onChange } = props;
+  const field = useFields(props);
+  return (
+    <div className="stack">
+      <Choices
+        legend="Probe"
+        value={form.check}
+        onChange={(check) => onChange({ ...form, check })}
+        options={[
+          {
+            value: "tcp",
+            title: "TCP connection",
+            text: "The app accepts connections on its port. Works for every app.",
+          },
+          {
+            value: "http",
+            title: "HTTP request",
+            text: "A path answers with a status from 200 to 399. Surer, if your app has one.",
+          },
+        ]}
+      />
+      {form.check === "http" && <TextField label="Path" mono {...field("path")} />}
+      <div className="fields">
+        <TextField label="Every" suffix="s" inputMode="numeric" {...field("interval")} />
+        <TextField label="Answer within" suffix="s" inputMode="numeric" {...field("timeout")} />
+        <TextField label="First success within" suffix="s" inputMode="numeric" {...field("startWithin")} />
+        <TextField label="Unhealthy after" suffix="failures" inputMode="numeric" {...field("failures")} />
+      </div>
+    </div>
+  );
+}
+
+export function ResourceFields(props: Props) {
+  const field = useFields(props);
+  return (
+    <div className="fields">
+      <TextField
+        label="Memory"
+        suffix="MiB"
+        inputMode="numeric"
+        help="More, and the kernel ends the instance."
+        {...field("memory")}
+      />
+      <TextField
+        label="Processor"
+        suffix="cores"
+        inputMode="decimal"
+        help="More is slowed down, not ended."
+        {...field("cpu")}
+      />
+      <TextField
+        label="Processes"
+        inputMode="numeric"
+        help="Processes and threads together."
+        {...field("pids")}
+      />
+    </div>
+  );
+}

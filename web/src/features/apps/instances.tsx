@@ -1,0 +1,127 @@
+import { Link } from "react-router";
+import type { Instance } from "@/api/types";
+import { Copy } from "@/components/copy";
+import { Empty, TableSkeleton } from "@/components/page";
+import { Status } from "@/components/status";
+import { Time } from "@/components/time";
+import { bytes } from "@/lib/bytes";
+import { instanceState, viewOf } from "@/lib/status";
+
+export function InstanceTable({
+  instances,
+  memoryMb,
+}: {
+  instances: Instance[] | undefined;
+  memoryMb: number;
+}) {
+  if (!instances) return <TableSkeleton columns={[90, 90, 160, 60]} rows={2} />;
+  if (instances.length === 0) {
+    return <Empty icon="box" title="No instances" text="Instances appear as soon as a release starts." />;
+  }
+  return (
+    <div className="table-wrap">
+      <table className="table">
+        <thead>
+          <tr>
+            <th>State</th>
+            <th>Node</th>
+            <th className="hide-small">Probe</th>
+            <th>Use</th>
+          </tr>
+        </thead>
+        <tbody>
+          {instances.map((instance) => (
+            <InstanceRow key={instance.id} instance={instance} memoryMb={memoryMb} />
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+function InstanceRow({ instance, memoryMb }: { instance: Instance; memoryMb: number }) {
+  return (
+    <tr>
+      <td>
+        <Status view={viewOf(instanceState, instance.state)} />
+        <span className="sub nowrap" style={{ paddingLeft: 21 }}>
+          v{instance.release}
+          {instance.in_rotation ? ", gets requests" : instance.wanted ? ", not in rotation" : ", leaving"}
+        </span>
+        {instance.observed_at && (
+          <span className="sub nowrap" style={{ paddingLeft: 21 }}>
+            observed <Time at={instance.observed_at} />
+          </span>
+        )}
+      </td>
+      <td>
+        <Link to={`/nodes/${instance.node.name}`}>{instance.node.name}</Link>
+        <span className="sub nowrap">
+          <code>{instance.id.slice(-8)}</code> <Copy text={instance.id} label="Copy instance id" />
+        </span>
+      </td>
+      <td className="hide-small">
+        <Evidence instance={instance} />
+      </td>
+      <td>
+        <Use instance={instance} memoryMb={memoryMb} />
+      </td>
+    </tr>
+  );
+}
+
+function Evidence({ instance: { probe, failure, exit_code, restarts } }: { instance: Instance }) {
+  return (
+    <div className="evidence">
+      {probe ? (
+        <>
+          <span>
+            {probe.outcome}{" "}
+            <span className="faint">
+              · <Time at={probe.at} />
+            </span>
+          </span>
+          <code className="truncate" title={probe.target}>
+            {probe.target}
+          </code>
+        </>
+      ) : (
+        <span className="faint">Not probed yet</span>
+      )}
+      {failure && <span className="field-error">{failure.message}</span>}
+      {(restarts > 0 || exit_code != null) && (
+        <span className="sub">
+          {restarts > 0 && `${restarts} ${restarts === 1 ? "restart" : "restarts"} `}
+          {exit_code != null && `exit code ${exit_code}`}
+        </span>
+      )}
+    </div>
+  );
+}
+
+function Use({ instance: { stats, started_at }, memoryMb }: { instance: Instance; memoryMb: number }) {
+  if (!stats) return <span className="faint">–</span>;
+  const share = Math.min(1, stats.memory_bytes / (memoryMb * 1024 * 1024));
+  return (
+    <div className="stack tight">
+      <span className="num nowrap">{bytes(stats.memory_bytes)}</span>
+      <div
+        className="meter"
+        role="img"
+        aria-label={`${Math.round(share * 100)} % of its memory`}
+        title={`${Math.round(share * 100)} % of ${memoryMb} MiB`}
+      >
+        <div style={{ width: `${share * 100}%` }} />
+      </div>
+      <span className="sub nowrap">
+        {(stats.cpu_millis / 10).toFixed(1)} % CPU
+        {started_at && (
+          <>
+            {" "}
+            · started <Time at={started_at} />
+          </>
+        )}
+      </span>
+    </div>
+  );
+}

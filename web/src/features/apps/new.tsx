@@ -1,0 +1,179 @@
+import { useQuery } from "@tanstack/react-query";
+import { type FormEvent, useState } from "react";
+import { useNavigate, useSearchParams } from "react-router";
+import { type ApiError, asApiError } from "@/api/errors";
+import { appsQuery } from "@/api/queries";
+import { Button } from "@/components/button";
+import { CopyButton } from "@/components/copy";
+import { TextField } from "@/components/field";
+import { Icon } from "@/components/icon";
+import { Card, ErrorNotice, PageHead, useTitle } from "@/components/page";
+import { cores } from "@/lib/bytes";
+import { cli } from "@/lib/cli";
+import { slugProblem } from "@/lib/slug";
+import { useCreation } from "./creation";
+import {
+  defaultSettings,
+  formOf,
+  ProbeFields,
+  patchOf,
+  problemsOf,
+  ResourceFields,
+  ServeFields,
+  serverProblem,
+} from "./form";
+import { emptySource, SourceFields, sourceOf, sourceProblems } from "./source";
+
+/** Makes an app and deploys it; with `?app=` deploys an app that exists and has nothing yet. */
+export function Component() {
+  const [query] = useSearchParams();
+  const existing = query.get("app");
+  useTitle(existing ? `Deploy ${existing}` : "New app");
+  const [slug, setSlug] = useState(existing ?? "");
+  const [source, setSource] = useState(emptySource);
+  const [form, setForm] = useState(() => formOf(defaultSettings));
+  const [tried, setTried] = useState(false);
+  const creation = useCreation(existing !== null);
+  const navigate = useNavigate();
+
+  const error = creation.error ? asApiError(creation.error) : undefined;
+  const slugError = useSlugError(slug, tried, existing !== null, error);
+  const problems = { ...problemsOf(form), ...serverProblem(error?.field, error?.message ?? "") };
+  const sourceErrors = sourceProblems(source);
+  const invalid =
+    slugProblem(slug) !== undefined ||
+    Object.keys(problemsOf(form)).length > 0 ||
+    Object.keys(sourceErrors).length > 0;
+
+  const submit = (event: FormEvent) => {
+    event.preventDefault();
+    setTried(true);
+    if (invalid) return;
+    const request = { slug, settings: patchOf(form), source };
+    creation
+      .run(request)
+      .then((deployment) => navigate(`/apps/${slug}/deployments/${deployment.id}`), ignored);
+  };
+  const props = { form, onChange: setForm, problems };
+  const shownAtField = error?.field === "slug" || Object.keys(serverProblem(error?.field, "x")).length > 0;
+
+  return (
+    <form className="page narrow" onSubmit={submit} noValidate>
+      <PageHead
+        title={existing ? `Deploy ${existing}` : "New app"}
+        text="From code to an address with HTTPS."
+      />
+      {existing === null && (
+        <Card>
+          <div className="stack">
+            <TextField
+              label="Name"
+              mono
+              autoFocus
+              autoComplete="off"
+              autoCapitalize="none"
+              spellCheck={false}
+              maxLength={60}
+              placeholder="hello"
+              value={slug}
+              onChange={(value) => {
+                setSlug(value.toLowerCase().replace(/[\s_]+/g, "-"));
+                creation.reset();
+              }}
+              error={slugError}
+            />
+            <HostPreview slug={slug} />
+          </div>
+        </Card>
+      )}
+      <Card title="Source" text="Where the code or the image comes from.">
+        <SourceFields
+          source={source}
+          onChange={setSource}
+          problems={tried ? sourceErrors : {}}
+          progress={creation.progress}
+        />
+      </Card>
+      <Card title="Serving">
+        <ServeFields {...props} />
+      </Card>
+      <div className="card">
+        <details
+          className="more"
+          open={hasProblem(problems, ["path", "interval", "timeout", "startWithin", "failures"])}
+        >
+          <summary>
+            <Icon name="chevron" size={14} />
+            Probe{" "}
+            <span className="hint">
+              {form.check === "http" ? `GET ${form.path}` : "TCP connection"}, first success within{" "}
+              {form.startWithin} s
+            </span>
+          </summary>
+          <div className="card-body" style={{ paddingTop: 0 }}>
+            <ProbeFields {...props} />
+          </div>
+        </details>
+      </div>
+      <div className="card">
+        <details className="more" open={hasProblem(problems, ["memory", "cpu", "pids"])}>
+          <summary>
+            <Icon name="chevron" size={14} />
+            Resources{" "}
+            <span className="hint">
+              {form.memory} MiB, {cores(Number(form.cpu) * 1000 || 0)} per instance
+            </span>
+          </summary>
+          <div className="card-body" style={{ paddingTop: 0 }}>
+            <ResourceFields {...props} />
+          </div>
+        </details>
+      </div>
+      {error && !shownAtField && <ErrorNotice error={error} />}
+      <div className="row between wrap">
+        <CopyButton text={cli.deploy(slug || "my-app", sourceOf(source))}>Copy as CLI</CopyButton>
+        <Button
+          kind="primary"
+          icon="rocket"
+          type="submit"
+          busy={creation.isPending}
+          disabled={tried && invalid}
+        >
+          {creation.step ?? (existing ? "Deploy" : "Create and deploy")}
+        </Button>
+      </div>
+    </form>
+  );
+}
+
+/** Shown on the page already. */
+function ignored() {}
+
+function hasProblem(problems: object, names: string[]) {
+  return names.some((name) => name in problems) || undefined;
+}
+
+function useSlugError(slug: string, tried: boolean, exists: boolean, error: ApiError | undefined) {
+  const apps = useQuery({ ...appsQuery, enabled: !exists });
+  if (error?.field === "slug") return error.code === "slug_taken" ? "This name is taken." : error.message;
+  if (!exists && apps.data?.some((app) => app.slug === slug)) return "This name is taken.";
+  return slug !== "" || tried ? slugProblem(slug) : undefined;
+}
+
+/** The base of hostnames is known once there is an app; before that only its place is shown. */
+function HostPreview({ slug }: { slug: string }) {
+  const { data: apps = [] } = useQuery(appsQuery);
+  const first = apps[0];
+  const base = first?.hostname.startsWith(`${first.slug}.`)
+    ? first.hostname.slice(first.slug.length)
+    : ".your-zone";
+  return (
+    <div className="host-preview">
+      <Icon name="lock" size={14} />
+      <span className="truncate">
+        https://<b>{slug || "name"}</b>
+        {base}
+      </span>
+    </div>
+  );
+}

@@ -1,0 +1,90 @@
+import { type FormEvent, useState } from "react";
+import { useBlocker, useOutletContext } from "react-router";
+import { asApiError } from "@/api/errors";
+import { useUpdateApp } from "@/api/mutations";
+import type { App } from "@/api/types";
+import { Button } from "@/components/button";
+import { Dialog } from "@/components/dialog";
+import { Field } from "@/components/field";
+import { Card, ErrorNotice } from "@/components/page";
+import { useToast } from "@/components/toast";
+import { formOf, ProbeFields, patchOf, problemsOf, ResourceFields, ServeFields, serverProblem } from "./form";
+
+export function Component() {
+  const app = useOutletContext<App>();
+  const saved = formOf(app.settings);
+  const [form, setForm] = useState(saved);
+  const update = useUpdateApp(app.slug);
+  const toast = useToast();
+  const error = update.error ? asApiError(update.error) : undefined;
+  const problems = { ...problemsOf(form), ...serverProblem(error?.field, error?.message ?? "") };
+  const changed = JSON.stringify(form) !== JSON.stringify(saved);
+  const guard = useBlocker(changed && !update.isPending);
+  const valid = Object.keys(problemsOf(form)).length === 0;
+  const props = { form, onChange: setForm, problems };
+
+  const submit = (event: FormEvent) => {
+    event.preventDefault();
+    if (!valid) return;
+    update.mutate(patchOf(form), {
+      onSuccess: (next) => {
+        setForm(formOf(next.settings));
+        toast.done("Settings saved; the next release uses them", {
+          to: `/apps/${app.slug}`,
+          label: "To the overview",
+        });
+      },
+    });
+  };
+  return (
+    <form className="stack loose" style={{ maxWidth: 760 }} onSubmit={submit} noValidate>
+      <Card title="Serving" text="Takes effect with the next release.">
+        <ServeFields {...props} />
+      </Card>
+      <Card title="Probe" text="How we find out, from outside the container, that an instance serves.">
+        <ProbeFields {...props} />
+      </Card>
+      <Card title="Resources" text="What one instance may use.">
+        <ResourceFields {...props} />
+      </Card>
+      <Card title="Command" text="Replaces the image's command.">
+        <Field label="Arguments" optional help="One per line; no shell reads them." error={problems.command}>
+          {(control) => (
+            <textarea
+              className="textarea mono"
+              value={form.command}
+              onChange={(event) => setForm({ ...form, command: event.target.value })}
+              {...control}
+            />
+          )}
+        </Field>
+      </Card>
+      {error && !error.field && <ErrorNotice error={error} />}
+      {(changed || update.isPending) && (
+        <div className="pending-bar">
+          <span className="grow">{valid ? "Unsaved changes" : "Some values cannot be right"}</span>
+          <Button onClick={() => setForm(saved)}>Discard</Button>
+          <Button kind="primary" type="submit" busy={update.isPending} disabled={!valid}>
+            Save settings
+          </Button>
+        </div>
+      )}
+      {guard.state === "blocked" && (
+        <Dialog
+          title="Leave without saving?"
+          onClose={() => guard.reset()}
+          footer={
+            <>
+              <Button onClick={() => guard.reset()}>Stay</Button>
+              <Button kind="danger" onClick={() => guard.proceed()}>
+                Leave
+              </Button>
+            </>
+          }
+        >
+          <p className="muted">The changes to the settings of {app.slug} would be lost.</p>
+        </Dialog>
+      )}
+    </form>
+  );
+}

@@ -1,0 +1,81 @@
+import { act, screen, waitFor } from "@testing-library/react";
+import { describe, expect, it } from "vitest";
+import { ago, failure, makeApp, makeDeployment, makeStages } from "@/testing/data";
+import { renderAt } from "@/testing/render";
+import { answer } from "@/testing/server";
+import { FakeEventSource } from "@/testing/setup";
+import { Component as Page } from "./page";
+
+const app = makeApp("hello");
+const running = makeDeployment(app, {
+  state: "building",
+  stages: makeStages(9, [0.2, 1, 0], "running"),
+  finished_at: null,
+});
+const routes = [{ path: "/apps/:app/deployments/:id", Component: Page }];
+
+async function open(deployment = running) {
+  answer("get", "/api/v1/deployments/{id}", deployment);
+  const view = renderAt(`/apps/hello/deployments/${deployment.id}`, routes);
+  await screen.findByRole("heading", { name: /Deployment #/ });
+  const stream = FakeEventSource.opened.at(-1);
+  if (!stream) throw new Error("no stream was opened");
+  act(() => stream.open());
+  return { ...view, stream };
+}
+
+describe("a deployment", () => {
+  it("counts each line of its log once, also after a reconnect that repeats some", async () => {
+    const { stream } = await open();
+    const line = (seq: number) => ({ seq, at: ago(1), stream: "stdout", text: `line ${seq}` });
+    const say = (...numbers: number[]) =>
+      act(() => {
+        for (const seq of numbers) stream.say("log", line(seq), String(seq));
+      });
+    say(1, 2, 3);
+    say(2, 3, 4);
+    expect(await screen.findByText("4 lines")).toBeInTheDocument();
+  });
+  it("says when its connection is lost and that it goes on", async () => {
+    const { stream } = await open();
+    act(() => stream.fail(0));
+    expect(await screen.findByText("Connection lost, trying again")).toBeInTheDocument();
+    act(() => stream.open());
+    await waitFor(() => expect(screen.queryByText("Connection lost, trying again")).toBeNull());
+  });
+  it("shows the address once it is live, and stops listening", async () => {
+    const { stream } = await open();
+    act(() => stream.say("end", { ...running, state: "live", release: 15, finished_at: ago(0) }));
+    expect(await screen.findByText("hello is live with release v15")).toBeInTheDocument();
+    expect(screen.getByRole("link", { name: "Open" })).toHaveAttribute("href", app.url);
+    expect(stream.readyState).toBe(FakeEventSource.CLOSED);
+  });
+  it("shows cause, remedy and evidence of a failure", async () => {
+    await open(makeDeployment(app, { state: "failed", failure, release: null }));
+    const card = screen.getByRole("region", { name: "Failure" });
+    for (const text of [
+      failure.message,
+      failure.hint ?? "",
+      "never_listened",
+      /SIGKILL/,
+      /more memory/,
+      /connection refused/,
+      /allocation of/,
+    ]) {
+      expect(card).toHaveTextContent(text);
+    }
+  });
+  it("is cancelled after a question", async () => {
+    const { user } = await open();
+    const requests = answer(
+      "post",
+      "/api/v1/deployments/{id}/cancel",
+      { ...running, state: "cancelled", finished_at: ago(0) },
+      202,
+    );
+    await user.click(screen.getByRole("button", { name: "Cancel" }));
+    await user.click(screen.getByRole("button", { name: "Cancel deployment" }));
+    expect(await screen.findByText("This deployment was cancelled")).toBeInTheDocument();
+    expect(requests).toHaveLength(1);
+  });
+});

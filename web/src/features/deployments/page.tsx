@@ -1,0 +1,208 @@
+import { useState } from "react";
+import { useNavigate, useParams } from "react-router";
+import { asApiError } from "@/api/errors";
+import { useCancel, useDeploy } from "@/api/mutations";
+import { isFinal } from "@/api/queries";
+import type { Deployment } from "@/api/types";
+import { Button, ButtonLink, ExternalButton } from "@/components/button";
+import { CopyButton } from "@/components/copy";
+import { Dialog } from "@/components/dialog";
+import { Log } from "@/components/log";
+import { Empty, ErrorNotice, Notice, PageHead, Skeleton, useTitle } from "@/components/page";
+import { Badge, StatusMark } from "@/components/status";
+import { Elapsed, Time } from "@/components/time";
+import { useToast } from "@/components/toast";
+import { cli } from "@/lib/cli";
+import { describeSource } from "@/lib/source";
+import { deploymentState, kindName, viewOf } from "@/lib/status";
+import { FailureCard } from "./failure";
+import { useDeployment } from "./follow";
+import { Stages } from "./stages";
+
+export function Component() {
+  const { id = "", app = "" } = useParams();
+  const { query, lines, stream } = useDeployment(id);
+  const deployment = query.data;
+  useTitle(
+    deployment ? `${app} #${deployment.number}` : app,
+    deployment && viewOf(deploymentState, deployment.state).tone,
+  );
+
+  if (query.isError && asApiError(query.error).status === 404) {
+    return (
+      <div className="page">
+        <Empty
+          icon="rocket"
+          title="There is no such deployment"
+          text={`Look at the other deployments of ${app}.`}
+          action={<ButtonLink to={`/apps/${app}/deployments`}>Deployments of {app}</ButtonLink>}
+        />
+      </div>
+    );
+  }
+  const running = deployment !== undefined && !isFinal(deployment);
+  return (
+    <div className="page">
+      {deployment ? (
+        <Head deployment={deployment} />
+      ) : (
+        <PageHead title={<Skeleton width={260} />} text={<Skeleton width={320} />} />
+      )}
+      {query.isError && <ErrorNotice error={query.error} retry={query.refetch} />}
+      {stream === "reconnecting" && running && (
+        <Notice tone="warn" title="Connection lost, trying again">
+          The deployment goes on; its log carries on where it stopped.
+        </Notice>
+      )}
+      {deployment && <Outcome deployment={deployment} />}
+      {deployment && (
+        <section className="card" aria-label="Stages">
+          <Stages deployment={deployment} />
+        </section>
+      )}
+      <div className="deployment-log">
+        <Log
+          name={`${app} deployment ${deployment?.number ?? ""}`}
+          live={running}
+          empty={
+            running
+              ? (deployment.waiting_for ?? "Waiting for the first line…")
+              : "This deployment said nothing."
+          }
+          entries={lines.map((line) => ({
+            id: String(line.seq),
+            at: line.at,
+            stream: line.stream,
+            text: line.text,
+          }))}
+        />
+      </div>
+    </div>
+  );
+}
+
+function Head({ deployment }: { deployment: Deployment }) {
+  return (
+    <PageHead
+      title={
+        <>
+          Deployment #{deployment.number} <Badge view={viewOf(deploymentState, deployment.state)} />
+        </>
+      }
+      text={
+        <span>
+          {kindName[deployment.kind]} of <code>{describeSource(deployment.source)}</code> by{" "}
+          {deployment.created_by}, <Time at={deployment.created_at} />
+          {isFinal(deployment) ? " · took " : " · running for "}
+          <Elapsed from={deployment.created_at} to={deployment.finished_at} />
+        </span>
+      }
+      actions={<Actions deployment={deployment} />}
+    />
+  );
+}
+
+function Actions({ deployment }: { deployment: Deployment }) {
+  const [cancelling, setCancelling] = useState(false);
+  const deploy = useDeploy(deployment.app.slug);
+  const navigate = useNavigate();
+  const toast = useToast();
+  if (!isFinal(deployment)) {
+    return (
+      <>
+        <Button kind="danger-quiet" icon="stop" onClick={() => setCancelling(true)}>
+          Cancel
+        </Button>
+        {cancelling && <CancelDialog deployment={deployment} onClose={() => setCancelling(false)} />}
+      </>
+    );
+  }
+  const { source } = deployment;
+  const again = () =>
+    source &&
+    deploy.mutate(source, {
+      onSuccess: (next) => navigate(`/apps/${next.app.slug}/deployments/${next.id}`),
+      onError: (error) => toast.failed("The deployment did not start", error),
+    });
+  return (
+    <>
+      {!deployment.failure && <CopyButton text={cli.again(deployment)}>Copy as CLI</CopyButton>}
+      {source && (
+        <Button icon="rocket" busy={deploy.isPending} onClick={again}>
+          {deployment.state === "failed" ? "Try again" : "Deploy again"}
+        </Button>
+      )}
+    </>
+  );
+}
+
+function CancelDialog({ deployment, onClose }: { deployment: Deployment; onClose: () => void }) {
+  const cancel = useCancel();
+  return (
+    <Dialog
+      title={`Cancel deployment #${deployment.number}?`}
+      onClose={onClose}
+      footer={
+        <>
+          <Button onClick={onClose}>Let it run</Button>
+          <Button
+            kind="danger"
+            busy={cancel.isPending}
+            onClick={() => cancel.mutate(deployment.id, { onSuccess: onClose })}
+          >
+            Cancel deployment
+          </Button>
+        </>
+      }
+    >
+      <p className="muted">What runs now goes on serving. The log of this attempt is kept.</p>
+      {cancel.isError && <ErrorNotice error={cancel.error} />}
+    </Dialog>
+  );
+}
+
+/** What came of it, said to assistive technology too. */
+function Outcome({ deployment }: { deployment: Deployment }) {
+  return (
+    <div aria-live="polite" className="outcome">
+      {deployment.state === "live" && (
+        <section className="card live-banner">
+          <StatusMark tone="ok" />
+          <div>
+            <h2>
+              {deployment.app.slug} is live
+              {deployment.release != null && ` with release v${deployment.release}`}
+            </h2>
+            <p className="small muted">{deployment.url}</p>
+          </div>
+          <ButtonLink to={`/apps/${deployment.app.slug}`}>To the app</ButtonLink>
+          <ExternalButton kind="primary" href={deployment.url}>
+            Open
+          </ExternalButton>
+        </section>
+      )}
+      {deployment.failure && <FailureCard deployment={deployment} failure={deployment.failure} />}
+      {deployment.state === "cancelled" && (
+        <Notice tone="idle" title="This deployment was cancelled">
+          What ran before goes on serving.
+        </Notice>
+      )}
+      {deployment.state === "superseded" && (
+        <Notice
+          tone="idle"
+          title="A newer deployment took its place"
+          action={
+            <ButtonLink small to={`/apps/${deployment.app.slug}`}>
+              To the app
+            </ButtonLink>
+          }
+        />
+      )}
+      {deployment.state === "queued" && deployment.waiting_for && (
+        <Notice tone="busy" title="Waiting">
+          {deployment.waiting_for}
+        </Notice>
+      )}
+    </div>
+  );
+}

@@ -1,0 +1,87 @@
+import { screen, waitFor, within } from "@testing-library/react";
+import { Outlet } from "react-router";
+import { describe, expect, it } from "vitest";
+import { ago, makeApp } from "@/testing/data";
+import { renderAt } from "@/testing/render";
+import { answer, refuse } from "@/testing/server";
+import { Component as Page } from "./page";
+import { nameProblem, parseEnvFile } from "./parse";
+
+const app = makeApp("shop");
+const routes = [{ element: <Outlet context={app} />, children: [{ path: "/", Component: Page }] }];
+const variables = [{ name: "TOKEN", value: null, updated_at: ago(60) }];
+
+describe("the environment", () => {
+  it("asks for values only when they are wanted and forgets them when hidden", async () => {
+    answer("get", "/api/v1/apps/{app}/env", { variables, pending: false });
+    const { user } = renderAt("/", routes);
+    expect(await screen.findByRole("img", { name: "Hidden" })).toBeInTheDocument();
+    const asked = answer("get", "/api/v1/apps/{app}/env", {
+      variables: [{ name: "TOKEN", value: "s3cret", updated_at: ago(60) }],
+      pending: false,
+    });
+    await user.click(screen.getByRole("button", { name: "Reveal" }));
+    expect(await screen.findByText("s3cret")).toBeInTheDocument();
+    expect(asked).toHaveLength(1);
+    await user.click(screen.getByRole("button", { name: "Hide" }));
+    expect(screen.queryByText("s3cret")).toBeNull();
+  });
+  it("keeps a change for later and offers to deploy it", async () => {
+    answer("get", "/api/v1/apps/{app}/env", { variables, pending: false });
+    const requests = answer("patch", "/api/v1/apps/{app}/env", {
+      variables,
+      pending: true,
+      deployment: null,
+    });
+    const { user } = renderAt("/", routes);
+    await user.click(await screen.findByRole("button", { name: "Add variables" }));
+    await user.type(screen.getByLabelText("Name"), "NEW");
+    await user.type(screen.getByLabelText("Value"), "1");
+    await user.click(screen.getByRole("button", { name: "Save" }));
+    expect(await screen.findByRole("button", { name: "Deploy now" })).toBeInTheDocument();
+    expect(requests).toEqual([{ set: { NEW: "1" }, unset: [], deploy: false }]);
+  });
+  it("takes a whole file that is pasted into a name", async () => {
+    answer("get", "/api/v1/apps/{app}/env", { variables: [], pending: false });
+    const { user } = renderAt("/", routes);
+    await user.click(await screen.findByRole("button", { name: "Add variables" }));
+    await user.click(screen.getByLabelText("Name"));
+    await user.paste("# two\nA=1\nexport B='x y'\n");
+    const dialog = within(screen.getByRole("dialog"));
+    expect(dialog.getAllByLabelText("Name").map((field) => (field as HTMLInputElement).value)).toEqual([
+      "A",
+      "B",
+    ]);
+  });
+  it("puts the server's complaint beside the variable it names", async () => {
+    answer("get", "/api/v1/apps/{app}/env", { variables, pending: false });
+    refuse("patch", "/api/v1/apps/{app}/env", 422, {
+      code: "name_invalid",
+      message: "PORT is set by us.",
+      field: "PORT",
+    });
+    const { user } = renderAt("/", routes);
+    await user.click(await screen.findByRole("button", { name: "Add variables" }));
+    await user.type(screen.getByLabelText("Name"), "PORT");
+    await user.click(screen.getByRole("button", { name: "Save" }));
+    await waitFor(() => expect(screen.getByLabelText("Name")).toHaveAccessibleDescription(/set by us/));
+  });
+});
+
+describe("env files", () => {
+  it("are read with quotes, comments and exports", () => {
+    expect(parseEnvFile(`A=1 # one\nB="x\\ny"\nC='#no'\nexport D=\n`)).toEqual({
+      A: "1",
+      B: "x\ny",
+      C: "#no",
+      D: "",
+    });
+  });
+  it("are told from other text", () => {
+    expect(parseEnvFile("hello world")).toBeUndefined();
+    expect(parseEnvFile("")).toBeUndefined();
+  });
+  it.each(["", "1A", "A-B", "A B"])("have no variable named “%s”", (name) =>
+    expect(nameProblem(name)).toBeTypeOf("string"),
+  );
+});

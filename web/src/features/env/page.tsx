@@ -1,0 +1,213 @@
+import { useQuery } from "@tanstack/react-query";
+import { useState } from "react";
+import { useOutletContext } from "react-router";
+import { revealEnv, useUpdateEnv } from "@/api/mutations";
+import { envQuery } from "@/api/queries";
+import type { App, Variable } from "@/api/types";
+import { Button } from "@/components/button";
+import { Copy } from "@/components/copy";
+import { Dialog } from "@/components/dialog";
+import { Card, Empty, ErrorNotice, TableSkeleton } from "@/components/page";
+import { Time } from "@/components/time";
+import { useToast } from "@/components/toast";
+import { cli } from "@/lib/cli";
+import { VariableDialog } from "./edit";
+import { PendingBar } from "./pending";
+
+export function Component() {
+  const app = useOutletContext<App>();
+  const env = useQuery(envQuery(app.slug));
+  const [editing, setEditing] = useState<string | null>();
+  const [removing, setRemoving] = useState<string>();
+  const { values, toggle, forget } = useReveal(app.slug);
+  const variables = env.data?.variables;
+  const add = (
+    <Button kind="primary" small icon="plus" onClick={() => setEditing(null)}>
+      Add variables
+    </Button>
+  );
+  return (
+    <>
+      <Card
+        title="Environment"
+        text="Encrypted where they are stored; the app sees them as environment variables."
+        flush
+        actions={
+          <>
+            {variables && variables.length > 0 && (
+              <Button small kind="ghost" icon="eye" onClick={toggle}>
+                {values ? "Hide" : "Reveal"}
+              </Button>
+            )}
+            {variables && variables.length > 0 && add}
+          </>
+        }
+      >
+        {env.isError && (
+          <div className="card-body">
+            <ErrorNotice error={env.error} retry={env.refetch} />
+          </div>
+        )}
+        {env.isPending && <TableSkeleton columns={[150, 240, 80]} />}
+        {variables?.length === 0 && (
+          <Empty
+            icon="key"
+            title="No variables yet"
+            text="Settings and secrets belong here, not in the image."
+            action={add}
+            command={cli.setEnv(app.slug)}
+          />
+        )}
+        {variables && variables.length > 0 && (
+          <VariableTable variables={variables} values={values} onEdit={setEditing} onRemove={setRemoving} />
+        )}
+      </Card>
+      {env.data?.pending && <PendingBar app={app} />}
+      {editing !== undefined && (
+        <VariableDialog
+          app={app}
+          name={editing}
+          known={variables ?? []}
+          onClose={() => setEditing(undefined)}
+          onSaved={forget}
+        />
+      )}
+      {removing && (
+        <RemoveDialog app={app} name={removing} onClose={() => setRemoving(undefined)} onSaved={forget} />
+      )}
+    </>
+  );
+}
+
+/** Values are asked for when they are wanted and forgotten when they are hidden. */
+function useReveal(app: string) {
+  const [values, setValues] = useState<ReadonlyMap<string, string>>();
+  const toast = useToast();
+  const forget = () => setValues(undefined);
+  const toggle = async () => {
+    if (values) return forget();
+    try {
+      const { variables } = await revealEnv(app);
+      setValues(new Map(variables.map(({ name, value }) => [name, value ?? ""])));
+    } catch (error) {
+      toast.failed("The values stay hidden", error);
+    }
+  };
+  return { values, toggle, forget };
+}
+
+interface TableProps {
+  variables: Variable[];
+  values: ReadonlyMap<string, string> | undefined;
+  onEdit: (name: string) => void;
+  onRemove: (name: string) => void;
+}
+
+function VariableTable({ variables, values, onEdit, onRemove }: TableProps) {
+  return (
+    <div className="table-wrap">
+      <table className="table">
+        <thead>
+          <tr>
+            <th>Name</th>
+            <th>Value</th>
+            <th className="hide-small">Changed</th>
+            <th className="end">
+              <span className="visually-hidden">Actions</span>
+            </th>
+          </tr>
+        </thead>
+        <tbody>
+          {variables.map(({ name, updated_at }) => (
+            <tr key={name}>
+              <td>
+                <code>{name}</code>
+              </td>
+              <td style={{ maxWidth: 340, width: "40%" }}>
+                <Value value={values?.get(name)} name={name} />
+              </td>
+              <td className="hide-small">
+                <Time at={updated_at} />
+              </td>
+              <td className="end nowrap">
+                <Button
+                  small
+                  kind="ghost"
+                  icon="edit"
+                  aria-label={`Change ${name}`}
+                  title="Change"
+                  onClick={() => onEdit(name)}
+                />
+                <Button
+                  small
+                  kind="ghost"
+                  icon="trash"
+                  aria-label={`Remove ${name}`}
+                  title="Remove"
+                  onClick={() => onRemove(name)}
+                />
+              </td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+function Value({ value, name }: { value: string | undefined; name: string }) {
+  if (value === undefined) {
+    return (
+      <span className="masked" role="img" aria-label="Hidden">
+        ••••••••
+      </span>
+    );
+  }
+  return (
+    <span className="row">
+      <code className="truncate">{value || <span className="faint">empty</span>}</code>
+      <Copy text={value} label={`Copy ${name}`} />
+    </span>
+  );
+}
+
+function RemoveDialog({
+  app,
+  name,
+  onClose,
+  onSaved,
+}: {
+  app: App;
+  name: string;
+  onClose: () => void;
+  onSaved: () => void;
+}) {
+  const update = useUpdateEnv(app.slug);
+  const confirm = () =>
+    update.mutate(
+      { set: {}, unset: [name], deploy: false },
+      {
+        onSuccess: () => {
+          onSaved();
+          onClose();
+        },
+      },
+    );
+  return (
+    <Dialog
+      title={`Remove ${name}?`}
+      onClose={onClose}
+      footer={
+        <>
+          <Button onClick={onClose}>Keep</Button>
+          <Button kind="danger" busy={update.isPending} onClick={confirm}>
+            Remove
+          </Button>
+        </>
+      }
+    >
+      <p className="muted">The value is gone then. Running instances keep it until the next deployment.</p>
+      {update.isError && <ErrorNotice error={update.error} />}
+    </Dialog>
+  );
+}

@@ -1,0 +1,236 @@
+import { useQuery } from "@tanstack/react-query";
+import { useState } from "react";
+import { useNavigate, useParams } from "react-router";
+import { asApiError } from "@/api/errors";
+import { useDeleteNode } from "@/api/mutations";
+import { nodeQuery } from "@/api/queries";
+import type { Node } from "@/api/types";
+import { Button, ButtonLink } from "@/components/button";
+import { Copy } from "@/components/copy";
+import { Dialog } from "@/components/dialog";
+import { TextField } from "@/components/field";
+import { Card, Empty, ErrorNotice, Notice, PageHead, Skeleton, useTitle } from "@/components/page";
+import { Badge, Status } from "@/components/status";
+import { Time } from "@/components/time";
+import { useToast } from "@/components/toast";
+import { nodeStatus, viewOf } from "@/lib/status";
+import { agentView, Roles } from "./parts";
+
+export function Component() {
+  const { node: name = "" } = useParams();
+  useTitle(name);
+  const { data: node, error, refetch } = useQuery(nodeQuery(name));
+  if (error && asApiError(error).status === 404) {
+    return (
+      <div className="page">
+        <Empty
+          icon="nodes"
+          title={`There is no node “${name}”`}
+          text="It may have been removed."
+          action={<ButtonLink to="/nodes">All nodes</ButtonLink>}
+        />
+      </div>
+    );
+  }
+  return (
+    <div className="page">
+      <PageHead
+        title={
+          <>
+            {name} {node && <Badge view={viewOf(nodeStatus, node.status)} />}
+          </>
+        }
+        text={node ? <Seen node={node} /> : <Skeleton width={240} />}
+      />
+      {error && <ErrorNotice error={error} retry={refetch} />}
+      {node && <Detail node={node} />}
+    </div>
+  );
+}
+
+function Seen({ node }: { node: Node }) {
+  return (
+    <span>
+      {node.status_since && (
+        <>
+          {viewOf(nodeStatus, node.status).label} since <Time at={node.status_since} />,{" "}
+        </>
+      )}
+      {node.last_seen_at ? (
+        <>
+          last seen <Time at={node.last_seen_at} />
+        </>
+      ) : (
+        "not seen yet"
+      )}
+    </span>
+  );
+}
+
+function Detail({ node }: { node: Node }) {
+  return (
+    <>
+      {node.status === "offline" && (
+        <Notice tone="warn" title="The control plane does not hear from this node">
+          Its apps go on running. Look at the host's network and at{" "}
+          <code>systemctl status 'wisehosting-*'</code>.
+        </Notice>
+      )}
+      <div className="columns">
+        <Agents node={node} />
+        <div className="stack loose">
+          <Host node={node} />
+          {node.origin === "enrolled" && <Remove node={node} />}
+        </div>
+      </div>
+    </>
+  );
+}
+
+function Agents({ node }: { node: Node }) {
+  return (
+    <Card title="Agents" text="One process per role, each with its own desired state." flush>
+      <div className="table-wrap">
+        <table className="table">
+          <thead>
+            <tr>
+              <th>Agent</th>
+              <th>State</th>
+              <th className="hide-small">Version</th>
+              <th>Generation</th>
+              <th className="hide-small">Last seen</th>
+            </tr>
+          </thead>
+          <tbody>
+            {node.agents.map((agent) => (
+              <tr key={agent.kind}>
+                <td>{agent.kind}</td>
+                <td>
+                  <Status view={agentView(agent)} />
+                </td>
+                <td className="hide-small num">{agent.version ?? "–"}</td>
+                <td className="num nowrap" title="applied / wanted">
+                  {agent.applied_generation}
+                  <span className="faint"> / {agent.generation}</span>
+                </td>
+                <td className="hide-small">{agent.last_seen_at ? <Time at={agent.last_seen_at} /> : "–"}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </Card>
+  );
+}
+
+function Host({ node }: { node: Node }) {
+  const { host } = node;
+  return (
+    <Card title="Host">
+      <dl className="facts">
+        <dt>Roles</dt>
+        <dd>
+          <Roles roles={node.roles} />
+        </dd>
+        <dt>Joined by</dt>
+        <dd>{node.origin === "declared" ? "configuration" : "token"}</dd>
+        <dt>Mesh address</dt>
+        <dd className="row">
+          <code>{node.mesh_address}</code> <Copy text={node.mesh_address} label="Copy mesh address" />
+        </dd>
+        {node.endpoint && (
+          <>
+            <dt>Endpoint</dt>
+            <dd>
+              <code>{node.endpoint}</code>
+            </dd>
+          </>
+        )}
+        {host && host.cpus > 0 && (
+          <>
+            <dt>Processor</dt>
+            <dd>
+              {host.cpus} × {host.architecture}
+            </dd>
+            <dt>Memory</dt>
+            <dd className="num">{(host.memory_mb / 1024).toFixed(1)} GiB</dd>
+            <dt>Kernel</dt>
+            <dd>{host.kernel}</dd>
+          </>
+        )}
+        {host?.podman && (
+          <>
+            <dt>Podman</dt>
+            <dd>{host.podman}</dd>
+          </>
+        )}
+        {host?.wireguard && (
+          <>
+            <dt>WireGuard</dt>
+            <dd>{host.wireguard}</dd>
+          </>
+        )}
+        <dt>Instances</dt>
+        <dd className="num">{node.instances}</dd>
+        <dt>Known since</dt>
+        <dd>
+          <Time at={node.created_at} />
+        </dd>
+      </dl>
+    </Card>
+  );
+}
+
+/** Cannot be undone, so the name is typed; declared nodes are removed where they are declared. */
+function Remove({ node }: { node: Node }) {
+  const [open, setOpen] = useState(false);
+  const [typed, setTyped] = useState("");
+  const remove = useDeleteNode();
+  const navigate = useNavigate();
+  const toast = useToast();
+  const confirm = () =>
+    typed === node.name &&
+    remove.mutate(node.name, {
+      onSuccess: () => {
+        toast.done(`${node.name} was removed`);
+        navigate("/nodes");
+      },
+    });
+  return (
+    <Card title="Remove node">
+      <div className="stack">
+        <p className="small muted">Its key stops working at once. Move its instances away first.</p>
+        <div>
+          <Button kind="danger-quiet" small icon="trash" onClick={() => setOpen(true)}>
+            Remove {node.name}
+          </Button>
+        </div>
+      </div>
+      {open && (
+        <Dialog
+          title={`Remove ${node.name}?`}
+          onClose={() => setOpen(false)}
+          onSubmit={confirm}
+          footer={
+            <>
+              <Button onClick={() => setOpen(false)}>Keep</Button>
+              <Button kind="danger" type="submit" busy={remove.isPending} disabled={typed !== node.name}>
+                Remove
+              </Button>
+            </>
+          }
+        >
+          <p className="muted">To come back, the host must join again with a new token.</p>
+          <TextField
+            label={`Type ${node.name} to confirm`}
+            mono
+            autoComplete="off"
+            value={typed}
+            onChange={setTyped}
+          />
+          {remove.isError && <ErrorNotice error={remove.error} />}
+        </Dialog>
+      )}
+    </Card>
+  );
+}

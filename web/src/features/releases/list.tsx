@@ -1,0 +1,149 @@
+import { useInfiniteQuery } from "@tanstack/react-query";
+import { useState } from "react";
+import { Link, useNavigate, useOutletContext } from "react-router";
+import { useRollback } from "@/api/mutations";
+import { releasesQuery } from "@/api/queries";
+import type { App, Release } from "@/api/types";
+import { Button } from "@/components/button";
+import { Copy, CopyButton } from "@/components/copy";
+import { Dialog } from "@/components/dialog";
+import { Card, Empty, ErrorNotice, MoreButton, TableSkeleton } from "@/components/page";
+import { Badge } from "@/components/status";
+import { Time } from "@/components/time";
+import { bytes } from "@/lib/bytes";
+import { cli } from "@/lib/cli";
+import { describeSource, shortCommit } from "@/lib/source";
+
+export function Component() {
+  const app = useOutletContext<App>();
+  const query = useInfiniteQuery(releasesQuery(app.slug));
+  const [target, setTarget] = useState<Release>();
+  const releases = query.data?.pages.flatMap((page) => page.items);
+  if (query.isError) return <ErrorNotice error={query.error} retry={query.refetch} />;
+  return (
+    <Card flush>
+      {!releases && <TableSkeleton columns={[50, 220, 90, 90]} />}
+      {releases?.length === 0 && (
+        <Empty
+          icon="box"
+          title="No releases yet"
+          text="A release is an image with its configuration; each can be brought back in seconds."
+        />
+      )}
+      {releases && releases.length > 0 && (
+        <ReleaseTable app={app} releases={releases} onRollback={setTarget} />
+      )}
+      <MoreButton query={query} />
+      {target && <RollbackDialog app={app} release={target} onClose={() => setTarget(undefined)} />}
+    </Card>
+  );
+}
+
+function ReleaseTable({
+  app,
+  releases,
+  onRollback,
+}: {
+  app: App;
+  releases: Release[];
+  onRollback: (release: Release) => void;
+}) {
+  return (
+    <div className="table-wrap">
+      <table className="table">
+        <thead>
+          <tr>
+            <th>Release</th>
+            <th className="hide-small">Source</th>
+            <th className="hide-small">Image</th>
+            <th>Made</th>
+            <th className="end">
+              <span className="visually-hidden">Actions</span>
+            </th>
+          </tr>
+        </thead>
+        <tbody>
+          {releases.map((release) => (
+            <tr key={release.id}>
+              <td className="nowrap">
+                <span className="row">
+                  <b className="num">v{release.number}</b>
+                  {release.current && <Badge view={{ tone: "ok", label: "Live" }} />}
+                </span>
+              </td>
+              <td className="hide-small" style={{ maxWidth: 300 }}>
+                <span className="truncate">{describeSource(release.source)}</span>
+                {release.commit && (
+                  <span className="sub">
+                    commit <code>{shortCommit(release.commit)}</code>{" "}
+                    <Copy text={release.commit} label="Copy commit" />
+                  </span>
+                )}
+              </td>
+              <td className="hide-small">
+                <span className="row">
+                  <code className="faint">{release.image.id.replace("sha256:", "").slice(0, 12)}</code>
+                  <Copy text={release.image.id} label="Copy image id" />
+                </span>
+                <span className="sub num">{bytes(release.image.size_bytes)}</span>
+              </td>
+              <td>
+                <Time at={release.created_at} />
+                {release.deployment_id && (
+                  <span className="sub">
+                    <Link className="link" to={`/apps/${app.slug}/deployments/${release.deployment_id}`}>
+                      Deployment
+                    </Link>
+                  </span>
+                )}
+              </td>
+              <td className="end">
+                {!release.current && (
+                  <Button
+                    small
+                    icon="rollback"
+                    onClick={() => onRollback(release)}
+                    aria-label={`Roll back to v${release.number}`}
+                  >
+                    Roll back
+                  </Button>
+                )}
+              </td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+function RollbackDialog({ app, release, onClose }: { app: App; release: Release; onClose: () => void }) {
+  const rollback = useRollback(app.slug);
+  const navigate = useNavigate();
+  const confirm = () =>
+    rollback.mutate(release.number, {
+      onSuccess: (deployment) => navigate(`/apps/${app.slug}/deployments/${deployment.id}`),
+    });
+  return (
+    <Dialog
+      title={`Roll back to v${release.number}?`}
+      onClose={onClose}
+      onSubmit={confirm}
+      footer={
+        <>
+          <CopyButton text={cli.rollback(app.slug, release.number)}>Copy as CLI</CopyButton>
+          <Button onClick={onClose}>Cancel</Button>
+          <Button kind="primary" type="submit" busy={rollback.isPending}>
+            Roll back
+          </Button>
+        </>
+      }
+    >
+      <p className="muted">
+        Starts the image and configuration of v{release.number} as a new release. Nothing is built. The
+        running instances serve until the new ones answer.
+      </p>
+      {rollback.isError && <ErrorNotice error={rollback.error} />}
+    </Dialog>
+  );
+}

@@ -1,0 +1,26 @@
+import type { Deployment, Source } from "@/api/types";
+
+/** The same deed as a command, for people who would rather type. */
+export const cli = {
+  login: (origin: string) => `wh login ${origin}`,
+  createApp: (slug: string) => `wh apps create ${quote(slug || "my-app")}`,
+  deploy(app: string, source: Source | null | undefined): string {
+    const target = `wh deploy --app ${quote(app)}`;
+    if (source?.type === "git") return `${target} --git ${quote(source.url)} --ref ${quote(source.ref)}`;
+    if (source?.type === "image") return `${target} --image ${quote(source.reference)}`;
+    return `${target} .`;
+  },
+  /** The same deployment once more; what a rollback brought live is a release already. */
+  again({ app, kind, source, release }: Pick<Deployment, "app" | "kind" | "source" | "release">): string {
+    return kind === "rollback" ? cli.rollback(app.slug, release ?? undefined) : cli.deploy(app.slug, source);
+  },
+  rollback: (app: string, release?: number) =>
+    `wh rollback --app ${quote(app)}${release === undefined ? "" : ` ${release}`}`,
+  logs: (app: string) => `wh logs --app ${quote(app)} -f`,
+  setEnv: (app: string) => `wh env set --app ${quote(app)} NAME=value`,
+  addNode: () => "wh node token create --role worker",
+};
+
+export function quote(value: string): string {
+  return /^[\w@%+=:,./-]+$/.test(value) ? value : `'${value.replaceAll("'", `'\\''`)}'`;
+}

@@ -1,0 +1,49 @@
+import { HttpResponse, http } from "msw";
+import { setupServer } from "msw/node";
+import type { paths } from "@/api/schema.gen";
+import type { Problem } from "@/api/types";
+
+type Method = "get" | "post" | "patch" | "delete";
+
+/** The body of an operation's success, as the schema says. */
+type Success<P extends keyof paths, M extends Method> = paths[P][M] extends { responses: infer R }
+  ? R extends Record<number, { content: { "application/json": infer B } }>
+    ? B
+    : {
+        [S in keyof R]: S extends 200 | 201 | 202
+          ? R[S] extends { content: { "application/json": infer B } }
+            ? B
+            : never
+          : never;
+      }[keyof R]
+  : never;
+
+export const server = setupServer(http.get("*/api/v1/setup", () => HttpResponse.json({ needed: false })));
+
+/** Answers an operation; path and body are checked against the schema. Returns the requests that came. */
+export function answer<P extends keyof paths, M extends Method>(
+  method: M,
+  path: P,
+  body: Success<P, M>,
+  status = 200,
+) {
+  const requests: unknown[] = [];
+  server.use(
+    http[method](pattern(path), async ({ request }) => {
+      const text = await request.text();
+      requests.push(text ? JSON.parse(text) : undefined);
+      return HttpResponse.json(body as Record<string, unknown>, { status });
+    }),
+  );
+  return requests;
+}
+
+export function refuse<P extends keyof paths>(method: Method, path: P, status: number, problem: Problem) {
+  server.use(
+    http[method](pattern(path), () =>
+      HttpResponse.json(problem as unknown as Record<string, unknown>, { status }),
+    ),
+  );
+}
+
+const pattern = (path: string) => `*${path.replace(/\{(\w+)\}/g, ":$1")}`;
