@@ -201,7 +201,7 @@ impl Inbox {
                 let first = std::mem::take(first);
                 self.apply(Versioned { generation, spec }, first).await?;
             }
-            FromControlPlane::JobStart(job) => self.commands.send(JobCommand::Start(job)).await?,
+            FromControlPlane::JobStart(job) => self.commands.send(JobCommand::Start(Box::new(job))).await?,
             FromControlPlane::JobCancel(cancel) => {
                 self.commands.send(JobCommand::Cancel(cancel.job_id)).await?;
             }

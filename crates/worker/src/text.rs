@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn a_line_without_end_is_bounded() {
-        let lines = cut(&[&[b'x'; 3 * MAX_LINE], b"tail\nnext\n"]);
+        let lines = cut(&[&vec![b'x'; 3 * MAX_LINE], b"tail\nnext\n"]);
         assert_eq!((lines[0].len(), lines[1].as_str()), (MAX_LINE, "next"));
     }
 

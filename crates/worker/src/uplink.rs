@@ -48,7 +48,7 @@ impl Uplink for LinkHandle {
     }
 
     async fn get(&self, path: &str) -> Result<reqwest::Response, DownloadError> {
-        const LIMIT: Duration = Duration::from_secs(15 * 60);
+        const LIMIT: Duration = Duration::from_mins(15);
         LinkHandle::get(self, path, LIMIT).await.map_err(|error| {
             if error.is_final() && error.status() != Some(401) {
                 DownloadError::Refused(error.to_string())

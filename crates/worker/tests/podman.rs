@@ -80,7 +80,7 @@ async fn built_from(files: &[(&str, &str)]) -> Outcome {
     let control_plane = ControlPlane::with_archive(archive(files));
     let (commands, _tasks) = start_jobs(&control_plane);
     let source = Source::Archive { archive_id: ArchiveId::new() };
-    commands.send(JobCommand::Start(build(source))).await.expect("sent");
+    commands.send(JobCommand::Start(Box::new(build(source)))).await.expect("sent");
     let outcome = outcome(&control_plane, 60).await;
     // Done is acknowledged, so the folder goes.
     let deadline = Instant::now() + Duration::from_secs(5);
@@ -133,10 +133,7 @@ fn a_failing_containerfile_shows_its_line() {
             failure.last_lines
         );
 
-        assert_eq!(
-            failed(built_from(&[("readme", "nothing to build")]).await.clone()).code,
-            "no_containerfile"
-        );
+        assert_eq!(failed(built_from(&[("readme", "nothing to build")]).await).code, "no_containerfile");
         let hungry = "FROM busybox\nRUN dd if=/dev/zero of=/dev/null bs=400M count=1\n";
         assert!(failed(built_from(&[("Containerfile", hungry)]).await).out_of_memory);
     });
@@ -149,7 +146,7 @@ fn a_cancelled_build_is_over_within_a_second() {
         let (commands, _tasks) = start_jobs(&control_plane);
         let job = build(Source::Archive { archive_id: ArchiveId::new() });
         let id = job.id;
-        commands.send(JobCommand::Start(job)).await.expect("sent");
+        commands.send(JobCommand::Start(Box::new(job))).await.expect("sent");
         said(&control_plane, "begun").await;
         run_step_sleeps().await;
         let began = Instant::now();
@@ -201,7 +198,7 @@ fn agent_that_will_be_killed() {
         let (commands, received) = mpsc::channel(8);
         let jobs = Jobs::new(jobs_config(), control_plane).expect("jobs");
         let job = build(Source::Archive { archive_id: ArchiveId::new() });
-        commands.send(JobCommand::Start(job)).await.expect("sent");
+        commands.send(JobCommand::Start(Box::new(job))).await.expect("sent");
         jobs.run(received, CancellationToken::new()).await.expect("runs until it is killed");
     });
 }

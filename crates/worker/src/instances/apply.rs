@@ -16,12 +16,12 @@ use super::record::spec_hash;
 use super::{Host, label};
 use crate::failure::{FailureExt as _, failure};
 use crate::podman::{
-    CpuLimit, Empty, Error, HealthConfig, LogDriver, MemoryLimit, NetNs, NewContainer, NewNetwork, PidsLimit,
+    CpuLimit, Error, HealthConfig, LogDriver, MemoryLimit, NetNs, NewContainer, NewNetwork, PidsLimit,
     PortMapping, ResourceLimits,
 };
 
 /// What images commonly need at their start: entry points that chown a data folder, then drop to a user (CHOWN,
-/// DAC_OVERRIDE, FOWNER, SETGID, SETUID), servers on port 80 (NET_BIND_SERVICE), init processes that signal workers of
+/// `DAC_OVERRIDE`, FOWNER, SETGID, SETUID), servers on port 80 (`NET_BIND_SERVICE`), init processes that signal workers of
 /// another user (KILL). Everything else that Podman would grant is dropped.
 const CAPABILITIES: [&str; 7] =
     ["CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID", "NET_BIND_SERVICE", "KILL"];
@@ -175,7 +175,7 @@ fn container(spec: &InstanceSpec, network: String) -> NewContainer {
             pids: PidsLimit { limit: i64::from(spec.resources.pids) },
         },
         netns: NetNs { nsmode: "bridge" },
-        networks: BTreeMap::from([(network, Empty {})]),
+        networks: BTreeMap::from([(network, serde_json::Map::new())]),
         portmappings: vec![PortMapping {
             host_ip: spec.published.ip(),
             host_port: spec.published.port(),

@@ -40,7 +40,7 @@ pub(super) async fn ensure(host: &Host, image: &ImageSpec) -> Result<(), Trouble
 
 async fn from_worker(host: &Host, image: &ImageSpec, source: &ImageSource) -> anyhow::Result<()> {
     let url = format!("http://{}/v1/images/{}", source.address, image.id);
-    let request = host.http.get(url).bearer_auth(&source.ticket).timeout(Duration::from_secs(30 * 60));
+    let request = host.http.get(url).bearer_auth(&source.ticket).timeout(Duration::from_mins(30));
     let response = request.send().await.map_err(reqwest::Error::without_url)?;
     let status = response.status();
     if !status.is_success() {

@@ -109,8 +109,11 @@ impl<U: Uplink> Instances<U> {
         spec: watch::Receiver<Arc<WorkerSpec>>,
         activator: Activator,
     ) -> anyhow::Result<(Self, Observer)> {
-        let options =
-            daemon::http::ClientOptions { timeout: Some(Duration::from_secs(30 * 60)), root_pem: None };
+        let options = daemon::http::ClientOptions {
+            timeout: Some(Duration::from_mins(30)),
+            root_pem: None,
+            direct: true,
+        };
         let board = Board::load(&config.state_dir.join("instances.json"), activator);
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         let host = Host {

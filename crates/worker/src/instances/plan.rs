@@ -100,7 +100,7 @@ fn steps_for(hash: &str, containers: &[&Observed], record: Option<&Record>, now:
     let waits = record.is_some_and(|record| record.waits(now));
     match keep {
         Some(seen) if gave_up && seen.phase == Phase::Running => {
-            steps.push(Step::Stop(seen.container.clone()))
+            steps.push(Step::Stop(seen.container.clone()));
         }
         _ if gave_up || waits => {}
         None => steps.extend([Step::Image, Step::Create, Step::Start(None)]),

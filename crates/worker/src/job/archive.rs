@@ -25,8 +25,8 @@ enum Refusal {
 }
 
 /// Unpacks `archive` into the empty folder `root`; `limit` is for all files together.
-pub(super) fn unpack(archive: &Path, root: &Path, limit: u64) -> Result<(), Failure> {
-    unpack_checked(archive, root, limit).map_err(Failure::from)
+pub(super) fn unpack(archive: &Path, root: &Path, limit: u64) -> Result<(), Box<Failure>> {
+    unpack_checked(archive, root, limit).map_err(|refusal| Box::new(refusal.into()))
 }
 
 fn unpack_checked(archive: &Path, root: &Path, limit: u64) -> Result<(), Refusal> {

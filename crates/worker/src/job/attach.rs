@@ -45,7 +45,7 @@ pub struct JobsConfig {
 /// What the control plane wants.
 #[derive(Debug)]
 pub enum JobCommand {
-    Start(Job),
+    Start(Box<Job>),
     Cancel(JobId),
 }
 
@@ -94,7 +94,7 @@ impl<U: Uplink> Jobs<U> {
         loop {
             tokio::select! {
                 command = commands.recv() => match command {
-                    Some(JobCommand::Start(job)) => self.start(job),
+                    Some(JobCommand::Start(job)) => self.start(*job),
                     Some(JobCommand::Cancel(id)) => self.cancel(id),
                     None => return Ok(()),
                 },

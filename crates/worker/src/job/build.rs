@@ -54,15 +54,15 @@ fn podman_build(job: &JobFile, found: &Found) -> Command {
 }
 
 /// Nothing that the user wrote may be read as an option or as another file.
-fn check_words(build: &Build) -> Result<(), Failure> {
+fn check_words(build: &Build) -> Result<(), Box<Failure>> {
     let plain = |text: &str, also: &str| {
         text.starts_with(|char: char| char.is_ascii_alphanumeric() || char == '_')
             && text.chars().all(|char| char.is_ascii_alphanumeric() || also.contains(char))
     };
     let bad = |what: &str, text: &str| {
         let message = format!("{what} `{text}` has characters that are not allowed");
-        Err(failure(Stage::Build, "containerfile_settings_invalid", message)
-            .hint("Use letters, digits, `_`, `-` and `.`"))
+        let failure = failure(Stage::Build, "containerfile_settings_invalid", message);
+        Err(Box::new(failure.hint("Use letters, digits, `_`, `-` and `.`")))
     };
     if !plain(&build.tag, "/:._-") {
         return bad("the image's name", &build.tag);

@@ -19,16 +19,15 @@ const EXAMPLE: &str = "Add a file `Containerfile` to the root of the source, for
     FROM docker.io/library/node:22-slim\nWORKDIR /app\nCOPY . .\nEXPOSE 3000\nCMD [\"node\", \"server.js\"]";
 
 /// Looks below `root`. Links may not lead out of it.
-pub(super) fn find(root: &Path, wanted: &Containerfile) -> Result<Found, Failure> {
-    let root = root.canonicalize().map_err(|error| crate::failure::internal(Stage::Build, &error.into()))?;
+pub(super) fn find(root: &Path, wanted: &Containerfile) -> Result<Found, Box<Failure>> {
+    let root = root
+        .canonicalize()
+        .map_err(|error| Box::new(crate::failure::internal(Stage::Build, &error.into())))?;
     let inside = |path: &Path| path.canonicalize().ok().filter(|path| path.starts_with(&root));
     let context = inside(&root.join(&wanted.context)).filter(|path| path.is_dir()).ok_or_else(|| {
-        failure(
-            Stage::Build,
-            "context_not_found",
-            format!("the source has no folder `{}` to build in", wanted.context),
-        )
-        .hint("Set `context` to a folder of the source, `.` for its root")
+        let message = format!("the source has no folder `{}` to build in", wanted.context);
+        let failure = failure(Stage::Build, "context_not_found", message);
+        Box::new(failure.hint("Set `context` to a folder of the source, `.` for its root"))
     })?;
     let candidates = match &wanted.path {
         Some(path) => vec![path.as_str()],
@@ -39,7 +38,7 @@ pub(super) fn find(root: &Path, wanted: &Containerfile) -> Result<Found, Failure
             return Ok(Found { file, context, name: name.to_owned() });
         }
     }
-    Err(match &wanted.path {
+    Err(Box::new(match &wanted.path {
         Some(path) => failure(Stage::Build, "no_containerfile", format!("the source has no file `{path}`"))
             .hint("Correct the path of the Containerfile, or leave it out to use `Containerfile` or `Dockerfile`"),
         None => failure(
@@ -48,7 +47,7 @@ pub(super) fn find(root: &Path, wanted: &Containerfile) -> Result<Found, Failure
             "the source has neither a Containerfile nor a Dockerfile at its root",
         )
         .hint(EXAMPLE),
-    })
+    }))
 }
 
 /// The step that was running when `podman build` said `lines`, as in `RUN npm ci`, and how many earlier steps had the

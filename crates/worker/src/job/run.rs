@@ -24,6 +24,12 @@ pub(super) enum Stop {
     Cancelled,
 }
 
+impl From<Box<Failure>> for Stop {
+    fn from(failure: Box<Failure>) -> Self {
+        Self::Failed(failure)
+    }
+}
+
 impl From<Failure> for Stop {
     fn from(failure: Failure) -> Self {
         Self::Failed(Box::new(failure))
@@ -124,18 +130,15 @@ async fn fetch(
     log: &Log,
     stop: &CancellationToken,
 ) -> Result<Option<String>, Stop> {
-    match source {
-        Source::Git { url, r#ref } => {
-            git::fetch(url, r#ref, job.settings.allow_file_urls, root, log, stop).await.map(Some)
-        }
-        _ => {
-            log.say("Unpacking the source");
-            let (archive, root, limit) =
-                (folder.path("source.tar.gz"), root.to_owned(), job.build.limits.source_bytes);
-            // Not ended by `stop`: unpacking is short and bounded by the limit of bytes.
-            tokio::task::spawn_blocking(move || archive::unpack(&archive, &root, limit)).await??;
-            Ok(None)
-        }
+    if let Source::Git { url, r#ref } = source {
+        git::fetch(url, r#ref, job.settings.allow_file_urls, root, log, stop).await.map(Some)
+    } else {
+        log.say("Unpacking the source");
+        let (archive, root, limit) =
+            (folder.path("source.tar.gz"), root.to_owned(), job.build.limits.source_bytes);
+        // Not ended by `stop`: unpacking is short and bounded by the limit of bytes.
+        tokio::task::spawn_blocking(move || archive::unpack(&archive, &root, limit)).await??;
+        Ok(None)
     }
 }
 
@@ -148,10 +151,7 @@ pub async fn prepare(podman: &Podman) -> Result<(), crate::podman::Error> {
 
 async fn pull(podman: &Podman, reference: &str, log: &Log) -> Result<(), Stop> {
     log.say(&format!("Pulling {reference}"));
-    let error = match podman.pull(reference, |line| log.say(line)).await {
-        Ok(_) => return Ok(()),
-        Err(error) => error,
-    };
+    let Err(error) = podman.pull(reference, |line| log.say(line)).await else { return Ok(()) };
     let failure = if error.is_absent() {
         failure(
             Stage::Build,

@@ -12,7 +12,7 @@ use super::types::{Container, ContainerStats, Listed, NewContainer, StatsAnswer}
 use super::{Error, Podman, filters};
 
 /// Longer than any grace time between SIGTERM and SIGKILL.
-const STOP: Duration = Duration::from_secs(15 * 60);
+const STOP: Duration = Duration::from_mins(15);
 
 /// Something happened to a container.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -82,7 +82,7 @@ impl Podman {
         let filters = filters(&json!({ "type": ["container"], "label": [label] }));
         let request = self.request(Method::GET, "/events", &[("stream", "true"), ("filters", &filters)]);
         // The longest that a request may be told; the agent also looks by the clock.
-        let response = self.send(request.timeout(Duration::from_secs(365 * 24 * 3600))).await?;
+        let response = self.send(request.timeout(Duration::from_hours(8760))).await?;
         Ok(lines(response.bytes_stream())
             .map(|line| serde_json::from_slice(&line.map_err(Error::Broken)?).map_err(Error::Answer)))
     }

@@ -17,9 +17,9 @@ pub use images::PullError;
 pub use types::*;
 
 /// For everything that Podman answers from memory or disk.
-const QUICK: Duration = Duration::from_secs(60);
+const QUICK: Duration = Duration::from_mins(1);
 /// For what moves an image.
-const BULK: Duration = Duration::from_secs(30 * 60);
+const BULK: Duration = Duration::from_mins(30);
 
 /// Why a call had no success; texts are Podman's own.
 #[derive(Debug, thiserror::Error)]

@@ -179,7 +179,7 @@ pub struct NewContainer {
     pub resource_limits: ResourceLimits,
     pub netns: NetNs,
     #[serde(rename = "Networks")]
-    pub networks: BTreeMap<String, Empty>,
+    pub networks: BTreeMap<String, serde_json::Map<String, serde_json::Value>>,
     pub portmappings: Vec<PortMapping>,
     pub log_configuration: LogDriver,
     pub restart_policy: &'static str,
@@ -187,9 +187,6 @@ pub struct NewContainer {
     pub healthconfig: HealthConfig,
     pub systemd: &'static str,
 }
-
-#[derive(Debug, Clone, Serialize)]
-pub struct Empty {}
 
 #[derive(Debug, Clone, Serialize)]
 pub struct NetNs {

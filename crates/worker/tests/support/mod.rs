@@ -12,9 +12,9 @@ use tokio::time::Instant;
 use worker::uplink::{DownloadError, LinkEnded, Uplink};
 
 const INSIDE: &str = "WISEHOSTING_INSIDE_TEST_HOST";
-pub const SOCKET: &str = "/run/podman/podman.sock";
+pub(crate) const SOCKET: &str = "/run/podman/podman.sock";
 /// The host's address on the mesh.
-pub const MESH: std::net::Ipv4Addr = std::net::Ipv4Addr::new(10, 50, 0, 11);
+pub(crate) const MESH: std::net::Ipv4Addr = std::net::Ipv4Addr::new(10, 50, 0, 11);
 
 const SET_UP: &str = r#"
 set -e
@@ -51,7 +51,7 @@ podman rm -fa -t 0 >/dev/null 2>&1 || true
 "#;
 
 /// Runs `test` in a host of its own. `name` is the test's path for the harness.
-pub fn on_a_host(name: &str, test: impl Future<Output = ()>) {
+pub(crate) fn on_a_host(name: &str, test: impl Future<Output = ()>) {
     if std::env::var_os(INSIDE).is_some() {
         daemon::crypto::install();
         tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("runtime").block_on(test);
@@ -83,24 +83,29 @@ pub fn on_a_host(name: &str, test: impl Future<Output = ()>) {
 }
 
 /// Where this host keeps its state.
-pub fn state_dir() -> PathBuf {
+pub(crate) fn state_dir() -> PathBuf {
     PathBuf::from(std::env::var_os("HOST").expect("inside a host")).join("state")
 }
 
 /// The control plane, as far as the worker's parts see it: hears everything, acknowledges at once.
 #[derive(Debug, Clone, Default)]
-pub struct ControlPlane {
+pub(crate) struct ControlPlane {
     heard: Arc<Mutex<Vec<FromAgent>>>,
     archive: Arc<Vec<u8>>,
 }
 
 impl ControlPlane {
-    pub fn with_archive(archive: Vec<u8>) -> Self {
+    pub(crate) fn with_archive(archive: Vec<u8>) -> Self {
         Self { archive: Arc::new(archive), ..Self::default() }
     }
 
     /// What `pick` makes of the messages so far, as soon as it makes something.
-    pub async fn wait<T>(&self, what: &str, seconds: u64, pick: impl Fn(&[FromAgent]) -> Option<T>) -> T {
+    pub(crate) async fn wait<T>(
+        &self,
+        what: &str,
+        seconds: u64,
+        pick: impl Fn(&[FromAgent]) -> Option<T>,
+    ) -> T {
         let deadline = Instant::now() + Duration::from_secs(seconds);
         loop {
             if let Some(found) = pick(&self.heard.lock().unwrap_or_else(PoisonError::into_inner)) {
@@ -132,7 +137,7 @@ impl Uplink for ControlPlane {
 }
 
 /// A gzipped tar of the given files.
-pub fn archive(files: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn archive(files: &[(&str, &str)]) -> Vec<u8> {
     let mut builder =
         tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
     for (path, content) in files {
@@ -148,7 +153,7 @@ pub fn archive(files: &[(&str, &str)]) -> Vec<u8> {
 }
 
 /// How many processes have `text` in their command line.
-pub fn processes(text: &str) -> usize {
+pub(crate) fn processes(text: &str) -> usize {
     let matches = |path: &Path| {
         std::fs::read(path.join("cmdline")).is_ok_and(|line| {
             let words: Vec<_> = line.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
@@ -161,7 +166,7 @@ pub fn processes(text: &str) -> usize {
 
 /// A control plane that is away: takes nothing, acknowledges nothing, but once gave out the archive.
 #[derive(Debug, Clone)]
-pub struct Deaf(pub ControlPlane);
+pub(crate) struct Deaf(pub ControlPlane);
 
 impl Uplink for Deaf {
     async fn deliver(&self, _message: FromAgent) -> Result<(), LinkEnded> {

@@ -36,7 +36,7 @@ fn archive(entries: &[Made<'_>]) -> tempfile::NamedTempFile {
     file
 }
 
-fn unpacked(entries: &[Made<'_>]) -> (tempfile::TempDir, Result<(), Failure>) {
+fn unpacked(entries: &[Made<'_>]) -> (tempfile::TempDir, Result<(), Box<Failure>>) {
     let outer = tempfile::tempdir().expect("temp dir");
     let root = outer.path().join("root");
     std::fs::create_dir(&root).expect("root");
