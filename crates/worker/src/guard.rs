@@ -68,7 +68,7 @@ table inet {TABLE} {{
   chain forward {{
     type filter hook forward priority -10; policy accept;
     iifname != "podman*" accept
-    ct state established,related accept
+    ct state != new accept
     oifname "{interface}" drop
     ip daddr {cidr} drop
     ct original ip daddr {cidr} drop
@@ -77,7 +77,7 @@ table inet {TABLE} {{
   chain input {{
     type filter hook input priority -10; policy accept;
     iifname != "podman*" accept
-    ct state established,related accept
+    ct state != new accept
     ip daddr {cidr} drop
     udp dport 53 accept
     tcp dport 53 accept

@@ -29,7 +29,7 @@ use crate::uplink::{DownloadError, Uplink};
 /// How often a running job's folder is looked at.
 const POLL: Duration = Duration::from_millis(100);
 /// From the wish to cancel to SIGKILL.
-const PATIENCE: Duration = Duration::from_millis(850);
+const PATIENCE: Duration = Duration::from_millis(950);
 
 /// Where and how jobs run.
 #[derive(Debug, Clone)]

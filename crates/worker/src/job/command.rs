@@ -12,10 +12,11 @@ use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 
 use super::log::Log;
+use super::process::end_descendants;
 use crate::text::LineCutter;
 
 /// Between SIGTERM and SIGKILL. Podman needs the first to end the RUN step.
-const GRACE: Duration = Duration::from_millis(700);
+const GRACE: Duration = Duration::from_millis(500);
 /// For output that is still in the pipes when the program has ended.
 const DRAIN: Duration = Duration::from_secs(2);
 
@@ -68,10 +69,12 @@ async fn end(child: &mut Child) -> io::Result<()> {
         // Err means that it ended just now.
         let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
     }
-    match tokio::time::timeout(GRACE, child.wait()).await {
+    let ended = match tokio::time::timeout(GRACE, child.wait()).await {
         Ok(status) => status.map(drop),
         Err(_) => child.kill().await,
-    }
+    };
+    end_descendants().await;
+    ended
 }
 
 async fn forward(from: Option<impl AsyncRead + Unpin>, stream: Stream, log: &Log) {

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::folder::Folder;
 use super::log::Log;
-use super::{BUILD_NETWORK, BUILD_SUBNET, JobFile, archive, build, git};
+use super::{BUILD_NETWORK, BUILD_SUBNET, JobFile, archive, build, git, process};
 use crate::failure::{FailureExt as _, failure, internal};
 use crate::podman::{NewNetwork, Podman, Subnet, normalized_reference};
 
@@ -55,6 +55,7 @@ pub async fn run(folder: &Path) -> anyhow::Result<ExitCode> {
     if !folder.claim()? {
         anyhow::bail!("another process has this job already");
     }
+    process::adopt_orphans()?;
     let log = Log::open(&folder.path("log.jsonl"))?;
     let mut terminate = signal(SignalKind::terminate())?;
     let stop = CancellationToken::new();
