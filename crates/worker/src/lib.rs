@@ -1,1 +1,19 @@
 //! Builds images and runs instances with Podman.
+//!
+//! * [`agent`] joins the parts: link, ledger, reconciler, jobs, HTTP on the mesh.
+//! * [`job`]: source to image, each build in a process that survives the agent.
+//! * [`instances`]: keeps the instances of the spec running and no others.
+//! * [`podman`]: the client of Podman's REST interface.
+
+pub mod agent;
+pub mod config;
+mod failure;
+pub mod guard;
+pub mod instances;
+pub mod job;
+mod logs;
+pub mod podman;
+pub mod serve;
+pub mod stats;
+mod text;
+pub mod uplink;

@@ -1,0 +1,230 @@
+//! The agent: joins the parts.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use daemon::lifecycle::Lifecycle;
+use daemon::reconcile::{Activator, StatusCell, drive};
+use node::ledger::Ledger;
+use node::link::{Events, Link, LinkConfig, LinkEvent, LinkHandle, Timing};
+use protocol::identity::{AgentKind, NodeIdentity};
+use protocol::message::{Applied, FromAgent, FromControlPlane};
+use protocol::report::{Hello, HostFacts};
+use protocol::spec::{Generation, Spec, Versioned, WorkerSpec};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::config::Config;
+use crate::guard::Guard;
+use crate::instances::{self, Instances, InstancesConfig};
+use crate::job::{BuildSettings, JobCommand, Jobs, JobsConfig};
+use crate::podman::Podman;
+use crate::uplink::Uplink as _;
+use crate::{job, serve, stats};
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// For links and open hand-overs; instances and builds go on without the agent.
+const GRACE: Duration = Duration::from_secs(10);
+const RECONCILE_EVERY: Duration = Duration::from_secs(30);
+
+/// `wisehosting-worker run`.
+pub async fn run(config: Config) -> anyhow::Result<ExitCode> {
+    let mut lifecycle = Lifecycle::new();
+    let stop = lifecycle.stopping();
+    lifecycle.spawn("agent", async move {
+        let Some(identity) = node::identity::wait_for(&config.node_dir, &stop).await else { return Ok(()) };
+        Parts::start(&config, identity, &stop).await?.run(&stop).await
+    });
+    lifecycle.run(GRACE).await
+}
+
+/// Everything that runs once the host has joined.
+#[derive(Default)]
+struct Parts(JoinSet<(&'static str, anyhow::Result<()>)>);
+
+impl Parts {
+    async fn start(
+        config: &Config,
+        identity: NodeIdentity,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<Self> {
+        let podman = Podman::new(&config.podman.socket)?;
+        let version = podman.version().await?.version;
+        info!(podman = version, "Podman answers");
+        if let Err(error) = job::prepare(&podman).await {
+            warn!(
+                error = format!("{error:#}"),
+                "the network of builds is missing; the first build tries again"
+            );
+        }
+        std::fs::create_dir_all(&config.state_dir).context("cannot make state_dir")?;
+        let ledger: Ledger<WorkerSpec> = Ledger::load(config.state_dir.join("spec.json"))?;
+        let (spec, watched) = watch::channel(Arc::new(
+            ledger.current().map(|current| current.spec.clone()).unwrap_or_default(),
+        ));
+        let generation = watch::channel(ledger.generation()).0;
+        let hello = hello(config, version, generation.subscribe());
+        let (link, handle, events) = Link::new(LinkConfig {
+            identity: identity.clone(),
+            agent: AgentKind::Worker,
+            version: VERSION.to_owned(),
+            root_pem: None,
+            hello: Box::new(hello),
+            timing: Timing::default(),
+        })?;
+
+        let activator = Activator::new();
+        let connected = Arc::new(Notify::new());
+        let (commands, received) = mpsc::channel(64);
+        let guard = Guard::new(config.mesh.interface.clone(), config.mesh.cidr);
+        let settings = InstancesConfig { state_dir: config.state_dir.clone(), podman: podman.clone(), guard };
+        let (reconciler, observer) = Instances::new(settings, handle.clone(), watched, activator.clone())?;
+        let jobs = Jobs::new(jobs_config(config)?, handle.clone())?;
+        let listener = serve::listen(identity.mesh_address, config.mesh.port)
+            .with_context(|| format!("cannot listen on {}:{}", identity.mesh_address, config.mesh.port))?;
+        let status = daemon::status::router(daemon::status::install_metrics());
+        let router = serve::router(podman.clone(), identity.api_key.signing_key(), status);
+        let inbox = Inbox {
+            handle: handle.clone(),
+            ledger,
+            spec,
+            generation,
+            activator: activator.clone(),
+            connected: connected.clone(),
+            commands,
+        };
+
+        let mut parts = Self::default();
+        parts.spawn("link", link.run(stop.clone()));
+        parts.spawn("jobs", jobs.run(received, stop.clone()));
+        parts.spawn("report", observer.clone().report(handle.clone(), connected, stop.clone()));
+        parts.spawn("stats", stats::run(podman.clone(), observer, handle, stop.clone()));
+        parts.spawn("events", instances::watch_events(podman, activator.clone(), stop.clone()));
+        parts.spawn("http", serve::serve(listener, router, stop.clone()));
+        parts.spawn(
+            "instances",
+            drive(reconciler, activator, RECONCILE_EVERY, StatusCell::default(), stop.clone()),
+        );
+        parts.spawn("inbox", inbox.run(events, stop.clone()));
+        Ok(parts)
+    }
+
+    fn spawn(&mut self, name: &'static str, part: impl Future<Output = anyhow::Result<()>> + Send + 'static) {
+        self.0.spawn(async move { (name, part.await) });
+    }
+
+    /// Until `stop`, or until a part ends by itself, which is a failure of all.
+    async fn run(mut self, stop: &CancellationToken) -> anyhow::Result<()> {
+        while let Some(ended) = self.0.join_next().await {
+            let (name, result) = ended.context("a part of the agent panicked")?;
+            result.with_context(|| format!("{name} failed"))?;
+            anyhow::ensure!(stop.is_cancelled(), "{name} ended before the agent was told to stop");
+        }
+        Ok(())
+    }
+}
+
+fn hello(
+    config: &Config,
+    podman: String,
+    generation: watch::Receiver<Generation>,
+) -> impl Fn() -> Hello + Send + Sync + use<> {
+    let (jobs, build_slots) = (jobs_folder(config), config.builds.slots);
+    move || Hello {
+        version: VERSION.to_owned(),
+        generation: *generation.borrow(),
+        jobs: Jobs::<LinkHandle>::known(&jobs),
+        build_slots,
+        host: HostFacts { podman: Some(podman.clone()), ..node::facts::host_facts() },
+    }
+}
+
+fn jobs_folder(config: &Config) -> PathBuf {
+    config.state_dir.join("jobs")
+}
+
+fn jobs_config(config: &Config) -> anyhow::Result<JobsConfig> {
+    let builds = &config.builds;
+    Ok(JobsConfig {
+        folder: jobs_folder(config),
+        slots: builds.slots,
+        settings: BuildSettings {
+            socket: config.podman.socket.clone(),
+            memory_mb: builds.memory_mb,
+            cpu_millis: builds.cpu_millis,
+            timeout_s: builds.timeout_s,
+            allow_file_urls: builds.allow_file_urls,
+        },
+        program: std::env::current_exe().context("cannot tell where this program is")?,
+    })
+}
+
+/// Takes what the control plane says to the parts that it is for.
+struct Inbox {
+    handle: LinkHandle,
+    ledger: Ledger<WorkerSpec>,
+    spec: watch::Sender<Arc<WorkerSpec>>,
+    generation: watch::Sender<Generation>,
+    activator: Activator,
+    connected: Arc<Notify>,
+    commands: mpsc::Sender<JobCommand>,
+}
+
+impl Inbox {
+    async fn run(mut self, mut events: Events, stop: CancellationToken) -> anyhow::Result<()> {
+        let mut first = false;
+        loop {
+            let event = tokio::select! {
+                event = events.recv() => event,
+                () = stop.cancelled() => return Ok(()),
+            };
+            match event {
+                None => return Ok(()),
+                Some(LinkEvent::Connected) => {
+                    first = true;
+                    self.connected.notify_one();
+                }
+                Some(LinkEvent::Disconnected) => {}
+                Some(LinkEvent::Message(message)) => self.take(message, &mut first).await?,
+            }
+        }
+    }
+
+    async fn take(&mut self, message: FromControlPlane, first: &mut bool) -> anyhow::Result<()> {
+        match message {
+            FromControlPlane::Spec(Versioned { generation, spec: Spec::Worker(spec) }) => {
+                let first = std::mem::take(first);
+                self.apply(Versioned { generation, spec }, first).await?;
+            }
+            FromControlPlane::JobStart(job) => self.commands.send(JobCommand::Start(Box::new(job))).await?,
+            FromControlPlane::JobCancel(cancel) => {
+                self.commands.send(JobCommand::Cancel(cancel.job_id)).await?;
+            }
+            other => warn!(kind = other.kind(), "not for a worker"),
+        }
+        Ok(())
+    }
+
+    /// On disk first, then in force, then acknowledged.
+    async fn apply(&mut self, versioned: Versioned<WorkerSpec>, first: bool) -> anyhow::Result<()> {
+        let generation = versioned.generation;
+        if self.ledger.takes(generation, first) {
+            if let Err(problem) = instances::check(&versioned.spec) {
+                error!(generation, problem, "the desired state was refused");
+                return Ok(());
+            }
+            let spec = self.ledger.store(versioned).context("cannot write the ledger")?.spec.clone();
+            info!(generation, instances = spec.instances.len(), "new desired state");
+            self.spec.send_replace(Arc::new(spec));
+            self.generation.send_replace(generation);
+            self.activator.signal();
+        }
+        self.handle.say(FromAgent::Applied(Applied { generation: self.ledger.generation() })).await;
+        Ok(())
+    }
+}

@@ -1,0 +1,411 @@
+//! Keeps the instances of the spec running and no others. One reconciler decides ([`plan`]); what it decides is done
+//! in one task per instance, so that a slow image or a stubborn app holds up nobody else.
+
+mod apply;
+mod board;
+mod image;
+mod plan;
+mod probe;
+mod record;
+#[cfg(test)]
+pub(crate) mod samples;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::Utc;
+use daemon::reconcile::{Activator, Reconciler};
+use futures_util::StreamExt as _;
+use protocol::ids::InstanceId;
+use protocol::message::FromAgent;
+use protocol::spec::{InstanceSpec, WorkerSpec};
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, warn};
+
+use crate::guard::Guard;
+use crate::logs::{self, Owner};
+use crate::podman::{Listed, Podman};
+use crate::uplink::Uplink;
+use board::Board;
+use plan::{Observed, Phase, Step};
+use record::{Exit, Record};
+
+/// Labels on our containers.
+pub mod label {
+    pub const INSTANCE: &str = "wisehosting.instance";
+    /// The app's name.
+    pub const APP: &str = "wisehosting.app";
+    pub const APP_ID: &str = "wisehosting.app-id";
+    /// The release's number.
+    pub const RELEASE: &str = "wisehosting.release";
+    pub const SPEC_HASH: &str = "wisehosting.spec-hash";
+}
+
+/// How often the report is sent when nothing changes.
+const REPORT_EVERY: Duration = Duration::from_secs(30);
+
+/// What the instances need of this host.
+#[derive(Debug, Clone)]
+pub(crate) struct Host {
+    podman: Podman,
+    /// For images of other workers.
+    http: reqwest::Client,
+    probe: reqwest::Client,
+    board: Board,
+    /// Of this run of the host.
+    boot: String,
+}
+
+/// Settings of [`Instances`].
+#[derive(Debug)]
+pub struct InstancesConfig {
+    pub state_dir: PathBuf,
+    pub podman: Podman,
+    pub guard: Guard,
+}
+
+/// The reconciler.
+#[derive(Debug)]
+pub struct Instances<U> {
+    host: Host,
+    uplink: U,
+    spec: watch::Receiver<Arc<WorkerSpec>>,
+    guard: Guard,
+    /// Of the logs.
+    positions: PathBuf,
+    tasks: JoinSet<Ended>,
+    /// Instances for which steps are under way.
+    busy: BTreeSet<InstanceId>,
+    /// Containers that are probed.
+    probed: HashMap<String, AbortHandle>,
+    /// Containers whose log is delivered.
+    followed: BTreeSet<String>,
+    alarm: Option<AbortHandle>,
+}
+
+/// A task of the reconciler has ended.
+#[derive(Debug)]
+enum Ended {
+    Applied(InstanceId),
+    Probed(String),
+    Followed(String),
+    Alarm,
+}
+
+/// The other end of [`Instances`]: for reports and numbers.
+#[derive(Debug, Clone)]
+pub struct Observer {
+    board: Board,
+}
+
+impl<U: Uplink> Instances<U> {
+    pub fn new(
+        config: InstancesConfig,
+        uplink: U,
+        spec: watch::Receiver<Arc<WorkerSpec>>,
+        activator: Activator,
+    ) -> anyhow::Result<(Self, Observer)> {
+        let options = daemon::http::ClientOptions {
+            timeout: Some(Duration::from_mins(30)),
+            root_pem: None,
+            direct: true,
+        };
+        let board = Board::load(&config.state_dir.join("instances.json"), activator);
+        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        let host = Host {
+            podman: config.podman,
+            http: daemon::http::client(&options)?,
+            probe: probe::client()?,
+            board: board.clone(),
+            boot: boot.trim().to_owned(),
+        };
+        let instances = Self {
+            host,
+            uplink,
+            spec,
+            guard: config.guard,
+            positions: config.state_dir.join("logs"),
+            tasks: JoinSet::new(),
+            busy: BTreeSet::new(),
+            probed: HashMap::new(),
+            followed: BTreeSet::new(),
+            alarm: None,
+        };
+        Ok((instances, Observer { board }))
+    }
+
+    fn reap(&mut self) {
+        while let Some(ended) = self.tasks.try_join_next() {
+            match ended {
+                Ok(Ended::Applied(id)) => drop(self.busy.remove(&id)),
+                Ok(Ended::Probed(container)) => drop(self.probed.remove(&container)),
+                Ok(Ended::Followed(container)) => drop(self.followed.remove(&container)),
+                Ok(Ended::Alarm) => {}
+                Err(error) if error.is_cancelled() => {}
+                Err(panic) => error!(error = %panic, "a task of the instances panicked"),
+            }
+        }
+    }
+
+    /// Containers that ended by themselves since the last pass.
+    async fn settle(&self, observed: &[Observed]) {
+        for seen in observed.iter().filter(|seen| seen.phase == Phase::Exited) {
+            let ours = |record: &Record| {
+                record.is_live()
+                    && record.boot == self.host.boot
+                    && record.container.as_deref() == Some(&seen.container)
+            };
+            if self.busy.contains(&seen.instance)
+                || !self.host.board.get(seen.instance).is_some_and(|r| ours(&r))
+            {
+                continue;
+            }
+            let exit = match self.host.podman.inspect(&seen.container).await {
+                Ok(found) if found.state.running => continue,
+                Ok(found) => Exit { code: found.state.exit_code, oom_killed: found.state.oom_killed },
+                Err(error) => {
+                    warn!(instance.id = %seen.instance, %error, "cannot see how the instance ended");
+                    continue;
+                }
+            };
+            let lines = probe::last_lines(&self.host, &seen.container).await;
+            self.host.board.update(seen.instance, |record| record.exited(exit, lines, Utc::now()));
+        }
+    }
+
+    fn carry_out(&mut self, spec: &WorkerSpec, plan: plan::Plan, guarded: bool) {
+        for (id, steps) in plan {
+            if self.busy.contains(&id) || self.is_running_already(id, &steps) {
+                continue;
+            }
+            let wanted = spec.instances.iter().find(|instance| instance.id == id).cloned();
+            let starts = steps.iter().any(|step| matches!(step, Step::Create | Step::Start(_)));
+            if starts && !guarded {
+                continue;
+            }
+            self.busy.insert(id);
+            let host = self.host.clone();
+            self.tasks.spawn(async move {
+                apply::apply(&host, id, wanted.as_ref(), steps).await;
+                host.board.reconcile();
+                Ended::Applied(id)
+            });
+        }
+    }
+
+    fn is_running_already(&self, id: InstanceId, steps: &[Step]) -> bool {
+        let [Step::Adopt(container)] = steps else { return false };
+        let known =
+            |record: &Record| record.is_live() && record.container.as_deref() == Some(container.as_str());
+        self.host.board.get(id).is_some_and(|record| known(&record))
+    }
+
+    fn probe(&mut self, spec: &WorkerSpec, observed: &[Observed]) {
+        let live = self.host.board.live();
+        for seen in observed.iter().filter(|seen| seen.phase == Phase::Running) {
+            let wanted = spec.instances.iter().find(|instance| instance.id == seen.instance);
+            let Some(wanted) = wanted.filter(|_| live.contains_key(&seen.container)) else { continue };
+            if self.probed.contains_key(&seen.container) {
+                continue;
+            }
+            let (host, wanted, container) = (self.host.clone(), wanted.clone(), seen.container.clone());
+            let handle = self.tasks.spawn(async move {
+                probe::watch(&host, &wanted, &container).await;
+                host.board.reconcile();
+                Ended::Probed(container)
+            });
+            self.probed.insert(seen.container.clone(), handle);
+        }
+        // A container that is gone needs no probe, whatever its record says.
+        let running: BTreeSet<_> = observed.iter().map(|seen| &seen.container).collect();
+        self.probed.retain(|container, task| {
+            let keep = running.contains(container);
+            if !keep {
+                task.abort();
+            }
+            keep
+        });
+    }
+
+    fn follow_logs(&mut self, listed: &[Listed]) {
+        for container in listed {
+            let Some(owner) = owner(container).filter(|_| !self.followed.contains(&container.id)) else {
+                continue;
+            };
+            self.followed.insert(container.id.clone());
+            let (host, uplink) = (self.host.clone(), self.uplink.clone());
+            let (positions, container) = (self.positions.clone(), container.id.clone());
+            self.tasks.spawn(async move {
+                if let Err(error) = follow_log(&host, &uplink, owner, &container, &positions).await {
+                    warn!(instance.id = %owner.instance_id, error = format!("{error:#}"), "cannot read the log");
+                }
+                Ended::Followed(container)
+            });
+        }
+    }
+
+    /// Wakes this reconciler when the next pause is over.
+    fn set_alarm(&mut self) {
+        if let Some(alarm) = self.alarm.take() {
+            alarm.abort();
+        }
+        let now = Utc::now();
+        let next = self.host.board.snapshot().into_values().filter_map(|record| record.retry_at).min();
+        let Some(pause) = next.map(|at| (at - now).to_std().unwrap_or_default()) else { return };
+        let board = self.host.board.clone();
+        // A moment later than the pause, so that it is over by every clock.
+        let pause = pause + Duration::from_millis(20);
+        self.alarm = Some(self.tasks.spawn(async move {
+            tokio::time::sleep(pause).await;
+            board.reconcile();
+            Ended::Alarm
+        }));
+    }
+}
+
+impl<U: Uplink> Reconciler for Instances<U> {
+    fn name(&self) -> &'static str {
+        "instances"
+    }
+
+    async fn pass(&mut self) -> anyhow::Result<()> {
+        let guarded = self.guard.ensure().await;
+        let spec = self.spec.borrow_and_update().clone();
+        let listed = self.host.podman.containers(label::INSTANCE).await?;
+        // After the list: what a task did before it was asked for must not be taken for undone.
+        self.reap();
+        let observed: Vec<Observed> = listed.iter().filter_map(observe).collect();
+        let present = observed.iter().map(|seen| seen.instance).collect();
+        self.host.board.align(&spec, &present, Utc::now());
+        self.settle(&observed).await;
+        let plan = plan::plan(&spec, &observed, &self.host.board.snapshot(), Utc::now());
+        self.carry_out(&spec, plan, guarded.is_ok());
+        self.probe(&spec, &observed);
+        self.follow_logs(&listed);
+        self.set_alarm();
+        guarded
+    }
+}
+
+/// `None` for a container that has our label but not our hand.
+fn observe(listed: &Listed) -> Option<Observed> {
+    Some(Observed {
+        container: listed.id.clone(),
+        instance: listed.labels.get(label::INSTANCE)?.parse().ok()?,
+        hash: listed.labels.get(label::SPEC_HASH).cloned().unwrap_or_default(),
+        phase: Phase::parse(&listed.state),
+    })
+}
+
+fn owner(listed: &Listed) -> Option<Owner> {
+    Some(Owner {
+        instance_id: listed.labels.get(label::INSTANCE)?.parse().ok()?,
+        app_id: listed.labels.get(label::APP_ID)?.parse().ok()?,
+        release: listed.labels.get(label::RELEASE)?.parse().ok()?,
+    })
+}
+
+async fn follow_log(
+    host: &Host,
+    uplink: &impl Uplink,
+    owner: Owner,
+    container: &str,
+    positions: &std::path::Path,
+) -> anyhow::Result<()> {
+    let path = host.podman.inspect(container).await?.host_config.log_config.path;
+    anyhow::ensure!(!path.is_empty(), "Podman names no log file");
+    let mut path = PathBuf::from(path);
+    // Podman makes the file at the first start.
+    while !path.exists() {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        path = match host.podman.inspect(container).await {
+            Ok(found) => found.host_config.log_config.path.into(),
+            Err(error) if error.is_not_found() => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+    }
+    Ok(logs::follow(uplink, owner, path, positions).await?)
+}
+
+impl Observer {
+    /// Reports after each change, on `connected` and every 30 s; what is reported is on disk before.
+    pub async fn report(
+        self,
+        uplink: impl Uplink,
+        connected: Arc<tokio::sync::Notify>,
+        stop: CancellationToken,
+    ) -> anyhow::Result<()> {
+        loop {
+            tokio::select! {
+                () = self.board.changed() => {}
+                () = connected.notified() => {}
+                () = tokio::time::sleep(REPORT_EVERY) => {}
+                () = stop.cancelled() => return Ok(()),
+            }
+            if let Err(error) = self.board.save() {
+                error!(%error, "cannot write the memory of instances");
+            }
+            uplink.say(FromAgent::WorkerReport(self.board.report())).await;
+        }
+    }
+
+    /// Running containers and their instances.
+    pub(crate) fn live(&self) -> BTreeMap<String, InstanceId> {
+        self.board.live()
+    }
+}
+
+/// Wakes the reconciler at each change of one of our containers. Podman's events may come late or not at all, hence
+/// the reconciler's own clock.
+pub async fn watch_events(
+    podman: Podman,
+    activator: Activator,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let mut backoff = daemon::backoff::Backoff::new(Duration::from_millis(250), Duration::from_secs(15));
+    loop {
+        let listen = async {
+            let mut events = std::pin::pin!(podman.events(label::INSTANCE).await?);
+            activator.signal();
+            while let Some(event) = events.next().await {
+                event?;
+                activator.signal();
+            }
+            Ok::<_, crate::podman::Error>(())
+        };
+        tokio::select! {
+            ended = listen => if let Err(error) = ended {
+                warn!(%error, "no events from Podman");
+            },
+            () = stop.cancelled() => return Ok(()),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(backoff.wait()) => {}
+            () = stop.cancelled() => return Ok(()),
+        }
+    }
+}
+
+/// Whether `spec` is one that this worker can carry out, as far as can be told without trying.
+pub(crate) fn check(spec: &WorkerSpec) -> Result<(), String> {
+    let word = |text: &str| {
+        !text.is_empty()
+            && text.len() <= 60
+            && text.chars().all(|char| char.is_ascii_lowercase() || char.is_ascii_digit() || char == '-')
+    };
+    let image = |id: &str| {
+        id.strip_prefix("sha256:")
+            .is_some_and(|hex| hex.len() == 64 && hex.chars().all(|c| c.is_ascii_hexdigit()))
+    };
+    let bad = |instance: &&InstanceSpec| {
+        !word(&instance.app) || !word(&instance.project) || !image(&instance.image.id)
+    };
+    match spec.instances.iter().find(bad) {
+        Some(instance) => Err(format!("instance {} has a name or an image id that cannot be", instance.id)),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,203 @@
+//! What to do next: desired instances × containers that exist → steps. Pure and printable.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use protocol::ids::InstanceId;
+use protocol::spec::WorkerSpec;
+
+use super::record::{Record, spec_hash};
+
+/// A container of ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Observed {
+    pub(crate) container: String,
+    pub(crate) instance: InstanceId,
+    pub(crate) hash: String,
+    pub(crate) phase: Phase,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    Running,
+    /// Made, or left by the host's last run: not running, not ended.
+    Created,
+    Exited,
+    /// Stopping, being removed and the like: looked at again later.
+    Changing,
+}
+
+impl Phase {
+    /// From Podman's word.
+    pub(crate) fn parse(state: &str) -> Self {
+        match state {
+            "running" | "paused" => Self::Running,
+            "created" | "configured" | "initialized" => Self::Created,
+            "exited" | "stopped" | "dead" => Self::Exited,
+            _ => Self::Changing,
+        }
+    }
+}
+
+/// One thing to do for one instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Make sure that the image is on this host.
+    Image,
+    Create,
+    /// The container that [`Step::Create`] made, or the one named.
+    Start(Option<String>),
+    Stop(String),
+    Remove(String),
+    /// Runs as it should: probe it.
+    Adopt(String),
+}
+
+impl std::fmt::Display for Step {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Image => f.write_str("fetch the image"),
+            Self::Create => f.write_str("create"),
+            Self::Start(None) => f.write_str("start"),
+            Self::Start(Some(container)) => write!(f, "start {container}"),
+            Self::Stop(container) => write!(f, "stop {container}"),
+            Self::Remove(container) => write!(f, "remove {container}"),
+            Self::Adopt(container) => write!(f, "adopt {container}"),
+        }
+    }
+}
+
+pub(crate) type Plan = BTreeMap<InstanceId, Vec<Step>>;
+
+/// The steps of each instance, in their order; instances do not wait for each other.
+pub(crate) fn plan(
+    spec: &WorkerSpec,
+    observed: &[Observed],
+    records: &BTreeMap<InstanceId, Record>,
+    now: DateTime<Utc>,
+) -> Plan {
+    let mut plan = Plan::new();
+    for wanted in &spec.instances {
+        let containers: Vec<_> = observed.iter().filter(|seen| seen.instance == wanted.id).collect();
+        let steps = steps_for(&spec_hash(wanted), &containers, records.get(&wanted.id), now);
+        if !steps.is_empty() {
+            plan.insert(wanted.id, steps);
+        }
+    }
+    let wanted: BTreeSet<_> = spec.instances.iter().map(|instance| instance.id).collect();
+    for seen in observed.iter().filter(|seen| !wanted.contains(&seen.instance)) {
+        plan.entry(seen.instance).or_default().extend(end(seen));
+    }
+    plan
+}
+
+fn steps_for(hash: &str, containers: &[&Observed], record: Option<&Record>, now: DateTime<Utc>) -> Vec<Step> {
+    let record = record.filter(|record| record.hash == hash);
+    let keep = containers.iter().filter(|seen| seen.hash == hash).min_by_key(|seen| seen.phase);
+    let mut steps: Vec<Step> =
+        containers.iter().filter(|seen| Some(*seen) != keep).flat_map(|seen| end(seen)).collect();
+    let gave_up = record.is_some_and(Record::gave_up);
+    let waits = record.is_some_and(|record| record.waits(now));
+    match keep {
+        Some(seen) if gave_up && seen.phase == Phase::Running => {
+            steps.push(Step::Stop(seen.container.clone()));
+        }
+        _ if gave_up || waits => {}
+        None => steps.extend([Step::Image, Step::Create, Step::Start(None)]),
+        Some(seen) => match seen.phase {
+            Phase::Running => steps.push(Step::Adopt(seen.container.clone())),
+            Phase::Created | Phase::Exited => steps.push(Step::Start(Some(seen.container.clone()))),
+            Phase::Changing => {}
+        },
+    }
+    steps
+}
+
+fn end(seen: &Observed) -> Vec<Step> {
+    let remove = Step::Remove(seen.container.clone());
+    match seen.phase {
+        Phase::Running => vec![Step::Stop(seen.container.clone()), remove],
+        Phase::Changing => vec![],
+        Phase::Created | Phase::Exited => vec![remove],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::report::InstanceState;
+
+    use super::*;
+    use crate::instances::samples::{at, spec};
+
+    /// A host with instance `a` wanted, the given containers of it (right hash or not) and its record.
+    fn planned(containers: &[(&str, bool, Phase)], record: impl FnOnce(&mut Record)) -> String {
+        let wanted = spec("a", 1);
+        let hash = spec_hash(&wanted);
+        let mut kept = Record::new(hash.clone());
+        record(&mut kept);
+        let observed: Vec<_> = containers
+            .iter()
+            .map(|(name, same, phase)| Observed {
+                container: (*name).to_owned(),
+                instance: wanted.id,
+                hash: if *same { hash.clone() } else { "other".to_owned() },
+                phase: *phase,
+            })
+            .collect();
+        let records = BTreeMap::from([(wanted.id, kept)]);
+        let spec = WorkerSpec { instances: vec![wanted] };
+        printed(&plan(&spec, &observed, &records, at(10)))
+    }
+
+    fn printed(plan: &Plan) -> String {
+        let line = |steps: &Vec<Step>| steps.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        plan.values().map(line).collect::<Vec<_>>().join("; ")
+    }
+
+    #[test]
+    fn plans_read_like_this() {
+        let nothing = |_: &mut Record| {};
+        insta::assert_snapshot!(planned(&[], nothing), @"fetch the image, create, start");
+        insta::assert_snapshot!(planned(&[("c", true, Phase::Running)], nothing), @"adopt c");
+        insta::assert_snapshot!(planned(&[("c", true, Phase::Created)], nothing), @"start c");
+        insta::assert_snapshot!(planned(&[("c", true, Phase::Exited)], nothing), @"start c");
+        insta::assert_snapshot!(planned(&[("c", true, Phase::Changing)], nothing), @"");
+        insta::assert_snapshot!(
+            planned(&[("old", false, Phase::Running)], nothing),
+            @"stop old, remove old, fetch the image, create, start"
+        );
+        insta::assert_snapshot!(
+            planned(&[("twin", true, Phase::Exited), ("c", true, Phase::Running)], nothing),
+            @"remove twin, adopt c"
+        );
+    }
+
+    #[test]
+    fn what_waits_or_has_failed_is_left_alone() {
+        let waits = |record: &mut Record| record.retry_at = Some(at(11));
+        let failed = |record: &mut Record| record.state = InstanceState::Failed;
+        insta::assert_snapshot!(planned(&[("c", true, Phase::Exited)], waits), @"");
+        insta::assert_snapshot!(planned(&[], waits), @"");
+        insta::assert_snapshot!(planned(&[("c", true, Phase::Exited)], failed), @"");
+        insta::assert_snapshot!(planned(&[("c", true, Phase::Running)], failed), @"stop c");
+        // The record is about another spec, so its failure says nothing about this one.
+        let other = |record: &mut Record| {
+            record.state = InstanceState::Failed;
+            record.hash = "other".to_owned();
+        };
+        insta::assert_snapshot!(planned(&[], other), @"fetch the image, create, start");
+    }
+
+    #[test]
+    fn what_nobody_wants_is_ended() {
+        let seen = |container: &str, phase| Observed {
+            container: container.to_owned(),
+            instance: InstanceId::new(),
+            hash: "any".to_owned(),
+            phase,
+        };
+        let observed = [seen("runs", Phase::Running), seen("ended", Phase::Exited)];
+        let plan = plan(&WorkerSpec::default(), &observed, &BTreeMap::new(), at(0));
+        insta::assert_snapshot!(printed(&plan), @"stop runs, remove runs; remove ended");
+    }
+}

@@ -1,0 +1,353 @@
+//! What the worker remembers of one instance, and how that changes by what it sees. Pure: times are arguments.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use protocol::ids::InstanceId;
+use protocol::job::{Failure, ProbeEvidence, Stage};
+use protocol::report::{InstanceReport, InstanceState};
+use protocol::spec::{InstanceSpec, Probe};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::failure::{FailureExt as _, failure};
+
+const FIRST_PAUSE_S: u64 = 1;
+const LONGEST_PAUSE_S: u64 = 60;
+/// An instance that ran for so long begins again with the shortest pause.
+const CALM: TimeDelta = TimeDelta::minutes(5);
+
+/// Kept on disk, so that a restarted agent knows what an instance has been through.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Record {
+    /// Of the spec that this is about; see [`spec_hash`].
+    pub(crate) hash: String,
+    pub(crate) state: InstanceState,
+    pub(crate) container: Option<String>,
+    /// Of the host's run in which the container was started last.
+    pub(crate) boot: String,
+    pub(crate) started_at: Option<DateTime<Utc>>,
+    pub(crate) healthy_once: bool,
+    pub(crate) restarts: u32,
+    pub(crate) exit_code: Option<i32>,
+    pub(crate) out_of_memory: bool,
+    pub(crate) probe: Option<ProbeEvidence>,
+    pub(crate) failure: Option<Failure>,
+    /// Ends or vain attempts in a row; they set the pause before the next one.
+    pub(crate) strikes: u32,
+    pub(crate) retry_at: Option<DateTime<Utc>>,
+    /// Probe failures in a row.
+    pub(crate) misses: u32,
+}
+
+/// How a container ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Exit {
+    pub(crate) code: i32,
+    pub(crate) oom_killed: bool,
+}
+
+/// One attempt of the probe.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Attempt {
+    pub(crate) evidence: ProbeEvidence,
+    pub(crate) success: bool,
+    /// Nobody accepted the connection.
+    pub(crate) refused: bool,
+}
+
+impl Record {
+    pub(crate) fn new(hash: String) -> Self {
+        Self {
+            hash,
+            state: InstanceState::Pending,
+            container: None,
+            boot: String::new(),
+            started_at: None,
+            healthy_once: false,
+            restarts: 0,
+            exit_code: None,
+            out_of_memory: false,
+            probe: None,
+            failure: None,
+            strikes: 0,
+            retry_at: None,
+            misses: 0,
+        }
+    }
+
+    pub(crate) fn gave_up(&self) -> bool {
+        self.state == InstanceState::Failed
+    }
+
+    /// The container should be running and being probed.
+    pub(crate) fn is_live(&self) -> bool {
+        matches!(self.state, InstanceState::Starting | InstanceState::Healthy | InstanceState::Unhealthy)
+    }
+
+    pub(crate) fn waits(&self, now: DateTime<Utc>) -> bool {
+        self.retry_at.is_some_and(|at| at > now)
+    }
+
+    pub(crate) fn started(&mut self, container: String, boot: &str, now: DateTime<Utc>) {
+        if self.started_at.is_some() && self.boot == boot {
+            self.restarts += 1;
+        }
+        self.state = InstanceState::Starting;
+        self.container = Some(container);
+        boot.clone_into(&mut self.boot);
+        self.started_at = Some(now);
+        self.retry_at = None;
+        self.misses = 0;
+        self.exit_code = None;
+        self.out_of_memory = false;
+    }
+
+    /// The container ended by itself.
+    pub(crate) fn exited(&mut self, exit: Exit, last_lines: Vec<String>, now: DateTime<Utc>) {
+        // Podman on cgroup v1 never says that memory ran out; SIGKILL that was not ours is its only sign.
+        self.out_of_memory = exit.oom_killed || exit.code == 137;
+        self.exit_code = Some(exit.code);
+        if !self.healthy_once {
+            let failure = self.exit_failure(exit.code, last_lines);
+            return self.give_up(failure);
+        }
+        if self.started_at.is_some_and(|at| now - at > CALM) {
+            self.strikes = 0;
+        }
+        self.state = InstanceState::Exited;
+        self.pause(now);
+    }
+
+    fn exit_failure(&self, code: i32, last_lines: Vec<String>) -> Failure {
+        let message = format!("the app ended with exit code {code} before it was healthy");
+        let hint = if self.out_of_memory {
+            "It was killed, most likely at its memory limit: raise the limit, or let the app need less"
+        } else if code == 0 {
+            "An app must keep running; a command that finishes its work and ends is no server"
+        } else {
+            "The last lines show what the app said before it ended"
+        };
+        let mut failure = failure(Stage::Start, "exited", message).hint(hint);
+        failure.out_of_memory = self.out_of_memory;
+        failure.exit_code(Some(code)).last_lines(last_lines).probe(self.probe.clone())
+    }
+
+    /// The image, the container or its start could not be had; `fatal` when trying again is without hope.
+    pub(crate) fn could_not_start(&mut self, failure: Failure, fatal: bool, now: DateTime<Utc>) {
+        const ATTEMPTS: u32 = 5;
+        if !self.healthy_once && (fatal || self.strikes + 1 >= ATTEMPTS) {
+            return self.give_up(failure);
+        }
+        self.failure = Some(failure);
+        self.pause(now);
+    }
+
+    /// Takes one attempt of the probe into account. `true` when that changed the state.
+    pub(crate) fn probed(&mut self, attempt: Attempt, probe: &Probe, now: DateTime<Utc>) -> Verdict {
+        let before = self.state;
+        self.probe = Some(attempt.evidence);
+        if attempt.success {
+            self.misses = 0;
+            self.healthy_once = true;
+            self.failure = None;
+            self.state = InstanceState::Healthy;
+        } else {
+            self.misses += 1;
+            let running_s = self.started_at.map_or(0, |at| (now - at).num_seconds());
+            let late = running_s >= i64::from(probe.start_within_s);
+            match self.state {
+                InstanceState::Starting if late && self.healthy_once => self.state = InstanceState::Unhealthy,
+                InstanceState::Starting if late => return Verdict::TooLate { refused: attempt.refused },
+                InstanceState::Healthy if self.misses >= probe.failures.max(1) => {
+                    self.state = InstanceState::Unhealthy;
+                }
+                _ => {}
+            }
+        }
+        if self.state == before { Verdict::Same } else { Verdict::Changed }
+    }
+
+    /// After [`Verdict::TooLate`]: the container is stopped and kept for inspection.
+    pub(crate) fn too_late(&mut self, refused: bool, spec: &InstanceSpec, last_lines: Vec<String>) {
+        let within = spec.probe.start_within_s;
+        let failure = if refused {
+            failure(
+                Stage::Probe,
+                "never_listened",
+                format!("nothing listened on port {} within {within} s after the start", spec.port),
+            )
+            .hint(format!(
+                "The app must listen on port {} on all addresses (0.0.0.0, not 127.0.0.1); otherwise set the app's port",
+                spec.port
+            ))
+        } else {
+            failure(
+                Stage::Probe,
+                "probe_failed",
+                format!("the app listened, but its probe had no success within {within} s after the start"),
+            )
+            .hint("Look at the probe's last answer; set the probe's path or give the app more time to start")
+        };
+        self.give_up(failure.last_lines(last_lines).probe(self.probe.clone()));
+    }
+
+    fn give_up(&mut self, failure: Failure) {
+        self.state = InstanceState::Failed;
+        self.failure = Some(failure);
+        self.retry_at = None;
+    }
+
+    fn pause(&mut self, now: DateTime<Utc>) {
+        self.strikes += 1;
+        self.retry_at = Some(now + pause(self.strikes));
+    }
+
+    pub(crate) fn report(&self, id: InstanceId) -> InstanceReport {
+        InstanceReport {
+            id,
+            state: self.state,
+            started_at: self.started_at,
+            restarts: self.restarts,
+            exit_code: self.exit_code,
+            out_of_memory: self.out_of_memory,
+            probe: self.probe.clone(),
+            failure: self.failure.clone(),
+        }
+    }
+}
+
+/// What an attempt of the probe meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Same,
+    Changed,
+    /// Not healthy within the time to start.
+    TooLate {
+        refused: bool,
+    },
+}
+
+/// 1 s, 2 s, 4 s … 60 s.
+pub(crate) fn pause(strikes: u32) -> Duration {
+    Duration::from_secs((FIRST_PAUSE_S << strikes.saturating_sub(1).min(10)).min(LONGEST_PAUSE_S))
+}
+
+/// Identifies what a container was made from. Who has the image does not matter, nor under which name.
+pub(crate) fn spec_hash(spec: &InstanceSpec) -> String {
+    let mut spec = spec.clone();
+    spec.image.sources.clear();
+    spec.image.reference.clear();
+    let text = serde_json::to_vec(&spec).expect("a spec has string keys only");
+    hex::encode(&Sha256::digest(text)[..16])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::instances::samples::{at, spec};
+
+    fn attempt(success: bool, refused: bool) -> Attempt {
+        let evidence = ProbeEvidence {
+            at: at(0),
+            target: "tcp".to_owned(),
+            attempts: 1,
+            outcome: String::new(),
+            body: None,
+        };
+        Attempt { evidence, success, refused }
+    }
+
+    fn started() -> Record {
+        let mut record = Record::new("h".to_owned());
+        record.started("c1".to_owned(), "boot", at(0));
+        record
+    }
+
+    #[test]
+    fn the_first_success_makes_it_healthy_and_failures_in_a_row_unhealthy() {
+        let (mut record, probe) = (started(), Probe::default());
+        assert_eq!(record.probed(attempt(false, true), &probe, at(1)), Verdict::Same);
+        assert_eq!(record.probed(attempt(true, false), &probe, at(2)), Verdict::Changed);
+        let verdicts = [3, 4, 5].map(|second| record.probed(attempt(false, true), &probe, at(second)));
+        assert_eq!(verdicts, [Verdict::Same, Verdict::Same, Verdict::Changed]);
+        assert_eq!(record.state, InstanceState::Unhealthy);
+        record.probed(attempt(true, false), &probe, at(6));
+        assert_eq!(record.state, InstanceState::Healthy);
+    }
+
+    #[test]
+    fn an_app_that_never_listens_fails_with_its_evidence() {
+        let (mut record, spec) = (started(), spec("a", 1));
+        assert_eq!(
+            record.probed(attempt(false, true), &spec.probe, at(30)),
+            Verdict::TooLate { refused: true }
+        );
+        record.too_late(true, &spec, vec!["last".to_owned()]);
+        let failure = record.failure.expect("failure");
+        assert_eq!((failure.code.as_str(), failure.last_lines.len()), ("never_listened", 1));
+        assert!(failure.probe.is_some());
+        assert_eq!(record.state, InstanceState::Failed);
+    }
+
+    #[test]
+    fn an_exit_before_the_first_success_is_final() {
+        let mut record = started();
+        record.exited(Exit { code: 137, oom_killed: false }, vec!["bye".to_owned()], at(3));
+        let failure = record.failure.clone().expect("failure");
+        assert_eq!((failure.code.as_str(), failure.exit_code), ("exited", Some(137)));
+        assert!(failure.out_of_memory && record.gave_up());
+    }
+
+    #[test]
+    fn an_exit_after_it_was_healthy_is_followed_by_longer_and_longer_pauses() {
+        let mut record = started();
+        record.probed(attempt(true, false), &Probe::default(), at(1));
+        for (second, pause) in [(2, 1), (10, 2), (20, 4)] {
+            record.exited(Exit { code: 1, oom_killed: false }, Vec::new(), at(second));
+            assert_eq!(record.retry_at, Some(at(second + pause)));
+            assert!(record.waits(at(second)) && !record.waits(at(second + pause)));
+            record.started("c1".to_owned(), "boot", at(second + pause));
+        }
+        assert_eq!(record.restarts, 3);
+        record.exited(Exit { code: 1, oom_killed: false }, Vec::new(), at(1000));
+        assert_eq!(record.retry_at, Some(at(1001)), "calm for long enough");
+    }
+
+    #[test]
+    fn a_reboot_is_no_restart() {
+        let mut record = started();
+        record.started("c1".to_owned(), "another boot", at(5));
+        assert_eq!(record.restarts, 0);
+    }
+
+    #[test]
+    fn a_start_that_fails_again_and_again_is_given_up_unless_it_was_healthy_before() {
+        let failure = || failure(Stage::Start, "start_failed", "no");
+        let mut record = Record::new("h".to_owned());
+        for _ in 0..4 {
+            record.could_not_start(failure(), false, at(0));
+            assert!(!record.gave_up());
+        }
+        record.could_not_start(failure(), false, at(0));
+        assert!(record.gave_up());
+        let mut record = started();
+        record.probed(attempt(true, false), &Probe::default(), at(1));
+        for _ in 0..20 {
+            record.could_not_start(failure(), true, at(0));
+        }
+        assert!(!record.gave_up());
+        assert_eq!(record.retry_at, Some(at(60)));
+    }
+
+    #[test]
+    fn the_hash_changes_with_what_the_container_is_made_from_only() {
+        let first = spec("a", 1);
+        let mut other = first.clone();
+        other.image.sources.clear();
+        other.image.reference = "another name".to_owned();
+        assert_eq!(spec_hash(&first), spec_hash(&other));
+        other.env.insert("A".to_owned(), "b".to_owned());
+        assert_ne!(spec_hash(&first), spec_hash(&other));
+    }
+}

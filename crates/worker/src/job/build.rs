@@ -1,0 +1,145 @@
+//! `podman build`, through the command line: Podman's interfaces ignore the network of RUN steps, and a build that is
+//! cancelled there goes on.
+
+use std::path::Path;
+
+use protocol::job::{Build, Failure, Stage};
+use tokio::process::Command;
+use tokio_util::sync::CancellationToken;
+
+use super::command;
+use super::containerfile::{self, Found};
+use super::log::Log;
+use super::run::Stop;
+use super::{BUILD_NETWORK, JobFile};
+use crate::failure::{FailureExt as _, failure};
+
+/// Builds the source in `root` as the image `job.build.tag`.
+pub(super) async fn build(
+    job: &JobFile,
+    root: &Path,
+    log: &Log,
+    stop: &CancellationToken,
+) -> Result<(), Stop> {
+    check_words(&job.build)?;
+    let found = containerfile::find(root, &job.build.containerfile)?;
+    log.say(&format!("Building with {}", found.name));
+    let command = podman_build(job, &found);
+    let status = command::run(command, log, stop).await?.ok_or(Stop::Cancelled)?;
+    if status.success() {
+        return Ok(());
+    }
+    let text = tokio::fs::read_to_string(&found.file).await.unwrap_or_default();
+    Err(explain(&found.name, &text, status.code(), log.last_lines(), job.memory_mb()).into())
+}
+
+fn podman_build(job: &JobFile, found: &Found) -> Command {
+    let mut podman = command::quiet("podman");
+    let memory = format!("{}m", job.memory_mb());
+    podman
+        .args(["build", "--network", BUILD_NETWORK, "--pull=missing", "--layers"])
+        .args(["--memory", &memory, "--memory-swap", &memory])
+        .args(["--cpu-period", "100000", "--cpu-quota", &(job.cpu_millis().max(10) * 100).to_string()])
+        .args(["--tag", &job.build.tag])
+        .arg("--file")
+        .arg(&found.file);
+    if let Some(target) = &job.build.containerfile.target {
+        podman.arg(format!("--target={target}"));
+    }
+    for (name, value) in &job.build.containerfile.args {
+        podman.arg(format!("--build-arg={name}={value}"));
+    }
+    podman.arg("--").arg(&found.context);
+    podman
+}
+
+/// Nothing that the user wrote may be read as an option or as another file.
+fn check_words(build: &Build) -> Result<(), Box<Failure>> {
+    let plain = |text: &str, also: &str| {
+        text.starts_with(|char: char| char.is_ascii_alphanumeric() || char == '_')
+            && text.chars().all(|char| char.is_ascii_alphanumeric() || also.contains(char))
+    };
+    let bad = |what: &str, text: &str| {
+        let message = format!("{what} `{text}` has characters that are not allowed");
+        let failure = failure(Stage::Build, "containerfile_settings_invalid", message);
+        Err(Box::new(failure.hint("Use letters, digits, `_`, `-` and `.`")))
+    };
+    if !plain(&build.tag, "/:._-") {
+        return bad("the image's name", &build.tag);
+    }
+    if let Some(target) = build.containerfile.target.as_deref().filter(|target| !plain(target, "._-")) {
+        return bad("the build stage", target);
+    }
+    match build.containerfile.args.keys().find(|name| !plain(name, "_")) {
+        Some(name) => bad("the build argument", name),
+        None => Ok(()),
+    }
+}
+
+fn explain(
+    name: &str,
+    containerfile: &str,
+    exit_code: Option<i32>,
+    last_lines: Vec<String>,
+    memory_mb: u32,
+) -> Failure {
+    let says = |word: &str| last_lines.iter().any(|line| line.contains(word));
+    let line = containerfile::failing_line(containerfile, &last_lines);
+    let place = match &line {
+        Some((number, text)) => format!("line {number} of {name} failed: `{}`", shortened(text)),
+        None => format!("{name} could not be built"),
+    };
+    if says("initializing source docker://") {
+        return failure(Stage::Build, "image_not_found", format!("the base image cannot be had; {place}"))
+            .hint("Check the name after FROM and that this worker reaches the registry")
+            .exit_code(exit_code)
+            .last_lines(last_lines);
+    }
+    let out_of_memory =
+        exit_code == Some(137) || says("container exited on killed") || says("exit status 137");
+    let mut failure = failure(Stage::Build, "containerfile_failed", place);
+    failure.out_of_memory = out_of_memory;
+    failure.hint = Some(if out_of_memory {
+        format!(
+            "The step was killed at the limit of {memory_mb} MiB: let it need less memory, or raise the build's limit"
+        )
+    } else {
+        "The last lines show what the step said; run `podman build` with the same source to try it locally"
+            .to_owned()
+    });
+    failure.exit_code(exit_code).last_lines(last_lines)
+}
+
+fn shortened(text: &str) -> String {
+    const MOST: usize = 120;
+    if text.chars().count() <= MOST {
+        text.to_owned()
+    } else {
+        text.chars().take(MOST).chain(['…']).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(lines: &[&str], exit_code: i32) -> Failure {
+        let lines = lines.iter().map(|line| (*line).to_owned()).collect();
+        explain("Containerfile", "FROM busybox\nRUN npm ci\n", Some(exit_code), lines, 512)
+    }
+
+    #[test]
+    fn a_failing_step_is_named_by_its_line() {
+        let failure = said(&["STEP 2/2: RUN npm ci", "no such package", "Error: building at STEP"], 3);
+        assert_eq!(failure.message, "line 2 of Containerfile failed: `RUN npm ci`");
+        assert_eq!((failure.exit_code, failure.out_of_memory), (Some(3), false));
+        assert_eq!(failure.last_lines.len(), 3);
+    }
+
+    #[test]
+    fn a_step_killed_at_the_memory_limit_is_called_so() {
+        let failure = said(&["STEP 2/2: RUN npm ci", "container exited on killed"], 1);
+        assert!(failure.out_of_memory);
+        assert!(failure.hint.expect("hint").contains("512 MiB"));
+    }
+}

@@ -1,0 +1,120 @@
+//! Images: look up, pull, hand over, take in.
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _};
+use reqwest::Method;
+use serde::Deserialize;
+
+use super::containers::lines;
+use super::types::Image;
+use super::{BULK, Error, Podman};
+
+/// Why a pull had no success.
+#[derive(Debug, thiserror::Error)]
+pub enum PullError {
+    #[error(transparent)]
+    Podman(#[from] Error),
+    /// In the registry's words.
+    #[error("{0}")]
+    Registry(String),
+}
+
+impl PullError {
+    /// Whether the registry answered that there is no such image, or none for us.
+    pub fn is_absent(&self) -> bool {
+        let Self::Registry(text) = self else { return false };
+        [
+            "manifest unknown",
+            "not found",
+            "name unknown",
+            "unauthorized",
+            "denied",
+            "invalid reference format",
+        ]
+        .iter()
+        .any(|word| text.contains(word))
+    }
+}
+
+/// One line of the answer to a pull.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Pulled {
+    stream: String,
+    error: String,
+    id: String,
+}
+
+impl Podman {
+    /// `None` when it is not on this host.
+    pub async fn image(&self, name: &str) -> Result<Option<Image>, Error> {
+        match self.get(&format!("/images/{name}/json"), &[]).await {
+            Ok(image) => Ok(Some(image)),
+            Err(Error::NotFound(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Pulls unless it is here; `said` hears the progress. The image's id.
+    pub async fn pull(
+        &self,
+        reference: &str,
+        mut said: impl FnMut(&str) + Send,
+    ) -> Result<String, PullError> {
+        let query = [("reference", reference), ("policy", "missing")];
+        let response = self.send(self.request(Method::POST, "/images/pull", &query).timeout(BULK)).await?;
+        let mut id = String::new();
+        let mut answer = std::pin::pin!(lines(response.bytes_stream()));
+        while let Some(line) = answer.next().await {
+            let line: Pulled =
+                serde_json::from_slice(&line.map_err(Error::Broken)?).map_err(Error::Answer)?;
+            if !line.error.is_empty() {
+                return Err(PullError::Registry(line.error));
+            }
+            if !line.stream.is_empty() {
+                said(line.stream.trim_end());
+            }
+            if !line.id.is_empty() {
+                id = line.id;
+            }
+        }
+        if id.is_empty() {
+            Err(PullError::Registry("the pull ended without an image".to_owned()))
+        } else {
+            Ok(id)
+        }
+    }
+
+    /// The image as `podman save` writes it: a docker-archive, which keeps the image's id.
+    pub async fn save(
+        &self,
+        image: &str,
+    ) -> Result<impl Stream<Item = Result<Bytes, reqwest::Error>> + Send + use<>, Error> {
+        let request =
+            self.request(Method::GET, &format!("/images/{image}/get"), &[("format", "docker-archive")]);
+        Ok(self.send(request.timeout(BULK)).await?.bytes_stream())
+    }
+
+    /// Takes in what [`Podman::save`] wrote.
+    pub async fn load(&self, archive: reqwest::Body) -> Result<(), Error> {
+        let request = self
+            .request(Method::POST, "/images/load", &[])
+            .header(reqwest::header::CONTENT_TYPE, "application/x-tar")
+            .timeout(BULK)
+            .body(archive);
+        self.send(request).await.map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_absent_image_is_told_from_an_unreachable_registry() {
+        let said = |text: &str| PullError::Registry(text.to_owned()).is_absent();
+        assert!(said("reading manifest 9 in docker.io/library/busybox: manifest unknown"));
+        assert!(said("requested access to the resource is denied"));
+        assert!(!said("pinging container registry registry-1.docker.io: dial tcp: i/o timeout"));
+    }
+}

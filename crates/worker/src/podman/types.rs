@@ -1,0 +1,259 @@
+//! What Podman is told and what it tells, as far as the worker cares.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// Podman sends `null` where it has nothing.
+fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {
+    Option::deserialize(from).map(Option::unwrap_or_default)
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct Version {
+    pub version: String,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct Image {
+    /// 64 hexadecimal digits.
+    pub id: String,
+    #[serde(deserialize_with = "or_default")]
+    pub repo_tags: Vec<String>,
+    pub size: u64,
+    #[serde(deserialize_with = "or_default")]
+    pub config: ImageConfig,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct ImageConfig {
+    /// Keys such as `8080/tcp`.
+    #[serde(deserialize_with = "or_default")]
+    pub exposed_ports: BTreeMap<String, serde_json::Value>,
+}
+
+impl Image {
+    /// As the protocol names images.
+    pub fn full_id(&self) -> String {
+        format!("sha256:{}", self.id.trim_start_matches("sha256:"))
+    }
+
+    /// TCP ports, lowest first.
+    pub fn tcp_ports(&self) -> Vec<u16> {
+        let tcp = |key: &String| match key.split_once('/') {
+            Some((port, "tcp")) => port.parse().ok(),
+            None => key.parse().ok(),
+            _ => None,
+        };
+        let mut ports: Vec<u16> = self.config.exposed_ports.keys().filter_map(tcp).collect();
+        ports.sort_unstable();
+        ports
+    }
+}
+
+/// One line of the list of containers.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct Listed {
+    pub id: String,
+    #[serde(deserialize_with = "or_default")]
+    pub names: Vec<String>,
+    #[serde(deserialize_with = "or_default")]
+    pub labels: BTreeMap<String, String>,
+    /// `created`, `running`, `exited`, `stopped`, `paused`, `stopping`, `removing` …
+    pub state: String,
+    pub exit_code: i32,
+    /// Unix seconds.
+    pub started_at: i64,
+}
+
+/// One container in full.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct Container {
+    pub id: String,
+    pub state: ContainerState,
+    pub host_config: HostConfig,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct ContainerState {
+    #[serde(rename = "Running")]
+    pub running: bool,
+    #[serde(rename = "ExitCode")]
+    pub exit_code: i32,
+    #[serde(rename = "OOMKilled")]
+    pub oom_killed: bool,
+    #[serde(rename = "StartedAt")]
+    pub started_at: Option<DateTime<Utc>>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct HostConfig {
+    pub log_config: LogConfig,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct LogConfig {
+    /// The k8s-file log on this host.
+    pub path: String,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct StatsAnswer {
+    #[serde(rename = "Stats", deserialize_with = "or_default")]
+    pub stats: Vec<ContainerStats>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct ContainerStats {
+    #[serde(rename = "ContainerID")]
+    pub container_id: String,
+    /// Processor time used so far.
+    #[serde(rename = "CPUNano")]
+    pub cpu_nano: u64,
+    /// The clock when it was read.
+    #[serde(rename = "SystemNano")]
+    pub system_nano: u64,
+    #[serde(rename = "MemUsage")]
+    pub memory: u64,
+    #[serde(rename = "NetInput")]
+    pub received: u64,
+    #[serde(rename = "NetOutput")]
+    pub sent: u64,
+}
+
+/// A bridge network with DNS among its containers.
+#[derive(Debug, Clone, Serialize)]
+pub struct NewNetwork {
+    pub name: String,
+    pub driver: &'static str,
+    pub dns_enabled: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub subnets: Vec<Subnet>,
+    pub labels: BTreeMap<String, String>,
+    pub options: BTreeMap<&'static str, &'static str>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct Subnet {
+    pub subnet: String,
+}
+
+impl NewNetwork {
+    /// Isolated: no traffic to or from other isolated networks of this host.
+    pub fn bridge(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            driver: "bridge",
+            dns_enabled: true,
+            subnets: Vec::new(),
+            labels: BTreeMap::new(),
+            options: BTreeMap::from([("isolate", "true")]),
+        }
+    }
+}
+
+/// A container to be created (libpod's `SpecGenerator`).
+#[derive(Clone, Serialize)]
+pub struct NewContainer {
+    pub name: String,
+    pub image: String,
+    pub env: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command: Option<Vec<String>>,
+    pub labels: BTreeMap<String, String>,
+    pub cap_drop: Vec<&'static str>,
+    pub cap_add: Vec<&'static str>,
+    pub no_new_privileges: bool,
+    pub resource_limits: ResourceLimits,
+    pub netns: NetNs,
+    #[serde(rename = "Networks")]
+    pub networks: BTreeMap<String, serde_json::Map<String, serde_json::Value>>,
+    pub portmappings: Vec<PortMapping>,
+    pub log_configuration: LogDriver,
+    pub restart_policy: &'static str,
+    pub stop_timeout: u32,
+    pub healthconfig: HealthConfig,
+    pub systemd: &'static str,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct NetNs {
+    pub nsmode: &'static str,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct PortMapping {
+    pub host_ip: IpAddr,
+    pub host_port: u16,
+    pub container_port: u16,
+    pub protocol: &'static str,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct LogDriver {
+    pub driver: &'static str,
+    /// Bytes after which Podman begins a new file.
+    pub size: i64,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct HealthConfig {
+    #[serde(rename = "Test")]
+    pub test: Vec<&'static str>,
+}
+
+/// As in the OCI runtime specification.
+#[derive(Debug, Clone, Serialize)]
+pub struct ResourceLimits {
+    pub memory: MemoryLimit,
+    pub cpu: CpuLimit,
+    pub pids: PidsLimit,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct MemoryLimit {
+    pub limit: i64,
+    pub swap: i64,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct CpuLimit {
+    pub quota: i64,
+    pub period: u64,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct PidsLimit {
+    pub limit: i64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nulls_and_unknown_fields_are_no_error() {
+        let image: Image = serde_json::from_str(
+            r#"{"Id":"ab","RepoTags":null,"Size":3,"Config":{"ExposedPorts":{"8080/tcp":{},"53/udp":{},"80/tcp":{}}},"Extra":1}"#,
+        )
+        .expect("image");
+        assert_eq!((image.full_id().as_str(), image.tcp_ports()), ("sha256:ab", vec![80, 8080]));
+        let listed: Vec<Listed> =
+            serde_json::from_str(r#"[{"Id":"c","Labels":null,"Names":null,"State":"odd"}]"#).expect("list");
+        assert_eq!(listed[0].state, "odd");
+        let stats: StatsAnswer = serde_json::from_str(r#"{"Error":{},"Stats":null}"#).expect("stats");
+        assert!(stats.stats.is_empty());
+    }
+}

@@ -1,0 +1,400 @@
+//! The worker's parts with real Podman. Needs root, podman, runc and busybox-static.
+
+mod support;
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt as _;
+use protocol::ids::{AppId, ArchiveId, DeploymentId, InstanceId, JobId};
+use protocol::job::{Build, BuildLimits, Containerfile, Failure, Job, Outcome, Source, Work};
+use protocol::message::FromAgent;
+use protocol::report::{InstanceReport, InstanceState};
+use protocol::spec::{ImageSpec, InstanceSpec, Probe, ProbeCheck, Resources, WorkerSpec};
+use support::{ControlPlane, MESH, SOCKET, archive, on_a_host, processes, state_dir};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use worker::guard::Guard;
+use worker::instances::{Instances, InstancesConfig};
+use worker::job::{BuildSettings, JobCommand, Jobs, JobsConfig};
+use worker::podman::Podman;
+
+fn podman() -> Podman {
+    Podman::new(SOCKET.as_ref()).expect("client")
+}
+
+fn jobs_config() -> JobsConfig {
+    JobsConfig {
+        folder: state_dir().join("jobs"),
+        slots: 2,
+        settings: BuildSettings {
+            socket: SOCKET.into(),
+            memory_mb: 512,
+            cpu_millis: 2000,
+            timeout_s: 60,
+            allow_file_urls: false,
+        },
+        program: PathBuf::from(env!("CARGO_BIN_EXE_wisehosting-worker")),
+    }
+}
+
+fn build(source: Source) -> Job {
+    let build = Build {
+        deployment_id: DeploymentId::new(),
+        app_id: AppId::new(),
+        app: "hello".to_owned(),
+        source,
+        containerfile: Containerfile::default(),
+        limits: BuildLimits { memory_mb: 128, cpu_millis: 1000, timeout_s: 60, source_bytes: 1_000_000 },
+        tag: "wisehosting/hello:1".to_owned(),
+    };
+    Job { id: JobId::new(), work: Work::Build(build) }
+}
+
+/// An agent's jobs, for as long as the set lives.
+fn start_jobs(control_plane: &ControlPlane) -> (mpsc::Sender<JobCommand>, JoinSet<anyhow::Result<()>>) {
+    let (commands, received) = mpsc::channel(8);
+    let jobs = Jobs::new(jobs_config(), control_plane.clone()).expect("jobs");
+    let mut tasks = JoinSet::new();
+    tasks.spawn(jobs.run(received, CancellationToken::new()));
+    (commands, tasks)
+}
+
+async fn outcome(control_plane: &ControlPlane, seconds: u64) -> Outcome {
+    let done = |message: &FromAgent| match message {
+        FromAgent::JobDone(done) => Some(done.outcome.clone()),
+        _ => None,
+    };
+    control_plane.wait("outcome", seconds, |heard| heard.iter().find_map(done)).await
+}
+
+async fn said(control_plane: &ControlPlane, text: &str) {
+    let has = |message: &FromAgent| matches!(message, FromAgent::JobLog(log) if log.lines.iter().any(|line| line.text == text));
+    control_plane.wait(text, 30, |heard| heard.iter().any(has).then_some(())).await;
+}
+
+async fn built_from(files: &[(&str, &str)]) -> Outcome {
+    let control_plane = ControlPlane::with_archive(archive(files));
+    let (commands, _tasks) = start_jobs(&control_plane);
+    let source = Source::Archive { archive_id: ArchiveId::new() };
+    commands.send(JobCommand::Start(Box::new(build(source)))).await.expect("sent");
+    let outcome = outcome(&control_plane, 60).await;
+    // Done is acknowledged, so the folder goes.
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while !Jobs::<ControlPlane>::known(&jobs_config().folder).is_empty() {
+        assert!(Instant::now() < deadline, "the job's folder is still there");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    outcome
+}
+
+fn failed(outcome: Outcome) -> Failure {
+    match outcome {
+        Outcome::Failed(failure) => failure,
+        other => panic!("{other:?}"),
+    }
+}
+
+const SLOW: &str = "FROM busybox\nRUN echo begun; sleep 4.321; echo ended\n";
+
+async fn run_step_sleeps() {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while processes("sleep 4.321") == 0 {
+        assert!(Instant::now() < deadline, "the build did not begin");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[test]
+fn an_archive_becomes_an_image() {
+    on_a_host("an_archive_becomes_an_image", async {
+        let files = [("Containerfile", "FROM busybox\nCOPY page /page\nEXPOSE 8080\n"), ("page", "hello")];
+        let Outcome::Built(built) = built_from(&files).await else { panic!("not built") };
+        assert_eq!(built.exposed_ports, [8080]);
+        let image = podman().image(&built.image_id).await.expect("podman").expect("image");
+        assert_eq!((image.full_id(), image.size), (built.image_id, built.size_bytes));
+    });
+}
+
+#[test]
+fn a_failing_containerfile_shows_its_line() {
+    on_a_host("a_failing_containerfile_shows_its_line", async {
+        let text = "FROM busybox\n\n# comment\nRUN echo about to fail && exit 7\n";
+        let failure = failed(built_from(&[("Containerfile", text)]).await);
+        assert_eq!((failure.code.as_str(), failure.exit_code), ("containerfile_failed", Some(7)));
+        assert!(failure.message.contains("line 4"), "{}", failure.message);
+        assert!(failure.last_lines.iter().any(|line| line == "about to fail"), "{:?}", failure.last_lines);
+        assert!(
+            failure.last_lines.iter().any(|line| line.starts_with("STEP 2/2")),
+            "{:?}",
+            failure.last_lines
+        );
+
+        assert_eq!(failed(built_from(&[("readme", "nothing to build")]).await).code, "no_containerfile");
+        let hungry = "FROM busybox\nRUN dd if=/dev/zero of=/dev/null bs=400M count=1\n";
+        assert!(failed(built_from(&[("Containerfile", hungry)]).await).out_of_memory);
+    });
+}
+
+#[test]
+fn a_cancelled_build_is_over_within_a_second() {
+    on_a_host("a_cancelled_build_is_over_within_a_second", async {
+        let control_plane = ControlPlane::with_archive(archive(&[("Containerfile", SLOW)]));
+        let (commands, _tasks) = start_jobs(&control_plane);
+        let job = build(Source::Archive { archive_id: ArchiveId::new() });
+        let id = job.id;
+        commands.send(JobCommand::Start(Box::new(job))).await.expect("sent");
+        said(&control_plane, "begun").await;
+        run_step_sleeps().await;
+        let began = Instant::now();
+        commands.send(JobCommand::Cancel(id)).await.expect("sent");
+        assert!(matches!(outcome(&control_plane, 5).await, Outcome::Cancelled));
+        assert!(began.elapsed() < Duration::from_millis(1300), "{:?}", began.elapsed());
+        assert_eq!(processes("sleep 4.321"), 0, "the RUN step goes on");
+    });
+}
+
+#[test]
+fn a_build_survives_the_death_of_its_agent() {
+    on_a_host("a_build_survives_the_death_of_its_agent", async {
+        let mut agent = tokio::process::Command::new(std::env::current_exe().expect("this program"))
+            .args(["--exact", "agent_that_will_be_killed", "--ignored", "--nocapture"])
+            .env("AGENT_TO_BE_KILLED", "1")
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("agent");
+        run_step_sleeps().await;
+        agent.kill().await.expect("killed");
+        let control_plane = ControlPlane::default();
+        let (_commands, _tasks) = start_jobs(&control_plane);
+        assert!(matches!(outcome(&control_plane, 30).await, Outcome::Built(_)));
+        said(&control_plane, "ended").await;
+        // The first agent had nobody to acknowledge; the second one has it all, in order.
+        let numbers = control_plane
+            .wait("log", 1, |heard| {
+                let lines = heard.iter().filter_map(|message| match message {
+                    FromAgent::JobLog(log) => Some(log.lines.iter().map(|line| line.seq)),
+                    _ => None,
+                });
+                Some(lines.flatten().collect::<Vec<_>>())
+            })
+            .await;
+        assert_eq!(numbers, (1..=i64::try_from(numbers.len()).expect("few")).collect::<Vec<_>>());
+    });
+}
+
+/// Not a test by itself: the agent of the test above.
+#[test]
+#[ignore = "the agent that another test starts and kills"]
+fn agent_that_will_be_killed() {
+    if std::env::var_os("AGENT_TO_BE_KILLED").is_none() {
+        return;
+    }
+    on_a_host("agent_that_will_be_killed", async {
+        let control_plane = support::Deaf(ControlPlane::with_archive(archive(&[("Containerfile", SLOW)])));
+        let (commands, received) = mpsc::channel(8);
+        let jobs = Jobs::new(jobs_config(), control_plane).expect("jobs");
+        let job = build(Source::Archive { archive_id: ArchiveId::new() });
+        commands.send(JobCommand::Start(Box::new(job))).await.expect("sent");
+        jobs.run(received, CancellationToken::new()).await.expect("runs until it is killed");
+    });
+}
+
+/// The instances of a host, for as long as the set lives.
+async fn run_instances(
+    control_plane: &ControlPlane,
+    instances: Vec<InstanceSpec>,
+) -> JoinSet<anyhow::Result<()>> {
+    let state_dir = state_dir();
+    std::fs::create_dir_all(&state_dir).expect("state");
+    worker::job::prepare(&podman()).await.expect("network");
+    let (spec, watched) = watch::channel(Arc::new(WorkerSpec { instances }));
+    let guard = Guard::new("wh0".to_owned(), "10.50.0.0/24".parse().expect("network"));
+    let config = InstancesConfig { state_dir, podman: podman(), guard };
+    let (activator, stop) = (daemon::reconcile::Activator::new(), CancellationToken::new());
+    let (reconciler, observer) =
+        Instances::new(config, control_plane.clone(), watched, activator.clone()).expect("instances");
+    let mut tasks = JoinSet::new();
+    tasks.spawn(observer.report(control_plane.clone(), Arc::new(Notify::new()), stop.clone()));
+    tasks.spawn(worker::instances::watch_events(podman(), activator.clone(), stop.clone()));
+    tasks.spawn(async move {
+        let _kept = spec;
+        daemon::reconcile::drive(reconciler, activator, Duration::from_secs(30), Arc::default(), stop).await
+    });
+    tasks
+}
+
+async fn instance(port: u16, command: &str, probe: Probe) -> InstanceSpec {
+    let image = podman().image("docker.io/library/busybox:latest").await.expect("podman").expect("image");
+    InstanceSpec {
+        id: InstanceId::new(),
+        app_id: AppId::new(),
+        app: "hello".to_owned(),
+        project: "shop".to_owned(),
+        release: 1,
+        image: ImageSpec { id: image.full_id(), reference: "busybox".to_owned(), sources: Vec::new() },
+        env: [("GREETING".to_owned(), "hello".to_owned())].into(),
+        command: Some(["sh", "-c", command].map(str::to_owned).to_vec()),
+        port: 8080,
+        published: (MESH, port).into(),
+        probe,
+        resources: Resources { memory_mb: 64, ..Resources::default() },
+        stop_grace_s: 1,
+    }
+}
+
+async fn reported(
+    control_plane: &ControlPlane,
+    id: InstanceId,
+    what: &str,
+    pick: impl Fn(&InstanceReport) -> bool,
+) -> InstanceReport {
+    let found = |message: &FromAgent| match message {
+        FromAgent::WorkerReport(report) => {
+            report.instances.iter().find(|instance| instance.id == id && pick(instance)).cloned()
+        }
+        _ => None,
+    };
+    control_plane.wait(what, 40, |heard| heard.iter().rev().find_map(found)).await
+}
+
+const SERVER: &str =
+    "echo $GREETING on $PORT; mkdir /tmp/w; echo up > /tmp/w/up; exec httpd -f -p 8080 -h /tmp/w";
+
+#[test]
+fn instances_become_healthy_or_say_why_not() {
+    on_a_host("instances_become_healthy_or_say_why_not", async {
+        let short = Probe { start_within_s: 2, ..Probe::default() };
+        let page =
+            Probe { check: ProbeCheck::Http { path: "/up".to_owned(), status: None }, ..Probe::default() };
+        let absent =
+            Probe { check: ProbeCheck::Http { path: "/nope".to_owned(), status: None }, ..short.clone() };
+        let good = instance(20001, SERVER, page).await;
+        let silent = instance(20002, "echo waiting; exec sleep 100", short).await;
+        let ends = instance(20003, "echo goodbye; exit 3", Probe::default()).await;
+        let wrong = instance(20004, SERVER, absent).await;
+        let ids = [good.id, silent.id, ends.id, wrong.id];
+        let control_plane = ControlPlane::default();
+        let _tasks = run_instances(&control_plane, vec![good, silent, ends, wrong]).await;
+
+        let healthy =
+            reported(&control_plane, ids[0], "healthy", |i| i.state == InstanceState::Healthy).await;
+        let evidence = healthy.probe.expect("evidence");
+        assert_eq!(
+            (evidence.target.as_str(), evidence.body.as_deref()),
+            ("GET http://10.50.0.11:20001/up", Some("up\n"))
+        );
+
+        let failure_of = |id, what| {
+            let control_plane = control_plane.clone();
+            async move {
+                let failed = reported(&control_plane, id, what, |i| i.state == InstanceState::Failed).await;
+                failed.failure.expect("failure")
+            }
+        };
+        let silent = failure_of(ids[1], "never listened").await;
+        assert_eq!((silent.code.as_str(), silent.last_lines), ("never_listened", vec!["waiting".to_owned()]));
+        // A first packet may be lost while Podman sets up the port.
+        let outcome = silent.probe.expect("evidence").outcome;
+        assert!(["connection refused", "no answer within 1 s"].contains(&outcome.as_str()), "{outcome}");
+        let ended = failure_of(ids[2], "exited").await;
+        assert_eq!((ended.code.as_str(), ended.exit_code), ("exited", Some(3)));
+        assert_eq!(ended.last_lines, ["goodbye"]);
+        let wrong = failure_of(ids[3], "probe failed").await;
+        assert_eq!(wrong.code, "probe_failed");
+        assert!(wrong.probe.expect("evidence").outcome.starts_with("HTTP 404"));
+
+        let logged = |message: &FromAgent| {
+            matches!(message, FromAgent::InstanceLog(log)
+            if log.instance_id == ids[0] && log.lines[0].seq == 1 && log.lines[0].text == "hello on 8080")
+        };
+        control_plane.wait("log line", 10, |heard| heard.iter().any(logged).then_some(())).await;
+    });
+}
+
+#[test]
+fn a_healthy_instance_that_dies_is_started_again() {
+    on_a_host("a_healthy_instance_that_dies_is_started_again", async {
+        let wanted =
+            instance(20001, "mkdir -p /tmp/w; httpd -p 8080 -h /tmp/w; sleep 2; exit 9", Probe::default())
+                .await;
+        let id = wanted.id;
+        let control_plane = ControlPlane::default();
+        let _tasks = run_instances(&control_plane, vec![wanted]).await;
+        reported(&control_plane, id, "healthy", |i| i.state == InstanceState::Healthy).await;
+        let exited = reported(&control_plane, id, "exited", |i| i.state == InstanceState::Exited).await;
+        assert_eq!(exited.exit_code, Some(9));
+        reported(&control_plane, id, "restarted", |i| i.state == InstanceState::Healthy && i.restarts == 1)
+            .await;
+    });
+}
+
+#[test]
+fn containers_reach_neither_the_mesh_nor_the_host() {
+    on_a_host("containers_reach_neither_the_mesh_nor_the_host", async {
+        let listener = tokio::net::TcpListener::bind((MESH, 8081)).await.expect("bind");
+        let mut accepts = JoinSet::new();
+        accepts.spawn(async move { while listener.accept().await.is_ok() {} });
+        let command = "for to in 10.50.0.11:8081 198.51.100.20:8081; do \
+            nc -w 1 ${to%:*} ${to#*:} </dev/null && echo reached $to || echo refused $to; done; \
+            mkdir /tmp/w; exec httpd -f -p 8080 -h /tmp/w";
+        let wanted = instance(20001, command, Probe::default()).await;
+        let id = wanted.id;
+        let control_plane = ControlPlane::default();
+        let _tasks = run_instances(&control_plane, vec![wanted]).await;
+        reported(&control_plane, id, "healthy", |i| i.state == InstanceState::Healthy).await;
+        let lines = control_plane
+            .wait("attempts", 10, |heard| {
+                let lines = heard.iter().filter_map(|message| match message {
+                    FromAgent::InstanceLog(log) => Some(log.lines.iter().map(|line| line.text.clone())),
+                    _ => None,
+                });
+                let lines: Vec<_> = lines.flatten().filter(|line| line.ends_with("8081")).collect();
+                (lines.len() == 2).then_some(lines)
+            })
+            .await;
+        assert_eq!(lines, ["refused 10.50.0.11:8081", "refused 198.51.100.20:8081"]);
+    });
+}
+
+#[test]
+fn an_image_goes_from_worker_to_worker_with_its_id() {
+    on_a_host("an_image_goes_from_worker_to_worker_with_its_id", async {
+        let Outcome::Built(built) =
+            built_from(&[("Containerfile", "FROM busybox\nCOPY page /page\n"), ("page", "x")]).await
+        else {
+            panic!("not built")
+        };
+        let key = protocol::identity::ApiKey::generate().signing_key();
+        let listener = worker::serve::listen(MESH, 8090).expect("listen");
+        let saved = podman().save(&built.image_id).await.expect("save");
+        let archive: Vec<u8> = saved.map(|chunk| chunk.expect("chunk").to_vec()).concat().await;
+        // The sending worker is a Podman that has the image; the receiving one is the same without it.
+        let sender = axum::Router::new()
+            .route("/v1/images/{id}", axum::routing::get(move || std::future::ready(archive.clone())));
+        let mut servers = JoinSet::new();
+        servers.spawn(worker::serve::serve(listener, sender, CancellationToken::new()));
+        let removed =
+            tokio::process::Command::new("podman").args(["rmi", "-f", &built.image_id]).output().await;
+        assert!(removed.expect("podman").status.success());
+
+        let mut wanted = instance(20001, SERVER, Probe::default()).await;
+        let ticket =
+            protocol::job::ImageTicket { image_id: built.image_id.clone(), expires_at: i64::MAX }.seal(&key);
+        let source = protocol::spec::ImageSource {
+            node: protocol::ids::NodeId::new(),
+            address: (MESH, 8090).into(),
+            ticket,
+        };
+        wanted.image =
+            ImageSpec { id: built.image_id.clone(), reference: built.reference, sources: vec![source] };
+        let id = wanted.id;
+        let control_plane = ControlPlane::default();
+        let _tasks = run_instances(&control_plane, vec![wanted]).await;
+        reported(&control_plane, id, "healthy", |i| i.state == InstanceState::Healthy).await;
+        assert!(podman().image(&built.image_id).await.expect("podman").is_some());
+    });
+}
