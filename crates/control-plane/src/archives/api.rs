@@ -4,8 +4,8 @@ use std::time::Duration;
 use axum::Json;
 use axum::body::{Body, BodyDataStream};
 use axum::extract::State;
-use axum::http::header::{CONTENT_LENGTH, HeaderMap};
 use axum::http::StatusCode;
+use axum::http::header::{CONTENT_LENGTH, HeaderMap};
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::StreamExt;
 use protocol::ids::ArchiveId;
@@ -190,7 +190,9 @@ fn too_large(limit: u64) -> Error {
 
 fn refused(refusal: Refusal) -> Error {
     let (code, hint) = match &refusal {
-        Refusal::NotGzipTar(_) => (Code::ArchiveNotGzipTar, "Make it with `tar -czf source.tar.gz -C FOLDER .`"),
+        Refusal::NotGzipTar(_) => {
+            (Code::ArchiveNotGzipTar, "Make it with `tar -czf source.tar.gz -C FOLDER .`")
+        }
         Refusal::Unsafe { .. } => (Code::ArchiveUnsafe, "Leave the entry out or replace it by a plain file"),
         Refusal::UnpacksTooLarge(_) | Refusal::TooManyEntries => {
             (Code::ArchiveTooLarge, "Leave out what the build does not need, or raise `limits.source_bytes`")

@@ -121,7 +121,9 @@ impl Checker {
         }
         match kind {
             EntryType::Regular | EntryType::Continuous | EntryType::Directory => Ok(()),
-            EntryType::Link => inside(link.unwrap_or_default()).map(drop).map_err(|_| "is a link out of the archive"),
+            EntryType::Link => {
+                inside(link.unwrap_or_default()).map(drop).map_err(|_| "is a link out of the archive")
+            }
             EntryType::Symlink => {
                 check_target(&path, link.unwrap_or_default())?;
                 self.links.insert(path);

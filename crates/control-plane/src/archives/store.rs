@@ -19,9 +19,13 @@ pub async fn sweep(conn: &mut PgConnection) -> sqlx::Result<()> {
 
 /// Begins an archive; nobody sees it before [`finish`].
 pub async fn begin(conn: &mut PgConnection, id: ArchiveId, app: AppId) -> sqlx::Result<()> {
-    sqlx::query!("insert into archives (id, app_id, sha256, size_bytes) values ($1, $2, '', 0)", id as _, app as _)
-        .execute(conn)
-        .await?;
+    sqlx::query!(
+        "insert into archives (id, app_id, sha256, size_bytes) values ($1, $2, '', 0)",
+        id as _,
+        app as _
+    )
+    .execute(conn)
+    .await?;
     Ok(())
 }
 

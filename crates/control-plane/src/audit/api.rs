@@ -40,7 +40,6 @@ async fn list_audit_events(
     Query(page): Query<PageQuery>,
 ) -> Result<Json<Page<AuditEvent>>> {
     let mut conn = app.db.acquire().await?;
-    let items =
-        super::list(&mut conn, caller.organization_id, page.cursor, page.limit()).await?;
+    let items = super::list(&mut conn, caller.organization_id, page.cursor, page.limit()).await?;
     Ok(Json(Page::new(items, page.limit(), |event| event.id)))
 }

@@ -64,7 +64,11 @@ fn check_ref(text: &str) -> Result<()> {
     if good {
         return Ok(());
     }
-    Err(wrong("ref", "this is not a branch, tag or commit", "Use a name such as main, v1.2 or a commit's hash"))
+    Err(wrong(
+        "ref",
+        "this is not a branch, tag or commit",
+        "Use a name such as main, v1.2 or a commit's hash",
+    ))
 }
 
 /// `[host[:port]/]path[:tag][@sha256:…]`.
@@ -72,7 +76,11 @@ fn check_image(text: &str) -> Result<()> {
     if is_plain(text) && text.len() <= 512 && is_image(text) {
         return Ok(());
     }
-    Err(wrong("reference", "this is not the name of an image", "Use a name such as docker.io/library/nginx:1.27"))
+    Err(wrong(
+        "reference",
+        "this is not the name of an image",
+        "Use a name such as docker.io/library/nginx:1.27",
+    ))
 }
 
 fn is_image(text: &str) -> bool {
@@ -107,7 +115,9 @@ fn is_image(text: &str) -> bool {
         let edge = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit();
         part.starts_with(edge)
             && part.ends_with(edge)
-            && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte))
+            && part
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte))
     };
     let (first, rest) = parts.split_first().expect("split gives at least one part");
     let named = if rest.is_empty() {
@@ -176,7 +186,19 @@ mod tests {
         ] {
             check_image(good).expect(good);
         }
-        for bad in ["", "-v", "Nginx", "nginx:", "a b", "a//b", "a/", "nginx@sha256:12", "http://x/y", "a:-x", "../x"] {
+        for bad in [
+            "",
+            "-v",
+            "Nginx",
+            "nginx:",
+            "a b",
+            "a//b",
+            "a/",
+            "nginx@sha256:12",
+            "http://x/y",
+            "a:-x",
+            "../x",
+        ] {
             check_image(bad).expect_err(bad);
         }
     }

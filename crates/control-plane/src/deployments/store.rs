@@ -185,7 +185,8 @@ async fn add_stages(conn: &mut PgConnection, deployments: &mut [Deployment]) -> 
     .fetch_all(conn)
     .await?;
     for row in rows {
-        if let Some(deployment) = deployments.iter_mut().find(|deployment| deployment.id == row.deployment_id) {
+        if let Some(deployment) = deployments.iter_mut().find(|deployment| deployment.id == row.deployment_id)
+        {
             deployment.stages.push(StageProgress {
                 stage: row.stage,
                 state: row.state,
@@ -223,17 +224,16 @@ pub async fn lock(conn: &mut PgConnection, id: DeploymentId) -> sqlx::Result<Sta
     sqlx::query!("select id from jobs where deployment_id = $1 for update", id as _)
         .fetch_optional(&mut *conn)
         .await?;
-    sqlx::query_scalar!("select state from deployments where id = $1 for update", id as _).fetch_one(conn).await
+    sqlx::query_scalar!("select state from deployments where id = $1 for update", id as _)
+        .fetch_one(conn)
+        .await
 }
 
 /// Ends a deployment that somebody cancelled.
 pub async fn set_cancelled(conn: &mut PgConnection, id: DeploymentId) -> sqlx::Result<()> {
-    sqlx::query!(
-        "update deployments set state = 'cancelled', finished_at = now() where id = $1",
-        id as _
-    )
-    .execute(&mut *conn)
-    .await?;
+    sqlx::query!("update deployments set state = 'cancelled', finished_at = now() where id = $1", id as _)
+        .execute(&mut *conn)
+        .await?;
     sqlx::query!(
         "update deployment_stages set state = 'skipped', finished_at = now()
          where deployment_id = $1 and state in ('waiting', 'running')",

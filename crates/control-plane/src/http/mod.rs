@@ -13,10 +13,10 @@ pub mod request_log;
 mod tests;
 pub mod web;
 
-use axum::routing::get;
-use axum::{Json, Router};
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::from_fn;
+use axum::routing::get;
+use axum::{Json, Router};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;

@@ -56,7 +56,9 @@ async fn read_app_log(
     headers: HeaderMap,
 ) -> Result<Response> {
     let after = match &query.after {
-        Some(text) => Some(text.parse().map_err(|_| Error::invalid("after", "after must be the id of a line"))?),
+        Some(text) => {
+            Some(text.parse().map_err(|_| Error::invalid("after", "after must be the id of a line"))?)
+        }
         None => None,
     };
     let mut conn = app.db.acquire().await?;
@@ -105,8 +107,7 @@ impl Follow for FollowLog {
             None => store::newest(&mut conn, self.app, self.instance, self.tail.max(1)).await?,
         };
         let first = self.after.is_none();
-        let mut batch =
-            Batch { more: !first && i64::try_from(lines.len()) == Ok(LINES), ..Batch::default() };
+        let mut batch = Batch { more: !first && i64::try_from(lines.len()) == Ok(LINES), ..Batch::default() };
         self.after = Some(self.after.unwrap_or(0));
         for line in lines {
             self.after = Some(line.id.parse()?);

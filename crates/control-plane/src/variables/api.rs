@@ -17,9 +17,11 @@ use crate::http::{Body, Code, Error, Permission, Result, guard};
 use crate::{apps, audit, releases};
 
 pub fn router(app: &AppState) -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
-        .routes(guard(app, Permission::AppRead, routes!(read_env)))
-        .routes(guard(app, Permission::AppWrite, routes!(update_env)))
+    OpenApiRouter::new().routes(guard(app, Permission::AppRead, routes!(read_env))).routes(guard(
+        app,
+        Permission::AppWrite,
+        routes!(update_env),
+    ))
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -67,12 +69,7 @@ async fn read_env(
     Ok(Json(variables))
 }
 
-async fn read(
-    app: &App,
-    conn: &mut PgConnection,
-    of: &apps::store::App,
-    reveal: bool,
-) -> Result<Variables> {
+async fn read(app: &App, conn: &mut PgConnection, of: &apps::store::App, reveal: bool) -> Result<Variables> {
     let mut values = Values::new();
     let mut variables = Vec::new();
     for sealed in store::list(conn, of.id).await? {
