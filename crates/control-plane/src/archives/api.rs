@@ -33,7 +33,7 @@ const CHUNK: usize = 1 << 20;
 /// A client that sends nothing for this long has gone.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// For a whole upload.
-const LONGEST: Duration = Duration::from_secs(30 * 60);
+const LONGEST: Duration = Duration::from_mins(30);
 
 /// An uploaded source.
 #[derive(Debug, Serialize, utoipa::ToSchema)]

@@ -86,7 +86,8 @@ impl Checker {
             _ => {}
         }
         let name = self.long_name.take().unwrap_or_else(|| entry.path_bytes().into_owned());
-        let link = self.long_link.take().or_else(|| entry.link_name_bytes().map(|link| link.into_owned()));
+        let link =
+            self.long_link.take().or_else(|| entry.link_name_bytes().map(std::borrow::Cow::into_owned));
         let size = entry.header().entry_size().map_err(not_tar)?;
         self.bytes = self.bytes.saturating_add(size);
         if self.bytes > self.limit {

@@ -32,7 +32,7 @@ const TOPICS: [Topic; 5] =
 const GATHER: Duration = Duration::from_millis(100);
 /// More than these at once are told as "something of each topic".
 const MOST: usize = 256;
-const LIFETIME: Duration = Duration::from_secs(3600);
+const LIFETIME: Duration = Duration::from_hours(1);
 
 /// A hint to fetch again.
 #[derive(Debug, Serialize, utoipa::ToSchema)]

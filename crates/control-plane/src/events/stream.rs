@@ -23,7 +23,7 @@ const FALLBACK: Duration = Duration::from_secs(3);
 /// Notifications within this time cost one look.
 const GATHER: Duration = Duration::from_millis(50);
 /// After this a client connects again, which checks anew who it is.
-const LIFETIME: Duration = Duration::from_secs(3600);
+const LIFETIME: Duration = Duration::from_hours(1);
 
 /// Something that can be followed.
 pub trait Follow: Send + 'static {
