@@ -103,6 +103,6 @@ async fn the_dashboards_copy_of_the_document_is_fresh() {
     let parse = |text: &str| serde_json::from_str::<Value>(text).expect("JSON");
     assert!(
         parse(&committed) == parse(&serve::openapi_text().expect("document")),
-        "web/openapi.json is stale: run `cargo run -p control-plane -- openapi > web/openapi.json`, then `npm run generate` in web/"
+        "web/openapi.json is stale: run scripts/openapi and commit what it changes"
     );
 }
