@@ -19,13 +19,16 @@ pub(crate) mod testing;
 pub mod vault;
 
 pub mod apps;
+pub mod archives;
 pub mod audit;
 pub mod certificates;
 pub mod deployments;
+pub mod events;
 pub mod hub;
 pub mod identity;
 pub mod instances;
 pub mod jobs;
+pub mod logs;
 pub mod nodes;
 pub mod plan;
 pub mod projects;

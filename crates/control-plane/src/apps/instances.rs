@@ -46,6 +46,7 @@ pub struct Instance {
     pub observed_at: Option<DateTime<Utc>>,
     pub probe: Option<ProbeEvidence>,
     pub failure: Option<Failure>,
+    /// Null unless its worker is connected to the control plane that answers.
     pub stats: Option<InstanceStats>,
 }
 
@@ -64,7 +65,11 @@ async fn list_instances(
 ) -> Result<Json<Page<Instance>>> {
     let mut conn = app.db.acquire().await?;
     let found = api::find(&mut conn, &caller, &key).await?;
-    Ok(Json(Page::whole(list(&mut conn, found.id).await?)))
+    let mut instances = list(&mut conn, found.id).await?;
+    for instance in &mut instances {
+        instance.stats = app.hub.stats(instance.id);
+    }
+    Ok(Json(Page::whole(instances)))
 }
 
 async fn list(conn: &mut PgConnection, app: AppId) -> sqlx::Result<Vec<Instance>> {

@@ -81,6 +81,7 @@ pub struct SettingsPatch {
 }
 
 /// Tells null from absent.
+#[expect(clippy::option_option, reason = "absent, null and a value are three things here")]
 fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Option<T>>, D::Error> {

@@ -1,5 +1,8 @@
 //! The record of who did what. Written in the transaction of the deed.
 
+pub mod api;
+
+use protocol::ids::OrganizationId;
 use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -51,4 +54,25 @@ pub async fn record_system(
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// What members of the organization, nodes and the system did, newest first.
+async fn list(
+    conn: &mut PgConnection,
+    organization: OrganizationId,
+    before: Option<Uuid>,
+    limit: i64,
+) -> sqlx::Result<Vec<api::AuditEvent>> {
+    sqlx::query_as!(
+        api::AuditEvent,
+        "select id, at, actor, action, target, detail from audit_events
+         where (user_id is null or user_id in (select user_id from members where organization_id = $1))
+           and ($2::uuid is null or id < $2)
+         order by id desc limit $3",
+        organization as _,
+        before,
+        limit + 1
+    )
+    .fetch_all(conn)
+    .await
 }

@@ -1,7 +1,17 @@
 //! Deployments: attempts to make a release live.
 
+pub mod api;
+pub mod create;
+pub mod follow;
 pub mod progress;
+pub mod source;
+pub mod store;
+#[cfg(test)]
+mod tests;
 
+use chrono::{DateTime, Utc};
+use protocol::ids::{AppId, DeploymentId};
+use protocol::job::{Failure, Source, Stage};
 use serde::{Deserialize, Serialize};
 
 macro_rules! words {
@@ -49,5 +59,57 @@ impl State {
     /// Whether nothing will happen to it any more, but for being superseded.
     pub fn is_final(self) -> bool {
         !matches!(self, Self::Queued | Self::Building | Self::RollingOut)
+    }
+}
+
+/// One deployment as clients see it.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct Deployment {
+    pub id: DeploymentId,
+    pub app: AppRef,
+    pub number: i32,
+    pub kind: Kind,
+    pub source: Option<Source>,
+    pub state: State,
+    /// What has to happen before it goes on, in words.
+    pub waiting_for: Option<String>,
+    pub stages: Vec<StageProgress>,
+    pub failure: Option<Failure>,
+    /// Number of its release, once there is one.
+    pub release: Option<i32>,
+    pub url: String,
+    pub message: String,
+    pub created_by: String,
+    pub created_at: DateTime<Utc>,
+    pub finished_at: Option<DateTime<Utc>>,
+}
+
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct AppRef {
+    pub id: AppId,
+    pub slug: String,
+}
+
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct StageProgress {
+    pub stage: Stage,
+    pub state: StageState,
+    pub started_at: Option<DateTime<Utc>>,
+    pub finished_at: Option<DateTime<Utc>>,
+}
+
+impl Kind {
+    /// Whether a job has to make an image first.
+    pub fn has_job(self) -> bool {
+        matches!(self, Self::Build | Self::Image)
+    }
+
+    /// How `stage` begins in a deployment of this kind.
+    pub fn first_state_of(self, stage: Stage) -> StageState {
+        match stage {
+            Stage::Queue => StageState::Running,
+            Stage::Fetch | Stage::Build if !self.has_job() => StageState::Skipped,
+            _ => StageState::Waiting,
+        }
     }
 }

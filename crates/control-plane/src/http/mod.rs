@@ -9,10 +9,14 @@ pub mod listen;
 pub mod page;
 pub mod permission;
 pub mod request_log;
+#[cfg(test)]
+mod tests;
+pub mod web;
 
-use axum::Router;
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::from_fn;
+use axum::routing::get;
+use axum::{Json, Router};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
@@ -24,7 +28,9 @@ pub use error::{Body, Code, Error, Result};
 pub use permission::{Permission, guard, public};
 
 use crate::app::AppState;
-use crate::{apps, hub, identity, nodes, projects};
+use crate::{
+    apps, archives, audit, deployments, events, hub, identity, logs, nodes, projects, releases, variables,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -52,14 +58,23 @@ pub fn api(app: &AppState) -> (Router<AppState>, utoipa::openapi::OpenApi) {
         .merge(identity::api::router(app))
         .merge(projects::api::router(app))
         .merge(apps::api::router(app))
-        .merge(nodes::api::router(app));
+        .merge(archives::api::router(app))
+        .merge(deployments::api::router(app))
+        .merge(releases::api::router(app))
+        .merge(variables::api::router(app))
+        .merge(logs::api::router(app))
+        .merge(nodes::api::router(app))
+        .merge(events::api::router(app))
+        .merge(audit::api::router(app));
     OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", routes).split_for_parts()
 }
 
 /// Dashboard, API and enrolment.
 pub fn public_router(app: &AppState) -> Router {
-    let (api, _) = api(app);
-    wrap(api.merge(health::router()).merge(nodes::join::router()).with_state(app.clone()))
+    let (api, document) = api(app);
+    let document = get(move || std::future::ready(Json(document.clone())));
+    let api = api.route("/api/v1/openapi.json", document).merge(nodes::join::router());
+    wrap(api.merge(health::router()).merge(web::router()).with_state(app.clone()))
 }
 
 /// What agents and Traefik call, over the mesh.

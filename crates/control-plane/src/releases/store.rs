@@ -1,6 +1,10 @@
-use protocol::ids::{AppId, NodeId, ReleaseId};
+use protocol::ids::{AppId, DeploymentId, NodeId, ReleaseId};
+use protocol::job::Source;
 use sqlx::PgConnection;
+use sqlx::types::Json;
+use uuid::Uuid;
 
+use super::{Image, Release};
 use crate::apps::Settings;
 
 /// What a release is made of.
@@ -44,4 +48,95 @@ pub async fn create(conn: &mut PgConnection, new: NewRelease<'_>) -> sqlx::Resul
     .fetch_one(conn)
     .await?;
     Ok((row.id, row.number))
+}
+
+/// A release as the next one needs it.
+#[derive(Debug)]
+pub struct Snapshot {
+    pub id: ReleaseId,
+    pub number: i32,
+    pub image_id: String,
+    pub image_reference: String,
+    pub image_size_bytes: i64,
+    pub image_node_id: Option<NodeId>,
+    pub source: Option<serde_json::Value>,
+    pub commit_id: Option<String>,
+    pub settings: Json<Settings>,
+    pub variables: Vec<u8>,
+}
+
+/// The release that serves.
+pub async fn current(conn: &mut PgConnection, app: AppId) -> sqlx::Result<Option<Snapshot>> {
+    sqlx::query_as!(
+        Snapshot,
+        r#"select releases.id, releases.number, image_id, image_reference, image_size_bytes, image_node_id,
+                  releases.source, commit_id, releases.settings as "settings: Json<Settings>", releases.variables
+           from releases join deployments on deployments.release_id = releases.id
+           where deployments.app_id = $1 and deployments.state = 'live'"#,
+        app as _
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+pub async fn by_number(conn: &mut PgConnection, app: AppId, number: i32) -> sqlx::Result<Option<Snapshot>> {
+    sqlx::query_as!(
+        Snapshot,
+        r#"select id, number, image_id, image_reference, image_size_bytes, image_node_id, source, commit_id,
+                  settings as "settings: Json<Settings>", variables
+           from releases where app_id = $1 and number = $2"#,
+        app as _,
+        number
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// The newest release below `number` that has served.
+pub async fn before(conn: &mut PgConnection, app: AppId, number: i32) -> sqlx::Result<Option<i32>> {
+    sqlx::query_scalar!(
+        "select max(number) from releases where app_id = $1 and number < $2 and exists (
+             select from deployments where release_id = releases.id and state in ('live', 'superseded')
+         )",
+        app as _,
+        number
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// Releases as clients see them, newest first.
+pub async fn list(
+    conn: &mut PgConnection,
+    app: AppId,
+    before: Option<Uuid>,
+    limit: i64,
+) -> sqlx::Result<Vec<Release>> {
+    let rows = sqlx::query!(
+        r#"select releases.id, number, image_id, image_reference, image_size_bytes,
+                  source as "source: Json<Source>", commit_id, created_at, made.id as "made_by?: DeploymentId",
+                  exists (select from deployments where release_id = releases.id and state = 'live') as "current!"
+           from releases
+           left join lateral (
+               select id from deployments where release_id = releases.id order by number limit 1
+           ) made on true
+           where app_id = $1 and ($2::uuid is null or releases.id < $2)
+           order by releases.id desc limit $3"#,
+        app as _,
+        before,
+        limit + 1
+    )
+    .fetch_all(conn)
+    .await?;
+    let releases = rows.into_iter().map(|row| Release {
+        id: row.id,
+        number: row.number,
+        image: Image { id: row.image_id, reference: row.image_reference, size_bytes: row.image_size_bytes },
+        source: row.source.map(|source| source.0),
+        commit: row.commit_id,
+        created_at: row.created_at,
+        deployment_id: row.made_by,
+        current: row.current,
+    });
+    Ok(releases.collect())
 }

@@ -1,8 +1,80 @@
 //! Environment variables of apps, sealed in the database.
 
+pub mod api;
+pub mod store;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use protocol::ids::AppId;
+
+use crate::http::{Code, Error, Result};
+use crate::vault::{Purpose, Vault, VaultError};
+
+/// Names and plain values.
+pub type Values = BTreeMap<String, String>;
+
+/// Bytes of one value.
+const VALUE_LIMIT: usize = 32 << 10;
+/// Variables of one app.
+const COUNT_LIMIT: usize = 500;
+
 /// A letter or `_`, then letters, digits and `_`; at most 128.
 pub fn is_name(name: &str) -> bool {
     name.len() <= 128
         && name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+fn check_name(name: &str, field: &str) -> Result<()> {
+    if is_name(name) {
+        return Ok(());
+    }
+    let shown: String = name.chars().take(40).collect();
+    Err(Error::new(Code::NameInvalid, format!("{shown:?} cannot be the name of a variable"))
+        .field(format!("{field}.{shown}"))
+        .hint("Use A-Z, a-z, 0-9 and _, not beginning with a digit, at most 128 characters"))
+}
+
+fn check_value(name: &str, value: &str) -> Result<()> {
+    let problem = if value.len() > VALUE_LIMIT {
+        "is longer than 32 KiB"
+    } else if value.contains('\0') {
+        "has a zero byte in it"
+    } else {
+        return Ok(());
+    };
+    Err(Error::invalid(format!("set.{name}"), format!("the value of {name} {problem}")))
+}
+
+fn identity_of(app: AppId) -> String {
+    format!("app-variables:{app}")
+}
+
+/// The snapshot that a deployment and its release carry.
+pub fn seal(vault: &Vault, app: AppId, values: &Values) -> Vec<u8> {
+    let text = serde_json::to_vec(values).expect("a map of strings is JSON");
+    vault.seal(Purpose::Variables, &identity_of(app), &text)
+}
+
+/// Opens what [`seal`] made.
+pub fn open(vault: &Vault, app: AppId, sealed: &[u8]) -> std::result::Result<Values, VaultError> {
+    let text = vault.open(Purpose::Variables, &identity_of(app), sealed)?;
+    serde_json::from_slice(&text).map_err(|_| VaultError::Damaged)
+}
+
+#[cfg(test)]
+mod rules {
+    use super::*;
+
+    #[test]
+    fn a_name_is_what_a_shell_could_set() {
+        for good in ["A", "_x", "DATABASE_URL", "a1", &"A".repeat(128)] {
+            assert!(is_name(good), "{good}");
+        }
+        for bad in ["", "1A", "A-B", "A B", "Ä", "A=B", "A\n", &"A".repeat(129)] {
+            assert!(!is_name(bad), "{bad}");
+        }
+    }
 }

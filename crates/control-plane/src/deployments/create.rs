@@ -1,0 +1,183 @@
+//! How a deployment begins: number, snapshot of settings and variables, stages, and its job, in one transaction.
+
+use protocol::ids::{DeploymentId, JobId, ReleaseId};
+use protocol::job::{Build, BuildLimits, Source, Work};
+use serde_json::json;
+use sqlx::PgConnection;
+
+use super::{Deployment, Kind, source, store};
+use crate::app::App;
+use crate::apps::{self, Settings};
+use crate::bus::{self, Topic};
+use crate::http::caller::Caller;
+use crate::http::{Code, Error, Result};
+use crate::releases::store::NewRelease;
+use crate::vault::Purpose;
+use crate::{archives, audit, releases, variables};
+
+/// What a deployment begins with.
+struct Start<'a> {
+    kind: Kind,
+    source: Option<&'a Source>,
+    settings: &'a Settings,
+    /// Sealed.
+    variables: &'a [u8],
+    release: Option<ReleaseId>,
+    message: &'a str,
+}
+
+/// Builds or pulls `from`. The caller holds the app's row and has saved its settings.
+pub async fn from_source(
+    app: &App,
+    conn: &mut PgConnection,
+    caller: &Caller,
+    of: &apps::store::App,
+    from: &Source,
+    message: &str,
+) -> Result<Deployment> {
+    source::check(from)?;
+    if let Source::Archive { archive_id } = from
+        && !archives::store::is_whole(conn, of.id, *archive_id).await?
+    {
+        return Err(Error::new(Code::SourceInvalid, "there is no such archive of this app")
+            .field("source.archive_id")
+            .hint("Upload it again: archives are kept for a day, or until their deployment ends"));
+    }
+    let values = variables::store::values(conn, &app.vault, of.id).await?;
+    let sealed = variables::seal(&app.vault, of.id, &values);
+    let kind = if matches!(from, Source::Image { .. }) { Kind::Image } else { Kind::Build };
+    let settings = &of.settings.0;
+    let start = Start { kind, source: Some(from), settings, variables: &sealed, release: None, message };
+    begin(app, conn, caller, of, start).await
+}
+
+/// Runs the image that serves with the app's present settings and variables.
+pub async fn settings(
+    app: &App,
+    conn: &mut PgConnection,
+    caller: &Caller,
+    of: &apps::store::App,
+) -> Result<Deployment> {
+    let current = releases::store::current(conn, of.id).await?.ok_or_else(|| {
+        Error::new(Code::NothingDeployed, "nothing is deployed yet").hint("Deploy a source or an image first")
+    })?;
+    // It would bring back the image that a deployment before it replaces.
+    if let Some(number) = store::unfinished(conn, of.id).await? {
+        return Err(Error::new(
+            Code::DeploymentRunning,
+            format!("deployment {number} of this app is still under way"),
+        )
+        .hint("Wait for it or cancel it, then deploy the change"));
+    }
+    let settings = of.settings.for_image_of(&current.settings);
+    let values = variables::store::values(conn, &app.vault, of.id).await?;
+    let sealed = variables::seal(&app.vault, of.id, &values);
+    let new = NewRelease {
+        app_id: of.id,
+        image_id: &current.image_id,
+        image_reference: &current.image_reference,
+        image_size_bytes: current.image_size_bytes,
+        image_node_id: current.image_node_id,
+        source: current.source,
+        commit_id: current.commit_id.as_deref(),
+        settings: &settings,
+        variables: &sealed,
+    };
+    let (release, _) = releases::store::create(conn, new).await?;
+    let start = Start {
+        kind: Kind::Settings,
+        source: None,
+        settings: &settings,
+        variables: &sealed,
+        release: Some(release),
+        message: "",
+    };
+    begin(app, conn, caller, of, start).await
+}
+
+/// Runs an older release again: the one with `number`, or the one that served before.
+pub async fn rollback(
+    app: &App,
+    conn: &mut PgConnection,
+    caller: &Caller,
+    of: &apps::store::App,
+    number: Option<i32>,
+) -> Result<Deployment> {
+    let nothing = |message: String| Error::new(Code::NothingToRollBack, message);
+    let current = releases::store::current(conn, of.id).await?;
+    let number = match (number, &current) {
+        (Some(number), _) => number,
+        (None, Some(current)) => releases::store::before(conn, of.id, current.number)
+            .await?
+            .ok_or_else(|| nothing(format!("no release before {} has served", current.number)))?,
+        (None, None) => return Err(nothing("nothing is deployed yet".to_owned())),
+    };
+    let release = releases::store::by_number(conn, of.id, number).await?.ok_or_else(|| {
+        Error::new(Code::ReleaseUnknown, format!("this app has no release {number}")).field("release")
+    })?;
+    if current.is_some_and(|current| current.id == release.id) {
+        return Err(nothing(format!("release {number} serves already")).field("release"));
+    }
+    let start = Start {
+        kind: Kind::Rollback,
+        source: None,
+        settings: &release.settings.0,
+        variables: &release.variables,
+        release: Some(release.id),
+        message: "",
+    };
+    begin(app, conn, caller, of, start).await
+}
+
+async fn begin(
+    app: &App,
+    conn: &mut PgConnection,
+    caller: &Caller,
+    of: &apps::store::App,
+    start: Start<'_>,
+) -> Result<Deployment> {
+    let new = store::New {
+        id: DeploymentId::new(),
+        app_id: of.id,
+        kind: start.kind,
+        source: start.source,
+        settings: start.settings,
+        variables: start.variables,
+        release_id: start.release,
+        message: start.message,
+        created_by: &caller.email,
+    };
+    let number = store::insert(conn, &new).await?;
+    if let Some(from) = start.source {
+        let job = JobId::new();
+        let work = work(app, of, &new, number, from);
+        let text = serde_json::to_vec(&work).map_err(anyhow::Error::new)?;
+        let payload = app.vault.seal(Purpose::JobPayload, &format!("job:{job}"), &text);
+        store::insert_job(conn, job, new.id, &payload).await?;
+        bus::say(conn, Topic::Jobs, job).await?;
+    }
+    let detail = json!({ "app": of.slug, "number": number, "kind": start.kind, "source": start.source });
+    audit::record(conn, caller, "deployment.create", &format!("deployment:{}", new.id), detail).await?;
+    bus::say(conn, Topic::Deployments, new.id).await?;
+    store::view(conn, caller.organization_id, new.id, apps::api::scheme(app))
+        .await?
+        .ok_or_else(|| anyhow::anyhow!("a new deployment cannot be read back").into())
+}
+
+fn work(app: &App, of: &apps::store::App, new: &store::New<'_>, number: i32, from: &Source) -> Work {
+    let limits = &app.config.limits;
+    Work::Build(Build {
+        deployment_id: new.id,
+        app_id: of.id,
+        app: of.slug.clone(),
+        source: from.clone(),
+        containerfile: new.settings.containerfile.clone().unwrap_or_default(),
+        limits: BuildLimits {
+            memory_mb: limits.build_memory_mb,
+            cpu_millis: limits.build_cpu_millis,
+            timeout_s: limits.build_timeout_s,
+            source_bytes: limits.source_bytes,
+        },
+        tag: format!("localhost/wisehosting/{}:{number}", of.slug),
+    })
+}

@@ -1,0 +1,241 @@
+use protocol::ids::JobId;
+use protocol::job::{Job, Work};
+use serde_json::{Value, json};
+use sqlx::PgPool;
+
+use crate::http::permission::MemberRole;
+use crate::testing::{Client, TestApp};
+use crate::vault::Purpose;
+
+const GIT: &str = "https://git.example.com/hello.git";
+
+async fn with_app(pool: PgPool) -> (TestApp, Client) {
+    let app = TestApp::new(pool).await;
+    let owner = app.owner().await;
+    owner.post("/api/v1/apps", json!({ "slug": "hello" })).await.expect(201);
+    (app, owner)
+}
+
+async fn deploy(client: &Client) -> Value {
+    let body = json!({ "source": { "type": "git", "url": GIT, "ref": "main" }, "message": "first" });
+    client.post("/api/v1/apps/hello/deployments", body).await.expect(202)
+}
+
+fn path_of(deployment: &Value) -> String {
+    format!("/api/v1/deployments/{}", deployment["id"].as_str().expect("id"))
+}
+
+/// What the workers and the roll-out do: makes a release and lets it serve.
+async fn make_live(app: &TestApp, deployment: &Value) {
+    let mut tx = app.app.db.begin().await.expect("transaction");
+    let id: uuid::Uuid = deployment["id"].as_str().expect("id").parse().expect("uuid");
+    sqlx::query("update deployments set state = 'superseded' where state = 'live'")
+        .execute(&mut *tx)
+        .await
+        .expect("supersede");
+    let row: (uuid::Uuid, sqlx::types::Json<crate::apps::Settings>, Vec<u8>, Option<uuid::Uuid>) =
+        sqlx::query_as("select app_id, settings, variables, release_id from deployments where id = $1")
+            .bind(id)
+            .fetch_one(&mut *tx)
+            .await
+            .expect("deployment");
+    let release = match row.3 {
+        Some(release) => release,
+        None => {
+            let settings = crate::apps::Settings { port: Some(8080), ..row.1.0 };
+            let new = crate::releases::store::NewRelease {
+                app_id: protocol::ids::AppId(row.0),
+                image_id: "sha256:aa",
+                image_reference: "localhost/wisehosting/hello:1",
+                image_size_bytes: 7,
+                image_node_id: None,
+                source: None,
+                commit_id: Some("abc"),
+                settings: &settings,
+                variables: &row.2,
+            };
+            crate::releases::store::create(&mut tx, new).await.expect("release").0.0
+        }
+    };
+    sqlx::query("update deployments set state = 'live', release_id = $2, finished_at = now() where id = $1")
+        .bind(id)
+        .bind(release)
+        .execute(&mut *tx)
+        .await
+        .expect("live");
+    tx.commit().await.expect("commit");
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn a_deployment_queues_a_sealed_job_and_says_what_it_waits_for(pool: PgPool) {
+    let (app, owner) = with_app(pool).await;
+    let made = deploy(&owner).await;
+    assert_eq!(
+        (&made["number"], &made["kind"], &made["state"]),
+        (&json!(1), &json!("build"), &json!("queued"))
+    );
+    assert_eq!(made["waiting_for"], "a worker to come online");
+    assert_eq!(made["stages"].as_array().expect("stages").len(), 7);
+    assert_eq!(
+        (&made["stages"][0]["stage"], &made["stages"][0]["state"]),
+        (&json!("queue"), &json!("running"))
+    );
+    assert_eq!(made["app"]["slug"], "hello");
+    assert_eq!(owner.get(&path_of(&made)).await.expect(200), made);
+
+    let (id, payload): (JobId, Vec<u8>) =
+        sqlx::query_as("select id, payload from jobs").fetch_one(&app.app.db).await.expect("job");
+    assert!(!payload.windows(5).any(|bytes| bytes == b"hello"), "sealed");
+    let plain = app.app.vault.open(Purpose::JobPayload, &format!("job:{id}"), &payload).expect("opens");
+    let Job { work: Work::Build(build), .. } =
+        (Job { id, work: serde_json::from_slice(&plain).expect("work") })
+    else {
+        panic!("a build")
+    };
+    assert_eq!(build.tag, "localhost/wisehosting/hello:1");
+
+    let second = deploy(&owner).await;
+    assert_eq!((&second["number"], &second["waiting_for"]), (&json!(2), &json!("deployment 1 of this app")));
+    assert_eq!(owner.get("/api/v1/apps/hello").await.expect(200)["status"], "deploying");
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn a_source_that_no_tool_should_see_is_refused_by_field(pool: PgPool) {
+    let (_app, owner) = with_app(pool).await;
+    let archive = "0198c0de-0000-7000-8000-000000000000";
+    for (source, field) in [
+        (json!({ "type": "git", "url": "--upload-pack=x", "ref": "main" }), "source.url"),
+        (json!({ "type": "git", "url": "file:///etc", "ref": "main" }), "source.url"),
+        (json!({ "type": "git", "url": GIT, "ref": "-b" }), "source.ref"),
+        (json!({ "type": "git", "url": GIT, "ref": "" }), "source.ref"),
+        (json!({ "type": "image", "reference": "-v" }), "source.reference"),
+        (json!({ "type": "archive", "archive_id": archive }), "source.archive_id"),
+    ] {
+        let answer =
+            owner.post("/api/v1/apps/hello/deployments", json!({ "source": source })).await.expect(422);
+        assert_eq!((&answer["code"], &answer["field"]), (&json!("source_invalid"), &json!(field)));
+    }
+    let body = json!({ "source": { "type": "image", "reference": "nginx" }, "settings": { "replicas": 0 } });
+    let answer = owner.post("/api/v1/apps/hello/deployments", body).await.expect(422);
+    assert_eq!(answer["field"], "settings.replicas");
+    let list = owner.get("/api/v1/apps/hello/deployments").await.expect(200);
+    assert_eq!(list["items"], json!([]), "nothing is left of a refused one");
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn a_queued_deployment_is_cancelled_at_once_and_only_once(pool: PgPool) {
+    let (app, owner) = with_app(pool).await;
+    let made = deploy(&owner).await;
+    let path = format!("{}/cancel", path_of(&made));
+    let cancelled = owner.post(&path, json!({})).await.expect(202);
+    assert_eq!(cancelled["state"], "cancelled");
+    assert!(cancelled["finished_at"].is_string());
+    let job: String = sqlx::query_scalar("select state from jobs").fetch_one(&app.app.db).await.expect("job");
+    assert_eq!(job, "cancelled");
+    assert_eq!(owner.post(&path, json!({})).await.expect(409)["code"], "not_running");
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn cancelling_a_build_asks_its_worker(pool: PgPool) {
+    let (app, owner) = with_app(pool).await;
+    let made = deploy(&owner).await;
+    for sql in ["update deployments set state = 'building'", "update jobs set state = 'running'"] {
+        sqlx::query(sql).execute(&app.app.db).await.expect("update");
+    }
+    let answer = owner.post(&format!("{}/cancel", path_of(&made)), json!({})).await.expect(202);
+    assert_eq!(answer["state"], "building");
+    let asked: bool =
+        sqlx::query_scalar("select cancel_requested from jobs").fetch_one(&app.app.db).await.expect("job");
+    assert!(asked);
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn a_rollback_runs_the_release_before_without_building(pool: PgPool) {
+    let (app, owner) = with_app(pool).await;
+    let nothing = owner.post("/api/v1/apps/hello/rollback", json!({})).await.expect(409);
+    assert_eq!(nothing["code"], "nothing_to_roll_back");
+    for _ in 0..2 {
+        let made = deploy(&owner).await;
+        make_live(&app, &made).await;
+    }
+    let unknown = owner.post("/api/v1/apps/hello/rollback", json!({ "release": 9 })).await.expect(404);
+    assert_eq!(unknown["code"], "release_unknown");
+    owner.post("/api/v1/apps/hello/rollback", json!({ "release": 2 })).await.expect(409);
+    let made = owner.post("/api/v1/apps/hello/rollback", json!({})).await.expect(202);
+    assert_eq!((&made["kind"], &made["release"]), (&json!("rollback"), &json!(1)));
+    assert_eq!(made["stages"][2]["state"], "skipped");
+    make_live(&app, &made).await;
+    let releases = owner.get("/api/v1/apps/hello/releases").await.expect(200);
+    assert_eq!(
+        (&releases["items"][0]["number"], &releases["items"][0]["current"]),
+        (&json!(2), &json!(false))
+    );
+    assert_eq!(
+        (&releases["items"][1]["number"], &releases["items"][1]["current"]),
+        (&json!(1), &json!(true))
+    );
+    assert_eq!(releases["items"][1]["commit"], "abc");
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn new_variables_deploy_the_image_that_serves(pool: PgPool) {
+    let (app, owner) = with_app(pool).await;
+    let body = json!({ "set": { "A": "1" }, "deploy": true });
+    let answer = owner.patch("/api/v1/apps/hello/env", body.clone()).await.expect(200);
+    assert_eq!(answer["deployment"], json!(null), "nothing is deployed yet");
+    make_live(&app, &deploy(&owner).await).await;
+    assert_eq!(owner.get("/api/v1/apps/hello/env").await.expect(200)["pending"], false);
+    let body = json!({ "set": { "A": "2" } });
+    assert_eq!(owner.patch("/api/v1/apps/hello/env", body).await.expect(200)["pending"], true);
+    let answer = owner.patch("/api/v1/apps/hello/env", json!({ "deploy": true })).await.expect(200);
+    assert_eq!(
+        (&answer["deployment"]["kind"], &answer["deployment"]["release"]),
+        (&json!("settings"), &json!(2))
+    );
+    let busy = owner.patch("/api/v1/apps/hello/env", json!({ "deploy": true })).await.expect(409);
+    assert_eq!(busy["code"], "deployment_running");
+    make_live(&app, &answer["deployment"]).await;
+    assert_eq!(owner.get("/api/v1/apps/hello/env").await.expect(200)["pending"], false);
+    owner.patch("/api/v1/apps/hello", json!({ "replicas": 2 })).await.expect(200);
+    assert_eq!(owner.get("/api/v1/apps/hello/env").await.expect(200)["pending"], true);
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn a_finished_deployment_is_told_whole_and_its_log_resumes(pool: PgPool) {
+    let (app, owner) = with_app(pool).await;
+    let made = deploy(&owner).await;
+    let id: uuid::Uuid = made["id"].as_str().expect("id").parse().expect("uuid");
+    sqlx::query(
+        "insert into deployment_log (deployment_id, seq, at, stream, text)
+         select $1, n, now(), 'stdout', 'line ' || n from generate_series(1, 600) n",
+    )
+    .bind(id)
+    .execute(&app.app.db)
+    .await
+    .expect("log");
+    make_live(&app, &made).await;
+    let log = owner.get(&format!("{}/log?after=598", path_of(&made))).await.expect(200);
+    assert_eq!((log["lines"].as_array().expect("lines").len(), &log["next"]), (2, &json!(600)));
+    let events = owner.get(&format!("{}/events?after=10", path_of(&made))).await.expect(200);
+    let text = events.as_str().expect("events");
+    assert!(text.starts_with("event: deployment\n"), "{}", &text[..80]);
+    assert_eq!(text.matches("event: log\n").count(), 590);
+    assert!(text.contains("id: 600\n") && !text.contains("id: 10\n"));
+    assert_eq!(text.matches("event: end\n").count(), 1);
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn another_organizations_deployment_does_not_exist(pool: PgPool) {
+    let (app, owner) = with_app(pool).await;
+    let path = path_of(&deploy(&owner).await);
+    let other = app.member("other", MemberRole::Owner).await;
+    for suffix in ["", "/log", "/events"] {
+        other.get(&format!("{path}{suffix}")).await.expect(404);
+    }
+    other.post(&format!("{path}/cancel"), json!({})).await.expect(404);
+    for path in ["deployments", "releases", "env", "logs"] {
+        other.get(&format!("/api/v1/apps/hello/{path}")).await.expect(404);
+    }
+    other.post("/api/v1/apps/hello/rollback", json!({})).await.expect(404);
+    other.patch("/api/v1/apps/hello/env", json!({})).await.expect(404);
+}

@@ -1,0 +1,6 @@
+//! What instances print.
+
+pub mod api;
+pub mod store;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,71 @@
+use chrono::{DateTime, Utc};
+use protocol::ids::AppId;
+use sqlx::PgConnection;
+
+use super::Values;
+use crate::vault::{Purpose, Vault, VaultError};
+
+/// One variable, still sealed.
+#[derive(Debug)]
+pub struct Sealed {
+    pub name: String,
+    pub value: Vec<u8>,
+    pub updated_at: DateTime<Utc>,
+}
+
+impl Sealed {
+    pub fn open(&self, vault: &Vault, app: AppId) -> Result<String, VaultError> {
+        let plain = vault.open(Purpose::Variables, &identity(app, &self.name), &self.value)?;
+        String::from_utf8(plain).map_err(|_| VaultError::Damaged)
+    }
+}
+
+fn identity(app: AppId, name: &str) -> String {
+    format!("app-variable:{app}:{name}")
+}
+
+pub async fn list(conn: &mut PgConnection, app: AppId) -> sqlx::Result<Vec<Sealed>> {
+    sqlx::query_as!(
+        Sealed,
+        "select name, value, updated_at from app_variables where app_id = $1 order by name",
+        app as _
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// All variables of an app, open.
+pub async fn values(conn: &mut PgConnection, vault: &Vault, app: AppId) -> crate::http::Result<Values> {
+    let mut values = Values::new();
+    for sealed in list(conn, app).await? {
+        let value = sealed.open(vault, app)?;
+        values.insert(sealed.name, value);
+    }
+    Ok(values)
+}
+
+pub async fn set(
+    conn: &mut PgConnection,
+    vault: &Vault,
+    app: AppId,
+    name: &str,
+    value: &str,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into app_variables (app_id, name, value) values ($1, $2, $3)
+         on conflict (app_id, name) do update set value = excluded.value, updated_at = now()",
+        app as _,
+        name,
+        vault.seal(Purpose::Variables, &identity(app, name), value.as_bytes())
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+pub async fn unset(conn: &mut PgConnection, app: AppId, name: &str) -> sqlx::Result<()> {
+    sqlx::query!("delete from app_variables where app_id = $1 and name = $2", app as _, name)
+        .execute(conn)
+        .await?;
+    Ok(())
+}

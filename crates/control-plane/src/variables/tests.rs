@@ -1,0 +1,52 @@
+use serde_json::json;
+use sqlx::PgPool;
+
+use crate::http::permission::MemberRole;
+use crate::testing::TestApp;
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn values_are_sealed_and_shown_only_when_asked_for(pool: PgPool) {
+    let app = TestApp::new(pool).await;
+    let owner = app.owner().await;
+    owner.post("/api/v1/apps", json!({ "slug": "hello" })).await.expect(201);
+    let body = json!({ "set": { "B": "hunter2", "A": "1" } });
+    let answer = owner.patch("/api/v1/apps/hello/env", body).await.expect(200);
+    assert_eq!(answer["variables"][0]["name"], "A");
+    assert!(!answer.to_string().contains("hunter2"));
+    let stored: Vec<u8> = sqlx::query_scalar("select value from app_variables where name = 'B'")
+        .fetch_one(&app.app.db)
+        .await
+        .expect("row");
+    assert!(!stored.windows(7).any(|bytes| bytes == b"hunter2"));
+    let shown = owner.get("/api/v1/apps/hello/env?reveal=true").await.expect(200);
+    assert_eq!(shown["variables"][1]["value"], "hunter2");
+    let audit = owner.get("/api/v1/audit").await.expect(200);
+    assert_eq!(audit["items"][0]["action"], "env.reveal");
+    assert!(!audit.to_string().contains("hunter2"));
+
+    let viewer = app.member("acme", MemberRole::Viewer).await;
+    viewer.get("/api/v1/apps/hello/env").await.expect(200);
+    viewer.get("/api/v1/apps/hello/env?reveal=true").await.expect(403);
+
+    let answer = owner.patch("/api/v1/apps/hello/env", json!({ "unset": ["A"] })).await.expect(200);
+    assert_eq!(answer["variables"].as_array().expect("variables").len(), 1);
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn what_cannot_be_a_variable_changes_nothing(pool: PgPool) {
+    let app = TestApp::new(pool).await;
+    let owner = app.owner().await;
+    owner.post("/api/v1/apps", json!({ "slug": "hello" })).await.expect(201);
+    for (body, code, field) in [
+        (json!({ "set": { "GOOD": "1", "1A": "x" } }), "name_invalid", "set.1A"),
+        (json!({ "unset": ["A-B"] }), "name_invalid", "unset.A-B"),
+        (json!({ "set": { "A": "x".repeat((32 << 10) + 1) } }), "invalid", "set.A"),
+        (json!({ "set": { "A": "x\u{0}" } }), "invalid", "set.A"),
+        (json!({ "set": { "A": "1" }, "unset": ["A"] }), "invalid", "unset.A"),
+    ] {
+        let answer = owner.patch("/api/v1/apps/hello/env", body).await.expect(422);
+        assert_eq!((&answer["code"], &answer["field"]), (&json!(code), &json!(field)));
+    }
+    let env = owner.get("/api/v1/apps/hello/env").await.expect(200);
+    assert_eq!(env["variables"], json!([]));
+}
