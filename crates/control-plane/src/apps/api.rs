@@ -108,7 +108,7 @@ impl AppRequest {
 }
 
 /// Makes an app. Nothing runs before its first deployment.
-#[utoipa::path(post, path = "/apps", tag = "apps", responses((status = 201, body = AppView)))]
+#[utoipa::path(post, path = "/apps", tag = "apps", request_body = AppRequest, responses((status = 201, body = AppView)))]
 async fn create_app(
     State(app): State<AppState>,
     caller: Caller,
@@ -155,7 +155,7 @@ async fn read_app(
 }
 
 /// Changes settings. They take effect with the next release.
-#[utoipa::path(patch, path = "/apps/{app}", tag = "apps", params(("app" = String, Path, description = "Id or slug")), responses((status = 200, body = AppView)))]
+#[utoipa::path(patch, path = "/apps/{app}", tag = "apps", params(("app" = String, Path, description = "Id or slug")), request_body = SettingsPatch, responses((status = 200, body = AppView)))]
 async fn update_app(
     State(app): State<AppState>,
     caller: Caller,

@@ -44,7 +44,7 @@ struct DeploymentRequest {
 }
 
 /// Deploys a source or an image.
-#[utoipa::path(post, path = "/apps/{app}/deployments", tag = "deployments", params(("app" = String, Path, description = "Id or slug")), responses((status = 202, body = Deployment)))]
+#[utoipa::path(post, path = "/apps/{app}/deployments", tag = "deployments", params(("app" = String, Path, description = "Id or slug")), request_body = DeploymentRequest, responses((status = 202, body = Deployment)))]
 async fn create_deployment(
     AppStateOf(app): AppStateOf<AppState>,
     caller: Caller,
@@ -169,7 +169,7 @@ struct RollbackRequest {
 }
 
 /// Makes an older release serve again, without building.
-#[utoipa::path(post, path = "/apps/{app}/rollback", tag = "deployments", params(("app" = String, Path, description = "Id or slug")), responses((status = 202, body = Deployment)))]
+#[utoipa::path(post, path = "/apps/{app}/rollback", tag = "deployments", params(("app" = String, Path, description = "Id or slug")), request_body = RollbackRequest, responses((status = 202, body = Deployment)))]
 async fn roll_back(
     AppStateOf(app): AppStateOf<AppState>,
     caller: Caller,

@@ -34,10 +34,23 @@ const GATHER: Duration = Duration::from_millis(100);
 const MOST: usize = 256;
 const LIFETIME: Duration = Duration::from_hours(1);
 
+/// The topics among [`Topic`] that clients see; for the document.
+#[derive(utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case")]
+#[expect(dead_code, reason = "only its schema is used")]
+enum HintTopic {
+    Apps,
+    Deployments,
+    Nodes,
+    Instances,
+    Certificates,
+}
+
 /// A hint to fetch again.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = Change)]
 struct Hint<'a> {
+    #[schema(inline, value_type = HintTopic)]
     topic: Topic,
     /// Of what changed; empty when anything of the topic may have.
     id: &'a str,

@@ -40,7 +40,7 @@ struct LoginRequest {
 }
 
 /// Signs in. A session that the browser still had ends.
-#[utoipa::path(post, path = "/session", tag = "identity", responses((status = 200, body = Session)))]
+#[utoipa::path(post, path = "/session", tag = "identity", request_body = LoginRequest, responses((status = 200, body = Session)))]
 async fn log_in(
     State(app): State<AppState>,
     requester: Requester,

@@ -50,7 +50,7 @@ struct SetupRequest {
 }
 
 /// Makes the first user, its organization and the project `default`, and signs in.
-#[utoipa::path(post, path = "/setup", tag = "identity", responses((status = 201, body = Session)))]
+#[utoipa::path(post, path = "/setup", tag = "identity", request_body = SetupRequest, responses((status = 201, body = Session)))]
 async fn set_up(
     State(app): State<AppState>,
     requester: Requester,

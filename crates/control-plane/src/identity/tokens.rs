@@ -62,7 +62,7 @@ struct NewToken {
 }
 
 /// Makes a token of the caller. Its secret is in the answer and never again.
-#[utoipa::path(post, path = "/tokens", tag = "identity", responses((status = 201, body = NewToken)))]
+#[utoipa::path(post, path = "/tokens", tag = "identity", request_body = TokenRequest, responses((status = 201, body = NewToken)))]
 async fn create_token(
     State(app): State<AppState>,
     requester: Requester,

@@ -29,7 +29,7 @@ const LONGEST_S: i64 = 30 * 24 * 3600;
 pub fn router(app: &AppState) -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(guard(app, Permission::NodeRead, routes!(list_nodes)))
-        .routes(guard(app, Permission::NodeRead, routes!(get_node)))
+        .routes(guard(app, Permission::NodeRead, routes!(read_node)))
         .routes(guard(app, Permission::NodeWrite, routes!(delete_node)))
         .routes(guard(app, Permission::NodeWrite, routes!(create_node_token)))
         .routes(guard(app, Permission::NodeRead, routes!(list_node_tokens)))
@@ -47,7 +47,7 @@ async fn list_nodes(State(app): State<AppState>, Query(page): Query<PageQuery>) 
 /// One node, by id or name.
 #[utoipa::path(get, path = "/nodes/{node}", tag = "nodes", params(("node" = String, Path)),
     responses((status = 200, body = Node)))]
-async fn get_node(State(app): State<AppState>, Path(node): Path<String>) -> Result<Json<Node>> {
+async fn read_node(State(app): State<AppState>, Path(node): Path<String>) -> Result<Json<Node>> {
     let mut conn = app.db.acquire().await?;
     find(&mut conn, &node).await.map(Json)
 }
@@ -93,6 +93,7 @@ async fn delete_node(
 /// A join token to be made.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NodeTokenRequest)]
 pub struct CreateNodeToken {
     /// What the host may become.
     pub roles: Vec<Role>,
@@ -104,6 +105,7 @@ pub struct CreateNodeToken {
 
 /// A new join token, shown once.
 #[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = NewNodeToken)]
 pub struct CreatedNodeToken {
     pub id: NodeTokenId,
     pub token: String,

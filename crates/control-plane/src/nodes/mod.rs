@@ -64,6 +64,7 @@ pub enum Origin {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 #[sqlx(type_name = "text", rename_all = "kebab-case")]
+#[schema(as = NodeStatus)]
 pub enum Status {
     /// Known, but none of its agents has called yet.
     Joining,

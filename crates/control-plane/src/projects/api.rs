@@ -46,7 +46,7 @@ struct ProjectRequest {
 }
 
 /// Makes a project with the environment `production`.
-#[utoipa::path(post, path = "/projects", tag = "projects", responses((status = 201, body = Project)))]
+#[utoipa::path(post, path = "/projects", tag = "projects", request_body = ProjectRequest, responses((status = 201, body = Project)))]
 async fn create_project(
     State(app): State<AppState>,
     caller: Caller,

@@ -110,7 +110,7 @@ struct VariablesPatched {
 }
 
 /// Changes variables. They take effect with the next release.
-#[utoipa::path(patch, path = "/apps/{app}/env", tag = "variables", params(("app" = String, Path, description = "Id or slug")), responses((status = 200, body = VariablesPatched)))]
+#[utoipa::path(patch, path = "/apps/{app}/env", tag = "variables", params(("app" = String, Path, description = "Id or slug")), request_body = VariablesPatch, responses((status = 200, body = VariablesPatched)))]
 async fn update_env(
     State(app): State<AppState>,
     caller: Caller,
