@@ -285,7 +285,7 @@ mod tests {
             ),
             (
                 refused(|settings| {
-                    settings.containerfile = file(|file| file.target = Some("--x".to_owned()))
+                    settings.containerfile = file(|file| file.target = Some("--x".to_owned()));
                 }),
                 "settings.containerfile.target",
             ),

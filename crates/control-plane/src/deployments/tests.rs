@@ -39,23 +39,22 @@ async fn make_live(app: &TestApp, deployment: &Value) {
             .fetch_one(&mut *tx)
             .await
             .expect("deployment");
-    let release = match row.3 {
-        Some(release) => release,
-        None => {
-            let settings = crate::apps::Settings { port: Some(8080), ..row.1.0 };
-            let new = crate::releases::store::NewRelease {
-                app_id: protocol::ids::AppId(row.0),
-                image_id: "sha256:aa",
-                image_reference: "localhost/wisehosting/hello:1",
-                image_size_bytes: 7,
-                image_node_id: None,
-                source: None,
-                commit_id: Some("abc"),
-                settings: &settings,
-                variables: &row.2,
-            };
-            crate::releases::store::create(&mut tx, new).await.expect("release").0.0
-        }
+    let release = if let Some(release) = row.3 {
+        release
+    } else {
+        let settings = crate::apps::Settings { port: Some(8080), ..row.1.0 };
+        let new = crate::releases::store::NewRelease {
+            app_id: protocol::ids::AppId(row.0),
+            image_id: "sha256:aa",
+            image_reference: "localhost/wisehosting/hello:1",
+            image_size_bytes: 7,
+            image_node_id: None,
+            source: None,
+            commit_id: Some("abc"),
+            settings: &settings,
+            variables: &row.2,
+        };
+        crate::releases::store::create(&mut tx, new).await.expect("release").0.0
     };
     sqlx::query("update deployments set state = 'live', release_id = $2, finished_at = now() where id = $1")
         .bind(id)
