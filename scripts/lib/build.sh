@@ -4,10 +4,12 @@
 export SQLX_OFFLINE=${SQLX_OFFLINE:-true}
 export programs=${CARGO_TARGET_DIR:-target}/debug
 
-# Installs the dashboard's packages as locked, when they are not.
+# Installs the dashboard's packages as locked, when they are not. Not `npm ci`: it refuses a lock file that was made
+# where the optional packages of other platforms are not to be had.
 web_packages() {
   if [ web/node_modules/.package-lock.json -nt web/package-lock.json ]; then return 0; fi
-  step 'web packages' 'is the network up? npm ci in web/ shows more' npm --prefix web ci --no-audit --no-fund
+  step 'web packages' 'is the network up? npm install in web/ shows more' \
+    npm --prefix web install --no-save --no-audit --no-fund
 }
 
 # Builds web/dist when a source is newer than it.
