@@ -25,3 +25,6 @@ pub fn mesh_router() -> Router<AppState> {
         .merge(jobs::api::mesh_router())
         .merge(traefik::api::mesh_router())
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -80,3 +80,6 @@ async fn wake(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

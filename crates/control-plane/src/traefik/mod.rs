@@ -132,6 +132,10 @@ fn pair(certificate: &Certificate) -> Pair {
 }
 
 #[cfg(test)]
+#[path = "tests.rs"]
+mod http_tests;
+
+#[cfg(test)]
 mod tests {
     use protocol::ids::InstanceId;
     use protocol::spec::Upstream;
