@@ -1,4 +1,4 @@
-//! The hub over real WebSockets on loopback.
+//! The hub over real sockets on loopback.
 
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};

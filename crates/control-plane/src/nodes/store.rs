@@ -1,6 +1,6 @@
 //! SQL of nodes, join tokens and agents.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::net::Ipv4Addr;
 
 use chrono::{DateTime, Utc};
@@ -51,7 +51,7 @@ pub async fn lock_addresses(conn: &mut PgConnection) -> sqlx::Result<()> {
 }
 
 /// Addresses of all nodes that are not removed.
-pub async fn addresses(conn: &mut PgConnection) -> sqlx::Result<HashSet<Ipv4Addr>> {
+pub async fn addresses(conn: &mut PgConnection) -> sqlx::Result<BTreeSet<Ipv4Addr>> {
     let found = sqlx::query_scalar!("select mesh_address from nodes where removed_at is null")
         .fetch_all(conn)
         .await?;

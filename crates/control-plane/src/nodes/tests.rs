@@ -1,4 +1,4 @@
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::net::Ipv4Addr;
 
 use proptest::prelude::*;
@@ -127,7 +127,7 @@ proptest! {
     fn a_free_address_is_inside_unused_and_the_lowest(used in proptest::collection::hash_set(0u8..=255, 0..260)) {
         let cidr: ipnet::Ipv4Net = "10.50.0.0/24".parse().expect("cidr");
         let own = Ipv4Addr::new(10, 50, 0, 1);
-        let used: HashSet<Ipv4Addr> = used.into_iter().map(|last| Ipv4Addr::new(10, 50, 0, last)).collect();
+        let used: BTreeSet<Ipv4Addr> = used.into_iter().map(|last| Ipv4Addr::new(10, 50, 0, last)).collect();
         match lowest_free(cidr, own, &used) {
             Some(free) => {
                 let last = free.octets()[3];

@@ -134,7 +134,7 @@ async fn clear_away(conn: &mut PgConnection) -> anyhow::Result<()> {
         bus::say(conn, Topic::Instances, app).await?;
     }
     let left = rollout::left_over(conn).await?;
-    raise_workers(conn, left.into_iter()).await
+    raise_workers(conn, left).await
 }
 
 async fn raise_workers(

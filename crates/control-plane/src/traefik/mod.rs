@@ -1,4 +1,4 @@
-//! The route table in the words of Traefik's HTTP provider. The same table gives the same bytes, so that its ETag
+//! The route table in the words of Traefik's HTTP provider. The same table gives the same bytes, so that its tag
 //! tells whether anything changed. Traefik refuses empty sections, so there are none.
 
 pub mod api;
