@@ -34,7 +34,11 @@ pub(crate) struct Mesh {
 
 impl Mesh {
     pub(crate) async fn new(pool: PgPool) -> Self {
-        let test = TestApp::new(pool).await;
+        Self::with(pool, |_| {}).await
+    }
+
+    pub(crate) async fn with(pool: PgPool, change: impl FnOnce(&mut crate::config::Config)) -> Self {
+        let test = TestApp::with(pool, change).await;
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let address = listener.local_addr().expect("address");
         let stop = CancellationToken::new();
@@ -58,6 +62,20 @@ impl Mesh {
         let url = format!("http://{}/v1/workers/register", self.address);
         let body = json!({ "agent": agent, "version": "0.0.0" });
         self.http.post(url).bearer_auth(key.expose()).json(&body).send().await.expect("answer")
+    }
+
+    /// A request of an agent besides its socket.
+    pub(crate) async fn post_as(
+        &self,
+        joined: &Joined,
+        agent: AgentKind,
+        path: &str,
+        body: &serde_json::Value,
+    ) -> reqwest::Response {
+        let answer = self.register(&joined.identity.api_key, agent).await;
+        let token: AccessToken = answer.json().await.expect("token");
+        let url = format!("http://{}{path}", self.address);
+        self.http.post(url).bearer_auth(token.token).json(body).send().await.expect("answer")
     }
 
     pub(crate) async fn dial(&self, joined: &Joined, agent: AgentKind, hello: Hello) -> Link {

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use protocol::identity::AgentKind;
-use protocol::ids::{DeploymentId, JobId, NodeId};
+use protocol::ids::{ArchiveId, DeploymentId, JobId, NodeId};
 use protocol::job::{Job, Stage, Work};
 use sqlx::PgConnection;
 
@@ -311,4 +311,18 @@ pub async fn append_log(
     .execute(conn)
     .await?;
     Ok(done.rows_affected() > 0)
+}
+
+/// The size of an archive that a build on `node` needs.
+pub async fn archive_size(conn: &mut PgConnection, id: ArchiveId, node: NodeId) -> sqlx::Result<Option<i64>> {
+    sqlx::query_scalar!(
+        "select archives.size_bytes from archives
+         join deployments on deployments.app_id = archives.app_id and source ->> 'archive_id' = archives.id::text
+         join jobs on jobs.deployment_id = deployments.id and jobs.state = 'running' and jobs.node_id = $2
+         where archives.id = $1 and archives.complete",
+        id as _,
+        node as _
+    )
+    .fetch_optional(conn)
+    .await
 }

@@ -241,3 +241,23 @@ async fn an_unhealthy_instance_leaves_the_table_and_returns(pool: PgPool) {
         assert_eq!(table.routes[0].upstreams.len(), upstreams);
     }
 }
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn a_cancelled_switch_leads_back_to_the_release_that_is_live(pool: PgPool) {
+    let mut world = World::new(pool).await;
+    let (app, first, job) = world.mesh.queue_build("hello").await;
+    let (old, _) = world.deploy(first, job, &[]).await;
+    let (second, job) = world.mesh.queue_next(app, 2).await;
+    world.build(job).await;
+    world.pass().await;
+    let spec = world.worker_spec().await;
+    let new = spec.instances.iter().map(|instance| instance.id).find(|id| *id != old).expect("new");
+    world.report(&[(old, InstanceState::Healthy), (new, InstanceState::Healthy)]).await;
+    world.pass().await;
+    assert_eq!(in_rotation(&world, app).await, [new], "switched, but the proxy has not applied it");
+    let owner = world.mesh.test.owner().await;
+    owner.post(&format!("/api/v1/deployments/{second}/cancel"), serde_json::json!({})).await.expect(202);
+    world.pass().await;
+    assert_eq!(in_rotation(&world, app).await, [old]);
+    assert_eq!(world.state(first).await, "live");
+}
