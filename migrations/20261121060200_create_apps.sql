@@ -99,6 +99,8 @@ create table deployments (
     failure jsonb,
     -- The generation of `routes` that first led to its release; absent before the switch.
     switch_generation bigint,
+    -- What it waits for, in words; absent while it moves.
+    waiting_for text,
     message text not null default '',
     created_by text not null,
     created_at timestamptz not null default now(),

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use protocol::identity::AgentKind;
 use protocol::ids::NodeId;
 use protocol::spec::Generation;
 use sqlx::PgConnection;
@@ -18,6 +19,17 @@ pub enum Consumer {
     Routes,
     /// One worker: its instances.
     Worker(NodeId),
+}
+
+impl Consumer {
+    /// The one that an agent follows.
+    pub fn of(node: NodeId, agent: AgentKind) -> Self {
+        match agent {
+            AgentKind::Mesh => Self::Mesh,
+            AgentKind::Proxy => Self::Routes,
+            AgentKind::Worker => Self::Worker(node),
+        }
+    }
 }
 
 impl std::fmt::Display for Consumer {

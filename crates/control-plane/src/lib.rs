@@ -34,4 +34,5 @@ pub mod plan;
 pub mod projects;
 pub mod reconcile;
 pub mod releases;
+pub mod traefik;
 pub mod variables;

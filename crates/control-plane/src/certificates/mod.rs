@@ -56,6 +56,10 @@ pub fn pause_after(failures: i32) -> Duration {
 }
 
 #[cfg(test)]
+#[path = "tests.rs"]
+mod order_tests;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

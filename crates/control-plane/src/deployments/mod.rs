@@ -4,6 +4,7 @@ pub mod api;
 pub mod create;
 pub mod follow;
 pub mod progress;
+pub mod rollout;
 pub mod source;
 pub mod store;
 #[cfg(test)]

@@ -10,14 +10,6 @@ use sqlx::types::Json;
 use super::{StageState, State};
 use crate::bus::{self, Topic};
 
-/// The stages begin to wait, the queue first. To be called when a deployment is made.
-pub async fn begin(conn: &mut PgConnection, id: DeploymentId) -> sqlx::Result<()> {
-    for stage in Stage::ALL {
-        set(conn, id, stage, StageState::Waiting, None).await?;
-    }
-    set(conn, id, Stage::Queue, StageState::Running, None).await
-}
-
 /// `stage` runs since `at` (now, when absent); the ones before it are done or, having never run, skipped.
 pub async fn enter(
     conn: &mut PgConnection,
@@ -97,7 +89,7 @@ async fn end(
     failure: Option<&Failure>,
 ) -> sqlx::Result<bool> {
     let ended = sqlx::query!(
-        "update deployments set state = $2, failure = $3, finished_at = now()
+        "update deployments set state = $2, failure = $3, finished_at = now(), waiting_for = null
          where id = $1 and state in ('queued', 'building', 'rolling-out') returning app_id",
         id as _,
         state as _,
@@ -123,64 +115,20 @@ async fn end(
     Ok(true)
 }
 
-/// The uploaded source is needed no more.
+/// The uploaded source is needed no more, unless another deployment waits for it.
 pub async fn forget_archive(conn: &mut PgConnection, id: DeploymentId) -> sqlx::Result<()> {
     sqlx::query!(
         "delete from archives using deployments
-         where deployments.id = $1 and source ->> 'type' = 'archive' and archives.id::text = source ->> 'archive_id'",
+         where deployments.id = $1 and archives.id::text = source ->> 'archive_id'
+           and not exists (
+               select 1 from deployments as other
+               where other.id <> $1 and other.app_id = deployments.app_id
+                 and other.source ->> 'archive_id' = archives.id::text and other.state in ('queued', 'building'))",
         id as _
     )
     .execute(conn)
     .await?;
     Ok(())
-}
-
-/// How a request to cancel ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cancelling {
-    /// It is cancelled.
-    Done,
-    /// Its worker has been told; the deployment ends when the worker says so.
-    Asked,
-    /// It has ended, or its release serves already.
-    TooLate,
-}
-
-/// Cancels a deployment: at once while it waits or its instances start, through the worker while it builds, not at
-/// all once its release serves.
-pub async fn cancel(conn: &mut PgConnection, id: DeploymentId) -> sqlx::Result<Cancelling> {
-    let found =
-        sqlx::query!("select state, switch_generation from deployments where id = $1 for update", id as _)
-            .fetch_optional(&mut *conn)
-            .await?;
-    let Some(found) = found else { return Ok(Cancelling::TooLate) };
-    match found.state {
-        State::Building => {
-            let job = sqlx::query_scalar!(
-                "update jobs set cancel_requested = true where deployment_id = $1 and state = 'running'
-                 returning node_id",
-                id as _
-            )
-            .fetch_optional(&mut *conn)
-            .await?;
-            if let Some(node) = job {
-                bus::say(conn, Topic::Jobs, node.map(|node| node.to_string()).unwrap_or_default()).await?;
-            }
-            Ok(Cancelling::Asked)
-        }
-        State::Queued | State::RollingOut if found.switch_generation.is_none() => {
-            sqlx::query!(
-                "update jobs set state = 'cancelled', finished_at = now()
-                 where deployment_id = $1 and state = 'queued'",
-                id as _
-            )
-            .execute(&mut *conn)
-            .await?;
-            cancelled(conn, id).await?;
-            Ok(Cancelling::Done)
-        }
-        _ => Ok(Cancelling::TooLate),
-    }
 }
 
 /// Adds a line of the control plane's own to the log, after all that are there. Only once no worker writes it any

@@ -117,6 +117,7 @@ pub async fn views(
         r#"select deployments.id, deployments.app_id, apps.slug, deployments.number, deployments.kind,
                   deployments.source as "source: Json<Source>", deployments.state, deployments.failure,
                   deployments.message, deployments.created_by, deployments.created_at, deployments.finished_at,
+                  deployments.waiting_for,
                   releases.number as "release?", apps.slug || '.' || zones.suffix as "hostname!",
                   (select min(earlier.number) from deployments earlier
                    where earlier.app_id = deployments.app_id and earlier.number < deployments.number
@@ -150,7 +151,7 @@ pub async fn views(
             kind: row.kind,
             source: row.source.map(|source| source.0),
             state: row.state,
-            waiting_for: waiting_for(row.state, row.kind, row.earlier, row.has_worker),
+            waiting_for: waiting_for(row.state, row.kind, row.earlier, row.has_worker).or(row.waiting_for),
             stages: Vec::new(),
             // A failure of another version may not parse; the state still says that it failed.
             failure: row.failure.and_then(|failure| serde_json::from_value::<Failure>(failure).ok()),

@@ -70,7 +70,7 @@ async fn store(app: &AppState, agent: &Agent, message: FromAgent) -> anyhow::Res
         }
         FromAgent::Heartbeat(heartbeat) => nodes::health::heartbeat(&mut tx, node, kind, &heartbeat).await?,
         FromAgent::Applied(applied) => {
-            nodes::health::applied(&mut tx, node, kind, applied.generation).await?
+            nodes::health::applied(&mut tx, node, kind, applied.generation).await?;
         }
         FromAgent::MeshReport(report) => nodes::health::mesh_report(&mut tx, node, &report).await?,
         FromAgent::WorkerReport(report) => instances::report::take(&mut tx, node, &report.instances).await?,

@@ -12,8 +12,8 @@ use axum::routing::{get, post};
 pub use registry::{Hub, Key};
 
 use crate::app::AppState;
-use crate::jobs;
 use crate::nodes::join;
+use crate::{jobs, traefik};
 
 /// What agents call on the mesh: sign in, the socket, and the requests that do not fit it.
 pub fn mesh_router() -> Router<AppState> {
@@ -23,4 +23,8 @@ pub fn mesh_router() -> Router<AppState> {
         .route("/v1/workers/refresh-token", post(token::refresh))
         .route("/v1/workers/ws", get(socket::upgrade))
         .merge(jobs::api::mesh_router())
+        .merge(traefik::api::mesh_router())
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,18 +1,22 @@
-//! `POST /v1/jobs/<id>/challenges`: a proxy asks that all proxies serve an ACME challenge.
+//! What jobs need besides the socket: `GET /v1/archives/<id>`, the source of a build, and
+//! `POST /v1/jobs/<id>/challenges`, by which a proxy asks that all proxies serve an ACME challenge.
 
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::routing::post;
-use protocol::ids::JobId;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use protocol::ids::{ArchiveId, JobId};
 use protocol::job::ChallengeRequest;
 use protocol::spec::{Generation, HttpChallenge};
 use tokio::time::{Instant, timeout_at};
 
 use super::store;
 use crate::app::AppState;
+use crate::archives;
 use crate::bus::{Listener, Topic};
 use crate::certificates::store as certificates;
 use crate::generations::{self, Consumer};
@@ -23,7 +27,28 @@ use crate::hub::token::Agent;
 const PATIENCE: Duration = Duration::from_secs(25);
 
 pub fn mesh_router() -> Router<AppState> {
-    Router::new().route("/v1/jobs/{id}/challenges", post(create_challenge))
+    Router::new()
+        .route("/v1/archives/{id}", get(read_archive))
+        .route("/v1/jobs/{id}/challenges", post(create_challenge))
+}
+
+/// The archive that a build on the calling worker needs, and no other.
+async fn read_archive(
+    State(app): State<AppState>,
+    agent: Agent,
+    Path(id): Path<ArchiveId>,
+) -> Result<Response> {
+    let size = {
+        let mut conn = app.db.acquire().await?;
+        store::archive_size(&mut conn, id, agent.node.id).await?
+    };
+    let size = size.ok_or_else(|| {
+        Error::not_found(format_args!("archive {id} for a build on {}", agent.node.name))
+            .hint("It is removed when its deployment ends")
+    })?;
+    let headers = [(CONTENT_TYPE, "application/gzip".to_owned()), (CONTENT_LENGTH, size.to_string())];
+    let body = axum::body::Body::from_stream(archives::store::stream(app.db.clone(), id));
+    Ok((headers, body).into_response())
 }
 
 /// Answers once every connected proxy serves the challenge.

@@ -22,3 +22,6 @@ pub fn kind_of(agent: AgentKind) -> &'static str {
         AgentKind::Mesh => "none",
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use protocol::identity::AgentKind;
-use protocol::ids::{DeploymentId, JobId, NodeId};
-use protocol::job::{Build, CertificateOrder, Job, Stage, Work};
+use protocol::ids::{ArchiveId, DeploymentId, JobId, NodeId};
+use protocol::job::{Job, Stage, Work};
 use sqlx::PgConnection;
 
 use super::{LEASE_S, kind_of};
@@ -12,30 +12,12 @@ use crate::deployments::progress;
 use crate::http::error::violates;
 use crate::vault::{Purpose, Vault, VaultError};
 
-/// Queues a build. To be called in the transaction that makes the deployment.
-pub async fn enqueue_build(conn: &mut PgConnection, vault: &Vault, build: &Build) -> sqlx::Result<JobId> {
-    let (deployment, work) = (build.deployment_id, Work::Build(build.clone()));
-    enqueue(conn, vault, "build", Some(deployment), None, &work).await
-}
-
-/// Queues a certificate order.
-pub async fn enqueue_certificate(
-    conn: &mut PgConnection,
-    vault: &Vault,
-    order: &CertificateOrder,
-) -> sqlx::Result<JobId> {
-    let work = Work::Certificate(order.clone());
-    enqueue(conn, vault, "certificate", None, Some(&order.host), &work).await
-}
-
-async fn enqueue(
-    conn: &mut PgConnection,
-    vault: &Vault,
-    kind: &str,
-    deployment: Option<DeploymentId>,
-    host: Option<&str>,
-    work: &Work,
-) -> sqlx::Result<JobId> {
+/// Queues work: a build for its deployment, an order for its host.
+pub async fn enqueue(conn: &mut PgConnection, vault: &Vault, work: &Work) -> sqlx::Result<JobId> {
+    let (kind, deployment, host) = match work {
+        Work::Build(build) => ("build", Some(build.deployment_id), None),
+        Work::Certificate(order) => ("certificate", None, Some(order.host.as_str())),
+    };
     let id = JobId::new();
     let plain = serde_json::to_vec(work).expect("plain data");
     sqlx::query!(
@@ -140,9 +122,12 @@ pub async fn claim(conn: &mut PgConnection, agent: AgentKind) -> sqlx::Result<Op
     .execute(&mut *conn)
     .await?;
     if let Some(deployment) = deployment {
-        let begun = sqlx::query!("update deployments set state = 'building' where id = $1", deployment as _)
-            .execute(&mut *conn)
-            .await;
+        let begun = sqlx::query!(
+            "update deployments set state = 'building', waiting_for = null where id = $1",
+            deployment as _
+        )
+        .execute(&mut *conn)
+        .await;
         match begun {
             // Another deployment of the app was faster.
             Err(error) if violates(&error, "deployments_one_running_key") => return Ok(None),
@@ -326,4 +311,18 @@ pub async fn append_log(
     .execute(conn)
     .await?;
     Ok(done.rows_affected() > 0)
+}
+
+/// The size of an archive that a build on `node` needs.
+pub async fn archive_size(conn: &mut PgConnection, id: ArchiveId, node: NodeId) -> sqlx::Result<Option<i64>> {
+    sqlx::query_scalar!(
+        "select archives.size_bytes from archives
+         join deployments on deployments.app_id = archives.app_id and source ->> 'archive_id' = archives.id::text
+         join jobs on jobs.deployment_id = deployments.id and jobs.state = 'running' and jobs.node_id = $2
+         where archives.id = $1 and archives.complete",
+        id as _,
+        node as _
+    )
+    .fetch_optional(conn)
+    .await
 }

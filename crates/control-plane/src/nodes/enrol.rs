@@ -1,6 +1,6 @@
 //! The rules of joining, apart from the tables.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use chrono::{DateTime, Utc};
@@ -24,7 +24,7 @@ pub struct Grant {
 }
 
 /// The lowest free address: not the network's, not the broadcast address, not the control plane's.
-pub fn lowest_free(cidr: Ipv4Net, control_plane: Ipv4Addr, used: &HashSet<Ipv4Addr>) -> Option<Ipv4Addr> {
+pub fn lowest_free(cidr: Ipv4Net, control_plane: Ipv4Addr, used: &BTreeSet<Ipv4Addr>) -> Option<Ipv4Addr> {
     cidr.hosts().find(|address| *address != control_plane && !used.contains(address))
 }
 

@@ -118,3 +118,6 @@ pub fn v4(column: IpNet) -> Ipv4Addr {
 pub fn inet(address: Ipv4Addr) -> IpNet {
     IpNet::from(IpAddr::V4(address))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! SQL of nodes, join tokens and agents.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::net::Ipv4Addr;
 
 use chrono::{DateTime, Utc};
@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::enrol::Grant;
 use super::{Agent, Node, NodeToken, Origin, Status, inet, roles, v4, words};
+use crate::generations::Consumer;
 use crate::http::page::PageQuery;
 
 /// A node to be.
@@ -50,7 +51,7 @@ pub async fn lock_addresses(conn: &mut PgConnection) -> sqlx::Result<()> {
 }
 
 /// Addresses of all nodes that are not removed.
-pub async fn addresses(conn: &mut PgConnection) -> sqlx::Result<HashSet<Ipv4Addr>> {
+pub async fn addresses(conn: &mut PgConnection) -> sqlx::Result<BTreeSet<Ipv4Addr>> {
     let found = sqlx::query_scalar!("select mesh_address from nodes where removed_at is null")
         .fetch_all(conn)
         .await?;
@@ -175,7 +176,7 @@ pub async fn remove(conn: &mut PgConnection, id: NodeId) -> sqlx::Result<()> {
     .execute(&mut *conn)
     .await?;
     sqlx::query!("delete from agents where node_id = $1", id as _).execute(&mut *conn).await?;
-    let consumer = crate::generations::Consumer::Worker(id).to_string();
+    let consumer = Consumer::Worker(id).to_string();
     sqlx::query!("delete from generations where consumer = $1", consumer).execute(conn).await?;
     Ok(())
 }
@@ -207,18 +208,23 @@ pub async fn agent_connected(
     replica: Uuid,
     hello: &Hello,
 ) -> sqlx::Result<()> {
+    // What is on the agent's disk is in force. A number from before a database was restored says nothing.
     sqlx::query!(
-        "insert into agents (node_id, kind, version, build_slots, connected_to, connected_at, last_seen_at,
-                             applied_generation)
-         values ($1, $2, $3, $4, $5, now(), now(), 0)
+        "insert into agents as old (node_id, kind, version, build_slots, connected_to, connected_at, last_seen_at,
+                                    applied_generation)
+         select $1, $2, $3, $4, $5, now(), now(),
+                case when $6 <= coalesce((select generation from generations where consumer = $7), 0) then $6 else 0 end
          on conflict (node_id, kind) do update
          set version = excluded.version, build_slots = excluded.build_slots,
-             connected_to = excluded.connected_to, connected_at = now(), last_seen_at = now()",
+             connected_to = excluded.connected_to, connected_at = now(), last_seen_at = now(),
+             applied_generation = excluded.applied_generation",
         id as _,
         kind as _,
         hello.version,
         i32::try_from(hello.build_slots).unwrap_or(i32::MAX),
-        replica
+        replica,
+        hello.generation,
+        Consumer::of(id, kind).to_string()
     )
     .execute(&mut *conn)
     .await?;

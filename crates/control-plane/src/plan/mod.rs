@@ -1,5 +1,7 @@
 //! Decisions without side effects: rows in, desired state or steps out. The same rows give the same bytes.
 
 pub mod mesh;
+pub mod placement;
+pub mod rollout;
 pub mod routes;
 pub mod worker;

@@ -4,7 +4,7 @@
 use anyhow::Context;
 use chrono::Utc;
 use daemon::reconcile::Reconciler;
-use protocol::job::CertificateOrder;
+use protocol::job::{CertificateOrder, Work};
 use sqlx::PgConnection;
 use tracing::info;
 
@@ -58,15 +58,15 @@ async fn order_due(app: &AppState, conn: &mut PgConnection, acme: &Acme) -> anyh
     });
     for due in due.take(room) {
         let order = CertificateOrder {
-            host: due.host,
+            host: due.host.clone(),
             directory: acme.directory.to_string(),
             root_pem: root_pem.clone(),
             contact: acme.contact.clone(),
             account: account.clone(),
         };
-        let job = jobs::store::enqueue_certificate(conn, &app.vault, &order).await?;
-        bus::say(conn, Topic::Certificates, &order.host).await?;
-        info!(host = order.host, job.id = %job, "certificate order queued");
+        let job = jobs::store::enqueue(conn, &app.vault, &Work::Certificate(order)).await?;
+        bus::say(conn, Topic::Certificates, &due.host).await?;
+        info!(host = due.host, job.id = %job, "certificate order queued");
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use anyhow::Context;
 use chrono::Utc;
 use daemon::reconcile::Reconciler;
-use protocol::identity::{AgentKind, SigningKey};
+use protocol::identity::SigningKey;
 use protocol::ids::NodeId;
 use protocol::spec::{Generation, Spec, Versioned};
 use sqlx::PgConnection;
@@ -52,11 +52,7 @@ pub async fn to_agent(app: &AppState, key: Key) -> anyhow::Result<()> {
 }
 
 fn consumer(key: Key) -> Consumer {
-    match key.kind {
-        AgentKind::Mesh => Consumer::Mesh,
-        AgentKind::Proxy => Consumer::Routes,
-        AgentKind::Worker => Consumer::Worker(key.node),
-    }
+    Consumer::of(key.node, key.kind)
 }
 
 /// Reads the generation and the rows in one snapshot, so that what is called generation 7 is generation 7.

@@ -9,6 +9,7 @@ mod leader;
 pub mod node_health;
 pub mod presence;
 pub mod retention;
+pub mod rollouts;
 
 use std::time::Duration;
 
@@ -33,6 +34,8 @@ pub fn tasks(app: &AppState, lifecycle: &mut Lifecycle) {
     start.one(dispatch_jobs::DispatchJobs(app.clone()), seconds(5), &[Topic::Jobs]);
     start.one(presence::Presence(app.clone()), seconds(15), &[]);
     // One replica for all.
+    let wakes = [Topic::Instances, Topic::Deployments, Topic::Nodes, Topic::Jobs];
+    start.one(leader.only(rollouts::Rollouts(app.clone())), seconds(2), &wakes);
     start.one(leader.only(jobs::Jobs(app.clone())), seconds(15), &[]);
     start.one(leader.only(node_health::NodeHealth(app.clone())), seconds(15), &[]);
     let wakes = [Topic::Certificates, Topic::Deployments];
@@ -77,3 +80,6 @@ async fn wake(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,8 @@
 use daemon::reconcile::Reconciler;
 
 use crate::app::AppState;
+use crate::archives;
+use crate::generations::{self, Consumer};
 
 pub struct Retention(pub AppState);
 
@@ -31,14 +33,9 @@ impl Reconciler for Retention {
         )
         .execute(db)
         .await?;
-        sqlx::query!(
-            "delete from archives
-             where created_at < now() - interval '1 day'
-               and not exists (select 1 from deployments
-                               where state in ('queued', 'building') and source ->> 'archive_id' = archives.id::text)"
-        )
-        .execute(db)
-        .await?;
+        let mut conn = db.acquire().await?;
+        archives::store::sweep(&mut conn).await?;
+        drop(conn);
         refresh_tickets(&self.0).await
     }
 }
@@ -54,7 +51,7 @@ async fn refresh_tickets(app: &AppState) -> anyhow::Result<()> {
     .fetch_all(&mut *tx)
     .await?;
     for node in nodes {
-        crate::generations::raise(&mut tx, crate::generations::Consumer::Worker(node)).await?;
+        generations::raise(&mut tx, Consumer::Worker(node)).await?;
     }
     tx.commit().await?;
     Ok(())

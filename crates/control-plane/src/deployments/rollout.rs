@@ -1,0 +1,351 @@
+//! SQL of roll-outs: what the planner looks at and what its steps change.
+
+use std::collections::{BTreeSet, HashMap};
+
+use protocol::ids::{AppId, DeploymentId, InstanceId, NodeId, ReleaseId};
+use protocol::job::Stage;
+use protocol::report::InstanceReport;
+use protocol::spec::Generation;
+use sqlx::PgConnection;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use super::progress;
+use crate::apps::Settings;
+use crate::bus::{self, Topic};
+use crate::certificates::store::proxies_behind;
+use crate::instances::store::image_holders;
+use crate::plan::placement::{Candidate, Place};
+use crate::plan::rollout::{New, Situation};
+
+/// A deployment that is rolling out, held until the transaction ends.
+#[derive(Debug)]
+pub struct Rolling {
+    pub id: DeploymentId,
+    pub app_id: AppId,
+    pub release_id: ReleaseId,
+    pub image_id: String,
+    pub settings: Json<Settings>,
+    pub switch_generation: Option<Generation>,
+}
+
+/// Deployments of a release that exists, first in their app's queue with nothing else on its way.
+pub async fn startable(conn: &mut PgConnection) -> sqlx::Result<Vec<DeploymentId>> {
+    sqlx::query_scalar!(
+        "select id from deployments
+         where state = 'queued' and kind in ('settings', 'rollback') and release_id is not null
+           and not exists (
+               select 1 from deployments as other
+               where other.app_id = deployments.app_id
+                 and (other.state in ('building', 'rolling-out')
+                      or other.state = 'queued' and other.number < deployments.number))
+         order by id for update skip locked"
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// The roll-out begins.
+pub async fn start(conn: &mut PgConnection, id: DeploymentId) -> sqlx::Result<()> {
+    sqlx::query!("update deployments set state = 'rolling-out', waiting_for = null where id = $1", id as _)
+        .execute(&mut *conn)
+        .await?;
+    progress::enter(conn, id, Stage::Start, None).await
+}
+
+/// Says what a deployment waits for, if that is news.
+pub async fn set_waiting_for(
+    conn: &mut PgConnection,
+    id: DeploymentId,
+    what: Option<&str>,
+) -> sqlx::Result<()> {
+    let done = sqlx::query!(
+        "update deployments set waiting_for = $2 where id = $1 and waiting_for is distinct from $2",
+        id as _,
+        what
+    )
+    .execute(&mut *conn)
+    .await?;
+    if done.rows_affected() > 0 {
+        bus::say(conn, Topic::Deployments, id).await?;
+    }
+    Ok(())
+}
+
+/// All deployments that are rolling out.
+pub async fn rolling(conn: &mut PgConnection) -> sqlx::Result<Vec<DeploymentId>> {
+    sqlx::query_scalar!("select id from deployments where state = 'rolling-out' order by id")
+        .fetch_all(conn)
+        .await
+}
+
+/// The deployment, if it is still rolling out.
+pub async fn lock(conn: &mut PgConnection, id: DeploymentId) -> sqlx::Result<Option<Rolling>> {
+    sqlx::query_as!(
+        Rolling,
+        r#"select deployments.id, deployments.app_id, releases.id as release_id, image_id,
+                  releases.settings as "settings: Json<Settings>", switch_generation
+           from deployments join releases on releases.id = release_id
+           where deployments.id = $1 and deployments.state = 'rolling-out' for update of deployments"#,
+        id as _
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// What the planner decides on.
+pub async fn situation(conn: &mut PgConnection, rolling: &Rolling) -> sqlx::Result<Situation> {
+    let new = new_instances(conn, rolling.id).await?;
+    let old = sqlx::query_scalar!(
+        "select id from instances where app_id = $1 and in_rotation and deployment_id <> $2 order by id",
+        rolling.app_id as _,
+        rolling.id as _
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    let probing = sqlx::query_scalar!(
+        r#"select exists (select 1 from deployment_stages
+                          where deployment_id = $1 and stage = 'probe' and state <> 'waiting') as "begun!""#,
+        rolling.id as _
+    )
+    .fetch_one(&mut *conn)
+    .await?;
+    let proxies_behind = match rolling.switch_generation {
+        Some(generation) => proxies_behind(conn, generation).await?,
+        None => Vec::new(),
+    };
+    Ok(Situation {
+        replicas: usize::from(rolling.settings.replicas),
+        new,
+        old,
+        workers: workers(conn, rolling).await?,
+        probing,
+        switched: rolling.switch_generation.is_some(),
+        proxies_behind,
+    })
+}
+
+/// Seconds for which a node may be offline before its instances are placed elsewhere.
+const GONE_S: f64 = 60.0;
+
+async fn new_instances(conn: &mut PgConnection, id: DeploymentId) -> sqlx::Result<Vec<New>> {
+    let rows = sqlx::query!(
+        r#"select instances.id, nodes.name, instances.state, report as "report: Json<InstanceReport>",
+                  (nodes.status = 'offline' and status_since < now() - make_interval(secs => $2)) as "gone!"
+           from instances join nodes on nodes.id = instances.node_id
+           where deployment_id = $1 and wanted order by instances.id"#,
+        id as _,
+        GONE_S
+    )
+    .fetch_all(conn)
+    .await?;
+    let new = rows.into_iter().map(|row| New {
+        id: row.id,
+        node: row.name,
+        node_gone: row.gone,
+        state: row.state,
+        failure: row.report.and_then(|report| report.0.failure),
+    });
+    Ok(new.collect())
+}
+
+async fn workers(conn: &mut PgConnection, rolling: &Rolling) -> sqlx::Result<Vec<Candidate>> {
+    let rows = sqlx::query!(
+        r#"select nodes.id, nodes.name,
+                  (select count(*) from instances where node_id = nodes.id and wanted) as "instances!",
+                  (select count(*) from instances where node_id = nodes.id and wanted and deployment_id = $1) as "own!"
+           from nodes join agents on agents.node_id = nodes.id and kind = 'worker' and connected_to is not null
+           where removed_at is null and 'worker' = any(roles) order by nodes.name"#,
+        rolling.id as _
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    let images = [rolling.image_id.clone()];
+    let holders: BTreeSet<NodeId> =
+        image_holders(conn, &images).await?.into_iter().map(|row| row.node).collect();
+    let mut ports: HashMap<NodeId, BTreeSet<i32>> = HashMap::new();
+    for row in sqlx::query!("select node_id, host_port from instances").fetch_all(conn).await? {
+        ports.entry(row.node_id).or_default().insert(row.host_port);
+    }
+    let count = |count: i64| usize::try_from(count).unwrap_or(usize::MAX);
+    let candidates = rows.into_iter().map(|row| Candidate {
+        node: row.id,
+        of_release: count(row.own),
+        instances: count(row.instances),
+        has_image: holders.contains(&row.id),
+        used_ports: ports.remove(&row.id).unwrap_or_default(),
+        name: row.name,
+    });
+    Ok(candidates.collect())
+}
+
+/// One more instance is wanted.
+pub async fn start_instance(
+    conn: &mut PgConnection,
+    rolling: &Rolling,
+    id: InstanceId,
+    place: &Place,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into instances (id, app_id, release_id, deployment_id, node_id, host_port)
+         values ($1, $2, $3, $4, $5, $6)",
+        id as _,
+        rolling.app_id as _,
+        rolling.release_id as _,
+        rolling.id as _,
+        place.node as _,
+        place.port
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The instance has to stop. Returns its node.
+pub async fn unwant(conn: &mut PgConnection, id: InstanceId) -> sqlx::Result<Option<NodeId>> {
+    sqlx::query_scalar!("update instances set wanted = false where id = $1 returning node_id", id as _)
+        .fetch_optional(conn)
+        .await
+}
+
+/// The route table of `generation` leads to `enter` and no longer to `leave`.
+pub async fn switch(
+    conn: &mut PgConnection,
+    id: DeploymentId,
+    generation: Generation,
+    enter: &[InstanceId],
+    leave: &[InstanceId],
+) -> sqlx::Result<()> {
+    let ids = |ids: &[InstanceId]| ids.iter().map(|id| id.0).collect::<Vec<Uuid>>();
+    sqlx::query!("update instances set in_rotation = true where id = any($1)", &ids(enter))
+        .execute(&mut *conn)
+        .await?;
+    sqlx::query!(
+        "update instances set in_rotation = false, out_generation = $2, out_at = now() where id = any($1)",
+        &ids(leave),
+        generation
+    )
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query!("update deployments set switch_generation = $2 where id = $1", id as _, generation)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// The deployment is the app's live one.
+pub async fn go_live(conn: &mut PgConnection, rolling: &Rolling) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update deployments set state = 'superseded' where app_id = $1 and state = 'live'",
+        rolling.app_id as _
+    )
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query!("update deployments set state = 'live', finished_at = now() where id = $1", rolling.id as _)
+        .execute(&mut *conn)
+        .await?;
+    progress::enter(conn, rolling.id, Stage::Drain, None).await?;
+    if !draining(conn, rolling.app_id).await? {
+        progress::close(conn, rolling.id, Stage::Drain).await?;
+    }
+    bus::say(conn, Topic::Apps, rolling.app_id).await?;
+    // The app's next deployment may begin.
+    bus::say(conn, Topic::Jobs, "").await
+}
+
+async fn draining(conn: &mut PgConnection, app: AppId) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists (select 1 from instances
+                          where app_id = $1 and wanted and not in_rotation and out_generation is not null) as "any!""#,
+        app as _
+    )
+    .fetch_one(conn)
+    .await
+}
+
+/// Ends the instances that nobody uses any more: every connected proxy has a table without them, `drain_s` passed
+/// since they left it, and no roll-out may still lead back to them. Returns their apps and nodes.
+pub async fn drained(conn: &mut PgConnection, drain_s: f64) -> sqlx::Result<Vec<(AppId, NodeId)>> {
+    let rows = sqlx::query!(
+        "update instances set wanted = false
+         where wanted and not in_rotation and out_generation is not null
+           and out_at < now() - make_interval(secs => $1)
+           and not exists (select 1 from agents
+                           where kind = 'proxy' and connected_to is not null and applied_generation < out_generation)
+           and not exists (select 1 from deployments
+                           where deployments.app_id = instances.app_id and deployments.state = 'rolling-out'
+                             and switch_generation is not null)
+         returning app_id, node_id",
+        drain_s
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.app_id, row.node_id)).collect())
+}
+
+/// Live deployments of the app whose drain is over.
+pub async fn drains_over(conn: &mut PgConnection, app: AppId) -> sqlx::Result<Vec<DeploymentId>> {
+    if draining(conn, app).await? {
+        return Ok(Vec::new());
+    }
+    sqlx::query_scalar!(
+        "select id from deployments join deployment_stages on deployment_id = id and stage = 'drain'
+         where app_id = $1 and deployment_stages.state = 'running'",
+        app as _
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Ends instances that never served and whose deployment is over. Returns their nodes.
+pub async fn left_over(conn: &mut PgConnection) -> sqlx::Result<Vec<NodeId>> {
+    sqlx::query_scalar!(
+        "update instances set wanted = false
+         from deployments
+         where deployments.id = instances.deployment_id and deployments.state in ('failed', 'cancelled')
+           and wanted and not in_rotation and out_generation is null
+         returning node_id"
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Deployments that ended after the table had led to their release.
+pub async fn to_undo(conn: &mut PgConnection) -> sqlx::Result<Vec<(DeploymentId, AppId)>> {
+    let rows = sqlx::query!(
+        "select distinct deployments.id, deployments.app_id
+         from deployments join instances on instances.deployment_id = deployments.id
+         where in_rotation and deployments.state in ('failed', 'cancelled')"
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.id, row.app_id)).collect())
+}
+
+/// The table of `generation` leads back to the live release. Its instances still run: they are not drained before
+/// another deployment is live.
+pub async fn undo(
+    conn: &mut PgConnection,
+    id: DeploymentId,
+    app: AppId,
+    generation: Generation,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update instances set in_rotation = false, out_generation = $2, out_at = now()
+         where deployment_id = $1 and in_rotation",
+        id as _,
+        generation
+    )
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query!(
+        "update instances set in_rotation = true, out_generation = null, out_at = null
+         from deployments
+         where deployments.id = instances.deployment_id and deployments.state = 'live' and instances.app_id = $1
+           and wanted and not in_rotation and out_generation is not null",
+        app as _
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}

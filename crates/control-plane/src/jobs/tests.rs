@@ -1,0 +1,50 @@
+use std::collections::{HashMap, HashSet};
+
+use protocol::identity::AgentKind;
+use sqlx::PgPool;
+
+use super::store;
+use crate::hub::tests::{Mesh, hello, nothing};
+
+async fn connected(mesh: &Mesh, name: &str) -> crate::hub::tests::Link {
+    let joined = mesh.join(name, &["worker"]).await;
+    let mut link = mesh.dial(&joined, AgentKind::Worker, hello(Vec::new())).await;
+    link.settle(&nothing()).await;
+    link
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn fifty_claimers_give_each_job_to_one_worker_and_fill_no_slot_twice(pool: PgPool) {
+    let mesh = Mesh::new(pool).await;
+    let _links = [connected(&mesh, "w1").await, connected(&mesh, "w2").await];
+    for index in 0..10 {
+        mesh.queue_build(&format!("app{index}")).await;
+    }
+    let claims = (0..50).map(|_| async {
+        let mut tx = mesh.test.app.db.begin().await.expect("transaction");
+        let claimed = store::claim(&mut tx, AgentKind::Worker).await.expect("claim");
+        tx.commit().await.expect("commit");
+        claimed
+    });
+    let claimed: Vec<_> = futures_util::future::join_all(claims).await.into_iter().flatten().collect();
+    let jobs: HashSet<_> = claimed.iter().map(|claimed| claimed.id).collect();
+    assert_eq!(jobs.len(), claimed.len(), "no job twice");
+    let mut per_node = HashMap::new();
+    for claimed in &claimed {
+        *per_node.entry(claimed.node_name.clone()).or_insert(0) += 1;
+    }
+    // Two slots each.
+    assert_eq!(per_node, HashMap::from([("w1".to_owned(), 2), ("w2".to_owned(), 2)]));
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn an_app_builds_one_deployment_at_a_time_oldest_first(pool: PgPool) {
+    let mesh = Mesh::new(pool).await;
+    let _link = connected(&mesh, "w1").await;
+    let (app, _, first) = mesh.queue_build("hello").await;
+    mesh.queue_next(app, 2).await;
+    let mut conn = mesh.test.app.db.acquire().await.expect("connection");
+    let claimed = store::claim(&mut conn, AgentKind::Worker).await.expect("claim").expect("one");
+    assert_eq!(claimed.id, first);
+    assert!(store::claim(&mut conn, AgentKind::Worker).await.expect("claim").is_none());
+}

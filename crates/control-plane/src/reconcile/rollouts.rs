@@ -1,0 +1,149 @@
+//! Carries out what `plan::rollout` decides, one transaction per deployment; lets old instances go once nobody uses
+//! them; clears away what ended deployments left.
+
+use std::collections::BTreeSet;
+
+use anyhow::Context;
+use daemon::reconcile::Reconciler;
+use protocol::ids::{DeploymentId, InstanceId, NodeId};
+use protocol::job::Stage;
+use sqlx::PgConnection;
+use tracing::info;
+
+use crate::app::AppState;
+use crate::bus::{self, Topic};
+use crate::deployments::progress;
+use crate::deployments::rollout::{self, Rolling};
+use crate::generations::{self, Consumer};
+use crate::plan::rollout::{Step, plan};
+
+pub struct Rollouts(pub AppState);
+
+/// Time for requests of the old instances to end, after all proxies have the new table.
+pub const DRAIN_S: f64 = 10.0;
+
+impl Reconciler for Rollouts {
+    fn name(&self) -> &'static str {
+        "rollouts"
+    }
+
+    async fn pass(&mut self) -> anyhow::Result<()> {
+        let db = &self.0.db;
+        let mut tx = db.begin().await?;
+        for deployment in rollout::startable(&mut tx).await? {
+            rollout::start(&mut tx, deployment).await?;
+        }
+        tx.commit().await?;
+        let rolling = {
+            let mut conn = db.acquire().await?;
+            rollout::rolling(&mut conn).await?
+        };
+        for deployment in rolling {
+            // Steps that lead straight to further steps are taken in one pass.
+            while advance(&self.0, deployment).await.with_context(|| format!("deployment {deployment}"))? {}
+        }
+        let mut tx = db.begin().await?;
+        clear_away(&mut tx).await?;
+        drain(&mut tx).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+/// Takes the next steps of one deployment; `true` when more may follow at once.
+async fn advance(app: &AppState, id: DeploymentId) -> anyhow::Result<bool> {
+    let mut tx = app.db.begin().await?;
+    let Some(rolling) = rollout::lock(&mut tx, id).await? else { return Ok(false) };
+    let situation = rollout::situation(&mut tx, &rolling).await?;
+    let mut again = false;
+    let mut waiting_for = None;
+    for step in plan(&situation) {
+        match step {
+            Step::Wait(what) => waiting_for = Some(what),
+            step => {
+                info!(deployment.id = %id, app.id = %rolling.app_id, %step, "roll-out");
+                again |= matches!(step, Step::Switch { .. } | Step::Abandon { .. });
+                take(&mut tx, &rolling, step).await?;
+            }
+        }
+    }
+    rollout::set_waiting_for(&mut tx, id, waiting_for.as_deref()).await?;
+    tx.commit().await?;
+    Ok(again)
+}
+
+async fn take(conn: &mut PgConnection, rolling: &Rolling, step: Step) -> anyhow::Result<()> {
+    let id = rolling.id;
+    match step {
+        Step::Start(place) => {
+            rollout::start_instance(conn, rolling, InstanceId::new(), &place).await?;
+            generations::raise(conn, Consumer::Worker(place.node)).await?;
+            progress::say_line(conn, id, &format!("Starting an instance on {}", place.name)).await?;
+        }
+        Step::Abandon { id: instance, node } => {
+            let on = rollout::unwant(conn, instance).await?;
+            raise_workers(conn, on).await?;
+            progress::say_line(conn, id, &format!("{node} is gone: placing its instance elsewhere")).await?;
+        }
+        Step::Probe => progress::enter(conn, id, Stage::Probe, None).await?,
+        Step::Switch { enter, leave } => {
+            let generation = generations::raise(conn, Consumer::Routes).await?;
+            rollout::switch(conn, id, generation, &enter, &leave).await?;
+            progress::enter(conn, id, Stage::Route, None).await?;
+            progress::say_line(
+                conn,
+                id,
+                &format!("All {} instances are healthy: switching over", enter.len()),
+            )
+            .await?;
+        }
+        Step::GoLive => {
+            rollout::go_live(conn, rolling).await?;
+            progress::say_line(conn, id, "Live").await?;
+        }
+        Step::Fail(failure) => {
+            progress::fail(conn, id, &failure).await?;
+            progress::say_line(conn, id, &failure.message).await?;
+        }
+        Step::Wait(_) => {}
+    }
+    bus::say(conn, Topic::Instances, rolling.app_id).await?;
+    Ok(())
+}
+
+/// Instances that left the table stop once every connected proxy has a table without them and the drain time passed.
+async fn drain(conn: &mut PgConnection) -> anyhow::Result<()> {
+    let drained = rollout::drained(conn, DRAIN_S).await?;
+    let apps: BTreeSet<_> = drained.iter().map(|(app, _)| *app).collect();
+    raise_workers(conn, drained.into_iter().map(|(_, node)| node)).await?;
+    for app in apps {
+        for deployment in rollout::drains_over(conn, app).await? {
+            progress::close(conn, deployment, Stage::Drain).await?;
+            bus::say(conn, Topic::Deployments, deployment).await?;
+        }
+        bus::say(conn, Topic::Instances, app).await?;
+    }
+    Ok(())
+}
+
+/// Instances of deployments that failed or were cancelled: out of the table, and stopped.
+async fn clear_away(conn: &mut PgConnection) -> anyhow::Result<()> {
+    for (deployment, app) in rollout::to_undo(conn).await? {
+        let generation = generations::raise(conn, Consumer::Routes).await?;
+        rollout::undo(conn, deployment, app, generation).await?;
+        bus::say(conn, Topic::Instances, app).await?;
+    }
+    let left = rollout::left_over(conn).await?;
+    raise_workers(conn, left).await
+}
+
+async fn raise_workers(
+    conn: &mut PgConnection,
+    nodes: impl IntoIterator<Item = NodeId>,
+) -> anyhow::Result<()> {
+    let nodes: BTreeSet<NodeId> = nodes.into_iter().collect();
+    for node in nodes {
+        generations::raise(conn, Consumer::Worker(node)).await?;
+    }
+    Ok(())
+}
