@@ -67,17 +67,6 @@ pub async fn forget_challenges(conn: &mut PgConnection, job: JobId) -> sqlx::Res
     Ok(done.rows_affected() > 0)
 }
 
-/// Names of connected proxies that have not `generation` in force yet.
-pub async fn proxies_behind(conn: &mut PgConnection, generation: Generation) -> sqlx::Result<Vec<String>> {
-    sqlx::query_scalar!(
-        "select nodes.name from agents join nodes on nodes.id = agents.node_id
-         where agents.kind = 'proxy' and connected_to is not null and applied_generation < $1 order by nodes.name",
-        generation
-    )
-    .fetch_all(conn)
-    .await
-}
-
 /// A certificate is there.
 pub async fn store_issued(
     conn: &mut PgConnection,

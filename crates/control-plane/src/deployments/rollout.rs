@@ -13,8 +13,8 @@ use uuid::Uuid;
 use super::progress;
 use crate::apps::Settings;
 use crate::bus::{self, Topic};
-use crate::certificates::store::proxies_behind;
 use crate::instances::store::image_holders;
+use crate::nodes::store::proxies_behind;
 use crate::plan::placement::{Candidate, Place};
 use crate::plan::rollout::{New, Situation};
 

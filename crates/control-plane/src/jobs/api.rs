@@ -9,19 +9,19 @@ use axum::http::StatusCode;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use protocol::identity::{AgentKind, Role};
 use protocol::ids::{ArchiveId, JobId};
 use protocol::job::ChallengeRequest;
-use protocol::spec::{Generation, HttpChallenge};
-use tokio::time::{Instant, timeout_at};
+use protocol::spec::HttpChallenge;
 
 use super::store;
 use crate::app::AppState;
 use crate::archives;
-use crate::bus::{Listener, Topic};
 use crate::certificates::store as certificates;
 use crate::generations::{self, Consumer};
 use crate::http::{Body, Code, Error, Result};
 use crate::hub::token::Agent;
+use crate::nodes::settled;
 
 /// The proxy waits for 30 s.
 const PATIENCE: Duration = Duration::from_secs(25);
@@ -69,26 +69,12 @@ async fn create_challenge(
     let challenge = HttpChallenge { host, token: body.token, key_authorization: body.key_authorization };
     certificates::add_challenge(&mut tx, id, &challenge, generation).await?;
     tx.commit().await?;
-    everywhere(&app, &mut changes, generation).await
-}
-
-async fn everywhere(app: &AppState, changes: &mut Listener, generation: Generation) -> Result<StatusCode> {
-    let end = Instant::now() + PATIENCE;
-    loop {
-        let behind = {
-            let mut conn = app.db.acquire().await?;
-            certificates::proxies_behind(&mut conn, generation).await?
-        };
-        if behind.is_empty() {
-            return Ok(StatusCode::NO_CONTENT);
-        }
-        // A change that is missed costs a second.
-        let look_again = end.min(Instant::now() + Duration::from_secs(1));
-        let _ = timeout_at(look_again, changes.until(&[Topic::Nodes], "")).await;
-        if Instant::now() >= end {
-            let message = format!("not all proxies serve the challenge yet: {}", behind.join(", "));
-            return Err(Error::new(Code::Unavailable, message)
-                .hint("See the log of wisehosting-proxy on those hosts, and that port 80 reaches them"));
-        }
+    let proxies = (AgentKind::Proxy, Role::Proxy);
+    let behind = settled::wait(&app, &mut changes, proxies, generation, PATIENCE).await?;
+    if behind.is_empty() {
+        return Ok(StatusCode::NO_CONTENT);
     }
+    let message = format!("not all proxies serve the challenge yet: {}", behind.join(", "));
+    Err(Error::new(Code::Unavailable, message)
+        .hint("See the log of wisehosting-proxy on those hosts, and that port 80 reaches them"))
 }

@@ -1,19 +1,22 @@
 //! `POST /v1/nodes/enroll` and `POST /v1/nodes/declare`: how a host becomes a node.
 
+use std::time::Duration;
+
 use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use axum::{Json, Router};
 use chrono::Utc;
 use protocol::enrol::{DeclareRequest, EnrolRequest, Joined};
-use protocol::identity::{ApiKey, NodeIdentity};
+use protocol::identity::{AgentKind, ApiKey, NodeIdentity, Role};
 use protocol::ids::NodeId;
+use protocol::spec::Generation;
 use serde_json::json;
 use sqlx::PgConnection;
 use tracing::info;
 
 use super::store::{self, Known, NewNode};
-use super::{Origin, enrol};
+use super::{Origin, enrol, settled};
 use crate::app::AppState;
 use crate::bus::{self, Topic};
 use crate::generations::{self, Consumer};
@@ -22,6 +25,9 @@ use crate::http::listen::Peer;
 use crate::http::{Body, Code, Error, Result};
 use crate::vault::Purpose;
 use crate::{audit, digest, plan};
+
+/// How long an answer to a joining host waits for the control plane's own tunnel.
+const TUNNEL_PATIENCE: Duration = Duration::from_secs(3);
 
 /// The public listener's part.
 pub fn router() -> Router<AppState> {
@@ -34,6 +40,7 @@ async fn enroll(
     Body(request): Body<EnrolRequest>,
 ) -> Result<(StatusCode, Json<Joined>)> {
     let token = bearer(&headers).ok_or_else(|| enrol::unknown_token(&request.roles))?;
+    let mut changes = app.bus.listen();
     let mut tx = app.db.begin().await?;
     let (token_id, grant) = store::lock_token(&mut tx, &digest::of_token(token))
         .await?
@@ -42,13 +49,17 @@ async fn enroll(
     store::lock_addresses(&mut tx).await?;
     let node = admit(&app, &mut tx, &request).await?;
     store::use_token(&mut tx, token_id, node.id).await?;
-    let joined = join(&app, &mut tx, &node).await?;
+    let (joined, generation) = join(&app, &mut tx, &node).await?;
     let detail = json!({ "roles": request.roles, "mesh_address": node.mesh_address, "token": token_id });
     let name = &node.name;
     audit::record_system(&mut tx, &format!("node:{name}"), "node.enroll", &format!("node:{name}"), detail)
         .await?;
     tx.commit().await?;
     info!(node.id = %node.id, node.name = name, node.address = %node.mesh_address, "enrolled: node {name}");
+    // The answer makes the host dial the control plane through the mesh: the tunnel here should know it by then. One
+    // that is late costs the host a few seconds, no more.
+    let own = (AgentKind::Mesh, Role::ControlPlane);
+    settled::wait(&app, &mut changes, own, generation, TUNNEL_PATIENCE).await?;
     Ok((StatusCode::CREATED, Json(joined)))
 }
 
@@ -106,17 +117,17 @@ async fn free_address(app: &AppState, tx: &mut PgConnection) -> Result<std::net:
 }
 
 /// A new API key for `node`, and all it needs to know.
-async fn join(app: &AppState, tx: &mut PgConnection, node: &Known) -> Result<Joined> {
+async fn join(app: &AppState, tx: &mut PgConnection, node: &Known) -> Result<(Joined, Generation)> {
     let api_key = ApiKey::generate();
     let sealed =
         app.vault.seal(Purpose::NodeSigningKey, &format!("node:{}", node.id), &api_key.signing_key().0);
     store::set_key(tx, node.id, &api_key.login_digest(), &sealed).await?;
-    generations::raise(tx, Consumer::Mesh).await?;
+    let generation = generations::raise(tx, Consumer::Mesh).await?;
     bus::say(tx, Topic::Nodes, node.id).await?;
     let nodes = store::all(tx).await?;
     let control_plane =
         format!("http://{}:{}", app.config.mesh.address, app.config.api_server.mesh_listen.port());
-    Ok(Joined {
+    let joined = Joined {
         identity: NodeIdentity {
             node_id: node.id,
             name: node.name.clone(),
@@ -126,7 +137,8 @@ async fn join(app: &AppState, tx: &mut PgConnection, node: &Known) -> Result<Joi
         },
         prefix: app.config.mesh.cidr.prefix_len(),
         peers: plan::mesh::spec(node.id, &nodes).peers,
-    })
+    };
+    Ok((joined, generation))
 }
 
 /// A declared node asks for its identity. The tunnel has proven who it is: `WireGuard` lets only the holder of the
@@ -160,7 +172,7 @@ pub(crate) async fn declare(
     if let (None, Some(endpoint)) = (&node.endpoint, request.endpoint) {
         store::set_endpoint(&mut tx, node.id, &endpoint.to_string()).await?;
     }
-    let joined = join(&app, &mut tx, node).await?;
+    let (joined, _) = join(&app, &mut tx, node).await?;
     let name = &node.name;
     audit::record_system(
         &mut tx,

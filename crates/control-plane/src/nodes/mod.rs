@@ -5,6 +5,7 @@ pub mod declared;
 pub mod enrol;
 pub mod health;
 pub mod join;
+pub mod settled;
 pub mod store;
 
 use std::net::{IpAddr, Ipv4Addr};

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use protocol::identity::{AgentKind, Role};
 use protocol::ids::{NodeId, NodeTokenId, UserId};
 use protocol::report::{Hello, HostFacts};
+use protocol::spec::Generation;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
@@ -335,6 +336,31 @@ async fn agents_of(conn: &mut PgConnection, nodes: &[Uuid]) -> sqlx::Result<Hash
         });
     }
     Ok(found)
+}
+
+/// Names of connected proxies that have not `generation` in force yet.
+pub async fn proxies_behind(conn: &mut PgConnection, generation: Generation) -> sqlx::Result<Vec<String>> {
+    behind(conn, AgentKind::Proxy, Role::Proxy, generation).await
+}
+
+/// Names of nodes with `role` whose connected agent of `kind` has not `generation` in force yet.
+pub async fn behind(
+    conn: &mut PgConnection,
+    kind: AgentKind,
+    role: Role,
+    generation: Generation,
+) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        "select nodes.name from agents join nodes on nodes.id = agents.node_id
+         where agents.kind = $1 and $2 = any(nodes.roles) and nodes.removed_at is null
+           and connected_to is not null and applied_generation < $3
+         order by nodes.name",
+        kind.as_str(),
+        role.as_str(),
+        generation
+    )
+    .fetch_all(conn)
+    .await
 }
 
 /// How many instances should run on the node.

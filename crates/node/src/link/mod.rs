@@ -118,7 +118,8 @@ impl Link {
     /// Checks `config`; nothing is dialled before [`Link::run`].
     pub fn new(config: LinkConfig) -> Result<(Self, LinkHandle, Events), LinkConfigError> {
         let control_planes = control_planes(&config.identity)?;
-        let options = ClientOptions { root_pem: config.root_pem.clone(), direct: true, ..ClientOptions::default() };
+        let options =
+            ClientOptions { root_pem: config.root_pem.clone(), direct: true, ..ClientOptions::default() };
         let http = daemon::http::client(&options).map_err(LinkConfigError::Client)?;
         let tls = control_planes.iter().any(|url| url.scheme() == "https");
         let dialer = Dialer::new(tls, config.root_pem.as_deref(), config.timing.dial)?;

@@ -9,19 +9,21 @@ mod keys;
 mod plan;
 pub mod tunnel;
 
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use ipnet::Ipv4Net;
 use protocol::report::MeshReport;
 use protocol::spec::{Generation, MeshPeer, MeshSpec, Versioned};
+use tokio::net::UdpSocket;
 use tracing::{info, warn};
 
 use crate::ledger::Ledger;
 use config::Config;
 use device::Device;
 use keys::Keys;
-use plan::SetEndpoints;
+use plan::{SetEndpoints, Step};
 
 pub use agent::run;
 pub use device::Kind;
@@ -83,6 +85,7 @@ impl Mesh {
             info!(step = %step, "changing the tunnel");
             self.device.apply(step).await?;
         }
+        greet(self.address.addr(), &steps).await;
         let endpoints = plan::endpoints(&wanted);
         if endpoints != self.set {
             let text = serde_json::to_vec_pretty(&endpoints).context("endpoints have string keys")?;
@@ -100,6 +103,18 @@ impl Mesh {
 
     async fn report(&self) -> anyhow::Result<MeshReport> {
         Ok(MeshReport { peers: self.device.report().await? })
+    }
+}
+
+/// Sends one packet to each new peer, so that the handshake begins from this side too. Otherwise the one who dials may
+/// meet a device that does not know it yet, and `WireGuard` tries again only after five seconds.
+async fn greet(own: Ipv4Addr, steps: &[Step]) {
+    let Ok(socket) = UdpSocket::bind((own, 0)).await else { return };
+    for step in steps {
+        if let Step::Add(MeshPeer { mesh_address, endpoint: Some(_), .. }) = step {
+            // Port 9 is "discard". Nothing depends on the packet's arrival.
+            let _ = socket.send_to(&[], (*mesh_address, 9)).await;
+        }
     }
 }
 
