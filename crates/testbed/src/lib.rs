@@ -18,5 +18,6 @@ pub mod preflight;
 pub mod process;
 pub mod report;
 pub mod service;
+pub mod session;
 pub mod software;
 pub mod topology;

@@ -42,13 +42,17 @@ const TAIL_LINES: usize = 20;
 
 /// The end of a log, indented, with the log's path above it.
 pub fn tail(log: &Path) -> String {
+    tail_from(log, 0).unwrap_or_else(|| format!("  the end of {}:\n    (empty)", log.display()))
+}
+
+/// The end of what stands behind the first `skip` bytes of a log, if anything.
+pub fn tail_from(log: &Path, skip: u64) -> Option<String> {
     let text = fs::read(log).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
+    let text = String::from_utf8_lossy(text.get(usize::try_from(skip).ok()?..)?);
     let lines: Vec<&str> = text.lines().collect();
     let last = &lines[lines.len().saturating_sub(TAIL_LINES)..];
-    let shown =
-        if last.is_empty() { "    (empty)".to_owned() } else { format!("    {}", last.join("\n    ")) };
-    format!("  the end of {}:\n{shown}", log.display())
+    let shown = || format!("  the end of {}:\n    {}", log.display(), last.join("\n    "));
+    (!last.is_empty()).then(shown)
 }
 
 /// Asks ten times a second until there is an answer. An error of `ask` counts as "not yet"; the last one is told when
@@ -88,6 +92,9 @@ mod tests {
         fs::write(&log, text.join("\n")).expect("write");
         let shown = tail(&log);
         assert!(shown.contains("pebble.log") && shown.contains("line 49") && !shown.contains("line 29\n"));
+        let since = tail_from(&log, text.join("\n").len() as u64 - 7).expect("one line");
+        assert!(since.contains("line 49") && !since.contains("line 48"));
+        assert_eq!(tail_from(&log, 10_000), None);
     }
 
     #[tokio::test]

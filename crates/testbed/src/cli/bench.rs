@@ -6,8 +6,9 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::ValueEnum;
 use testbed::preflight;
+use testbed::session::Session;
 
-use super::up::{Session, first_app};
+use super::up::{ended, first_app};
 use super::{Places, hello::round};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -31,7 +32,7 @@ impl Case {
 #[expect(clippy::print_stdout, reason = "the answer of the command")]
 pub(crate) async fn run(places: &Places, case: Case) -> Result<ExitCode> {
     preflight::check_machine()?;
-    let session = Session::begin(places)?;
+    let session = Session::begin(&places.state, places.options()?)?;
     let work = async {
         let (boot_s, served) = first_app(&session.options, Path::new("examples/hello")).await?;
         let (name, value) = match case {
@@ -53,5 +54,5 @@ pub(crate) async fn run(places: &Places, case: Case) -> Result<ExitCode> {
         );
         Ok(())
     };
-    session.run(work).await
+    ended(session.run(work).await?)
 }

@@ -11,11 +11,8 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use testbed::cluster::{Cluster, Options, PROGRAM};
 use testbed::forward::Forward;
-use testbed::journal::Journal;
-use testbed::preflight::{self, RunLock};
-use testbed::report::Progress;
-use testbed::{software, topology};
-use tokio::signal::unix::{SignalKind, signal};
+use testbed::session::Session;
+use testbed::{preflight, topology};
 
 use super::{Places, hello};
 
@@ -32,19 +29,10 @@ pub(crate) struct Ports {
     app: String,
 }
 
-const PROGRAMS: [&str; 6] = [
-    software::CONTROL_PLANE,
-    software::MESH,
-    software::WORKER,
-    software::PROXY,
-    "wh",
-    testbed::cluster::PROGRAM,
-];
-
 /// Boots, tells where everything is, waits for Ctrl-C, removes everything.
 pub(crate) async fn up(places: &Places, ports: Ports) -> Result<ExitCode> {
     preflight::check_machine()?;
-    let session = Session::begin(places)?;
+    let session = Session::begin(&places.state, places.options()?)?;
     let work = async {
         preflight::check_port(ports.port, "--port")?;
         preflight::check_port(ports.https_port, "--https-port")?;
@@ -53,31 +41,32 @@ pub(crate) async fn up(places: &Places, ports: Ports) -> Result<ExitCode> {
         let https = forward_https(&cluster, ports.https_port).await?;
         if ports.app != "none" {
             let deploy = hello::deploy(&cluster, dashboard.port, Path::new(&ports.app));
-            session.progress().step(&format!("{} over HTTPS", ports.app), deploy).await?;
+            session.options.progress.step(&format!("{} over HTTPS", ports.app), deploy).await?;
         }
         tell(places, &cluster, &dashboard, &https).await?;
         std::future::pending::<Result<()>>().await
     };
-    session.run(work).await
+    // Ctrl-C is the ordinary end.
+    session.run(work).await.map(|_| ExitCode::SUCCESS)
 }
 
 /// Boots, deploys, measures, removes everything. Standard output holds one line of JSON.
 #[expect(clippy::print_stdout, reason = "the answer of the command")]
 pub(crate) async fn once(places: &Places, app: &Path) -> Result<ExitCode> {
     preflight::check_machine()?;
-    let session = Session::begin(places)?;
+    let session = Session::begin(&places.state, places.options()?)?;
     let work = async {
         let (boot_s, served) = first_app(&session.options, app).await?;
         println!("{}", served.json(boot_s));
         Ok(())
     };
-    session.run(work).await
+    ended(session.run(work).await?)
 }
 
 /// Runs `command` beside a cluster and ends as it ends.
 pub(crate) async fn with(places: &Places, untouched: bool, command: &[String]) -> Result<ExitCode> {
     preflight::check_machine()?;
-    let mut session = Session::begin(places)?;
+    let mut session = Session::begin(&places.state, places.options()?)?;
     session.options.untouched = untouched;
     let work = async {
         let cluster = Cluster::boot(&session.options).await?;
@@ -102,7 +91,12 @@ pub(crate) async fn with(places: &Places, untouched: bool, command: &[String]) -
         ensure!(status.success(), "{} failed: {status}", command.join(" "));
         Ok(())
     };
-    session.run(work).await
+    ended(session.run(work).await?)
+}
+
+/// A command that was stopped before its end did not succeed.
+pub(crate) fn ended(end: Option<()>) -> Result<ExitCode> {
+    end.map(|()| ExitCode::SUCCESS).context("stopped by a signal")
 }
 
 async fn forward_dashboard(cluster: &Cluster, port: u16) -> Result<Forward> {
@@ -123,57 +117,6 @@ pub(crate) async fn first_app(options: &Options, app: &Path) -> Result<(f64, hel
     let deploy = hello::deploy(&cluster, dashboard.port, app);
     let served = options.progress.step(&format!("{} over HTTPS", app.display()), deploy).await?;
     Ok((boot_s, served))
-}
-
-/// The right to run a cluster in a state folder, and the duty to leave nothing there.
-pub(crate) struct Session {
-    lock: RunLock,
-    pub(crate) options: Options,
-}
-
-impl Session {
-    /// Removes what an earlier run left when it was killed.
-    #[expect(clippy::print_stderr, reason = "tells the person what happened")]
-    pub(crate) fn begin(places: &Places) -> Result<Self> {
-        let options = places.options()?;
-        preflight::check_programs(&options.programs, &PROGRAMS)?;
-        let lock = RunLock::take(&places.state)?;
-        let left = Journal::in_folder(&options.state);
-        if left.exists() {
-            eprintln!("  removing what an earlier run left in {}", places.state.display());
-            left.tear_down()?;
-        }
-        Ok(Self { lock, options })
-    }
-
-    fn progress(&self) -> Progress {
-        self.options.progress
-    }
-
-    /// Does `work` until it ends or a signal comes, then removes everything.
-    pub(crate) async fn run(&self, work: impl Future<Output = Result<()>>) -> Result<ExitCode> {
-        let done = tokio::select! {
-            done = work => done.map(|()| ExitCode::SUCCESS),
-            stopped = stopped() => stopped,
-        };
-        let progress = self.progress();
-        let journal = Journal::in_folder(&self.options.state);
-        let removed = progress.step("everything removed", async { journal.tear_down() }).await;
-        self.lock.release()?;
-        removed.and(done)
-    }
-}
-
-/// Ctrl-C is the ordinary end of `up`.
-async fn stopped() -> Result<ExitCode> {
-    let [mut interrupt, mut terminate, mut hang_up] =
-        [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::hangup())?];
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-        _ = hang_up.recv() => {}
-    }
-    Ok(ExitCode::SUCCESS)
 }
 
 #[expect(clippy::print_stderr, reason = "tells the person where everything is")]

@@ -1,0 +1,213 @@
+//! Runs tests one after the other beside one cluster, and speaks like `cargo test`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow};
+use clap::Parser;
+use futures_util::future::BoxFuture;
+use testbed::cluster::{Cluster, Options, host_names};
+use testbed::preflight;
+use testbed::report::{Progress, tail_from};
+use testbed::session::{Session, stopped};
+use tokio::task::JoinSet;
+
+use crate::bed::Bed;
+
+/// No test may take longer.
+const LIMIT: Duration = Duration::from_mins(3);
+
+/// One test. Modules list theirs with [`tests!`].
+#[derive(Clone, Copy)]
+pub(crate) struct Test {
+    pub(crate) name: &'static str,
+    pub(crate) run: fn(Arc<Bed>) -> BoxFuture<'static, Result<()>>,
+}
+
+/// `tests![one, other]`: the functions `async fn one(bed: Arc<Bed>) -> Result<()>` of this module.
+macro_rules! tests {
+    ($($name:ident),* $(,)?) => {
+        pub(crate) const TESTS: &[crate::runner::Test] = &[$(crate::runner::Test {
+            name: concat!(module_path!(), "::", stringify!($name)),
+            run: |bed| Box::pin($name(bed)),
+        }),*];
+    };
+}
+pub(crate) use tests;
+
+/// The part of `cargo test`'s options that makes sense here.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Run tests whose names contain one of these.
+    filters: Vec<String>,
+    /// Names must be equal.
+    #[arg(long)]
+    exact: bool,
+    /// Leave out tests whose names contain this.
+    #[arg(long)]
+    skip: Vec<String>,
+    /// Print the names only.
+    #[arg(long)]
+    list: bool,
+    /// After a failure keep the cluster until Ctrl-C.
+    #[arg(long)]
+    keep: bool,
+    /// Output is never captured.
+    #[arg(long, hide = true)]
+    nocapture: bool,
+    /// Tests run one after the other.
+    #[arg(long, hide = true)]
+    test_threads: Option<u32>,
+}
+
+impl Arguments {
+    fn wants(&self, name: &str) -> bool {
+        let name = short(name);
+        let matches =
+            |pattern: &String| if self.exact { name == pattern } else { name.contains(pattern.as_str()) };
+        (self.filters.is_empty() || self.filters.iter().any(matches))
+            && !self.skip.iter().any(|pattern| name.contains(pattern.as_str()))
+    }
+}
+
+/// Without the name of this program.
+fn short(name: &str) -> &str {
+    name.split_once("::").map_or(name, |(_, rest)| rest)
+}
+
+pub(crate) fn main(tests: &[Test]) -> ExitCode {
+    let arguments = Arguments::parse();
+    let chosen: Vec<Test> = tests.iter().filter(|test| arguments.wants(test.name)).copied().collect();
+    if arguments.list {
+        chosen.iter().for_each(|test| println!("{}: test", short(test.name)));
+        return ExitCode::SUCCESS;
+    }
+    println!("\nrunning {} tests", chosen.len());
+    let left_out = tests.len() - chosen.len();
+    let counted = if chosen.is_empty() { Ok(Counted::default()) } else { run(&arguments, &chosen) };
+    match counted {
+        Ok(Counted { passed, failed }) => {
+            let result = if failed.is_empty() { "ok" } else { "FAILED" };
+            if !failed.is_empty() {
+                println!("\nfailures:\n    {}", failed.join("\n    "));
+            }
+            println!(
+                "\ntest result: {result}. {passed} passed; {} failed; 0 ignored; 0 measured; {left_out} filtered out\n",
+                failed.len()
+            );
+            if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => {
+            eprintln!("\nerror: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Counted {
+    passed: usize,
+    failed: Vec<&'static str>,
+}
+
+fn run(arguments: &Arguments, tests: &[Test]) -> Result<Counted> {
+    preflight::check_machine()?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
+    let state = root.join(".dev-e2e");
+    let cache =
+        std::env::var_os("WH_TESTBED_CACHE").map_or_else(|| root.join(".cache/testbed"), PathBuf::from);
+    let options = Options {
+        state: state.join("cluster"),
+        programs: programs()?,
+        cache: std::path::absolute(cache)?,
+        untouched: false,
+        progress: Progress::loud(),
+    };
+    tokio::runtime::Runtime::new()?.block_on(async {
+        let session = Session::begin(&state, options)?;
+        let work = async {
+            let bed = Arc::new(Bed::open(Cluster::boot(&session.options).await?, root).await?);
+            let counted = run_all(&bed, tests).await;
+            if arguments.keep && !counted.failed.is_empty() {
+                eprintln!("the cluster of {} stays until Ctrl-C", state.display());
+                stopped().await?;
+            }
+            Ok(counted)
+        };
+        session.run(work).await?.context("stopped by a signal")
+    })
+}
+
+/// `WH_PROGRAMS`, or the folder that these tests were built into.
+fn programs() -> Result<PathBuf> {
+    let built = || Path::new(env!("CARGO_BIN_EXE_wh-testbed")).parent().map(Path::to_owned);
+    let folder = std::env::var_os("WH_PROGRAMS").map(PathBuf::from).or_else(built).context("no folder")?;
+    folder.canonicalize().with_context(|| format!("there is no folder {}", folder.display()))
+}
+
+async fn run_all(bed: &Arc<Bed>, tests: &[Test]) -> Counted {
+    let mut counted = Counted::default();
+    for test in tests {
+        let (start, logs) = (Instant::now(), Logs::mark(&bed.cluster));
+        let result = run_one(bed, test).await;
+        let took = start.elapsed().as_secs_f64();
+        match result {
+            Ok(()) => {
+                println!("test {} ... ok ({took:.1} s)", short(test.name));
+                counted.passed += 1;
+            }
+            Err(error) => {
+                println!(
+                    "test {} ... FAILED ({took:.1} s)\n\n{error:?}\n\n{}",
+                    short(test.name),
+                    logs.since()
+                );
+                counted.failed.push(short(test.name));
+            }
+        }
+    }
+    counted
+}
+
+/// A panic is a failure of this test only.
+async fn run_one(bed: &Arc<Bed>, test: &Test) -> Result<()> {
+    let mut task = JoinSet::new();
+    task.spawn((test.run)(bed.clone()));
+    let ended = tokio::time::timeout(LIMIT, task.join_next()).await;
+    match ended.map_err(|_| anyhow!("not done within {} s", LIMIT.as_secs()))? {
+        Some(Ok(result)) => result,
+        Some(Err(error)) => Err(match error.try_into_panic() {
+            Ok(panic) => anyhow!("panicked: {}", panic_text(panic.as_ref())),
+            Err(error) => error.into(),
+        }),
+        None => Err(anyhow!("the test was lost")),
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref().copied())
+        .unwrap_or("?")
+}
+
+/// How long every log was when a test began.
+struct Logs(BTreeMap<PathBuf, u64>);
+
+impl Logs {
+    fn mark(cluster: &Cluster) -> Self {
+        let folders = host_names().filter_map(|name| Some(cluster.host(name).ok()?.folder.join("log")));
+        let files = folders.filter_map(|folder| folder.read_dir().ok()).flatten().flatten();
+        Self(files.filter_map(|file| Some((file.path(), file.metadata().ok()?.len()))).collect())
+    }
+
+    /// The end of what was written since, log by log.
+    fn since(&self) -> String {
+        let tails = self.0.iter().filter_map(|(path, &length)| tail_from(path, length));
+        tails.collect::<Vec<_>>().join("\n")
+    }
+}
