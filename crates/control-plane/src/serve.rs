@@ -39,6 +39,8 @@ pub async fn run(config: Config, credentials: &Credentials) -> anyhow::Result<Ex
     lifecycle.spawn("bus", app.bus.clone().run(app.db.clone(), stop));
     nodes::declared::sync_declared(&app).await?;
     reconcile::tasks(&app, &mut lifecycle);
+    let stop = lifecycle.stopping();
+    lifecycle.spawn("metrics", daemon::status::fold_metrics(metrics.clone(), stop));
     listeners.serve(&app, metrics, &mut lifecycle);
     let code = lifecycle.run(GRACE).await;
     app.db.close().await;

@@ -1,10 +1,25 @@
 //! `/metrics` for Prometheus, the same in every process.
 
+use std::time::Duration;
+
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tokio_util::sync::CancellationToken;
+
+const FOLD_EVERY: Duration = Duration::from_secs(5);
 
 /// Installs the recorder behind the `metrics` macros. Once per process; `None` when one is installed already.
 pub fn install_metrics() -> Option<PrometheusHandle> {
     PrometheusBuilder::new().install_recorder().ok()
+}
+
+/// Folds what histograms have gathered, until `stop`: without it they grow until somebody asks for the metrics.
+pub async fn fold_metrics(metrics: Option<PrometheusHandle>, stop: CancellationToken) -> anyhow::Result<()> {
+    while stop.run_until_cancelled(tokio::time::sleep(FOLD_EVERY)).await.is_some() {
+        if let Some(metrics) = &metrics {
+            metrics.run_upkeep();
+        }
+    }
+    Ok(())
 }
 
 /// Routes that every process serves: `/health` and `/healthz` (the process answers), `/metrics`.

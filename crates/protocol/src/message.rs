@@ -9,6 +9,13 @@ use crate::job::{Job, Outcome};
 use crate::report::{Heartbeat, Hello, InstanceLog, JobLog, JobProgress, MeshReport, Stats, WorkerReport};
 use crate::spec::{Generation, Spec, Versioned};
 
+/// Bytes of the longest message that an agent may send.
+pub const MAX_FROM_AGENT: usize = 1 << 20;
+
+/// Bytes of the longest message that the control plane may send: a route table of 10,000 routes with the certificates
+/// of as many names fits.
+pub const MAX_FROM_CONTROL_PLANE: usize = 64 << 20;
+
 /// What happens to a message when the socket is down or the receiver is slow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delivery {

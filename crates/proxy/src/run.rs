@@ -25,8 +25,6 @@ use crate::sync::Sync;
 
 /// Time for running requests after a stop.
 const GRACE: Duration = Duration::from_secs(30);
-/// How often the histograms behind `/metrics` are folded; without it they grow with every request.
-const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 /// How soon a link is tried again that could not even be set up.
 const AGENT_RETRY: Duration = Duration::from_secs(30);
 const MESH_RETRY: Duration = Duration::from_secs(5);
@@ -71,15 +69,7 @@ pub async fn run(config: Config, mut inherited: Inherited) -> anyhow::Result<Exi
         }
         Ok(())
     });
-    if let Some(metrics) = metrics.clone() {
-        let stopping = stop.clone();
-        lifecycle.spawn("metrics upkeep", async move {
-            while stopping.run_until_cancelled(tokio::time::sleep(METRICS_UPKEEP)).await.is_some() {
-                metrics.run_upkeep();
-            }
-            Ok(())
-        });
-    }
+    lifecycle.spawn("metrics", daemon::status::fold_metrics(metrics.clone(), stop.clone()));
     let (node_dir, stopping) = (config.node_dir.clone(), stop.clone());
     lifecycle.spawn("status", async move {
         let Some(identity) = node::identity::wait_for(&node_dir, &stopping).await else { return Ok(()) };

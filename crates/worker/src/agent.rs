@@ -87,7 +87,8 @@ impl Parts {
         let jobs = Jobs::new(jobs_config(config)?, handle.clone())?;
         let listener = serve::listen(identity.mesh_address, config.mesh.port)
             .with_context(|| format!("cannot listen on {}:{}", identity.mesh_address, config.mesh.port))?;
-        let status = daemon::status::router(daemon::status::install_metrics());
+        let metrics = daemon::status::install_metrics();
+        let status = daemon::status::router(metrics.clone());
         let router = serve::router(podman.clone(), identity.api_key.signing_key(), status);
         let inbox = Inbox {
             handle: handle.clone(),
@@ -101,6 +102,7 @@ impl Parts {
 
         let mut parts = Self::default();
         parts.spawn("link", link.run(stop.clone()));
+        parts.spawn("metrics", daemon::status::fold_metrics(metrics, stop.clone()));
         parts.spawn("jobs", jobs.run(received, stop.clone()));
         parts.spawn("report", observer.clone().report(handle.clone(), connected, stop.clone()));
         parts.spawn("stats", stats::run(podman.clone(), observer, handle, stop.clone()));

@@ -12,7 +12,7 @@ use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use protocol::envelope::{MessageId, Receiver, Refusal, Sender};
 use protocol::identity::SigningKey;
-use protocol::message::{Ack, Delivery, FromAgent, FromControlPlane, Refused};
+use protocol::message::{Ack, Delivery, FromAgent, FromControlPlane, MAX_FROM_AGENT, Refused};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, timeout};
 use tracing::{debug, info, warn};
@@ -26,8 +26,6 @@ use crate::http::{Code, Error, Result};
 use crate::nodes::store;
 use crate::vault::Purpose;
 
-/// Longest message of either side (protocol).
-const MAX_MESSAGE_BYTES: usize = 1 << 20;
 const PING: Duration = Duration::from_secs(10);
 /// A connection that says nothing for so long is dead.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -47,7 +45,7 @@ pub(super) async fn upgrade(
     })?;
     let plain = app.vault.open(Purpose::NodeSigningKey, &format!("node:{}", agent.node.id), sealed)?;
     let key: [u8; 32] = plain.try_into().map_err(|_| anyhow::anyhow!("a signing key has another length"))?;
-    let ws = ws.max_message_size(MAX_MESSAGE_BYTES).max_frame_size(MAX_MESSAGE_BYTES);
+    let ws = ws.max_message_size(MAX_FROM_AGENT).max_frame_size(MAX_FROM_AGENT);
     Ok(ws.on_upgrade(move |socket| run(app, agent, SigningKey(key), socket)))
 }
 

@@ -88,6 +88,10 @@ pub async fn append_log(conn: &mut PgConnection, node: NodeId, log: &InstanceLog
         streams.push(stream(line.stream).to_owned());
         texts.push(line.text.clone());
     }
+    // Readers follow by `id`: the lines of one app become visible in the order of their ids.
+    sqlx::query!("select pg_advisory_xact_lock(hashtextextended($1, 0))", log.app_id.to_string())
+        .execute(&mut *conn)
+        .await?;
     // A worker speaks for its own instances only; the last lines of one may come after its row is gone.
     let done = sqlx::query!(
         "insert into instance_log (app_id, instance_id, release, seq, at, stream, text)

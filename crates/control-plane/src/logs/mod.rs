@@ -1,6 +1,7 @@
 //! What instances print.
 
 pub mod api;
+pub mod partitions;
 pub mod store;
 #[cfg(test)]
 mod tests;

@@ -1,10 +1,11 @@
 //! What has had its time goes: logs after 14 days, ended sessions, codes, challenges, and uploads that nobody deployed.
 
+use chrono::Utc;
 use daemon::reconcile::Reconciler;
 
 use crate::app::AppState;
-use crate::archives;
 use crate::generations::{self, Consumer};
+use crate::{archives, logs};
 
 pub struct Retention(pub AppState);
 
@@ -16,7 +17,7 @@ impl Reconciler for Retention {
     async fn pass(&mut self) -> anyhow::Result<()> {
         let db = &self.0.db;
         sqlx::query!("delete from deployment_log where at < now() - interval '14 days'").execute(db).await?;
-        sqlx::query!("delete from instance_log where at < now() - interval '14 days'").execute(db).await?;
+        logs::partitions::keep(db, Utc::now().date_naive()).await?;
         sqlx::query!("delete from sessions where expires_at < now()").execute(db).await?;
         sqlx::query!("delete from api_tokens where expires_at < now() - interval '14 days'")
             .execute(db)

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use protocol::message::MAX_FROM_CONTROL_PLANE;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
@@ -17,7 +18,6 @@ use tracing::warn;
 use url::Url;
 
 use super::LinkConfigError;
-use super::outbox::MAX_MESSAGE_BYTES;
 
 pub(super) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
@@ -85,8 +85,8 @@ impl Dialer {
             .map_err(|error| handshake(tungstenite::Error::HttpFormat(error.into())))?;
         request.headers_mut().insert(header::AUTHORIZATION, bearer);
         let config = WebSocketConfig::default()
-            .max_message_size(Some(MAX_MESSAGE_BYTES))
-            .max_frame_size(Some(MAX_MESSAGE_BYTES));
+            .max_message_size(Some(MAX_FROM_CONTROL_PLANE))
+            .max_frame_size(Some(MAX_FROM_CONTROL_PLANE));
         let connector = match base.scheme() {
             "https" => self.connector.clone(),
             _ => Connector::Plain,

@@ -5,15 +5,13 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use protocol::envelope::MessageId;
-use protocol::message::{Delivery, FromAgent};
+use protocol::message::{Delivery, FromAgent, MAX_FROM_AGENT};
 use serde_json::value::RawValue;
 use tokio::sync::{Notify, oneshot};
 
 /// Bounds of the reliable part. When one is reached, producers wait.
 pub(super) const MAX_MESSAGES: usize = 10_000;
 pub(super) const MAX_BYTES: usize = 16 * 1024 * 1024;
-/// Of one message on the wire.
-pub(super) const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
 /// Room that an envelope needs beside its payload.
 const ENVELOPE_BYTES: usize = 512;
 /// Bound of the messages for the present connection only; the oldest is dropped.
@@ -23,7 +21,7 @@ const MAX_ONCE: usize = 1000;
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum SendError {
     #[error(
-        "a message of type `{kind}` has {bytes} bytes, more than the {MAX_MESSAGE_BYTES} that the link carries: split it"
+        "a message of type `{kind}` has {bytes} bytes, more than the {MAX_FROM_AGENT} that the link carries: split it"
     )]
     TooLarge { kind: &'static str, bytes: usize },
     #[error("the link has ended")]
@@ -94,7 +92,7 @@ impl Outbox {
     pub(super) async fn push(&self, message: &FromAgent) -> Result<Option<oneshot::Receiver<()>>, SendError> {
         let outgoing = Outgoing::new(message);
         let (kind, bytes) = (outgoing.kind, outgoing.bytes());
-        if bytes + ENVELOPE_BYTES > MAX_MESSAGE_BYTES {
+        if bytes + ENVELOPE_BYTES > MAX_FROM_AGENT {
             return Err(SendError::TooLarge { kind, bytes });
         }
         let receiver = match message.delivery() {
@@ -301,7 +299,7 @@ mod tests {
     #[tokio::test]
     async fn a_message_that_can_never_pass_is_refused_at_once() {
         let outbox = Outbox::new(10, MAX_BYTES);
-        let error = outbox.push(&log(MAX_MESSAGE_BYTES)).await.expect_err("too large");
+        let error = outbox.push(&log(MAX_FROM_AGENT)).await.expect_err("too large");
         assert!(matches!(error, SendError::TooLarge { kind: "job.log", .. }));
     }
 
