@@ -29,7 +29,7 @@ enum Command {
     Migrate,
     /// Read and check the configuration file.
     CheckConfig,
-    /// Print the API's OpenAPI document.
+    /// Print the API's `OpenAPI` document.
     Openapi,
     /// Chores for someone who sits at this host.
     #[command(subcommand)]

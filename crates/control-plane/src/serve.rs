@@ -18,7 +18,7 @@ use crate::secrets::{self, Secrets};
 use crate::{db, http, nodes, reconcile};
 
 /// How long a start waits for Postgres before it fails and systemd tries again.
-pub const DATABASE_PATIENCE: Duration = Duration::from_secs(60);
+pub const DATABASE_PATIENCE: Duration = Duration::from_mins(1);
 
 /// How long a stop waits for requests and tasks.
 const GRACE: Duration = Duration::from_secs(20);
@@ -108,7 +108,7 @@ impl Listeners {
         }
         match self.tls {
             Some(tls) => {
-                lifecycle.spawn("public listener", listen::serve_tls(self.public, tls, public, stop.clone()))
+                lifecycle.spawn("public listener", listen::serve_tls(self.public, tls, public, stop.clone()));
             }
             None => lifecycle.spawn("public listener", listen::serve(self.public, public, stop.clone())),
         }

@@ -105,7 +105,7 @@ mod tests {
         let driver = drive(
             Counts(passed.clone()),
             activator.clone(),
-            Duration::from_secs(3600),
+            Duration::from_hours(1),
             status.clone(),
             stop.clone(),
         );

@@ -156,7 +156,7 @@ impl From<sqlx::Error> for Error {
         let mut error = Self::from(anyhow::Error::new(source));
         if unreachable {
             error.code = Code::Unavailable;
-            error.message = "the database does not answer; running apps are not affected".to_owned();
+            error.message = String::from("the database does not answer; running apps are not affected");
         }
         error
     }

@@ -18,11 +18,10 @@ pub fn ready_router() -> Router<AppState> {
 }
 
 async fn ready(State(app): State<AppState>) -> (StatusCode, Json<Value>) {
-    match sqlx::query!("select 1 as one").fetch_one(&app.db).await {
-        Ok(_) => (StatusCode::OK, Json(json!({ "status": "ok" }))),
-        Err(_) => {
-            let body = json!({ "status": "unavailable", "reason": "the database does not answer" });
-            (StatusCode::SERVICE_UNAVAILABLE, Json(body))
-        }
+    let answer = sqlx::query!("select 1 as one").fetch_one(&app.db).await;
+    if answer.is_ok() {
+        return (StatusCode::OK, Json(json!({ "status": "ok" })));
     }
+    let body = json!({ "status": "unavailable", "reason": "the database does not answer" });
+    (StatusCode::SERVICE_UNAVAILABLE, Json(body))
 }

@@ -1,5 +1,5 @@
 //! Who may do what. Authorisation is part of the route table: every operation is wrapped by [`guard`] or [`public`],
-//! which check the caller and write it into the OpenAPI document; a test walks the document and fails on an
+//! which check the caller and write it into the `OpenAPI` document; a test walks the document and fails on an
 //! operation that has neither.
 
 use axum::extract::{Request, State};
