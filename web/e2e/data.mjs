@@ -20,6 +20,7 @@ const MIB = 1024 * 1024;
 export const session = {
   user: { id: id(), email: "ada@example.com", name: "Ada Okafor" },
   organization: { id: id(), slug: "fernhill", name: "Fernhill Studio", role: "owner" },
+  zone: ZONE,
 };
 
 export const project = { id: id(), slug: "default" };
@@ -109,6 +110,7 @@ export function makeDeployment(app, over = {}) {
     failure: null,
     release: app.release?.number ?? null,
     url: app.url,
+    message: "",
     created_by: "ada@example.com",
     created_at: ago(3 * HOUR),
     finished_at: ago(3 * HOUR - 41),

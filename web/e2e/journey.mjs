@@ -1,29 +1,35 @@
-// The first hour of a new installation, in a real browser: first run → sign in → new app → watch it deploy → open it
-// → see its log.
+// The first hour of a new installation, in a real browser: first run → sign in → a proxy joins → new app → watch it
+// deploy → open it → see its log; then an app that fails, variables, a rollback and the nodes.
 //
-//   BASE_URL       the dashboard; without it a mock server is started
-//   SETUP_CODE     from `wisehosting-control-plane admin setup-code`; without it an account must exist
-//   EMAIL PASSWORD the account (made when SETUP_CODE is set)
-//   HELLO_ARCHIVE  a .tar.gz with a Containerfile; without it a small one is made
-//   APP_SLUG       default hello-<time>
-//   APP_HTTPS      rule for --host-resolver-rules, e.g. "MAP *.route.wise.test 198.51.100.40"
-//   SHOTS          folder for a picture of each step
-//   DEPLOY_SECONDS how long the deployment may take, default 180
+// `wh-testbed with --untouched -- npm run journey` says where everything is:
+//   WH_URL             the dashboard; without it a mock server is started
+//   WH_SETUP_CODE      for the first run
+//   WH_HTTPS_PORT      the proxy's HTTPS on 127.0.0.1, for every host of the zone
+//   WH_TESTBED WH_TESTBED_STATE  the test bed, with which a host joins
+// The browser does not check the apps' certificates: their CA is the test bed's, unknown to it. The end-to-end tests do.
+//
+//   SHOTS              folder for a picture of each step, default .ci-output/shots
+//   DEPLOY_SECONDS     how long a deployment may take, default 120
 import assert from "node:assert/strict";
-import { mkdir, mkdtemp, writeFile } from "node:fs/promises";
+import { execFile } from "node:child_process";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { gzipSync } from "node:zlib";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { launch } from "./browser.mjs";
 import { SETUP_CODE, startMock } from "./mock.mjs";
 
+const run = promisify(execFile);
 const env = process.env;
-const slug = env.APP_SLUG ?? `hello-${Date.now().toString(36)}`;
-const email = env.EMAIL ?? "admin@example.com";
-const password = env.PASSWORD ?? "a long enough password";
-const seconds = Number(env.DEPLOY_SECONDS ?? 180);
-const mocked = !env.BASE_URL;
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const shots = env.SHOTS ?? join(root, ".ci-output/shots");
+const slug = "hello";
+const email = "admin@example.com";
+const password = "a long enough password";
+const seconds = Number(env.DEPLOY_SECONDS ?? 120);
+const mocked = !env.WH_URL;
 
 /** @type {import("playwright-core").Browser} */
 let browser;
@@ -31,17 +37,18 @@ let browser;
 let page;
 /** @type {import("node:http").Server | undefined} */
 let mock;
-let base = env.BASE_URL?.replace(/\/$/, "") ?? "";
-let code = env.SETUP_CODE;
+let base = env.WH_URL?.replace(/\/$/, "") ?? "";
+let code = env.WH_SETUP_CODE;
 let taken = 0;
+/** A folder for archives. */
+let work = "";
 /** @type {string[]} */
 const complaints = [];
 
 /** @param {string} name */
 async function shot(name) {
-  if (!env.SHOTS) return;
   taken += 1;
-  await page.screenshot({ path: join(env.SHOTS, `${String(taken).padStart(2, "0")}-${name}.png`) });
+  await page.screenshot({ path: join(shots, `${String(taken).padStart(2, "0")}-${name}.png`) });
 }
 
 before(async () => {
@@ -53,8 +60,11 @@ before(async () => {
     base = `http://127.0.0.1:${typeof address === "object" ? address?.port : ""}`;
     code = SETUP_CODE;
   }
-  if (env.SHOTS) await mkdir(env.SHOTS, { recursive: true });
-  browser = await launch(env.APP_HTTPS ? [`--host-resolver-rules=${env.APP_HTTPS}`] : []);
+  await mkdir(shots, { recursive: true });
+  work = await mkdtemp(join(tmpdir(), "journey-"));
+  browser = await launch(
+    env.WH_HTTPS_PORT ? [`--host-resolver-rules=MAP *.route.wise.test 127.0.0.1:${env.WH_HTTPS_PORT}`] : [],
+  );
   const context = await browser.newContext({
     ignoreHTTPSErrors: true,
     viewport: { width: 1360, height: 860 },
@@ -63,7 +73,9 @@ before(async () => {
   page.setDefaultTimeout(15_000);
   page.on("pageerror", (error) => complaints.push(error.message));
   page.on("console", (message) => {
-    if (/Content Security Policy/.test(message.text())) complaints.push(message.text());
+    // The browser itself reports every answer of 4xx, also those that the dashboard expects.
+    if (message.type() === "error" && !/status of 4\d\d/.test(message.text()))
+      complaints.push(message.text());
   });
 });
 
@@ -71,16 +83,17 @@ after(async () => {
   await browser?.close();
   mock?.closeAllConnections();
   mock?.close();
+  if (work) await rm(work, { recursive: true });
 });
 
 /** Later steps make no sense after a failed one. */
 let broken = false;
-/** @param {string} name @param {() => Promise<void>} run */
-function step(name, run) {
+/** @param {string} name @param {() => Promise<void>} deed */
+function step(name, deed) {
   test(name, async (context) => {
     if (broken) return context.skip("an earlier step failed");
     try {
-      await run();
+      await deed();
     } catch (error) {
       broken = true;
       await shot("failed").catch(() => {});
@@ -96,35 +109,67 @@ function step(name, run) {
 }
 
 step("the first run makes the administrator and closes itself", async () => {
-  if (!code) return;
+  assert.ok(code, "WH_SETUP_CODE is missing: the journey needs an installation without an account");
   await page.goto(`${base}/setup#code=${code}`);
-  await page.getByLabel("Your name").fill("Admin");
+  await page.getByLabel("Your name").fill("Ada Okafor");
   await page.getByLabel("E-mail").fill(email);
   await page.getByLabel("Password").fill(password);
-  await page.getByLabel("Organization").fill("Example");
+  await page.getByLabel("Organization").fill("Fernhill");
   await shot("first-run");
   await page.getByRole("button", { name: "Create account" }).click();
-  await page.getByRole("heading", { name: "Example" }).waitFor();
-  await shot("overview");
+  await page.getByRole("heading", { name: "Fernhill" }).waitFor();
+  await shot("first-overview");
   await page.goto(`${base}/setup`);
   await page.getByText("Setup is finished").waitFor();
-  await shot("setup-closed");
 });
 
-step("a session can be ended and begun again, with the way back", async () => {
+step("a session that ended in the middle is begun again, with the way back", async () => {
+  await page.goto(`${base}/apps`);
+  await page.getByText("No apps yet").waitFor();
+  await shot("no-apps");
   await page.context().clearCookies();
-  await page.goto(`${base}/apps/new`);
+  await navigate("Nodes");
   await page.waitForURL(/\/login\?to=/);
   await page.getByLabel("E-mail").fill(email);
-  await page.getByLabel("Password").fill(password);
-  await shot("login");
+  await page.getByLabel("Password").fill("not the password");
   await page.getByRole("button", { name: "Sign in" }).click();
-  await page.waitForURL(`${base}/apps/new`);
+  await page.getByRole("alert").first().waitFor();
+  await shot("login-refused");
+  await page.getByLabel("Password").fill(password);
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.waitForURL(`${base}/nodes`);
+});
+
+step("a proxy joins with a token while the dialog waits for it", async () => {
+  await page.getByRole("button", { name: "Add node" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByLabel(/^Worker/).uncheck();
+  await dialog.getByLabel(/^Proxy/).check();
+  await dialog.getByLabel("Name").fill("proxy");
+  await dialog.getByRole("button", { name: "Create token" }).click();
+  const command = (await dialog.locator("pre, code").first().innerText()).trim();
+  await shot("join-token");
+  if (!mocked) {
+    const token = /wh[a-z]+_[A-Za-z0-9_-]+/.exec(command)?.[0];
+    assert.ok(token, `the command carries a token: ${command}`);
+    await run(env.WH_TESTBED ?? "wh-testbed", [
+      "--state",
+      env.WH_TESTBED_STATE ?? ".dev",
+      "join",
+      "proxy",
+      token,
+    ]);
+    await dialog.getByText("has joined").waitFor({ timeout: 60_000 });
+    await dialog.getByText("Online").waitFor({ timeout: 60_000 });
+    await shot("node-joined");
+  }
+  await dialog.getByRole("button", { name: "Close" }).last().click();
 });
 
 step("a new app is made from an archive", async () => {
+  await page.goto(`${base}/apps/new`);
   await page.getByLabel("Name").fill(slug);
-  await page.locator("input[type=file]").setInputFiles(env.HELLO_ARCHIVE ?? (await makeArchive()));
+  await page.locator("input[type=file]").setInputFiles(await archive(slug, join(root, "examples/hello")));
   await shot("new-app");
   await page.getByRole("button", { name: "Create and deploy" }).click();
   await page.waitForURL(new RegExp(`/apps/${slug}/deployments/`));
@@ -132,20 +177,13 @@ step("a new app is made from an archive", async () => {
 
 step("its deployment passes through its stages while its log is read", async () => {
   await page.getByRole("heading", { name: /Deployment #1/ }).waitFor();
-  await page
-    .locator(".log-line")
-    .first()
-    .waitFor({ timeout: seconds * 1000 });
+  await page.locator(".log-line").first().waitFor();
   await shot("deploying");
-  const live = page.getByText(`${slug} is live`);
-  const failure = page.getByRole("region", { name: "Failure" });
-  await live
-    .or(failure)
-    .first()
-    .waitFor({ timeout: seconds * 1000 });
-  if (await failure.isVisible()) throw new Error(`the deployment failed:\n${await failure.innerText()}`);
+  await live(slug);
   await shot("live");
   assert.equal(await page.locator(".stage.failed").count(), 0, "no stage failed");
+  const numbers = await page.locator(".log-line .log-no").allInnerTexts();
+  assert.equal(new Set(numbers).size, numbers.length, "no line is shown twice");
 });
 
 step("the app answers at its address", async () => {
@@ -154,9 +192,13 @@ step("the app answers at its address", async () => {
   const address = href ?? "";
   if (mocked) return;
   const tab = await page.context().newPage();
-  const answer = await retry(() => tab.goto(address), 30);
-  assert.equal(answer?.status(), 200, `${href} answers`);
-  if (env.SHOTS) await tab.screenshot({ path: join(env.SHOTS, "app.png") });
+  const answer = await retry(async () => {
+    const answer = await tab.goto(address);
+    assert.equal(answer?.status(), 200, `${address} answers`);
+    return answer;
+  }, 60);
+  assert.equal(new URL(answer?.url() ?? "").protocol, "https:");
+  await tab.screenshot({ path: join(shots, "app.png") });
   await tab.close();
 });
 
@@ -170,61 +212,162 @@ step("the app's page shows a healthy instance with evidence", async () => {
 });
 
 step("the app's log is live", async () => {
-  await page.getByRole("navigation", { name: "App" }).getByRole("link", { name: "Logs" }).click();
+  await tab("Logs");
   await page.locator(".log-line").first().waitFor({ timeout: 30_000 });
   await shot("log");
 });
 
-step("a variable is set for later and waits for the next deployment", async () => {
-  await page.getByRole("navigation", { name: "App" }).getByRole("link", { name: "Environment" }).click();
+step("a variable waits for the next deployment, which one click starts", async () => {
+  await tab("Environment");
   await page.getByRole("button", { name: "Add variables" }).click();
   await page.getByLabel("Name").fill("GREETING");
   await page.getByLabel("Value").fill("hello");
   await page.getByRole("button", { name: "Save", exact: true }).click();
   await page.getByRole("button", { name: "Deploy now" }).waitFor();
-  await shot("environment");
+  await shot("environment-pending");
+  await page.getByRole("button", { name: "Deploy now" }).click();
+  await page.getByRole("heading", { name: /Deployment #2/ }).waitFor();
+  await live(slug);
+  await shot("settings-live");
 });
 
-step("the nodes are online", async () => {
-  await page.getByRole("navigation", { name: "Main" }).getByRole("link", { name: /Nodes/ }).click();
+step("a release before is live again after a rollback", async () => {
+  await page.goto(`${base}/apps/${slug}/releases`);
+  await page.getByRole("cell", { name: /v1/ }).first().waitFor();
+  await shot("releases");
+  await page
+    .getByRole("button", { name: /Roll back/ })
+    .last()
+    .click();
+  const dialog = page.getByRole("dialog");
+  await dialog.waitFor();
+  await shot("rollback");
+  await dialog.getByRole("button", { name: /Roll back/ }).click();
+  await page.getByRole("heading", { name: /Deployment #3/ }).waitFor();
+  await live(slug);
+  await page.goto(`${base}/apps/${slug}/deployments`);
+  await page.getByRole("cell", { name: /Live/ }).first().waitFor();
+  await shot("deployments");
+});
+
+step("an app that ends at once shows why, and the list of apps hears of it by itself", async () => {
+  if (mocked) return;
+  const other = await page.context().newPage();
+  await other.goto(`${base}/apps`);
+  await other.getByRole("link", { name: slug, exact: true }).waitFor();
+  await page.goto(`${base}/apps/new`);
+  await page.getByLabel("Name").fill("broken");
+  const folder = join(work, "broken-source");
+  await mkdir(folder);
+  const last = "cannot reach the database at db:5432";
+  const command = JSON.stringify(["sh", "-c", `echo ready in a moment; sleep 1; echo ${last} >&2; exit 3`]);
+  await writeFile(
+    join(folder, "Containerfile"),
+    `FROM docker.io/library/busybox:stable\nEXPOSE 8080\nCMD ${command}\n`,
+  );
+  await page.locator("input[type=file]").setInputFiles(await archive("broken", folder));
+  await page.getByRole("button", { name: "Create and deploy" }).click();
+  const failure = page.getByRole("region", { name: "Failure" });
+  await failure.waitFor({ timeout: seconds * 1000 });
+  await shot("failure");
+  await failure.getByText(last).waitFor();
+  await other
+    .getByRole("row", { name: /broken/ })
+    .getByText("Failed")
+    .first()
+    .waitFor();
+  await other.close();
+});
+
+step("the nodes are online, and each says what it is", async () => {
+  await navigate("Nodes");
   await page
     .getByRole("cell", { name: /Online/ })
     .first()
     .waitFor();
   await shot("nodes");
+  await page.getByRole("link", { name: mocked ? "worker-1" : "w1", exact: true }).click();
+  await page.getByText("Mesh address").waitFor();
+  await shot("node");
+});
+
+step("every page fits a phone and a desk, in the dark and in the light", async () => {
+  if (mocked) return;
+  const deployments = await page.request.get(`${base}/api/v1/apps/broken/deployments`);
+  const failed = (await deployments.json()).items[0].id;
+  const pages = {
+    overview: "/",
+    apps: "/apps",
+    app: `/apps/${slug}`,
+    "failed-app": "/apps/broken",
+    failure: `/apps/broken/deployments/${failed}`,
+    deployments: `/apps/${slug}/deployments`,
+    releases: `/apps/${slug}/releases`,
+    log: `/apps/${slug}/logs`,
+    environment: `/apps/${slug}/environment`,
+    settings: `/apps/${slug}/settings`,
+    new: "/apps/new",
+    nodes: "/nodes",
+    node: "/nodes/w1",
+    audit: "/audit",
+    account: "/settings",
+  };
+  const sizes = { desktop: { width: 1360, height: 860 }, phone: { width: 375, height: 812 } };
+  for (const [size, viewport] of Object.entries(sizes)) {
+    await page.setViewportSize(viewport);
+    for (const [name, path] of Object.entries(pages)) {
+      await page.goto(base + path);
+      await page.locator("main h1").first().waitFor();
+      await page.waitForTimeout(400);
+      const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      assert.ok(wide <= 0, `${path} is ${wide} px too wide at ${viewport.width} px`);
+      for (const colorScheme of /** @type {const} */ (["dark", "light"])) {
+        await page.emulateMedia({ colorScheme });
+        await page.screenshot({ path: join(shots, `${name}-${size}-${colorScheme}.png`), fullPage: true });
+      }
+    }
+  }
 });
 
 step("nothing broke in the browser and the content security policy was kept", async () => {
   assert.deepEqual(complaints, []);
 });
 
-/** @template T @param {() => Promise<T>} run @param {number} times @returns {Promise<T>} */
-async function retry(run, times) {
+/** @param {string} name */
+const navigate = (name) =>
+  page
+    .getByRole("navigation", { name: "Main" })
+    .getByRole("link", { name: new RegExp(name) })
+    .click();
+
+/** @param {string} name */
+const tab = (name) => page.getByRole("navigation", { name: "App" }).getByRole("link", { name }).click();
+
+/** @param {string} app */
+async function live(app) {
+  const failure = page.getByRole("region", { name: "Failure" });
+  await page
+    .getByText(`${app} is live`)
+    .or(failure)
+    .first()
+    .waitFor({ timeout: seconds * 1000 });
+  if (await failure.isVisible()) throw new Error(`the deployment failed:\n${await failure.innerText()}`);
+}
+
+/** @template T @param {() => Promise<T>} attempt @param {number} times @returns {Promise<T>} */
+async function retry(attempt, times) {
   try {
-    return await run();
+    return await attempt();
   } catch (error) {
     if (times <= 1) throw error;
     await new Promise((resolve) => setTimeout(resolve, 1_000));
-    return retry(run, times - 1);
+    return retry(attempt, times - 1);
   }
 }
 
-/** A gzipped tar with one file, for the mock. */
-async function makeArchive() {
-  const content = Buffer.from("FROM scratch\n");
-  const header = Buffer.alloc(512);
-  header.write("Containerfile", 0);
-  header.write("0000644\0", 100);
-  header.write("0000000\0", 108);
-  header.write("0000000\0", 116);
-  header.write(`${content.length.toString(8).padStart(11, "0")}\0`, 124);
-  header.write("00000000000\0", 136);
-  header.write("        0", 148);
-  header.write("ustar\x0000", 257);
-  const sum = header.reduce((total, byte) => total + byte, 0);
-  header.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148);
-  const tar = Buffer.concat([header, content, Buffer.alloc(512 - content.length), Buffer.alloc(1024)]);
-  const file = join(await mkdtemp(join(tmpdir(), "hello-")), "hello.tar.gz");
-  await writeFile(file, gzipSync(tar));
+/** @param {string} name @param {string} folder @returns {Promise<string>} a .tar.gz of the folder */
+async function archive(name, folder) {
+  const file = join(work, `${name}.tar.gz`);
+  await run("tar", ["-czf", file, "-C", folder, "."]);
   return file;
 }

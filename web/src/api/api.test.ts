@@ -40,7 +40,6 @@ describe("errors", () => {
       code: "slug_invalid",
       message: "m",
       field: "slug",
-      request_id: "r-1",
     });
     expect(await refused()).toMatchObject({
       status: 422,

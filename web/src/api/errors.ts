@@ -1,21 +1,28 @@
 import type { Problem } from "./types";
 
+/** Codes for what happened on the way, beside those of the API. */
+type WayCode = "aborted" | "unexpected" | "unreachable" | `http_${number}`;
+export type ErrorCode = Problem["code"] | WayCode;
+
+/** What is known of a failed request: an answer of the API, or what this side can say in its place. */
+type Trouble = Omit<Problem, "code" | "request_id"> & { code: ErrorCode; request_id?: string };
+
 /** An answer of the API that is not a success, or no answer at all (`status` 0, code `unreachable`). */
 export class ApiError extends Error {
   readonly status: number;
-  readonly code: string;
+  readonly code: ErrorCode;
   readonly field: string | undefined;
   readonly hint: string | undefined;
   readonly requestId: string | undefined;
 
-  constructor(status: number, problem: Problem) {
+  constructor(status: number, problem: Trouble) {
     super(problem.message);
     this.name = "ApiError";
     this.status = status;
     this.code = problem.code;
     this.field = problem.field ?? undefined;
     this.hint = problem.hint ?? undefined;
-    this.requestId = problem.request_id ?? undefined;
+    this.requestId = problem.request_id;
   }
 }
 

@@ -4,88 +4,6 @@
  */
 
 export interface paths {
-    "/api/v1/setup": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get: operations["read_setup"];
-        put?: never;
-        post: operations["set_up"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/session": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get: operations["read_session"];
-        put?: never;
-        post: operations["log_in"];
-        delete: operations["log_out"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/tokens": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get: operations["list_tokens"];
-        put?: never;
-        post: operations["create_token"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/tokens/{id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        post?: never;
-        delete: operations["delete_token"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/projects": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get: operations["list_projects"];
-        put?: never;
-        post: operations["create_project"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/api/v1/apps": {
         parameters: {
             query?: never;
@@ -93,8 +11,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
+        /** All apps of the organization, or of one project. */
         get: operations["list_apps"];
         put?: never;
+        /** Makes an app. Nothing runs before its first deployment. */
         post: operations["create_app"];
         delete?: never;
         options?: never;
@@ -106,30 +26,99 @@ export interface paths {
         parameters: {
             query?: never;
             header?: never;
-            path: {
-                app: string;
-            };
+            path?: never;
             cookie?: never;
         };
+        /** One app, by id or slug. */
         get: operations["read_app"];
         put?: never;
         post?: never;
         delete?: never;
         options?: never;
         head?: never;
+        /** Changes settings. They take effect with the next release. */
         patch: operations["update_app"];
+        trace?: never;
+    };
+    "/api/v1/apps/{app}/archives": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Uploads a source as a gzipped tar, for a deployment that follows within a day. */
+        post: operations["upload_archive"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/apps/{app}/deployments": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The deployments of an app, newest first. */
+        get: operations["list_deployments"];
+        put?: never;
+        /** Deploys a source or an image. */
+        post: operations["create_deployment"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/apps/{app}/env": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The variables of an app. */
+        get: operations["read_env"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /** Changes variables. They take effect with the next release. */
+        patch: operations["update_env"];
         trace?: never;
     };
     "/api/v1/apps/{app}/instances": {
         parameters: {
             query?: never;
             header?: never;
-            path: {
-                app: string;
-            };
+            path?: never;
             cookie?: never;
         };
+        /** The instances of an app, newest release first. */
         get: operations["list_instances"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/apps/{app}/logs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What the app's instances print. With `Accept: text/event-stream` it goes on: events `line`, id: that of the line. */
+        get: operations["read_app_log"];
         put?: never;
         post?: never;
         delete?: never;
@@ -142,50 +131,13 @@ export interface paths {
         parameters: {
             query?: never;
             header?: never;
-            path: {
-                app: string;
-            };
+            path?: never;
             cookie?: never;
         };
+        /** The releases of an app, newest first. */
         get: operations["list_releases"];
         put?: never;
         post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/apps/{app}/archives": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                app: string;
-            };
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        post: operations["upload_archive"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/apps/{app}/deployments": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                app: string;
-            };
-            cookie?: never;
-        };
-        get: operations["list_deployments"];
-        put?: never;
-        post: operations["create_deployment"];
         delete?: never;
         options?: never;
         head?: never;
@@ -196,13 +148,12 @@ export interface paths {
         parameters: {
             query?: never;
             header?: never;
-            path: {
-                app: string;
-            };
+            path?: never;
             cookie?: never;
         };
         get?: never;
         put?: never;
+        /** Makes an older release serve again, without building. */
         post: operations["roll_back"];
         delete?: never;
         options?: never;
@@ -210,34 +161,15 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/apps/{app}/env": {
+    "/api/v1/audit": {
         parameters: {
             query?: never;
             header?: never;
-            path: {
-                app: string;
-            };
+            path?: never;
             cookie?: never;
         };
-        get: operations["read_env"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch: operations["update_env"];
-        trace?: never;
-    };
-    "/api/v1/apps/{app}/logs": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                app: string;
-            };
-            cookie?: never;
-        };
-        get: operations["read_app_log"];
+        /** What members of the organization, nodes and the system did, newest first. */
+        get: operations["list_audit_events"];
         put?: never;
         post?: never;
         delete?: never;
@@ -250,11 +182,10 @@ export interface paths {
         parameters: {
             query?: never;
             header?: never;
-            path: {
-                id: string;
-            };
+            path?: never;
             cookie?: never;
         };
+        /** One deployment. */
         get: operations["read_deployment"];
         put?: never;
         post?: never;
@@ -268,116 +199,13 @@ export interface paths {
         parameters: {
             query?: never;
             header?: never;
-            path: {
-                id: string;
-            };
+            path?: never;
             cookie?: never;
         };
         get?: never;
         put?: never;
+        /** Cancels a deployment that is not final. A build ends a moment later. */
         post: operations["cancel_deployment"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/deployments/{id}/log": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        get: operations["read_deployment_log"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/nodes": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get: operations["list_nodes"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/nodes/{node}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                node: string;
-            };
-            cookie?: never;
-        };
-        get: operations["read_node"];
-        put?: never;
-        post?: never;
-        delete: operations["delete_node"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/node-tokens": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get: operations["list_node_tokens"];
-        put?: never;
-        post: operations["create_node_token"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/node-tokens/{id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        post?: never;
-        delete: operations["delete_node_token"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/audit": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get: operations["list_audit_events"];
-        put?: never;
-        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -388,12 +216,28 @@ export interface paths {
         parameters: {
             query?: never;
             header?: never;
-            path: {
-                id: string;
-            };
+            path?: never;
             cookie?: never;
         };
+        /** Events `deployment` (at once and at each change), `log` (id: number of the line) and `end`. */
         get: operations["follow_deployment"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/deployments/{id}/log": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The log of a deployment. */
+        get: operations["read_deployment_log"];
         put?: never;
         post?: never;
         delete?: never;
@@ -409,6 +253,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
+        /** Events `change`: hints to fetch something again. Nothing depends on getting all of them. */
         get: operations["follow_changes"];
         put?: never;
         post?: never;
@@ -418,288 +263,479 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/node-tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** All join tokens, used ones included. */
+        get: operations["list_node_tokens"];
+        put?: never;
+        /** Makes a single-use join token. */
+        post: operations["create_node_token"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/node-tokens/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Withdraws a join token. */
+        delete: operations["delete_node_token"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/nodes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** All nodes. */
+        get: operations["list_nodes"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/nodes/{node}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One node, by id or name. */
+        get: operations["read_node"];
+        put?: never;
+        post?: never;
+        /** Removes a node. Its agents can no longer sign in; the others drop it from their tunnels. */
+        delete: operations["delete_node"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** All projects of the organization. */
+        get: operations["list_projects"];
+        put?: never;
+        /** Makes a project with the environment `production`. */
+        post: operations["create_project"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/session": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who is signed in. */
+        get: operations["read_session"];
+        put?: never;
+        /** Signs in. A session that the browser still had ends. */
+        post: operations["log_in"];
+        /** Signs out. */
+        delete: operations["log_out"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/setup": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Whether the first-run page is open. */
+        get: operations["read_setup"];
+        put?: never;
+        /** Makes the first user, its organization and the project `default`, and signs in. */
+        post: operations["set_up"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The caller's tokens. */
+        get: operations["list_tokens"];
+        put?: never;
+        /** Makes a token of the caller. Its secret is in the answer and never again. */
+        post: operations["create_token"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/tokens/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Ends one of the caller's tokens. */
+        delete: operations["delete_token"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
-        User: {
-            /** Format: uuid */
-            id: string;
-            email: string;
-            name: string;
+        /** @description One of a node's processes. */
+        Agent: {
+            /** @description The one that it says is in force. */
+            applied_generation: components["schemas"]["i64"];
+            connected: boolean;
+            /** @description The newest generation of its desired state. */
+            generation: components["schemas"]["i64"];
+            kind: components["schemas"]["AgentKind"];
+            /** Format: date-time */
+            last_seen_at?: string | null;
+            version: string;
         };
-        Organization: {
-            /** Format: uuid */
-            id: string;
-            slug: string;
-            name: string;
-            role: string;
-        };
-        Session: {
-            user: components["schemas"]["User"];
-            organization: components["schemas"]["Organization"];
-        };
-        SetupState: {
-            needed: boolean;
-        };
-        SetupRequest: {
-            code: string;
-            email: string;
-            name: string;
-            password: string;
-            organization: string;
-        };
-        LoginRequest: {
-            email: string;
-            password: string;
-        };
-        TokenRequest: {
-            name: string;
-            /** Format: int32 */
-            expires_in_days?: number | null;
-            email?: string | null;
-            password?: string | null;
-        };
-        Token: {
-            /** Format: uuid */
-            id: string;
-            name: string;
+        /**
+         * @description Which of a node's processes is speaking. Each has its own link and its own desired state.
+         * @enum {string}
+         */
+        AgentKind: "mesh" | "worker" | "proxy";
+        /** @description An app as clients see it. */
+        App: {
+            certificate: components["schemas"]["CertificateState"];
             /** Format: date-time */
             created_at: string;
-            /** Format: date-time */
-            expires_at?: string | null;
-            /** Format: date-time */
-            last_used_at?: string | null;
-        };
-        NewToken: {
-            /** Format: uuid */
-            id: string;
-            name: string;
-            /** @description Shown once. */
-            token: string;
-            /** Format: date-time */
-            expires_at?: string | null;
-        };
-        Project: {
-            /** Format: uuid */
-            id: string;
+            deployment?: components["schemas"]["DeploymentSummary"] | null;
+            hostname: string;
+            id: components["schemas"]["AppId"];
+            instances: components["schemas"]["InstanceCount"];
+            project: components["schemas"]["ProjectRef"];
+            release?: components["schemas"]["ReleaseRef"] | null;
+            /** @description What the next release takes. */
+            settings: components["schemas"]["AppSettings"];
             slug: string;
-            name: string;
+            status: components["schemas"]["AppStatus"];
+            /** Format: date-time */
+            updated_at: string;
+            url: string;
         };
-        ProjectRequest: {
-            slug: string;
-            name?: string | null;
+        /** Format: uuid */
+        AppId: string;
+        AppLog: {
+            lines: components["schemas"]["AppLogLine"][];
+            /** @description `after` of the next request. */
+            next?: string | null;
         };
-        ProjectRef: {
-            /** Format: uuid */
+        /** @description One line of an app. */
+        AppLogLine: {
+            /** Format: date-time */
+            at: string;
+            /** @description Order of arrival: the cursor of readers. */
             id: string;
-            slug: string;
+            instance_id: components["schemas"]["InstanceId"];
+            /** Format: int32 */
+            release: number;
+            stream: components["schemas"]["Stream"];
+            text: string;
         };
         AppRef: {
-            /** Format: uuid */
-            id: string;
+            id: components["schemas"]["AppId"];
             slug: string;
         };
-        NodeRef: {
+        /** @description A new app. What is absent takes the default. */
+        AppRequest: {
+            command?: string[] | null;
+            /** Format: int32 */
+            port?: number | null;
+            probe?: components["schemas"]["Probe"] | null;
+            /** @description Slug of its project; `default` when absent. */
+            project?: string | null;
+            /** Format: int32 */
+            replicas?: number | null;
+            resources?: components["schemas"]["Resources"] | null;
+            /** @description Also the first label of its hostname. */
+            slug: string;
+        };
+        /** @description What the next release of an app takes. */
+        AppSettings: {
+            /**
+             * @description Replaces the image's command.
+             * @default null
+             */
+            command: string[] | null;
+            /** @default null */
+            containerfile: components["schemas"]["Containerfile"] | null;
+            /**
+             * Format: int32
+             * @description The port that the app listens on; the lowest that the image exposes when null.
+             * @default null
+             */
+            port: number | null;
+            /**
+             * @default {
+             *       "check": {
+             *         "type": "tcp"
+             *       },
+             *       "failures": 3,
+             *       "interval_s": 1,
+             *       "start_within_s": 30,
+             *       "timeout_s": 5
+             *     }
+             */
+            probe: components["schemas"]["Probe"];
+            /**
+             * Format: int32
+             * @default 1
+             */
+            replicas: number;
+            /**
+             * @default {
+             *       "cpu_millis": 1000,
+             *       "memory_mb": 512,
+             *       "pids": 512
+             *     }
+             */
+            resources: components["schemas"]["Resources"];
+        };
+        /**
+         * @description How an app is.
+         * @enum {string}
+         */
+        AppStatus: "empty" | "deploying" | "running" | "degraded" | "failed" | "unknown";
+        /** @description An uploaded source. */
+        Archive: {
+            id: components["schemas"]["ArchiveId"];
+            sha256: string;
+            /** Format: int64 */
+            size_bytes: number;
+        };
+        /**
+         * Format: uuid
+         * @description An uploaded source archive.
+         */
+        ArchiveId: string;
+        /** @description Who did what. */
+        AuditEvent: {
+            /** @description `<noun>.<verb>`. */
+            action: string;
+            /** @description `user:<e-mail>`, `node:<name>` or `system`. */
+            actor: string;
+            /** Format: date-time */
+            at: string;
+            detail: Record<string, never>;
             /** Format: uuid */
             id: string;
-            name: string;
+            /** @description `<noun>:<name>`. */
+            target: string;
+        };
+        BTreeMap: {
+            [key: string]: string;
+        };
+        CertificateState: {
+            /** @description Why the last order failed. */
+            error?: string | null;
+            issuer?: string | null;
+            /** Format: date-time */
+            not_after?: string | null;
+            state: components["schemas"]["Certification"];
         };
         /** @enum {string} */
-        AppStatus: "empty" | "deploying" | "running" | "degraded" | "failed" | "unknown";
-        ProbeCheck: {
-            /** @enum {string} */
-            type: "tcp";
-        } | {
-            /** @enum {string} */
-            type: "http";
-            path: string;
-            /** Format: int32 */
-            status?: number | null;
+        Certification: "none" | "pending" | "issued" | "failed";
+        /** @description A hint to fetch again. */
+        Change: {
+            /** @description Of what changed; empty when anything of the topic may have. */
+            id: string;
+            /**
+             * @description The topics among [`Topic`] that clients see; for the document.
+             * @enum {string}
+             */
+            topic: "apps" | "deployments" | "nodes" | "instances" | "certificates";
         };
-        Probe: {
-            check: components["schemas"]["ProbeCheck"];
-            /** Format: int32 */
-            interval_s: number;
-            /** Format: int32 */
-            timeout_s: number;
-            /** Format: int32 */
-            start_within_s: number;
-            /** Format: int32 */
-            failures: number;
-        };
-        Resources: {
-            /** Format: int32 */
-            memory_mb: number;
-            /** Format: int32 */
-            cpu_millis: number;
-            /** Format: int32 */
-            pids: number;
-        };
+        /**
+         * @description Stable words for programs. The dashboard and `wh` branch on these, never on texts.
+         * @enum {string}
+         */
+        Code: "bad_request" | "unauthenticated" | "credentials_wrong" | "join_token_wrong" | "api_key_wrong" | "agent_token_wrong" | "forbidden" | "cross_site" | "setup_code_wrong" | "role_not_allowed" | "not_declared" | "not_found" | "release_unknown" | "setup_closed" | "slug_taken" | "name_taken" | "join_token_used" | "nothing_to_roll_back" | "nothing_deployed" | "deployment_running" | "not_running" | "node_has_instances" | "mesh_full" | "join_token_expired" | "archive_too_large" | "invalid" | "slug_invalid" | "name_invalid" | "archive_unsafe" | "archive_not_gzip_tar" | "source_invalid" | "too_many" | "internal" | "unavailable";
+        /** @description How to build a source that is not an image. */
         Containerfile: {
-            path?: string | null;
-            context: string;
-            target?: string | null;
+            /**
+             * @description Build arguments; not for secrets, they stay in the image's history.
+             * @default {}
+             */
             args: {
                 [key: string]: string;
             };
+            /**
+             * @description Folder below the source's root that is the build context.
+             * @default .
+             */
+            context: string;
+            /**
+             * @description Path below the source's root; `Containerfile`, then `Dockerfile`, when absent.
+             * @default null
+             */
+            path: string | null;
+            /**
+             * @description Stage to stop at.
+             * @default null
+             */
+            target: string | null;
         };
-        AppSettings: {
-            /** Format: int32 */
-            port?: number | null;
-            /** Format: int32 */
-            replicas: number;
-            probe: components["schemas"]["Probe"];
-            resources: components["schemas"]["Resources"];
-            command?: string[] | null;
-            containerfile?: null | components["schemas"]["Containerfile"];
-        };
-        SettingsPatch: {
-            /** Format: int32 */
-            port?: number | null;
-            /** Format: int32 */
-            replicas?: number | null;
-            probe?: null | components["schemas"]["Probe"];
-            resources?: null | components["schemas"]["Resources"];
-            command?: string[] | null;
-            containerfile?: null | components["schemas"]["Containerfile"];
-        };
-        AppRequest: {
-            slug: string;
-            project?: string | null;
-            /** Format: int32 */
-            port?: number | null;
-            /** Format: int32 */
-            replicas?: number | null;
-            probe?: null | components["schemas"]["Probe"];
-            resources?: null | components["schemas"]["Resources"];
-            command?: string[] | null;
-        };
-        ReleaseRef: {
-            /** Format: int32 */
-            number: number;
+        /** @description One deployment as clients see it. */
+        Deployment: {
+            app: components["schemas"]["AppRef"];
             /** Format: date-time */
             created_at: string;
-        };
-        InstanceCount: {
-            /** Format: int32 */
-            wanted: number;
-            /** Format: int32 */
-            healthy: number;
+            created_by: string;
+            failure?: components["schemas"]["Failure"] | null;
             /** Format: date-time */
-            observed_at?: string | null;
-        };
-        CertificateState: {
-            /** @enum {string} */
-            state: "none" | "pending" | "issued" | "failed";
-            /** Format: date-time */
-            not_after?: string | null;
-            issuer?: string | null;
-            error?: string | null;
-        };
-        /** @enum {string} */
-        DeploymentState: "queued" | "building" | "rolling-out" | "live" | "superseded" | "failed" | "cancelled";
-        DeploymentSummary: {
-            /** Format: uuid */
-            id: string;
+            finished_at?: string | null;
+            id: components["schemas"]["DeploymentId"];
+            kind: components["schemas"]["DeploymentKind"];
+            message: string;
             /** Format: int32 */
             number: number;
+            /**
+             * Format: int32
+             * @description Number of its release, once there is one.
+             */
+            release?: number | null;
+            source?: components["schemas"]["Source"] | null;
+            stages: components["schemas"]["StageProgress"][];
             state: components["schemas"]["DeploymentState"];
+            url: string;
+            /** @description What has to happen before it goes on, in words. */
+            waiting_for?: string | null;
+        };
+        /** Format: uuid */
+        DeploymentId: string;
+        /**
+         * @description What a deployment begins with.
+         * @enum {string}
+         */
+        DeploymentKind: "build" | "image" | "settings" | "rollback";
+        /** @description Lines of a deployment's log, at most 1000 at a time. */
+        DeploymentLog: {
+            lines: components["schemas"]["LogLine"][];
+            /**
+             * Format: int64
+             * @description `after` of the next request.
+             */
+            next: number;
+        };
+        DeploymentRequest: {
+            message?: string | null;
+            settings?: components["schemas"]["SettingsPatch"] | null;
+            source: components["schemas"]["Source"];
+        };
+        /**
+         * @description How far it is.
+         * @enum {string}
+         */
+        DeploymentState: "queued" | "building" | "rolling-out" | "live" | "superseded" | "failed" | "cancelled";
+        DeploymentSummary: {
             /** Format: date-time */
             created_at: string;
             /** Format: date-time */
             finished_at?: string | null;
-        };
-        App: {
-            /** Format: uuid */
-            id: string;
-            slug: string;
-            project: components["schemas"]["ProjectRef"];
-            hostname: string;
-            url: string;
-            status: components["schemas"]["AppStatus"];
-            settings: components["schemas"]["AppSettings"];
-            release?: null | components["schemas"]["ReleaseRef"];
-            deployment?: null | components["schemas"]["DeploymentSummary"];
-            instances: components["schemas"]["InstanceCount"];
-            certificate: components["schemas"]["CertificateState"];
-            /** Format: date-time */
-            created_at: string;
-            /** Format: date-time */
-            updated_at: string;
-        };
-        /** @enum {string} */
-        InstanceState: "pending" | "pulling" | "starting" | "healthy" | "unhealthy" | "exited" | "failed" | "stopped";
-        ProbeEvidence: {
-            /** Format: date-time */
-            at: string;
-            target: string;
+            id: components["schemas"]["DeploymentId"];
             /** Format: int32 */
-            attempts: number;
-            outcome: string;
-            body?: string | null;
+            number: number;
+            state: components["schemas"]["DeploymentState"];
         };
-        /** @enum {string} */
-        Stage: "queue" | "fetch" | "build" | "start" | "probe" | "route" | "drain";
+        /** @description Why a job or a roll-out failed, in words for the user, with the remedy. */
         Failure: {
+            /** @description Stable word, for example `containerfile_failed`, `image_not_found`, `never_listened`, `exited`. */
             code: string;
-            message: string;
+            /** Format: int32 */
+            exit_code?: number | null;
+            /** @description One sentence: what to do. */
             hint?: string | null;
-            stage: components["schemas"]["Stage"];
-            /** Format: int32 */
-            exit_code?: number | null;
-            out_of_memory: boolean;
+            /** @description The last lines of the app or the build, oldest first; for a Containerfile with the failing line. */
             last_lines?: string[];
-            probe?: null | components["schemas"]["ProbeEvidence"];
+            /** @description One sentence: what happened. */
+            message: string;
+            out_of_memory: boolean;
+            probe?: components["schemas"]["ProbeEvidence"] | null;
+            /** @description The stage in which it happened. */
+            stage: components["schemas"]["Stage"];
         };
-        InstanceStats: {
-            /** Format: uuid */
-            id: string;
-            /** Format: int32 */
-            cpu_millis: number;
-            /** Format: int64 */
-            memory_bytes: number;
-            /** Format: int64 */
-            received_bytes: number;
-            /** Format: int64 */
-            sent_bytes: number;
-        };
-        Instance: {
-            /** Format: uuid */
-            id: string;
-            node: components["schemas"]["NodeRef"];
-            /** Format: int32 */
-            release: number;
-            wanted: boolean;
-            in_rotation: boolean;
-            state: components["schemas"]["InstanceState"];
-            address?: string | null;
-            /** Format: int32 */
-            restarts: number;
-            /** Format: int32 */
-            exit_code?: number | null;
-            /** Format: date-time */
-            started_at?: string | null;
-            /** Format: date-time */
-            observed_at?: string | null;
-            probe?: null | components["schemas"]["ProbeEvidence"];
-            failure?: null | components["schemas"]["Failure"];
-            stats?: null | components["schemas"]["InstanceStats"];
-        };
-        Source: {
-            /** @enum {string} */
-            type: "archive";
-            /** Format: uuid */
-            archive_id: string;
-        } | {
-            /** @enum {string} */
-            type: "git";
-            url: string;
-            ref: string;
-        } | {
-            /** @enum {string} */
-            type: "image";
-            reference: string;
+        /** @description What the host is. Found at start. */
+        HostFacts: {
+            /**
+             * @description For example `x86_64`.
+             * @default
+             */
+            architecture: string;
+            /**
+             * Format: int32
+             * @default 0
+             */
+            cpus: number;
+            /**
+             * @description Kernel release.
+             * @default
+             */
+            kernel: string;
+            /**
+             * Format: int64
+             * @default 0
+             */
+            memory_mb: number;
+            /**
+             * @description Podman's version, on workers.
+             * @default null
+             */
+            podman: string | null;
+            /**
+             * @description `kernel` or `userspace`, from mesh agents.
+             * @default null
+             */
+            wireguard: string | null;
         };
         Image: {
             id: string;
@@ -707,225 +743,690 @@ export interface components {
             /** Format: int64 */
             size_bytes: number;
         };
-        Release: {
-            /** Format: uuid */
-            id: string;
+        /** @description One container of a release on one node. */
+        Instance: {
+            /** @description Where it listens on the mesh. */
+            address?: string | null;
             /** Format: int32 */
-            number: number;
-            image: components["schemas"]["Image"];
-            source?: null | components["schemas"]["Source"];
+            exit_code?: number | null;
+            failure?: components["schemas"]["Failure"] | null;
+            id: components["schemas"]["InstanceId"];
+            /** @description Whether requests are sent to it. */
+            in_rotation: boolean;
+            node: components["schemas"]["NodeRef"];
+            /**
+             * Format: date-time
+             * @description When its worker last said how it is.
+             */
+            observed_at?: string | null;
+            probe?: components["schemas"]["ProbeEvidence"] | null;
+            /**
+             * Format: int32
+             * @description Number of its release.
+             */
+            release: number;
+            /** Format: int32 */
+            restarts: number;
+            /** Format: date-time */
+            started_at?: string | null;
+            state: components["schemas"]["InstanceState"];
+            stats?: components["schemas"]["InstanceStats"] | null;
+            /** @description Whether it should run. */
+            wanted: boolean;
+        };
+        /** @description Instances of the release that serves. */
+        InstanceCount: {
+            /** Format: int64 */
+            healthy: number;
+            /**
+             * Format: date-time
+             * @description When the one seen longest ago was seen.
+             */
+            observed_at?: string | null;
+            /** Format: int64 */
+            wanted: number;
+        };
+        /**
+         * Format: uuid
+         * @description One container of a release on one node.
+         */
+        InstanceId: string;
+        /** @enum {string} */
+        InstanceState: "pending" | "pulling" | "starting" | "healthy" | "unhealthy" | "exited" | "failed" | "stopped";
+        InstanceStats: {
+            /**
+             * Format: int32
+             * @description Thousandths of a core.
+             */
+            cpu_millis: number;
+            id: components["schemas"]["InstanceId"];
+            /** Format: int64 */
+            memory_bytes: number;
+            /** Format: int64 */
+            received_bytes: number;
+            /** Format: int64 */
+            sent_bytes: number;
+        };
+        LogLine: {
+            /** Format: date-time */
+            at: string;
+            /** Format: int64 */
+            seq: number;
+            stream: components["schemas"]["Stream"];
+            /** @description One line without its end, at most 16 KiB; longer ones are cut. */
+            text: string;
+        };
+        LoginRequest: {
+            email: string;
+            password: string;
+        };
+        /**
+         * @description A member's role in an organization. Each may do all that the ones below it may.
+         * @enum {string}
+         */
+        MemberRole: "viewer" | "developer" | "admin" | "owner";
+        /** @description A new join token, shown once. */
+        NewNodeToken: {
+            /** @description What to run on the host. */
+            command: string;
+            /** Format: date-time */
+            expires_at: string;
+            id: components["schemas"]["NodeTokenId"];
+            roles: components["schemas"]["Role"][];
+            token: string;
+        };
+        /** @description A token as shown once. */
+        NewToken: {
+            /** Format: date-time */
+            expires_at?: string | null;
+            id: components["schemas"]["TokenId"];
+            name: string;
+            token: string;
+        };
+        /** @description A node as the API shows it. */
+        Node: {
+            agents: components["schemas"]["Agent"][];
+            /** Format: date-time */
+            created_at: string;
+            /** @description Where others reach its tunnel. */
+            endpoint?: string | null;
+            host: components["schemas"]["HostFacts"];
+            id: components["schemas"]["NodeId"];
+            /**
+             * Format: int64
+             * @description Instances that should run on it.
+             */
+            instances: number;
+            /** Format: date-time */
+            last_seen_at?: string | null;
+            mesh_address: string;
+            name: string;
+            origin: components["schemas"]["Origin"];
+            roles: components["schemas"]["Role"][];
+            status: components["schemas"]["NodeStatus"];
+            /** Format: date-time */
+            status_since: string;
+        };
+        /**
+         * Format: uuid
+         * @description A host, whatever its roles.
+         */
+        NodeId: string;
+        NodeRef: {
+            id: components["schemas"]["NodeId"];
+            name: string;
+        };
+        /**
+         * @description Whether a node answers.
+         * @enum {string}
+         */
+        NodeStatus: "joining" | "online" | "offline";
+        /** @description A join token as the API lists it. */
+        NodeToken: {
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            expires_at: string;
+            id: components["schemas"]["NodeTokenId"];
+            /** @description The only node name that it is good for. */
+            name?: string | null;
+            roles: components["schemas"]["Role"][];
+            /** Format: date-time */
+            used_at?: string | null;
+            /** @description Name of the node that joined with it. */
+            used_by?: string | null;
+        };
+        /**
+         * Format: uuid
+         * @description A join token of a node to come.
+         */
+        NodeTokenId: string;
+        /** @description A join token to be made. */
+        NodeTokenRequest: {
+            /**
+             * Format: int64
+             * @description Seconds; an hour when absent.
+             */
+            expires_in_s?: number | null;
+            /** @description Binds the token to one node name. */
+            name?: string | null;
+            /** @description What the host may become. */
+            roles: components["schemas"]["Role"][];
+        };
+        Organization: {
+            id: components["schemas"]["OrganizationId"];
+            name: string;
+            /** @description The user's role in it. */
+            role: components["schemas"]["MemberRole"];
+            slug: string;
+        };
+        /** Format: uuid */
+        OrganizationId: string;
+        /**
+         * @description How a node came to be.
+         * @enum {string}
+         */
+        Origin: "declared" | "enrolled";
+        /** @description One page of a list. */
+        Page_App: {
+            items: {
+                certificate: components["schemas"]["CertificateState"];
+                /** Format: date-time */
+                created_at: string;
+                deployment?: components["schemas"]["DeploymentSummary"] | null;
+                hostname: string;
+                id: components["schemas"]["AppId"];
+                instances: components["schemas"]["InstanceCount"];
+                project: components["schemas"]["ProjectRef"];
+                release?: components["schemas"]["ReleaseRef"] | null;
+                /** @description What the next release takes. */
+                settings: components["schemas"]["AppSettings"];
+                slug: string;
+                status: components["schemas"]["AppStatus"];
+                /** Format: date-time */
+                updated_at: string;
+                url: string;
+            }[];
+            /**
+             * Format: uuid
+             * @description Where the next page begins; null on the last one.
+             */
+            next?: string | null;
+        };
+        /** @description One page of a list. */
+        Page_AuditEvent: {
+            items: {
+                /** @description `<noun>.<verb>`. */
+                action: string;
+                /** @description `user:<e-mail>`, `node:<name>` or `system`. */
+                actor: string;
+                /** Format: date-time */
+                at: string;
+                detail: Record<string, never>;
+                /** Format: uuid */
+                id: string;
+                /** @description `<noun>:<name>`. */
+                target: string;
+            }[];
+            /**
+             * Format: uuid
+             * @description Where the next page begins; null on the last one.
+             */
+            next?: string | null;
+        };
+        /** @description One page of a list. */
+        Page_Deployment: {
+            items: {
+                app: components["schemas"]["AppRef"];
+                /** Format: date-time */
+                created_at: string;
+                created_by: string;
+                failure?: components["schemas"]["Failure"] | null;
+                /** Format: date-time */
+                finished_at?: string | null;
+                id: components["schemas"]["DeploymentId"];
+                kind: components["schemas"]["DeploymentKind"];
+                message: string;
+                /** Format: int32 */
+                number: number;
+                /**
+                 * Format: int32
+                 * @description Number of its release, once there is one.
+                 */
+                release?: number | null;
+                source?: components["schemas"]["Source"] | null;
+                stages: components["schemas"]["StageProgress"][];
+                state: components["schemas"]["DeploymentState"];
+                url: string;
+                /** @description What has to happen before it goes on, in words. */
+                waiting_for?: string | null;
+            }[];
+            /**
+             * Format: uuid
+             * @description Where the next page begins; null on the last one.
+             */
+            next?: string | null;
+        };
+        /** @description One page of a list. */
+        Page_Instance: {
+            items: {
+                /** @description Where it listens on the mesh. */
+                address?: string | null;
+                /** Format: int32 */
+                exit_code?: number | null;
+                failure?: components["schemas"]["Failure"] | null;
+                id: components["schemas"]["InstanceId"];
+                /** @description Whether requests are sent to it. */
+                in_rotation: boolean;
+                node: components["schemas"]["NodeRef"];
+                /**
+                 * Format: date-time
+                 * @description When its worker last said how it is.
+                 */
+                observed_at?: string | null;
+                probe?: components["schemas"]["ProbeEvidence"] | null;
+                /**
+                 * Format: int32
+                 * @description Number of its release.
+                 */
+                release: number;
+                /** Format: int32 */
+                restarts: number;
+                /** Format: date-time */
+                started_at?: string | null;
+                state: components["schemas"]["InstanceState"];
+                stats?: components["schemas"]["InstanceStats"] | null;
+                /** @description Whether it should run. */
+                wanted: boolean;
+            }[];
+            /**
+             * Format: uuid
+             * @description Where the next page begins; null on the last one.
+             */
+            next?: string | null;
+        };
+        /** @description One page of a list. */
+        Page_Node: {
+            items: {
+                agents: components["schemas"]["Agent"][];
+                /** Format: date-time */
+                created_at: string;
+                /** @description Where others reach its tunnel. */
+                endpoint?: string | null;
+                host: components["schemas"]["HostFacts"];
+                id: components["schemas"]["NodeId"];
+                /**
+                 * Format: int64
+                 * @description Instances that should run on it.
+                 */
+                instances: number;
+                /** Format: date-time */
+                last_seen_at?: string | null;
+                mesh_address: string;
+                name: string;
+                origin: components["schemas"]["Origin"];
+                roles: components["schemas"]["Role"][];
+                status: components["schemas"]["NodeStatus"];
+                /** Format: date-time */
+                status_since: string;
+            }[];
+            /**
+             * Format: uuid
+             * @description Where the next page begins; null on the last one.
+             */
+            next?: string | null;
+        };
+        /** @description One page of a list. */
+        Page_NodeToken: {
+            items: {
+                /** Format: date-time */
+                created_at: string;
+                /** Format: date-time */
+                expires_at: string;
+                id: components["schemas"]["NodeTokenId"];
+                /** @description The only node name that it is good for. */
+                name?: string | null;
+                roles: components["schemas"]["Role"][];
+                /** Format: date-time */
+                used_at?: string | null;
+                /** @description Name of the node that joined with it. */
+                used_by?: string | null;
+            }[];
+            /**
+             * Format: uuid
+             * @description Where the next page begins; null on the last one.
+             */
+            next?: string | null;
+        };
+        /** @description One page of a list. */
+        Page_Project: {
+            items: {
+                id: components["schemas"]["ProjectId"];
+                name: string;
+                slug: string;
+            }[];
+            /**
+             * Format: uuid
+             * @description Where the next page begins; null on the last one.
+             */
+            next?: string | null;
+        };
+        /** @description One page of a list. */
+        Page_Release: {
+            items: {
+                /** @description Commit that was built, for git sources. */
+                commit?: string | null;
+                /** Format: date-time */
+                created_at: string;
+                /** @description Whether it serves. */
+                current: boolean;
+                deployment_id?: components["schemas"]["DeploymentId"] | null;
+                id: components["schemas"]["ReleaseId"];
+                image: components["schemas"]["Image"];
+                /** Format: int32 */
+                number: number;
+                source?: components["schemas"]["Source"] | null;
+            }[];
+            /**
+             * Format: uuid
+             * @description Where the next page begins; null on the last one.
+             */
+            next?: string | null;
+        };
+        /** @description One page of a list. */
+        Page_Token: {
+            items: {
+                /** Format: date-time */
+                created_at: string;
+                /**
+                 * Format: date-time
+                 * @description Null for one that does not end by itself.
+                 */
+                expires_at?: string | null;
+                id: components["schemas"]["TokenId"];
+                /** Format: date-time */
+                last_used_at?: string | null;
+                name: string;
+            }[];
+            /**
+             * Format: uuid
+             * @description Where the next page begins; null on the last one.
+             */
+            next?: string | null;
+        };
+        /** @description How the agent finds out, from outside the container, that an instance serves. */
+        Probe: {
+            /**
+             * @default {
+             *       "type": "tcp"
+             *     }
+             */
+            check: components["schemas"]["ProbeCheck"];
+            /**
+             * Format: int32
+             * @description Failures in a row that make a healthy instance unhealthy.
+             * @default 3
+             */
+            failures: number;
+            /**
+             * Format: int32
+             * @description Seconds between two attempts.
+             * @default 1
+             */
+            interval_s: number;
+            /**
+             * Format: int32
+             * @description Seconds after the start within which the first success must come.
+             * @default 30
+             */
+            start_within_s: number;
+            /**
+             * Format: int32
+             * @description Seconds that one attempt may take.
+             * @default 5
+             */
+            timeout_s: number;
+        };
+        /** @description What an attempt does. */
+        ProbeCheck: {
+            /** @enum {string} */
+            type: "tcp";
+        } | {
+            path: string;
+            /** Format: int32 */
+            status?: number | null;
+            /** @enum {string} */
+            type: "http";
+        };
+        /** @description What the last attempt of a probe saw. */
+        ProbeEvidence: {
+            /** Format: date-time */
+            at: string;
+            /** Format: int32 */
+            attempts: number;
+            /** @description The start of the answer's body, at most 256 bytes of text. */
+            body?: string | null;
+            /** @description For example `connection refused` or `HTTP 503 in 12 ms`. */
+            outcome: string;
+            /** @description What was asked, for example `GET http://10.50.0.2:20001/up`. */
+            target: string;
+        };
+        /** @description Body of every error. */
+        Problem: {
+            code: components["schemas"]["Code"];
+            /** @description The field of the request that is wrong, dotted. */
+            field?: string | null;
+            /** @description What to do about it. */
+            hint?: string | null;
+            message: string;
+            /** @description Names the request in the server's log. */
+            request_id: string;
+        };
+        /** @description One project. */
+        Project: {
+            id: components["schemas"]["ProjectId"];
+            name: string;
+            slug: string;
+        };
+        /** Format: uuid */
+        ProjectId: string;
+        ProjectRef: {
+            id: components["schemas"]["ProjectId"];
+            slug: string;
+        };
+        /** @description A new project. */
+        ProjectRequest: {
+            /** @description The slug when absent. */
+            name?: string | null;
+            slug: string;
+        };
+        /** @description One release. */
+        Release: {
+            /** @description Commit that was built, for git sources. */
             commit?: string | null;
             /** Format: date-time */
             created_at: string;
-            /** Format: uuid */
-            deployment_id?: string | null;
+            /** @description Whether it serves. */
             current: boolean;
-        };
-        Archive: {
-            /** Format: uuid */
-            id: string;
-            sha256: string;
-            /** Format: int64 */
-            size_bytes: number;
-        };
-        DeploymentRequest: {
-            source: components["schemas"]["Source"];
-            settings?: null | components["schemas"]["SettingsPatch"];
-            message?: string | null;
-        };
-        /** @enum {string} */
-        DeploymentKind: "build" | "image" | "settings" | "rollback";
-        /** @enum {string} */
-        StageState: "waiting" | "running" | "done" | "failed" | "skipped";
-        StageProgress: {
-            stage: components["schemas"]["Stage"];
-            state: components["schemas"]["StageState"];
-            /** Format: date-time */
-            started_at?: string | null;
-            /** Format: date-time */
-            finished_at?: string | null;
-        };
-        Deployment: {
-            /** Format: uuid */
-            id: string;
-            app: components["schemas"]["AppRef"];
+            deployment_id?: components["schemas"]["DeploymentId"] | null;
+            id: components["schemas"]["ReleaseId"];
+            image: components["schemas"]["Image"];
             /** Format: int32 */
             number: number;
-            kind: components["schemas"]["DeploymentKind"];
-            source?: null | components["schemas"]["Source"];
-            state: components["schemas"]["DeploymentState"];
-            waiting_for?: string | null;
-            stages: components["schemas"]["StageProgress"][];
-            failure?: null | components["schemas"]["Failure"];
-            /** Format: int32 */
-            release?: number | null;
-            url: string;
-            created_by: string;
+            source?: components["schemas"]["Source"] | null;
+        };
+        /** Format: uuid */
+        ReleaseId: string;
+        ReleaseRef: {
             /** Format: date-time */
             created_at: string;
+            /** Format: int32 */
+            number: number;
+        };
+        /** @description What one instance may use. */
+        Resources: {
+            /**
+             * Format: int32
+             * @description Processor time in thousandths of a core.
+             * @default 1000
+             */
+            cpu_millis: number;
+            /**
+             * Format: int32
+             * @description Memory in MiB; more than that and the kernel ends the instance.
+             * @default 512
+             */
+            memory_mb: number;
+            /**
+             * Format: int32
+             * @description Processes and threads.
+             * @default 512
+             */
+            pids: number;
+        };
+        /**
+         * @description What a host is for. A host may have several roles.
+         * @enum {string}
+         */
+        Role: "control-plane" | "worker" | "proxy";
+        RollbackRequest: {
+            /**
+             * Format: int32
+             * @description Number of a release; the one that served before when absent.
+             */
+            release?: number | null;
+        };
+        /** @description Who is signed in, and where. */
+        Session: {
+            organization: components["schemas"]["Organization"];
+            user: components["schemas"]["User"];
+            /** @description The zone of new apps: one is served at `<slug>.<zone>`. */
+            zone: string;
+        };
+        /** @description A change of settings: what is absent stays; null takes the default. */
+        SettingsPatch: {
+            command?: string[] | null;
+            containerfile?: components["schemas"]["Containerfile"] | null;
+            /** Format: int32 */
+            port?: number | null;
+            probe?: components["schemas"]["Probe"] | null;
+            /** Format: int32 */
+            replicas?: number | null;
+            resources?: components["schemas"]["Resources"] | null;
+        };
+        SetupRequest: {
+            /** @description From `wisehosting-control-plane admin setup-code`. */
+            code: string;
+            email: string;
+            name: string;
+            organization: string;
+            /** @description At least 12 characters. */
+            password: string;
+        };
+        SetupState: {
+            /** @description Whether nobody has set this control plane up yet. */
+            needed: boolean;
+        };
+        /** @description Where the image comes from. */
+        Source: {
+            archive_id: components["schemas"]["ArchiveId"];
+            /** @enum {string} */
+            type: "archive";
+        } | {
+            /** @description Branch, tag or commit. */
+            ref: string;
+            /** @enum {string} */
+            type: "git";
+            url: string;
+        } | {
+            reference: string;
+            /** @enum {string} */
+            type: "image";
+        };
+        /**
+         * @description The stages of a deployment, in their order.
+         * @enum {string}
+         */
+        Stage: "queue" | "fetch" | "build" | "start" | "probe" | "route" | "drain";
+        StageProgress: {
             /** Format: date-time */
             finished_at?: string | null;
+            stage: components["schemas"]["Stage"];
+            /** Format: date-time */
+            started_at?: string | null;
+            state: components["schemas"]["StageState"];
         };
+        /**
+         * @description How far one stage is.
+         * @enum {string}
+         */
+        StageState: "waiting" | "running" | "done" | "failed" | "skipped";
         /** @enum {string} */
         Stream: "stdout" | "stderr" | "system";
-        LogLine: {
-            /** Format: int64 */
-            seq: number;
+        /** @description An API token, without its secret. */
+        Token: {
             /** Format: date-time */
-            at: string;
-            stream: components["schemas"]["Stream"];
-            text: string;
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description Null for one that does not end by itself.
+             */
+            expires_at?: string | null;
+            id: components["schemas"]["TokenId"];
+            /** Format: date-time */
+            last_used_at?: string | null;
+            name: string;
         };
-        DeploymentLog: {
-            lines: components["schemas"]["LogLine"][];
-            /** Format: int64 */
-            next: number;
+        /**
+         * Format: uuid
+         * @description An API token of a user.
+         */
+        TokenId: string;
+        TokenRequest: {
+            /** @description With `password`, instead of being signed in. */
+            email?: string | null;
+            /**
+             * Format: int32
+             * @description 1 to 3650; without it the token does not end by itself.
+             */
+            expires_in_days?: number | null;
+            name: string;
+            password?: string | null;
         };
-        RollbackRequest: {
-            /** Format: int32 */
-            release?: number | null;
+        User: {
+            email: string;
+            id: components["schemas"]["UserId"];
+            name: string;
         };
+        /**
+         * Format: uuid
+         * @description A user of the dashboard and the API.
+         */
+        UserId: string;
         Variable: {
             name: string;
-            value?: string | null;
             /** Format: date-time */
             updated_at: string;
+            /** @description Null unless values were asked for. */
+            value?: string | null;
         };
         Variables: {
-            variables: components["schemas"]["Variable"][];
+            /** @description Whether the running release has other variables or settings. */
             pending: boolean;
+            variables: components["schemas"]["Variable"][];
         };
         VariablesPatch: {
-            set?: {
-                [key: string]: string;
-            };
-            unset?: string[];
+            /** @description Whether to deploy the running release's image with the new variables and settings. */
             deploy?: boolean;
+            /** @description Names and new values. */
+            set?: components["schemas"]["BTreeMap"];
+            unset?: string[];
         };
-        VariablesPatched: {
-            variables: components["schemas"]["Variable"][];
-            pending: boolean;
-            deployment?: null | components["schemas"]["Deployment"];
+        VariablesPatched: components["schemas"]["Variables"] & {
+            deployment?: components["schemas"]["Deployment"] | null;
         };
-        AppLogLine: {
-            id: string;
-            /** Format: date-time */
-            at: string;
-            stream: components["schemas"]["Stream"];
-            text: string;
-            /** Format: uuid */
-            instance_id: string;
-            /** Format: int32 */
-            release: number;
-        };
-        AppLog: {
-            lines: components["schemas"]["AppLogLine"][];
-            next?: string | null;
-        };
-        /** @enum {string} */
-        Role: "control-plane" | "worker" | "proxy";
-        /** @enum {string} */
-        AgentKind: "mesh" | "worker" | "proxy";
-        Agent: {
-            kind: components["schemas"]["AgentKind"];
-            version?: string | null;
-            connected: boolean;
-            /** Format: date-time */
-            last_seen_at?: string | null;
-            /** Format: int64 */
-            generation: number;
-            /** Format: int64 */
-            applied_generation: number;
-        };
-        HostFacts: {
-            architecture: string;
-            kernel: string;
-            /** Format: int32 */
-            cpus: number;
-            /** Format: int64 */
-            memory_mb: number;
-            podman?: string | null;
-            wireguard?: string | null;
-        };
-        /** @enum {string} */
-        NodeStatus: "online" | "offline" | "joining" | "unknown";
-        Node: {
-            /** Format: uuid */
-            id: string;
-            name: string;
-            roles: components["schemas"]["Role"][];
-            /** @enum {string} */
-            origin: "declared" | "enrolled";
-            mesh_address: string;
-            endpoint?: string | null;
-            status: components["schemas"]["NodeStatus"];
-            /** Format: date-time */
-            status_since?: string | null;
-            /** Format: date-time */
-            last_seen_at?: string | null;
-            agents: components["schemas"]["Agent"][];
-            host?: null | components["schemas"]["HostFacts"];
-            /** Format: int32 */
-            instances: number;
-            /** Format: date-time */
-            created_at: string;
-        };
-        NodeTokenRequest: {
-            roles: components["schemas"]["Role"][];
-            name?: string | null;
-            /** Format: int32 */
-            expires_in_s?: number | null;
-        };
-        NewNodeToken: {
-            /** Format: uuid */
-            id: string;
-            /** @description Shown once. */
-            token: string;
-            roles: components["schemas"]["Role"][];
-            /** Format: date-time */
-            expires_at: string;
-            /** @description What to run on the new host. */
-            command: string;
-        };
-        NodeToken: {
-            /** Format: uuid */
-            id: string;
-            name?: string | null;
-            roles: components["schemas"]["Role"][];
-            /** Format: date-time */
-            created_at: string;
-            /** Format: date-time */
-            expires_at: string;
-            /** Format: date-time */
-            used_at?: string | null;
-            used_by?: string | null;
-        };
-        Change: {
-            /** @enum {string} */
-            topic: "apps" | "deployments" | "nodes" | "instances" | "certificates";
-            /** Format: uuid */
-            id: string;
-        };
-        AuditEvent: {
-            /** Format: uuid */
-            id: string;
-            /** Format: date-time */
-            at: string;
-            actor: string;
-            action: string;
-            target?: string | null;
-            /** @description What changed; depends on the action. */
-            detail?: unknown;
-        };
-        /** @description Every error answer. */
-        Problem: {
-            /** @description Stable word; clients branch on it. */
-            code: string;
-            message: string;
-            field?: string | null;
-            hint?: string | null;
-            request_id?: string | null;
-        };
+        /** Format: int64 */
+        i64: number;
     };
     responses: never;
     parameters: never;
@@ -935,327 +1436,14 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
-    read_setup: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["SetupState"];
-                };
-            };
-            /** @description Refused; see `code`. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    set_up: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["SetupRequest"];
-            };
-        };
-        responses: {
-            /** @description Done */
-            201: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Session"];
-                };
-            };
-            /** @description Refused; see `code`. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    read_session: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Session"];
-                };
-            };
-            /** @description Refused; see `code`. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    log_in: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["LoginRequest"];
-            };
-        };
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Session"];
-                };
-            };
-            /** @description Refused; see `code`. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    log_out: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done */
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description Refused; see `code`. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    list_tokens: {
-        parameters: {
-            query?: {
-                cursor?: string;
-                limit?: number;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        items: components["schemas"]["Token"][];
-                        next?: string | null;
-                    };
-                };
-            };
-            /** @description Refused; see `code`. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    create_token: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["TokenRequest"];
-            };
-        };
-        responses: {
-            /** @description Done */
-            201: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["NewToken"];
-                };
-            };
-            /** @description Refused; see `code`. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    delete_token: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done */
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description Refused; see `code`. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    list_projects: {
-        parameters: {
-            query?: {
-                cursor?: string;
-                limit?: number;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        items: components["schemas"]["Project"][];
-                        next?: string | null;
-                    };
-                };
-            };
-            /** @description Refused; see `code`. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    create_project: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["ProjectRequest"];
-            };
-        };
-        responses: {
-            /** @description Done */
-            201: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Project"];
-                };
-            };
-            /** @description Refused; see `code`. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
     list_apps: {
         parameters: {
             query?: {
+                /** @description Slug of a project. */
                 project?: string;
+                /** @description `next` of the page before. */
                 cursor?: string;
+                /** @description At most 200; 50 when absent. */
                 limit?: number;
             };
             header?: never;
@@ -1264,25 +1452,12 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": {
-                        items: components["schemas"]["App"][];
-                        next?: string | null;
-                    };
-                };
-            };
-            /** @description Refused; see `code`. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
+                    "application/json": components["schemas"]["Page_App"];
                 };
             };
         };
@@ -1300,22 +1475,12 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Done */
             201: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["App"];
-                };
-            };
-            /** @description Refused; see `code`. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -1325,28 +1490,19 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description Id or slug */
                 app: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description Done */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["App"];
-                };
-            };
-            /** @description Refused; see `code`. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -1356,6 +1512,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description Id or slug */
                 app: string;
             };
             cookie?: never;
@@ -1366,96 +1523,12 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Done */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["App"];
-                };
-            };
-            /** @description Refused; see `code`. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    list_instances: {
-        parameters: {
-            query?: {
-                cursor?: string;
-                limit?: number;
-            };
-            header?: never;
-            path: {
-                app: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        items: components["schemas"]["Instance"][];
-                        next?: string | null;
-                    };
-                };
-            };
-            /** @description Refused; see `code`. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    list_releases: {
-        parameters: {
-            query?: {
-                cursor?: string;
-                limit?: number;
-            };
-            header?: never;
-            path: {
-                app: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        items: components["schemas"]["Release"][];
-                        next?: string | null;
-                    };
-                };
-            };
-            /** @description Refused; see `code`. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -1465,17 +1538,17 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description Id or slug */
                 app: string;
             };
             cookie?: never;
         };
         requestBody: {
             content: {
-                "application/gzip": string;
+                "application/gzip": number[];
             };
         };
         responses: {
-            /** @description Done */
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -1484,50 +1557,31 @@ export interface operations {
                     "application/json": components["schemas"]["Archive"];
                 };
             };
-            /** @description Refused; see `code`. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
         };
     };
     list_deployments: {
         parameters: {
             query?: {
+                /** @description `next` of the page before. */
                 cursor?: string;
+                /** @description At most 200; 50 when absent. */
                 limit?: number;
             };
             header?: never;
             path: {
+                /** @description Id or slug */
                 app: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description Done */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": {
-                        items: components["schemas"]["Deployment"][];
-                        next?: string | null;
-                    };
-                };
-            };
-            /** @description Refused; see `code`. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
+                    "application/json": components["schemas"]["Page_Deployment"];
                 };
             };
         };
@@ -1537,6 +1591,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description Id or slug */
                 app: string;
             };
             cookie?: never;
@@ -1547,57 +1602,12 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Done */
             202: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["Deployment"];
-                };
-            };
-            /** @description Refused; see `code`. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    roll_back: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                app: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["RollbackRequest"];
-            };
-        };
-        responses: {
-            /** @description Done */
-            202: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Deployment"];
-                };
-            };
-            /** @description Refused; see `code`. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -1605,32 +1615,24 @@ export interface operations {
     read_env: {
         parameters: {
             query?: {
+                /** @description Shows values. Needs the permission to change them, and is recorded. */
                 reveal?: boolean;
             };
             header?: never;
             path: {
+                /** @description Id or slug */
                 app: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description Done */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["Variables"];
-                };
-            };
-            /** @description Refused; see `code`. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -1640,6 +1642,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description Id or slug */
                 app: string;
             };
             cookie?: never;
@@ -1650,7 +1653,6 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Done */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1659,13 +1661,26 @@ export interface operations {
                     "application/json": components["schemas"]["VariablesPatched"];
                 };
             };
-            /** @description Refused; see `code`. */
-            default: {
+        };
+    };
+    list_instances: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or slug */
+                app: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Problem"];
+                    "application/json": components["schemas"]["Page_Instance"];
                 };
             };
         };
@@ -1673,20 +1688,24 @@ export interface operations {
     read_app_log: {
         parameters: {
             query?: {
+                /** @description Id of the last line that is known; the newest lines when absent. `Last-Event-ID` wins. */
                 after?: string;
+                /** @description At most 1000; 500 when absent. */
                 limit?: number;
-                instance?: string;
+                /** @description Only this instance's lines. */
+                instance?: components["schemas"]["InstanceId"];
+                /** @description How many of the newest lines a follower gets first; at most 1000, 100 when absent. */
                 tail?: number;
             };
             header?: never;
             path: {
+                /** @description Id or slug */
                 app: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description Done */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1695,13 +1714,81 @@ export interface operations {
                     "application/json": components["schemas"]["AppLog"];
                 };
             };
-            /** @description Refused; see `code`. */
-            default: {
+        };
+    };
+    list_releases: {
+        parameters: {
+            query?: {
+                /** @description `next` of the page before. */
+                cursor?: string;
+                /** @description At most 200; 50 when absent. */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description Id or slug */
+                app: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Problem"];
+                    "application/json": components["schemas"]["Page_Release"];
+                };
+            };
+        };
+    };
+    roll_back: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or slug */
+                app: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RollbackRequest"];
+            };
+        };
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Deployment"];
+                };
+            };
+        };
+    };
+    list_audit_events: {
+        parameters: {
+            query?: {
+                /** @description `next` of the page before. */
+                cursor?: string;
+                /** @description At most 200; 50 when absent. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_AuditEvent"];
                 };
             };
         };
@@ -1711,28 +1798,18 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                id: string;
+                id: components["schemas"]["DeploymentId"];
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description Done */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["Deployment"];
-                };
-            };
-            /** @description Refused; see `code`. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -1742,13 +1819,12 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                id: string;
+                id: components["schemas"]["DeploymentId"];
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description Done */
             202: {
                 headers: {
                     [name: string]: unknown;
@@ -1757,13 +1833,28 @@ export interface operations {
                     "application/json": components["schemas"]["Deployment"];
                 };
             };
-            /** @description Refused; see `code`. */
-            default: {
+        };
+    };
+    follow_deployment: {
+        parameters: {
+            query?: {
+                /** @description Number of the last line that is known. `Last-Event-ID` wins. */
+                after?: number;
+            };
+            header?: never;
+            path: {
+                id: components["schemas"]["DeploymentId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Problem"];
+                    "text/event-stream": string;
                 };
             };
         };
@@ -1771,17 +1862,17 @@ export interface operations {
     read_deployment_log: {
         parameters: {
             query?: {
+                /** @description Number of the last line that is known; from the first line when absent. */
                 after?: number;
             };
             header?: never;
             path: {
-                id: string;
+                id: components["schemas"]["DeploymentId"];
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description Done */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1790,108 +1881,23 @@ export interface operations {
                     "application/json": components["schemas"]["DeploymentLog"];
                 };
             };
-            /** @description Refused; see `code`. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
         };
     };
-    list_nodes: {
+    follow_changes: {
         parameters: {
-            query?: {
-                cursor?: string;
-                limit?: number;
-            };
+            query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description Done */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": {
-                        items: components["schemas"]["Node"][];
-                        next?: string | null;
-                    };
-                };
-            };
-            /** @description Refused; see `code`. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    read_node: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                node: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Node"];
-                };
-            };
-            /** @description Refused; see `code`. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    delete_node: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                node: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done */
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description Refused; see `code`. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
+                    "text/event-stream": components["schemas"]["Change"];
                 };
             };
         };
@@ -1899,7 +1905,9 @@ export interface operations {
     list_node_tokens: {
         parameters: {
             query?: {
+                /** @description `next` of the page before. */
                 cursor?: string;
+                /** @description At most 200; 50 when absent. */
                 limit?: number;
             };
             header?: never;
@@ -1908,25 +1916,12 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": {
-                        items: components["schemas"]["NodeToken"][];
-                        next?: string | null;
-                    };
-                };
-            };
-            /** @description Refused; see `code`. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
+                    "application/json": components["schemas"]["Page_NodeToken"];
                 };
             };
         };
@@ -1944,22 +1939,12 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Done */
             201: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["NewNodeToken"];
-                };
-            };
-            /** @description Refused; see `code`. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -1969,34 +1954,26 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                id: string;
+                id: components["schemas"]["NodeTokenId"];
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description Done */
             204: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description Refused; see `code`. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
         };
     };
-    list_audit_events: {
+    list_nodes: {
         parameters: {
             query?: {
+                /** @description `next` of the page before. */
                 cursor?: string;
+                /** @description At most 200; 50 when absent. */
                 limit?: number;
             };
             header?: never;
@@ -2005,61 +1982,104 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": {
-                        items: components["schemas"]["AuditEvent"][];
-                        next?: string | null;
-                    };
-                };
-            };
-            /** @description Refused; see `code`. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
+                    "application/json": components["schemas"]["Page_Node"];
                 };
             };
         };
     };
-    follow_deployment: {
+    read_node: {
         parameters: {
             query?: never;
             header?: never;
             path: {
-                id: string;
+                node: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description Server-sent events */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "text/event-stream": string;
-                };
-            };
-            /** @description Refused; see `code`. */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
+                    "application/json": components["schemas"]["Node"];
                 };
             };
         };
     };
-    follow_changes: {
+    delete_node: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                node: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    list_projects: {
+        parameters: {
+            query?: {
+                /** @description `next` of the page before. */
+                cursor?: string;
+                /** @description At most 200; 50 when absent. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Project"];
+                };
+            };
+        };
+    };
+    create_project: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ProjectRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Project"];
+                };
+            };
+        };
+    };
+    read_session: {
         parameters: {
             query?: never;
             header?: never;
@@ -2068,23 +2088,161 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Server-sent events */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "text/event-stream": string;
+                    "application/json": components["schemas"]["Session"];
                 };
             };
-            /** @description Refused; see `code`. */
-            default: {
+        };
+    };
+    log_in: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LoginRequest"];
+            };
+        };
+        responses: {
+            200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Problem"];
+                    "application/json": components["schemas"]["Session"];
                 };
+            };
+        };
+    };
+    log_out: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    read_setup: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SetupState"];
+                };
+            };
+        };
+    };
+    set_up: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SetupRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
+                };
+            };
+        };
+    };
+    list_tokens: {
+        parameters: {
+            query?: {
+                /** @description `next` of the page before. */
+                cursor?: string;
+                /** @description At most 200; 50 when absent. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Token"];
+                };
+            };
+        };
+    };
+    create_token: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TokenRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NewToken"];
+                };
+            };
+        };
+    };
+    delete_token: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["TokenId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
         };
     };

@@ -41,7 +41,6 @@ export const nodeStatus: Record<Node["status"], StatusView> = {
   online: { tone: "ok", label: "Online" },
   offline: { tone: "bad", label: "Offline" },
   joining: { tone: "busy", label: "Joining" },
-  unknown: { tone: "idle", label: "Unknown" },
 };
 
 export const certificateState: Record<App["certificate"]["state"], StatusView> = {

@@ -38,11 +38,14 @@ export function answer<P extends keyof paths, M extends Method>(
   return requests;
 }
 
-export function refuse<P extends keyof paths>(method: Method, path: P, status: number, problem: Problem) {
+export function refuse<P extends keyof paths>(
+  method: Method,
+  path: P,
+  status: number,
+  problem: Omit<Problem, "request_id">,
+) {
   server.use(
-    http[method](pattern(path), () =>
-      HttpResponse.json(problem as unknown as Record<string, unknown>, { status }),
-    ),
+    http[method](pattern(path), () => HttpResponse.json({ ...problem, request_id: "r-1" }, { status })),
   );
 }
 

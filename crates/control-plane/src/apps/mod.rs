@@ -58,24 +58,24 @@ impl Settings {
 
 /// A change of settings: what is absent stays; null takes the default.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub struct SettingsPatch {
-    #[serde(deserialize_with = "present")]
+    #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<u16>)]
     pub port: Option<Option<u16>>,
     pub replicas: Option<u16>,
     /// Replaced as a whole.
-    #[serde(deserialize_with = "present")]
+    #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Probe>)]
     pub probe: Option<Option<Probe>>,
     /// Replaced as a whole.
-    #[serde(deserialize_with = "present")]
+    #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Resources>)]
     pub resources: Option<Option<Resources>>,
-    #[serde(deserialize_with = "present")]
+    #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Vec<String>>)]
     pub command: Option<Option<Vec<String>>>,
-    #[serde(deserialize_with = "present")]
+    #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Containerfile>)]
     pub containerfile: Option<Option<Containerfile>>,
 }

@@ -29,7 +29,7 @@ pub fn router(app: &AppState) -> OpenApiRouter<AppState> {
 #[utoipa::path(get, path = "/session", tag = "identity", responses((status = 200, body = Session)))]
 async fn read_session(State(app): State<AppState>, caller: Caller) -> Result<Json<Session>> {
     let mut conn = app.db.acquire().await?;
-    Ok(Json(session_of(&mut conn, caller.user_id).await?))
+    Ok(Json(session_of(&app, &mut conn, caller.user_id).await?))
 }
 
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -53,7 +53,7 @@ async fn log_in(
     if let Some(old) = caller::cookie(&headers) {
         store::delete_session_by_digest(&mut tx, &digest::of_token(old)).await?;
     }
-    let session = session_of(&mut tx, user).await?;
+    let session = session_of(&app, &mut tx, user).await?;
     let (cookie, caller) = start_session(&mut tx, &session, requester, &headers).await?;
     audit::record(&mut tx, &caller, "session.create", &format!("user:{}", caller.email), json!({})).await?;
     tx.commit().await?;
@@ -76,8 +76,8 @@ async fn log_out(
     Ok((StatusCode::NO_CONTENT, [(SET_COOKIE, cookie("", 0))]))
 }
 
-pub(super) async fn session_of(conn: &mut PgConnection, user: UserId) -> Result<Session> {
-    store::session_of(conn, user).await?.ok_or_else(|| {
+pub(super) async fn session_of(app: &App, conn: &mut PgConnection, user: UserId) -> Result<Session> {
+    store::session_of(conn, user, &app.config.proxy.subdomain_base).await?.ok_or_else(|| {
         Error::new(Code::Forbidden, "you are in no organization any more").hint("Ask its owner to invite you")
     })
 }

@@ -24,6 +24,8 @@ pub const SESSION_DAYS: i32 = 30;
 pub struct Session {
     pub user: User,
     pub organization: Organization,
+    /// The zone of new apps: one is served at `<slug>.<zone>`.
+    pub zone: String,
 }
 
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]

@@ -77,7 +77,7 @@ async fn set_up(
     let name = request.organization.trim();
     let organization = store::create_organization(&mut tx, &slug_of(name), name, user).await?;
     projects::store::create(&mut tx, organization, "default", "Default").await?;
-    let session = api::session_of(&mut tx, user).await?;
+    let session = api::session_of(&app, &mut tx, user).await?;
     let (cookie, caller) = api::start_session(&mut tx, &session, requester, &headers).await?;
     let target = format!("organization:{}", session.organization.slug);
     audit::record(&mut tx, &caller, "organization.create", &target, json!({})).await?;

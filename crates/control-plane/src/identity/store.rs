@@ -137,7 +137,7 @@ pub async fn account(conn: &mut PgConnection, email: &str) -> sqlx::Result<Optio
 }
 
 /// What a user sees of themselves in their first organization.
-pub async fn session_of(conn: &mut PgConnection, user: UserId) -> sqlx::Result<Option<Session>> {
+pub async fn session_of(conn: &mut PgConnection, user: UserId, zone: &str) -> sqlx::Result<Option<Session>> {
     let row = sqlx::query!(
         "select users.id, email, users.name, organizations.id as organization_id, slug,
                 organizations.name as organization, role
@@ -156,6 +156,7 @@ pub async fn session_of(conn: &mut PgConnection, user: UserId) -> sqlx::Result<O
             name: row.organization,
             role: row.role,
         },
+        zone: zone.to_owned(),
     }))
 }
 

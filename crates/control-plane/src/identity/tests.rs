@@ -48,6 +48,7 @@ async fn whoever_has_the_code_becomes_the_owner_and_is_signed_in(pool: PgPool) {
     let session = answer.expect(201);
     assert_eq!(session["organization"]["role"], "owner");
     assert_eq!(session["organization"]["slug"], "acme");
+    assert_eq!(session["zone"], "route.example.com");
     let read = with_cookie(&client, "GET", "/api/v1/session", &cookie).await;
     assert_eq!(read.expect(200), session);
     let projects = with_cookie(&client, "GET", "/api/v1/projects", &cookie).await.expect(200);

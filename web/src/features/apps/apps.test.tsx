@@ -1,6 +1,6 @@
 import { screen, waitFor } from "@testing-library/react";
 import { describe, expect, it } from "vitest";
-import { makeApp, makeDeployment, settings } from "@/testing/data";
+import { makeApp, makeDeployment, session, settings } from "@/testing/data";
 import { renderAt } from "@/testing/render";
 import { answer, refuse } from "@/testing/server";
 import { defaultSettings, formOf, patchOf, problemsOf, serverProblem } from "./form";
@@ -39,6 +39,7 @@ describe("the list of apps", () => {
 
 describe("a new app", () => {
   async function fill(slug: string) {
+    answer("get", "/api/v1/session", session);
     const view = renderAt("/apps/new", routes);
     await view.user.type(await screen.findByLabelText("Name"), slug);
     await view.user.click(screen.getByRole("radio", { name: /Image/ }));
@@ -65,7 +66,7 @@ describe("a new app", () => {
   it("does not make the app again when only its deployment was refused", async () => {
     answer("get", "/api/v1/apps", { items: [], next: null });
     const created = answer("post", "/api/v1/apps", makeApp("hello"), 201);
-    refuse("post", "/api/v1/apps/{app}/deployments", 503, { code: "busy", message: "Try later." });
+    refuse("post", "/api/v1/apps/{app}/deployments", 503, { code: "unavailable", message: "Try later." });
     const { user } = await fill("hello");
     const button = screen.getByRole("button", { name: "Create and deploy" });
     await user.click(button);
@@ -82,8 +83,14 @@ describe("a new app", () => {
     await user.click(screen.getByRole("button", { name: "Create and deploy" }));
     await waitFor(() => expect(screen.getByLabelText("Name")).toHaveAccessibleDescription(/taken/));
   });
+  it("shows the address that the app will have", async () => {
+    answer("get", "/api/v1/apps", { items: [], next: null });
+    await fill("hello");
+    expect(screen.getByText(/route\.example\.com/)).toHaveTextContent("https://hello.route.example.com");
+  });
   it("checks the name while it is typed", async () => {
     answer("get", "/api/v1/apps", { items: [], next: null });
+    answer("get", "/api/v1/session", session);
     const { user } = renderAt("/apps/new", routes);
     await user.type(await screen.findByLabelText("Name"), "9lives");
     expect(screen.getByLabelText("Name")).toHaveAccessibleDescription("Starts with a letter.");

@@ -2,7 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import { useNavigate, useSearchParams } from "react-router";
 import { type ApiError, asApiError } from "@/api/errors";
-import { appsQuery } from "@/api/queries";
+import { appsQuery, sessionQuery } from "@/api/queries";
 import { Button } from "@/components/button";
 import { CopyButton } from "@/components/copy";
 import { TextField } from "@/components/field";
@@ -160,19 +160,13 @@ function useSlugError(slug: string, tried: boolean, exists: boolean, error: ApiE
   return slug !== "" || tried ? slugProblem(slug) : undefined;
 }
 
-/** The base of hostnames is known once there is an app; before that only its place is shown. */
 function HostPreview({ slug }: { slug: string }) {
-  const { data: apps = [] } = useQuery(appsQuery);
-  const first = apps[0];
-  const base = first?.hostname.startsWith(`${first.slug}.`)
-    ? first.hostname.slice(first.slug.length)
-    : ".your-zone";
+  const { data: session } = useQuery(sessionQuery);
   return (
     <div className="host-preview">
       <Icon name="lock" size={14} />
       <span className="truncate">
-        https://<b>{slug || "name"}</b>
-        {base}
+        https://<b>{slug || "name"}</b>.{session?.zone}
       </span>
     </div>
   );

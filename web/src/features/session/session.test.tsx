@@ -69,7 +69,7 @@ describe("the first run", () => {
   it("puts the server's complaint beside its field", async () => {
     answer("get", "/api/v1/setup", { needed: true });
     refuse("post", "/api/v1/setup", 422, {
-      code: "password_weak",
+      code: "invalid",
       message: "Too easy to guess.",
       field: "password",
     });
