@@ -37,7 +37,7 @@ export const settings = () => ({
     failures: 3,
   },
   resources: { memory_mb: 512, cpu_millis: 1000, pids: 512 },
-  command: [],
+  command: null,
   containerfile: null,
 });
 

@@ -83,13 +83,11 @@ export function problemsOf(form: SettingsForm): Problems {
   return problems;
 }
 
-export function patchOf(form: SettingsForm): SettingsPatch & {
-  port: number | null;
-  replicas: number;
-  probe: Probe;
-  resources: Resources;
-  command: string[];
-} {
+export function patchOf(form: SettingsForm): SettingsPatch {
+  const command = form.command
+    .split("\n")
+    .map((part) => part.trim())
+    .filter(Boolean);
   return {
     port: form.port.trim() === "" ? null : Number(form.port),
     replicas: Number(form.replicas),
@@ -105,10 +103,7 @@ export function patchOf(form: SettingsForm): SettingsPatch & {
       cpu_millis: Math.round(Number(form.cpu) * 1000),
       pids: Number(form.pids),
     },
-    command: form.command
-      .split("\n")
-      .map((part) => part.trim())
-      .filter(Boolean),
+    command: command.length > 0 ? command : null,
   };
 }
 

@@ -55,7 +55,9 @@ export function Component() {
       .then((deployment) => navigate(`/apps/${slug}/deployments/${deployment.id}`), ignored);
   };
   const props = { form, onChange: setForm, problems };
-  const shownAtField = error?.field === "slug" || Object.keys(serverProblem(error?.field, "x")).length > 0;
+  const problemField = Object.keys(serverProblem(error?.field, "x"))[0];
+  // A command is not part of this form.
+  const shownAtField = error?.field === "slug" || (problemField !== undefined && problemField !== "command");
 
   return (
     <form className="page narrow" onSubmit={submit} noValidate>

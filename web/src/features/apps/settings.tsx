@@ -59,7 +59,7 @@ export function Component() {
           )}
         </Field>
       </Card>
-      {error && !error.field && <ErrorNotice error={error} />}
+      {error && Object.keys(serverProblem(error.field, "x")).length === 0 && <ErrorNotice error={error} />}
       {(changed || update.isPending) && (
         <div className="pending-bar">
           <span className="grow">{valid ? "Unsaved changes" : "Some values cannot be right"}</span>
