@@ -59,13 +59,13 @@ export function formOf(settings: AppSettings): SettingsForm {
 type Problems = Partial<Record<keyof SettingsForm, string>>;
 
 const whole: [keyof SettingsForm, number, number][] = [
-  ["replicas", 0, 100],
-  ["interval", 1, 3600],
-  ["timeout", 1, 300],
+  ["replicas", 1, 100],
+  ["interval", 1, 300],
+  ["timeout", 1, 60],
   ["startWithin", 1, 3600],
   ["failures", 1, 100],
   ["memory", 16, 1_048_576],
-  ["pids", 16, 65_536],
+  ["pids", 8, 65_536],
 ];
 
 export function problemsOf(form: SettingsForm): Problems {
