@@ -3,8 +3,6 @@
 pub mod api;
 pub mod create;
 pub mod follow;
-pub mod progress;
-pub mod rollout;
 pub mod source;
 pub mod store;
 #[cfg(test)]

@@ -29,7 +29,7 @@ pub(super) async fn hello(app: &AppState, agent: &Agent, serial: u64, hello: Hel
     let key = Key { node: node.id, kind };
     let mut tx = app.db.begin().await?;
     nodes::store::agent_connected(&mut tx, node.id, kind, app.replica, &hello).await?;
-    nodes::health::refresh(&mut tx, node.id).await?;
+    nodes::store::health::refresh(&mut tx, node.id).await?;
     jobs::store::renew(&mut tx, node.id, jobs::kind_of(kind)).await?;
     bus::say(&mut tx, Topic::Nodes, node.id).await?;
     bus::say(&mut tx, Topic::Jobs, node.id).await?;
@@ -68,11 +68,13 @@ async fn store(app: &AppState, agent: &Agent, message: FromAgent) -> anyhow::Res
             app.hub.note_stats(stats.instances);
             return Ok(());
         }
-        FromAgent::Heartbeat(heartbeat) => nodes::health::heartbeat(&mut tx, node, kind, &heartbeat).await?,
-        FromAgent::Applied(applied) => {
-            nodes::health::applied(&mut tx, node, kind, applied.generation).await?;
+        FromAgent::Heartbeat(heartbeat) => {
+            nodes::store::health::heartbeat(&mut tx, node, kind, &heartbeat).await?
         }
-        FromAgent::MeshReport(report) => nodes::health::mesh_report(&mut tx, node, &report).await?,
+        FromAgent::Applied(applied) => {
+            nodes::store::health::applied(&mut tx, node, kind, applied.generation).await?;
+        }
+        FromAgent::MeshReport(report) => nodes::store::health::mesh_report(&mut tx, node, &report).await?,
         FromAgent::WorkerReport(report) => instances::report::take(&mut tx, node, &report.instances).await?,
         FromAgent::InstanceLog(log) => instances::store::append_log(&mut tx, node, &log).await?,
         FromAgent::JobProgress(progress) => jobs::inbox::progress(&mut tx, node, &progress).await?,

@@ -15,7 +15,8 @@ use crate::app::AppState;
 use crate::apps::Settings;
 use crate::bus::{self, Topic};
 use crate::certificates;
-use crate::deployments::{State, progress};
+use crate::deployments::State;
+use crate::deployments::store::progress;
 use crate::releases::store::{NewRelease, create};
 
 pub async fn progress(conn: &mut PgConnection, node: NodeId, report: &JobProgress) -> sqlx::Result<()> {

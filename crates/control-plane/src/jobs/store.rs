@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 
 use super::{LEASE_S, kind_of};
 use crate::bus::{self, Topic};
-use crate::deployments::progress;
+use crate::deployments::store::progress;
 use crate::http::error::violates;
 use crate::vault::{Purpose, Vault, VaultError};
 

@@ -3,7 +3,6 @@
 pub mod api;
 pub mod declared;
 pub mod enrol;
-pub mod health;
 pub mod join;
 pub mod settled;
 pub mod store;

@@ -7,7 +7,7 @@ use tracing::warn;
 
 use crate::app::AppState;
 use crate::bus::{self, Topic};
-use crate::deployments::progress;
+use crate::deployments::store::progress;
 use crate::jobs::LEASE_S;
 use crate::jobs::store::{self, Lost};
 use crate::{certificates, generations};

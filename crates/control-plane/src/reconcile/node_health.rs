@@ -14,7 +14,7 @@ impl Reconciler for NodeHealth {
 
     async fn pass(&mut self) -> anyhow::Result<()> {
         let mut tx = self.0.db.begin().await?;
-        nodes::health::refresh_all(&mut tx).await?;
+        nodes::store::health::refresh_all(&mut tx).await?;
         tx.commit().await?;
         Ok(())
     }

@@ -18,7 +18,7 @@ impl Reconciler for Presence {
         let app = &self.0;
         let held: Vec<_> = app.hub.connected().into_iter().map(|key| (key.node, key.kind)).collect();
         let mut tx = app.db.begin().await?;
-        let lost = nodes::health::hold(&mut tx, app.replica, &held).await?;
+        let lost = nodes::store::health::hold(&mut tx, app.replica, &held).await?;
         jobs::store::renew_all(&mut tx, app.replica).await?;
         tx.commit().await?;
         for (node, kind) in lost {
@@ -33,6 +33,6 @@ pub async fn end(app: AppState, stop: CancellationToken) -> anyhow::Result<()> {
     stop.cancelled().await;
     app.hub.close_all();
     let mut conn = app.db.acquire().await?;
-    nodes::health::let_go(&mut conn, app.replica).await?;
+    nodes::store::health::let_go(&mut conn, app.replica).await?;
     Ok(())
 }

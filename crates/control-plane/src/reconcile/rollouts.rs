@@ -12,8 +12,8 @@ use tracing::info;
 
 use crate::app::AppState;
 use crate::bus::{self, Topic};
-use crate::deployments::progress;
-use crate::deployments::rollout::{self, Rolling};
+use crate::deployments::store::progress;
+use crate::deployments::store::rollout::{self, Rolling};
 use crate::generations::{self, Consumer};
 use crate::plan::rollout::{Step, plan};
 

@@ -1,3 +1,5 @@
+pub mod progress;
+pub mod rollout;
 use protocol::ids::{AppId, DeploymentId, JobId, OrganizationId, ReleaseId};
 use protocol::job::{Failure, Source, Stage};
 use protocol::report::LogLine;

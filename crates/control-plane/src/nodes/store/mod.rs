@@ -1,5 +1,7 @@
 //! SQL of nodes, join tokens and agents.
 
+pub mod health;
+
 use std::collections::{BTreeSet, HashMap};
 use std::net::Ipv4Addr;
 
