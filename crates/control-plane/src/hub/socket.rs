@@ -75,6 +75,8 @@ async fn run(app: AppState, agent: Agent, signing_key: SigningKey, socket: WebSo
         let _ = timeout(CLOSE, writer.send(&FromControlPlane::Refused(refused))).await;
     }
     let _ = timeout(CLOSE, writer.sink.close()).await;
+    // What is left unread when the socket closes makes the kernel reset it, and the last message is lost.
+    let _ = timeout(CLOSE, async { while let Some(Ok(_)) = reader.stream.next().await {} }).await;
     info!(node.id = %key.node, node.name = agent.node.name, agent = %key.kind, reason = format!("{reason:#}"), "hub: {} {} ({}) disconnected", key.kind, key.node, agent.node.name);
     if app.hub.leave(key, held.serial)
         && let Err(error) = disconnected(&app, key).await

@@ -62,18 +62,28 @@ async fn set(
     Ok(())
 }
 
-/// The deployment failed, unless it had ended before. The old release keeps serving.
+/// The deployment failed, unless it had ended before. The old release keeps serving. The stage that was running is
+/// the one that failed: an agent knows its own part only, and an instance may end while it is probed.
 pub async fn fail(conn: &mut PgConnection, id: DeploymentId, failure: &Failure) -> sqlx::Result<()> {
+    let running = sqlx::query_scalar!(
+        "select stage from deployment_stages where deployment_id = $1 and state = 'running'
+         order by started_at desc limit 1",
+        id as _
+    )
+    .fetch_optional(&mut *conn)
+    .await?;
+    let failure = Failure { stage: running.unwrap_or(failure.stage), ..failure.clone() };
+    if !end(conn, id, State::Failed, Some(&failure)).await? {
+        return Ok(());
+    }
     sqlx::query!(
-        "update deployment_stages set state = 'failed', finished_at = now()
-         where deployment_id = $1 and stage = $2 and state in ('waiting', 'running')
-           and exists (select 1 from deployments where id = $1 and state in ('queued', 'building', 'rolling-out'))",
+        "update deployment_stages set state = 'failed', finished_at = coalesce(finished_at, now())
+         where deployment_id = $1 and stage = $2",
         id as _,
         failure.stage as _
     )
     .execute(&mut *conn)
     .await?;
-    end(conn, id, State::Failed, Some(failure)).await?;
     Ok(())
 }
 
