@@ -48,7 +48,10 @@ const complaints = [];
 /** @param {string} name */
 async function shot(name) {
   taken += 1;
-  await page.screenshot({ path: join(shots, `${String(taken).padStart(2, "0")}-${name}.png`) });
+  await page.screenshot({
+    path: join(shots, `${String(taken).padStart(2, "0")}-${name}.png`),
+    animations: "disabled",
+  });
 }
 
 before(async () => {
@@ -323,7 +326,11 @@ step("every page fits a phone and a desk, in the dark and in the light", async (
       assert.ok(wide <= 0, `${path} is ${wide} px too wide at ${viewport.width} px`);
       for (const colorScheme of /** @type {const} */ (["dark", "light"])) {
         await page.emulateMedia({ colorScheme });
-        await page.screenshot({ path: join(shots, `${name}-${size}-${colorScheme}.png`), fullPage: true });
+        await page.screenshot({
+          path: join(shots, `${name}-${size}-${colorScheme}.png`),
+          fullPage: true,
+          animations: "disabled",
+        });
       }
     }
   }

@@ -1,3 +1,4 @@
+import { sentence } from "@/lib/text";
 import type { Problem } from "./types";
 
 /** Codes for what happened on the way, beside those of the API. */
@@ -16,12 +17,12 @@ export class ApiError extends Error {
   readonly requestId: string | undefined;
 
   constructor(status: number, problem: Trouble) {
-    super(problem.message);
+    super(sentence(problem.message));
     this.name = "ApiError";
     this.status = status;
     this.code = problem.code;
     this.field = problem.field ?? undefined;
-    this.hint = problem.hint ?? undefined;
+    this.hint = problem.hint ? sentence(problem.hint) : undefined;
     this.requestId = problem.request_id;
   }
 }

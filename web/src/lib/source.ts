@@ -2,10 +2,10 @@ import type { Source } from "@/api/types";
 
 /** One line that tells a source from others. */
 export function describeSource(source: Source | null | undefined): string {
-  if (!source) return "Same source";
+  if (!source) return "same source";
   switch (source.type) {
     case "archive":
-      return `Archive ${source.archive_id.slice(-8)}`;
+      return `archive ${source.archive_id.slice(-8)}`;
     case "git":
       return `${source.url.replace(/^https?:\/\//, "").replace(/\.git$/, "")} @ ${source.ref}`;
     case "image":

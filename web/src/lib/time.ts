@@ -1,4 +1,4 @@
-/** `4 s`, `3 min`, `2 h`, `5 d`: one unit, rounded down, as ages are read. */
+/** `4 s`, `3 min`, `2 h`, `5 d`, `3 y`: one unit, rounded down, as ages are read. */
 export function age(ms: number): string {
   const seconds = Math.max(0, Math.floor(ms / 1000));
   if (seconds < 60) return `${seconds} s`;
@@ -6,7 +6,8 @@ export function age(ms: number): string {
   if (minutes < 60) return `${minutes} min`;
   const hours = Math.floor(minutes / 60);
   if (hours < 48) return `${hours} h`;
-  return `${Math.floor(hours / 24)} d`;
+  const days = Math.floor(hours / 24);
+  return days < 730 ? `${days} d` : `${Math.floor(days / 365)} y`;
 }
 
 export function relative(at: string, now: number): string {

@@ -45,7 +45,7 @@ pub async fn views(
            join projects on projects.id = environments.project_id
            join zones on zones.id = apps.zone_id
            left join lateral (
-               select releases.id, releases.number, releases.created_at, releases.settings
+               select deployments.id as deployment_id, releases.number, releases.created_at, releases.settings
                from deployments join releases on releases.id = deployments.release_id
                where deployments.app_id = apps.id and deployments.state = 'live'
            ) current on true
@@ -56,7 +56,7 @@ pub async fn views(
            cross join lateral (
                select count(*) as existing, count(*) filter (where state = 'healthy') as healthy,
                       min(observed_at) as observed_at
-               from instances where app_id = apps.id and wanted and release_id = current.id
+               from instances where app_id = apps.id and wanted and deployment_id = current.deployment_id
            ) seen
            left join certificates on certificates.host = apps.slug || '.' || zones.suffix
            where projects.organization_id = $1

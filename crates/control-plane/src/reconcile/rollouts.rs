@@ -90,12 +90,11 @@ async fn take(conn: &mut PgConnection, rolling: &Rolling, step: Step) -> anyhow:
             let generation = generations::raise(conn, Consumer::Routes).await?;
             rollout::switch(conn, id, generation, &enter, &leave).await?;
             progress::enter(conn, id, Stage::Route, None).await?;
-            progress::say_line(
-                conn,
-                id,
-                &format!("All {} instances are healthy: switching over", enter.len()),
-            )
-            .await?;
+            let healthy = match enter.len() {
+                1 => "The instance is healthy".to_owned(),
+                count => format!("All {count} instances are healthy"),
+            };
+            progress::say_line(conn, id, &format!("{healthy}: switching over")).await?;
         }
         Step::GoLive => {
             rollout::go_live(conn, rolling).await?;

@@ -6,6 +6,7 @@ import { Status } from "@/components/status";
 import { Time } from "@/components/time";
 import { bytes } from "@/lib/bytes";
 import { instanceState, viewOf } from "@/lib/status";
+import { sentence } from "@/lib/text";
 
 export function InstanceTable({
   instances,
@@ -30,7 +31,7 @@ export function InstanceTable({
           </tr>
         </thead>
         <tbody>
-          {instances.map((instance) => (
+          {serving(instances).map((instance) => (
             <InstanceRow key={instance.id} instance={instance} memoryMb={memoryMb} />
           ))}
         </tbody>
@@ -39,14 +40,24 @@ export function InstanceTable({
   );
 }
 
+/** Those that are wanted come first. */
+function serving(instances: Instance[]) {
+  return instances.toSorted((one, other) => Number(other.wanted) - Number(one.wanted));
+}
+
+function duty({ in_rotation, wanted, state }: Instance): string {
+  if (in_rotation) return "gets requests";
+  if (wanted) return "not in rotation";
+  return state === "stopped" ? "no longer wanted" : "leaving";
+}
+
 function InstanceRow({ instance, memoryMb }: { instance: Instance; memoryMb: number }) {
   return (
     <tr>
       <td>
         <Status view={viewOf(instanceState, instance.state)} />
         <span className="sub nowrap" style={{ paddingLeft: 21 }}>
-          v{instance.release}
-          {instance.in_rotation ? ", gets requests" : instance.wanted ? ", not in rotation" : ", leaving"}
+          v{instance.release}, {duty(instance)}
         </span>
         {instance.observed_at && (
           <span className="sub nowrap" style={{ paddingLeft: 21 }}>
@@ -88,7 +99,7 @@ function Evidence({ instance: { probe, failure, exit_code, restarts } }: { insta
       ) : (
         <span className="faint">Not probed yet</span>
       )}
-      {failure && <span className="field-error">{failure.message}</span>}
+      {failure && <span className="field-error">{sentence(failure.message)}</span>}
       {(restarts > 0 || exit_code != null) && (
         <span className="sub">
           {restarts > 0 && `${restarts} ${restarts === 1 ? "restart" : "restarts"} `}
@@ -99,8 +110,11 @@ function Evidence({ instance: { probe, failure, exit_code, restarts } }: { insta
   );
 }
 
-function Use({ instance: { stats, started_at }, memoryMb }: { instance: Instance; memoryMb: number }) {
-  if (!stats) return <span className="faint">–</span>;
+const ended: Instance["state"][] = ["stopped", "exited", "failed"];
+
+function Use({ instance, memoryMb }: { instance: Instance; memoryMb: number }) {
+  const { stats, started_at } = instance;
+  if (!stats || ended.includes(instance.state)) return <span className="faint">–</span>;
   const share = Math.min(1, stats.memory_bytes / (memoryMb * 1024 * 1024));
   return (
     <div className="stack tight">

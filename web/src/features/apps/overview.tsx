@@ -176,7 +176,7 @@ function DeploymentRow({ app, deployment }: { app: App; deployment: Deployment }
   );
 }
 
-function Certificate({ app: { certificate, hostname } }: { app: App }) {
+function Certificate({ app: { certificate, hostname, release } }: { app: App }) {
   return (
     <Card title="Certificate" actions={<Status view={viewOf(certificateState, certificate.state)} />}>
       <dl className="facts">
@@ -200,7 +200,11 @@ function Certificate({ app: { certificate, hostname } }: { app: App }) {
           </>
         )}
       </dl>
-      {certificate.state === "none" && <p className="small faint">The app is served over plain HTTP.</p>}
+      {certificate.state === "none" && (
+        <p className="small faint">
+          {release ? "The app is served over plain HTTP." : "Ordered with the first live release."}
+        </p>
+      )}
       {certificate.error && <p className="field-error">{certificate.error}</p>}
     </Card>
   );

@@ -5,6 +5,7 @@ import { Time } from "@/components/time";
 import { parseAnsi } from "@/lib/ansi";
 import { cli } from "@/lib/cli";
 import { stageMeaning, stageName } from "@/lib/status";
+import { sentence } from "@/lib/text";
 
 /** Why it failed, with everything that helps to see the cause without asking for more. */
 export function FailureCard({ deployment, failure }: { deployment: Deployment; failure: Failure }) {
@@ -13,8 +14,8 @@ export function FailureCard({ deployment, failure }: { deployment: Deployment; f
       <div className="failure-head">
         <StatusMark tone="bad" />
         <div className="failure-text">
-          <h2>{failure.message}</h2>
-          {failure.hint && <p>{failure.hint}</p>}
+          <h2>{sentence(failure.message)}</h2>
+          {failure.hint && <p>{sentence(failure.hint)}</p>}
         </div>
         <CopyButton text={cli.again(deployment)}>Copy as CLI</CopyButton>
       </div>

@@ -49,7 +49,9 @@ export function Component() {
               </option>
             ))}
           </select>
-          <CopyButton text={cli.logs(app.slug)}>CLI</CopyButton>
+          <span className="hide-small">
+            <CopyButton text={cli.logs(app.slug)}>CLI</CopyButton>
+          </span>
         </>
       }
     />

@@ -224,7 +224,9 @@ function issuesOf(apps: App[], nodes: Node[]): Issue[] {
     const to = `/apps/${app.slug}`;
     const view = viewOf(appStatus, app.status);
     if (view.tone === "warn" || view.tone === "bad") {
-      const text = `${app.instances.healthy} of ${app.instances.wanted} instances healthy`;
+      const text = app.release
+        ? `${app.instances.healthy} of ${app.instances.wanted} instances healthy`
+        : "The first deployment failed";
       issues.push({
         key: app.id,
         to,

@@ -140,7 +140,7 @@ function RollbackDialog({ app, release, onClose }: { app: App; release: Release;
       }
     >
       <p className="muted">
-        Starts the image and configuration of v{release.number} as a new release. Nothing is built. The
+        Starts v{release.number} again with the settings and variables that it had; nothing is built. The
         running instances serve until the new ones answer.
       </p>
       {rollback.isError && <ErrorNotice error={rollback.error} />}
