@@ -282,6 +282,14 @@ step("an app that ends at once shows why, and the list of apps hears of it by it
   await other.close();
 });
 
+step("the palette leads to a log by the keyboard alone", async () => {
+  await page.keyboard.press("Control+k");
+  await page.getByRole("combobox", { name: /an app/i }).fill("logs hello");
+  await shot("palette");
+  await page.keyboard.press("Enter");
+  await page.waitForURL(`${base}/apps/hello/logs`);
+});
+
 step("the nodes are online, and each says what it is", async () => {
   await navigate("Nodes");
   await page

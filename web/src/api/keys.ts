@@ -9,5 +9,6 @@ export const keys = {
   nodes: ["nodes"],
   nodeTokens: ["node-tokens"],
   tokens: ["tokens"],
+  projects: ["projects"],
   audit: ["audit"],
 } as const;

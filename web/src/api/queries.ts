@@ -99,6 +99,13 @@ export const envQuery = (app: string) =>
       ),
   });
 
+export const projectsQuery = queryOptions({
+  queryKey: keys.projects,
+  queryFn: async ({ signal }) =>
+    (await unwrap(api.GET("/api/v1/projects", { params: { query: { limit: 200 } }, signal }))).items,
+  staleTime: 60_000,
+});
+
 export const nodesQuery = queryOptions({
   queryKey: [...keys.nodes, "list"],
   queryFn: async ({ signal }) =>

@@ -9,6 +9,7 @@ import { Menu } from "@/components/menu";
 import { StatusMark } from "@/components/status";
 import { useToast } from "@/components/toast";
 import { type Theme, useTheme } from "@/lib/theme";
+import { Palette } from "./palette";
 
 export function Frame() {
   useLiveUpdates();
@@ -83,6 +84,7 @@ function TopBar() {
       </Link>
       <Crumbs />
       <Running />
+      <Palette />
       <ThemeMenu />
       <UserMenu />
     </div>

@@ -1,6 +1,6 @@
 import { useInfiniteQuery } from "@tanstack/react-query";
-import { useState } from "react";
-import { useNavigate } from "react-router";
+import { useEffect, useState } from "react";
+import { useLocation, useNavigate } from "react-router";
 import { useDeploy, useRollback } from "@/api/mutations";
 import { deploymentsQuery, releasesQuery } from "@/api/queries";
 import type { App, Deployment } from "@/api/types";
@@ -14,6 +14,11 @@ import { describeSource } from "@/lib/source";
 
 export function QuickActions({ app }: { app: App }) {
   const [open, setOpen] = useState<"redeploy" | "rollback">();
+  const { hash, key } = useLocation();
+  // biome-ignore lint/correctness/useExhaustiveDependencies: each arrival asks anew
+  useEffect(() => {
+    if (hash === "#redeploy") setOpen("redeploy");
+  }, [hash, key]);
   if (!app.deployment) return null;
   const close = () => setOpen(undefined);
   return (

@@ -38,8 +38,12 @@ describe("the list of apps", () => {
 });
 
 describe("a new app", () => {
-  async function fill(slug: string) {
+  async function fill(slug: string, projects = ["default"]) {
     answer("get", "/api/v1/session", session);
+    answer("get", "/api/v1/projects", {
+      items: projects.map((name) => ({ id: name, slug: name, name })),
+      next: null,
+    });
     const view = renderAt("/apps/new", routes);
     await view.user.type(await screen.findByLabelText("Name"), slug);
     await view.user.click(screen.getByRole("radio", { name: /Image/ }));
@@ -88,9 +92,21 @@ describe("a new app", () => {
     await fill("hello");
     expect(screen.getByText(/route\.example\.com/)).toHaveTextContent("https://hello.route.example.com");
   });
+  it("asks for the project where there are several", async () => {
+    answer("get", "/api/v1/apps", { items: [], next: null });
+    const app = makeApp("hello");
+    const created = answer("post", "/api/v1/apps", app, 201);
+    answer("post", "/api/v1/apps/{app}/deployments", makeDeployment(app), 202);
+    const { user } = await fill("hello", ["default", "shop"]);
+    await user.selectOptions(await screen.findByLabelText("Project"), "shop");
+    await user.click(screen.getByRole("button", { name: "Create and deploy" }));
+    await screen.findByText("elsewhere");
+    expect(created).toMatchObject([{ slug: "hello", project: "shop" }]);
+  });
   it("checks the name while it is typed", async () => {
     answer("get", "/api/v1/apps", { items: [], next: null });
     answer("get", "/api/v1/session", session);
+    answer("get", "/api/v1/projects", { items: [], next: null });
     const { user } = renderAt("/apps/new", routes);
     await user.type(await screen.findByLabelText("Name"), "9lives");
     expect(screen.getByLabelText("Name")).toHaveAccessibleDescription("Starts with a letter.");

@@ -8,6 +8,8 @@ import { type SourceForm, sourceOf } from "./source";
 
 interface Request {
   slug: string;
+  /** Slug of the project; the default one when absent. */
+  project: string | undefined;
   settings: ReturnType<typeof patchOf>;
   source: SourceForm;
 }
@@ -33,10 +35,10 @@ export function useCreation(exists: boolean) {
   };
 
   const mutation = useMutation({
-    async mutationFn({ slug, settings, source }: Request) {
+    async mutationFn({ slug, project, settings, source }: Request) {
       if (!exists && made.current !== slug) {
         setStep("Creating…");
-        await createApp({ slug, ...settings });
+        await createApp({ slug, ...(project ? { project } : {}), ...settings });
         made.current = slug;
       }
       const from =

@@ -2,10 +2,10 @@ import { useQuery } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import { useNavigate, useSearchParams } from "react-router";
 import { type ApiError, asApiError } from "@/api/errors";
-import { appsQuery, sessionQuery } from "@/api/queries";
+import { appsQuery, projectsQuery, sessionQuery } from "@/api/queries";
 import { Button } from "@/components/button";
 import { CopyButton } from "@/components/copy";
-import { TextField } from "@/components/field";
+import { Field, TextField } from "@/components/field";
 import { Icon } from "@/components/icon";
 import { Card, ErrorNotice, PageHead, useTitle } from "@/components/page";
 import { cores } from "@/lib/bytes";
@@ -30,6 +30,7 @@ export function Component() {
   const existing = query.get("app");
   useTitle(existing ? `Deploy ${existing}` : "New app");
   const [slug, setSlug] = useState(existing ?? "");
+  const [project, setProject] = useState<string>();
   const [source, setSource] = useState(emptySource);
   const [form, setForm] = useState(() => formOf(defaultSettings));
   const [tried, setTried] = useState(false);
@@ -49,7 +50,7 @@ export function Component() {
     event.preventDefault();
     setTried(true);
     if (invalid) return;
-    const request = { slug, settings: patchOf(form), source };
+    const request = { slug, project, settings: patchOf(form), source };
     creation
       .run(request)
       .then((deployment) => navigate(`/apps/${slug}/deployments/${deployment.id}`), ignored);
@@ -85,6 +86,7 @@ export function Component() {
               error={slugError}
             />
             <HostPreview slug={slug} />
+            <ProjectChoice value={project} onChange={setProject} />
           </div>
         </Card>
       )}
@@ -160,6 +162,30 @@ function useSlugError(slug: string, tried: boolean, exists: boolean, error: ApiE
   if (error?.field === "slug") return error.code === "slug_taken" ? "This name is taken." : error.message;
   if (!exists && apps.data?.some((app) => app.slug === slug)) return "This name is taken.";
   return slug !== "" || tried ? slugProblem(slug) : undefined;
+}
+
+/** Only where there is something to choose. */
+function ProjectChoice({ value, onChange }: { value: string | undefined; onChange: (slug: string) => void }) {
+  const { data: projects = [] } = useQuery(projectsQuery);
+  if (projects.length < 2) return null;
+  return (
+    <Field label="Project">
+      {(control) => (
+        <select
+          className="select"
+          value={value ?? "default"}
+          onChange={(event) => onChange(event.target.value)}
+          {...control}
+        >
+          {projects.map(({ id, slug, name }) => (
+            <option key={id} value={slug}>
+              {name}
+            </option>
+          ))}
+        </select>
+      )}
+    </Field>
+  );
 }
 
 function HostPreview({ slug }: { slug: string }) {
