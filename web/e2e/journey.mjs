@@ -2,7 +2,7 @@
 // deploy → open it → see its log; then an app that fails, variables, a rollback and the nodes.
 //
 // `wh-testbed with --untouched -- npm run journey` says where everything is:
-//   WH_URL             the dashboard; without it a mock server is started
+//   WH_URL             the dashboard
 //   WH_SETUP_CODE      for the first run
 //   WH_HTTPS_PORT      the proxy's HTTPS on 127.0.0.1, for every host of the zone
 //   WH_TESTBED WH_TESTBED_STATE  the test bed, with which a host joins
@@ -19,7 +19,6 @@ import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { launch } from "./browser.mjs";
-import { SETUP_CODE, startMock } from "./mock.mjs";
 
 const run = promisify(execFile);
 const env = process.env;
@@ -29,16 +28,13 @@ const slug = "hello";
 const email = "admin@example.com";
 const password = "a long enough password";
 const seconds = Number(env.DEPLOY_SECONDS ?? 120);
-const mocked = !env.WH_URL;
 
 /** @type {import("playwright-core").Browser} */
 let browser;
 /** @type {import("playwright-core").Page} */
 let page;
-/** @type {import("node:http").Server | undefined} */
-let mock;
-let base = env.WH_URL?.replace(/\/$/, "") ?? "";
-let code = env.WH_SETUP_CODE;
+const base = env.WH_URL?.replace(/\/$/, "") ?? "";
+const code = env.WH_SETUP_CODE;
 let taken = 0;
 /** A folder for archives. */
 let work = "";
@@ -55,14 +51,7 @@ async function shot(name) {
 }
 
 before(async () => {
-  if (mocked) {
-    const started = startMock({ firstRun: true, stageMs: 500 });
-    mock = started.server;
-    await new Promise((resolve) => started.server.listen(0, "127.0.0.1", () => resolve(undefined)));
-    const address = started.server.address();
-    base = `http://127.0.0.1:${typeof address === "object" ? address?.port : ""}`;
-    code = SETUP_CODE;
-  }
+  assert.ok(base, "WH_URL is missing: run this beside a test bed, see the head of this file");
   await mkdir(shots, { recursive: true });
   work = await mkdtemp(join(tmpdir(), "journey-"));
   browser = await launch(
@@ -84,8 +73,6 @@ before(async () => {
 
 after(async () => {
   await browser?.close();
-  mock?.closeAllConnections();
-  mock?.close();
   if (work) await rm(work, { recursive: true });
 });
 
@@ -152,20 +139,18 @@ step("a proxy joins with a token while the dialog waits for it", async () => {
   await dialog.getByRole("button", { name: "Create token" }).click();
   const command = (await dialog.locator("pre, code").first().innerText()).trim();
   await shot("join-token");
-  if (!mocked) {
-    const token = /wh[a-z]+_[A-Za-z0-9_-]+/.exec(command)?.[0];
-    assert.ok(token, `the command carries a token: ${command}`);
-    await run(env.WH_TESTBED ?? "wh-testbed", [
-      "--state",
-      env.WH_TESTBED_STATE ?? ".dev",
-      "join",
-      "proxy",
-      token,
-    ]);
-    await dialog.getByText("has joined").waitFor({ timeout: 60_000 });
-    await dialog.getByText("Online").waitFor({ timeout: 60_000 });
-    await shot("node-joined");
-  }
+  const token = /wh[a-z]+_[A-Za-z0-9_-]+/.exec(command)?.[0];
+  assert.ok(token, `the command carries a token: ${command}`);
+  await run(env.WH_TESTBED ?? "wh-testbed", [
+    "--state",
+    env.WH_TESTBED_STATE ?? ".dev",
+    "join",
+    "proxy",
+    token,
+  ]);
+  await dialog.getByText("has joined").waitFor({ timeout: 60_000 });
+  await dialog.getByText("Online").waitFor({ timeout: 60_000 });
+  await shot("node-joined");
   await dialog.getByRole("button", { name: "Close" }).last().click();
 });
 
@@ -193,7 +178,6 @@ step("the app answers at its address", async () => {
   const href = await page.getByRole("link", { name: "Open" }).getAttribute("href");
   assert.ok(href?.includes(slug), `the link leads to the app, not to ${href}`);
   const address = href ?? "";
-  if (mocked) return;
   const tab = await page.context().newPage();
   const answer = await retry(async () => {
     const answer = await tab.goto(address);
@@ -254,7 +238,6 @@ step("a release before is live again after a rollback", async () => {
 });
 
 step("an app that ends at once shows why, and the list of apps hears of it by itself", async () => {
-  if (mocked) return;
   const other = await page.context().newPage();
   await other.goto(`${base}/apps`);
   await other.getByRole("link", { name: slug, exact: true }).waitFor();
@@ -297,13 +280,12 @@ step("the nodes are online, and each says what it is", async () => {
     .first()
     .waitFor();
   await shot("nodes");
-  await page.getByRole("link", { name: mocked ? "worker-1" : "w1", exact: true }).click();
+  await page.getByRole("link", { name: "w1", exact: true }).click();
   await page.getByText("Mesh address").waitFor();
   await shot("node");
 });
 
 step("every page fits a phone and a desk, in the dark and in the light", async () => {
-  if (mocked) return;
   const deployments = await page.request.get(`${base}/api/v1/apps/broken/deployments`);
   const failed = (await deployments.json()).items[0].id;
   const pages = {
