@@ -23,6 +23,8 @@ pub(super) const LAST_LINES: usize = 20;
 const CONNECT: Duration = Duration::from_secs(1);
 /// Between attempts until the first success, so that a fast app is in rotation fast.
 const EAGER: Duration = Duration::from_millis(250);
+/// After so many vain attempts the reconciler looks at the container.
+const LOOK_EVERY: u32 = 4;
 
 /// A client that connects anew for each attempt, because a kept connection says nothing about the next client's.
 pub(super) fn client() -> reqwest::Result<reqwest::Client> {
@@ -45,6 +47,10 @@ pub(super) async fn watch(host: &Host, spec: &InstanceSpec, container: &str) {
         }
         attempts += 1;
         let attempt = attempt(&host.probe, spec, attempts).await;
+        if attempt.refused && attempts % LOOK_EVERY == 0 {
+            // The container may have ended: Podman's events can be seconds late.
+            host.board.reconcile();
+        }
         let verdict = host.board.update(spec.id, |record| {
             let same = record.is_live() && record.container.as_deref() == Some(container);
             same.then(|| record.probed(attempt, &spec.probe, Utc::now()))
