@@ -47,7 +47,7 @@ pub(super) async fn watch(host: &Host, spec: &InstanceSpec, container: &str) {
         }
         attempts += 1;
         let attempt = attempt(&host.probe, spec, attempts).await;
-        if attempt.refused && attempts % LOOK_EVERY == 0 {
+        if attempt.refused && attempts.is_multiple_of(LOOK_EVERY) {
             // The container may have ended: Podman's events can be seconds late.
             host.board.reconcile();
         }
