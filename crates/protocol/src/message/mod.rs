@@ -133,40 +133,4 @@ pub struct Refused {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::envelope::{Receiver, Sender};
-    use crate::identity::ApiKey;
-
-    fn sent(message: &FromAgent) -> Envelope {
-        let key = ApiKey::generate().signing_key();
-        let text = Sender::new(key.clone()).seal(message.kind(), &MessageId::random(), message.payload(), 0);
-        Receiver::new(key).open(&text, 0).expect("opens")
-    }
-
-    #[test]
-    fn a_message_survives_the_envelope() {
-        let envelope = sent(&FromAgent::Applied(Applied { generation: 7 }));
-        let FromAgent::Applied(applied) = FromAgent::parse(&envelope).expect("known") else {
-            panic!("another type")
-        };
-        assert_eq!(applied.generation, 7);
-    }
-
-    #[test]
-    fn an_unknown_type_is_an_error_that_names_it() {
-        let mut envelope = sent(&FromAgent::Applied(Applied { generation: 7 }));
-        envelope.kind = "weather".to_owned();
-        assert_eq!(
-            FromAgent::parse(&envelope).unwrap_err().to_string(),
-            "message of type `weather` is not understood by this version"
-        );
-    }
-
-    #[test]
-    fn only_results_and_logs_are_kept_for_a_resend() {
-        let cancel = JobDone { job_id: JobId::new(), outcome: Outcome::Cancelled };
-        assert_eq!(FromAgent::JobDone(cancel).delivery(), Delivery::Reliable);
-        assert_eq!(FromAgent::Applied(Applied { generation: 1 }).delivery(), Delivery::Latest);
-    }
-}
+mod tests;

@@ -1,0 +1,269 @@
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::*;
+use crate::envelope::{Receiver, Sender};
+use crate::identity::ApiKey;
+use crate::ids::{AppId, ArchiveId, DeploymentId, InstanceId, NodeId};
+use crate::job::{
+    Build, BuildLimits, Built, CertificateOrder, Containerfile, Failure, ProbeEvidence, Source, Stage, Work,
+};
+use crate::report::{HostFacts, InstanceReport, InstanceState, InstanceStats, LogLine, PeerReport, Stream};
+use crate::spec::{
+    Certificate, HttpChallenge, ImageSource, ImageSpec, InstanceSpec, MeshPeer, MeshSpec, Probe, ProxySpec,
+    Resources, Route, Upstream, WorkerSpec,
+};
+
+fn sent(message: &FromAgent) -> Envelope {
+    let key = ApiKey::generate().signing_key();
+    let text = Sender::new(key.clone()).seal(message.kind(), &MessageId::random(), message.payload(), 0);
+    Receiver::new(key).open(&text, 0).expect("opens")
+}
+
+#[test]
+fn a_message_survives_the_envelope() {
+    let envelope = sent(&FromAgent::Applied(Applied { generation: 7 }));
+    let FromAgent::Applied(applied) = FromAgent::parse(&envelope).expect("known") else {
+        panic!("another type")
+    };
+    assert_eq!(applied.generation, 7);
+}
+
+#[test]
+fn an_unknown_type_is_an_error_that_names_it() {
+    let mut envelope = sent(&FromAgent::Applied(Applied { generation: 7 }));
+    envelope.kind = "weather".to_owned();
+    assert_eq!(
+        FromAgent::parse(&envelope).unwrap_err().to_string(),
+        "message of type `weather` is not understood by this version"
+    );
+}
+
+#[test]
+fn only_results_and_logs_are_kept_for_a_resend() {
+    let cancel = JobDone { job_id: JobId::new(), outcome: Outcome::Cancelled };
+    assert_eq!(FromAgent::JobDone(cancel).delivery(), Delivery::Reliable);
+    assert_eq!(FromAgent::Applied(Applied { generation: 1 }).delivery(), Delivery::Latest);
+}
+
+fn id(number: u128) -> Uuid {
+    Uuid::from_u128(number)
+}
+
+fn at() -> DateTime<Utc> {
+    DateTime::from_timestamp(1_790_000_000, 0).expect("in range")
+}
+
+fn evidence() -> ProbeEvidence {
+    ProbeEvidence {
+        at: at(),
+        target: "GET http://10.50.0.11:20000/up".to_owned(),
+        attempts: 3,
+        outcome: "HTTP 503 in 12 ms".to_owned(),
+        body: Some("starting".to_owned()),
+    }
+}
+
+fn failure() -> Failure {
+    Failure {
+        code: "exited".to_owned(),
+        message: "the app ended".to_owned(),
+        hint: None,
+        stage: Stage::Probe,
+        exit_code: Some(3),
+        out_of_memory: false,
+        last_lines: vec!["boom".to_owned()],
+        probe: Some(evidence()),
+    }
+}
+
+fn lines() -> Vec<LogLine> {
+    vec![LogLine { seq: 1, at: at(), stream: Stream::Stderr, text: "a line".to_owned() }]
+}
+
+fn said_by_agents() -> Vec<FromAgent> {
+    let (job_id, instance) = (JobId(id(1)), InstanceId(id(2)));
+    vec![
+        FromAgent::Hello(Hello {
+            version: "0.1.0".to_owned(),
+            generation: 7,
+            jobs: vec![job_id],
+            build_slots: 2,
+            host: HostFacts { architecture: "x86_64".to_owned(), cpus: 2, ..HostFacts::default() },
+        }),
+        FromAgent::Heartbeat(Heartbeat { at: at(), load: 0.5, memory_used_mb: 100, disk_used_percent: 25.0 }),
+        FromAgent::Ack(Ack { ids: Vec::new() }),
+        FromAgent::Applied(Applied { generation: 7 }),
+        FromAgent::MeshReport(MeshReport {
+            peers: vec![PeerReport {
+                public_key: "key".to_owned(),
+                endpoint: Some(([203, 0, 113, 1], 51821).into()),
+                handshake_age_s: Some(3),
+                received_bytes: 1,
+                sent_bytes: 2,
+            }],
+        }),
+        FromAgent::WorkerReport(crate::report::WorkerReport {
+            instances: vec![InstanceReport {
+                id: instance,
+                state: InstanceState::Exited,
+                started_at: Some(at()),
+                restarts: 1,
+                exit_code: Some(3),
+                out_of_memory: false,
+                probe: Some(evidence()),
+                failure: Some(failure()),
+            }],
+        }),
+        FromAgent::JobProgress(JobProgress { job_id, stage: Stage::Build, at: at() }),
+        FromAgent::JobLog(JobLog { job_id, lines: lines() }),
+        FromAgent::JobDone(JobDone {
+            job_id,
+            outcome: Outcome::Built(Built {
+                image_id: "sha256:aa".to_owned(),
+                reference: "localhost/wisehosting/hello:1".to_owned(),
+                size_bytes: 10,
+                exposed_ports: vec![8080],
+                commit: None,
+            }),
+        }),
+        FromAgent::JobDone(JobDone { job_id, outcome: Outcome::Failed(failure()) }),
+        FromAgent::InstanceLog(InstanceLog {
+            app_id: AppId(id(3)),
+            instance_id: instance,
+            release: 1,
+            lines: lines(),
+        }),
+        FromAgent::Stats(Stats {
+            at: at(),
+            instances: vec![InstanceStats {
+                id: instance,
+                cpu_millis: 10,
+                memory_bytes: 20,
+                received_bytes: 30,
+                sent_bytes: 40,
+            }],
+        }),
+    ]
+}
+
+fn worker_spec() -> WorkerSpec {
+    WorkerSpec {
+        instances: vec![InstanceSpec {
+            id: InstanceId(id(2)),
+            app_id: AppId(id(3)),
+            app: "hello".to_owned(),
+            project: "default".to_owned(),
+            release: 1,
+            image: ImageSpec {
+                id: "sha256:aa".to_owned(),
+                reference: "localhost/wisehosting/hello:1".to_owned(),
+                sources: vec![ImageSource {
+                    node: NodeId(id(4)),
+                    address: ([10, 50, 0, 12], 8090).into(),
+                    ticket: "1.aa".to_owned(),
+                }],
+            },
+            env: BTreeMap::from([("NAME".to_owned(), "value".to_owned())]),
+            command: None,
+            port: 8080,
+            published: ([10, 50, 0, 11], 20000).into(),
+            probe: Probe::default(),
+            resources: Resources::default(),
+            stop_grace_s: 10,
+        }],
+    }
+}
+
+fn proxy_spec() -> ProxySpec {
+    ProxySpec {
+        routes: vec![Route {
+            id: "hello".to_owned(),
+            app: "hello".to_owned(),
+            hosts: vec!["hello.route.example.com".to_owned()],
+            path: "/".to_owned(),
+            upstreams: vec![Upstream {
+                instance: InstanceId(id(2)),
+                address: ([10, 50, 0, 11], 20000).into(),
+                weight: 1,
+            }],
+            https_only: true,
+        }],
+        certificates: vec![Certificate {
+            hosts: vec!["hello.route.example.com".to_owned()],
+            chain_pem: "chain".to_owned(),
+            key_pem: "key".to_owned(),
+        }],
+        challenges: vec![HttpChallenge {
+            host: "hello.route.example.com".to_owned(),
+            token: "token".to_owned(),
+            key_authorization: "token.thumbprint".to_owned(),
+        }],
+    }
+}
+
+fn said_by_the_control_plane() -> Vec<FromControlPlane> {
+    let peer = MeshPeer {
+        name: "w1".to_owned(),
+        public_key: "key".to_owned(),
+        mesh_address: [10, 50, 0, 11].into(),
+        endpoint: None,
+    };
+    let build = Build {
+        deployment_id: DeploymentId(id(5)),
+        app_id: AppId(id(3)),
+        app: "hello".to_owned(),
+        source: Source::Archive { archive_id: ArchiveId(id(6)) },
+        containerfile: Containerfile::default(),
+        limits: BuildLimits { memory_mb: 2048, cpu_millis: 2000, timeout_s: 1800, source_bytes: 1 << 30 },
+        tag: "localhost/wisehosting/hello:1".to_owned(),
+    };
+    let order = CertificateOrder {
+        host: "hello.route.example.com".to_owned(),
+        directory: "https://ca.example.com/dir".to_owned(),
+        root_pem: None,
+        contact: Some("mailto:ops@example.com".to_owned()),
+        account: None,
+    };
+    let spec = |spec| FromControlPlane::Spec(Versioned { generation: 7, spec });
+    vec![
+        FromControlPlane::Ack(Ack { ids: Vec::new() }),
+        spec(Spec::Mesh(MeshSpec { peers: vec![peer] })),
+        spec(Spec::Worker(worker_spec())),
+        spec(Spec::Proxy(proxy_spec())),
+        FromControlPlane::JobStart(Job { id: JobId(id(1)), work: Work::Build(build) }),
+        FromControlPlane::JobStart(Job { id: JobId(id(1)), work: Work::Certificate(order) }),
+        FromControlPlane::JobCancel(JobCancel { job_id: JobId(id(1)) }),
+        FromControlPlane::Refused(Refused { code: "envelope_hmac".to_owned(), message: "why".to_owned() }),
+    ]
+}
+
+/// The format on the wire. A change here breaks agents of the version before: add fields with a default instead.
+#[test]
+fn every_message_has_the_golden_form() {
+    let mut text = String::new();
+    let mut add = |kind: &str, payload: &RawValue| {
+        let payload: serde_json::Value = serde_json::from_str(payload.get()).expect("JSON");
+        let pretty = serde_json::to_string_pretty(&payload).expect("JSON");
+        writeln!(text, "{kind} {pretty}").expect("a string grows");
+    };
+    for message in said_by_agents() {
+        add(message.kind(), &message.payload());
+    }
+    for message in said_by_the_control_plane() {
+        add(message.kind(), &message.payload());
+    }
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn every_message_is_read_as_it_was_written() {
+    for message in said_by_agents() {
+        let envelope = sent(&message);
+        let read = FromAgent::parse(&envelope).expect("known");
+        assert_eq!(read.payload().get(), message.payload().get());
+    }
+}
