@@ -42,14 +42,14 @@ const TAIL_LINES: usize = 20;
 
 /// The end of a log, indented, with the log's path above it.
 pub fn tail(log: &Path) -> String {
-    tail_from(log, 0).unwrap_or_else(|| format!("  the end of {}:\n    (empty)", log.display()))
+    tail_from(log, 0, |_| true).unwrap_or_else(|| format!("  the end of {}:\n    (empty)", log.display()))
 }
 
-/// The end of what stands behind the first `skip` bytes of a log, if anything.
-pub fn tail_from(log: &Path, skip: u64) -> Option<String> {
+/// The end of what stands behind the first `skip` bytes of a log and is worth reading, if anything.
+pub fn tail_from(log: &Path, skip: u64, worth: impl Fn(&str) -> bool) -> Option<String> {
     let text = fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(text.get(usize::try_from(skip).ok()?..)?);
-    let lines: Vec<&str> = text.lines().collect();
+    let lines: Vec<&str> = text.lines().filter(|line| worth(line)).collect();
     let last = &lines[lines.len().saturating_sub(TAIL_LINES)..];
     let shown = || format!("  the end of {}:\n    {}", log.display(), last.join("\n    "));
     (!last.is_empty()).then(shown)
@@ -92,9 +92,10 @@ mod tests {
         fs::write(&log, text.join("\n")).expect("write");
         let shown = tail(&log);
         assert!(shown.contains("pebble.log") && shown.contains("line 49") && !shown.contains("line 29\n"));
-        let since = tail_from(&log, text.join("\n").len() as u64 - 7).expect("one line");
+        let since = tail_from(&log, text.join("\n").len() as u64 - 7, |_| true).expect("one line");
         assert!(since.contains("line 49") && !since.contains("line 48"));
-        assert_eq!(tail_from(&log, 10_000), None);
+        assert_eq!(tail_from(&log, 10_000, |_| true), None);
+        assert_eq!(tail_from(&log, 0, |line| line.ends_with("17")).expect("one line").lines().count(), 2);
     }
 
     #[tokio::test]

@@ -46,7 +46,7 @@ impl Bed {
     /// A page served by busybox; `lines` come before the last line of its Containerfile.
     pub(crate) fn page(&self, name: &str, page: &str, lines: &str) -> Result<App> {
         let containerfile = format!(
-            "FROM docker.io/library/busybox:stable\nCOPY www /www\n{lines}\nUSER nobody\nCMD [\"httpd\", \"-f\", \"-v\", \"-p\", \"8080\", \"-h\", \"/www\"]\n"
+            "FROM docker.io/library/busybox:stable\nCOPY www /www\n{lines}\nUSER nobody\nCMD [\"httpd\", \"-f\", \"-vv\", \"-p\", \"8080\", \"-h\", \"/www\"]\n"
         );
         let app = self.source(name, &containerfile)?;
         app.write("www/index.html", page)?;
@@ -111,6 +111,56 @@ impl Bed {
             Ok(Some(answer))
         })
         .await
+    }
+
+    /// Waits until the app does not answer with its page any more.
+    pub(crate) async fn fails(&self, app: &App) -> Result<()> {
+        let host = app.host();
+        until("the end of the app", MINUTE, || async {
+            let answer = self.cluster.https(&host, "/").await;
+            Ok(answer.is_ok_and(|answer| answer.status >= 500).then_some(()))
+        })
+        .await
+    }
+
+    /// Waits until the node is online with all its agents.
+    pub(crate) async fn online(&self, name: &str) -> Result<Value> {
+        let api = self.cluster.api()?;
+        let path = format!("/nodes/{name}");
+        until(&format!("{name} online"), MINUTE, || async {
+            let node = api.get(&path).await?;
+            let agents = node["agents"].as_array().map(Vec::as_slice).unwrap_or_default();
+            let connected = agents.iter().filter(|agent| agent["connected"] == true).count();
+            ensure!(node["status"] == "online" && connected == 2, "{node}");
+            Ok(Some(node))
+        })
+        .await
+    }
+
+    /// Waits until the deployment has ended and returns it.
+    pub(crate) async fn ended(&self, deployment: &str) -> Result<Value> {
+        let api = self.cluster.api()?;
+        let path = format!("/deployments/{deployment}");
+        until("the end of the deployment", MINUTE, || async {
+            let deployment = api.get(&path).await?;
+            Ok(Some(deployment).filter(|deployment| !deployment["finished_at"].is_null()))
+        })
+        .await
+    }
+
+    /// Every line of a deployment's log.
+    pub(crate) async fn build_log(&self, deployment: &str) -> Result<Vec<String>> {
+        let api = self.cluster.api()?;
+        let (mut texts, mut after) = (Vec::new(), 0);
+        loop {
+            let part = api.get(&format!("/deployments/{deployment}/log?after={after}")).await?;
+            let lines = part["lines"].as_array().context("no lines")?;
+            if lines.is_empty() {
+                return Ok(texts);
+            }
+            texts.extend(lines.iter().filter_map(|line| line["text"].as_str().map(str::to_owned)));
+            after = part["next"].as_i64().context("no next")?;
+        }
     }
 }
 

@@ -1,9 +1,17 @@
 //! The whole system as its users see it: real hosts, real programs, one cluster for all tests, each with apps of its
 //! own. `scripts/test e2e` runs it; `cargo test -p testbed --features e2e --test e2e -- NAME…` runs some of it.
 
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a test harness speaks to a terminal")]
+
 mod bed;
+mod builds;
+mod guard;
 mod hello;
+mod nodes;
+mod outages;
+mod releases;
 mod runner;
+mod visitors;
 
 use std::process::ExitCode;
 
@@ -11,7 +19,7 @@ use runner::Test;
 
 /// In the order in which they run: what breaks hosts comes last.
 fn tests() -> Vec<Test> {
-    [hello::TESTS].concat()
+    [nodes::TESTS, hello::TESTS, releases::TESTS, guard::TESTS, builds::TESTS, outages::TESTS].concat()
 }
 
 fn main() -> ExitCode {

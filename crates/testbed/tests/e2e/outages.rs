@@ -1,0 +1,80 @@
+//! Hosts and cables fail; what serves goes on, or comes back by itself.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use testbed::report::until;
+use testbed::software;
+use testbed::topology::{PROXY, W1};
+
+use crate::bed::{App, Bed, SOON};
+use crate::runner::tests;
+use crate::visitors::Visitors;
+
+tests![
+    an_app_comes_back_with_its_host,
+    an_app_comes_back_with_its_cable,
+    without_the_control_plane_apps_serve_and_come_back_from_reboots,
+];
+
+async fn an_app_comes_back_with_its_host(bed: Arc<Bed>) -> Result<()> {
+    let (app, node) = placed(&bed, "rebooted").await?;
+    bed.cluster.power_off(&node)?;
+    bed.fails(&app).await?;
+    bed.cluster.power_on(&node)?;
+    bed.serves(&app, |page| page == "rebooted").await?;
+    bed.online(&node).await?;
+    Ok(())
+}
+
+async fn an_app_comes_back_with_its_cable(bed: Arc<Bed>) -> Result<()> {
+    let (app, node) = placed(&bed, "unplugged").await?;
+    bed.cluster.cut(&node)?;
+    bed.fails(&app).await?;
+    bed.cluster.heal(&node)?;
+    bed.serves(&app, |page| page == "unplugged").await?;
+    bed.online(&node).await?;
+    Ok(())
+}
+
+async fn without_the_control_plane_apps_serve_and_come_back_from_reboots(bed: Arc<Bed>) -> Result<()> {
+    let (app, node) = placed(&bed, "independent").await?;
+    let cp = bed.cluster.host("cp")?;
+    let visitors = Visitors::come(&bed, &app);
+    cp.stop_process(software::CONTROL_PLANE)?;
+    cp.stop_process(software::POSTGRES)?;
+    visitors.make(200).await?;
+    visitors.leave_content().await?;
+
+    for host in [PROXY.name, &node] {
+        bed.cluster.power_off(host)?;
+    }
+    for host in [PROXY.name, &node] {
+        bed.cluster.power_on(host)?;
+    }
+    bed.serves(&app, |page| page == "independent").await?;
+
+    cp.start_process(software::POSTGRES)?;
+    cp.start_process(software::CONTROL_PLANE)?;
+    for host in [W1.name, "w2", PROXY.name] {
+        bed.online(host).await?;
+    }
+    app.write("www/index.html", "changed")?;
+    bed.deploy(&app).await?;
+    bed.serves(&app, |page| page == "changed").await?;
+    Ok(())
+}
+
+/// An app that shows its name, and the host it runs on.
+async fn placed(bed: &Bed, name: &str) -> Result<(App, String)> {
+    let app = bed.page(name, name, "")?;
+    bed.deploy(&app).await?;
+    let node = until("the instance", SOON, || async {
+        let instances = bed.wh_json(&app.folder, &["ps"]).await?;
+        let node = instances[0]["node"]["name"].as_str().context("no node")?;
+        ensure!(instances[0]["state"] == "healthy", "{instances}");
+        Ok(Some(node.to_owned()))
+    })
+    .await?;
+    Ok((app, node))
+}
