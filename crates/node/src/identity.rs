@@ -13,6 +13,8 @@ use tracing::{info, warn};
 pub const FILE: &str = "identity.json";
 
 const POLL: Duration = Duration::from_millis(500);
+/// Between looks at whether the host has joined anew.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// Why an identity file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +72,23 @@ pub async fn wait_for(folder: &Path, stop: &CancellationToken) -> Option<NodeIde
     }
 }
 
+/// Waits until the host has joined anew, after it was removed: what was made with `known` is refused from then on and
+/// must begin again. `false` when `stop` comes first.
+pub async fn wait_for_another(folder: &Path, known: &NodeIdentity, stop: &CancellationToken) -> bool {
+    loop {
+        // A file that is missing or damaged is the mesh agent's to mend.
+        if let Ok(Some(identity)) = read(folder)
+            && identity != *known
+        {
+            info!(node.id = %identity.node_id, "this host has joined anew");
+            return true;
+        }
+        if stop.run_until_cancelled(tokio::time::sleep(LOOK_AGAIN)).await.is_none() {
+            return false;
+        }
+    }
+}
+
 /// Waits until this host has the mesh address, which after a reboot may be later than the identity: what binds to the
 /// address, or starts a container that publishes on it, waits for it first. `false` when `stop` comes first.
 pub async fn wait_for_address(identity: &NodeIdentity, stop: &CancellationToken) -> bool {
@@ -119,6 +138,30 @@ mod tests {
         assert_eq!(found.expect("found"), written);
         let mode = folder.path().join(FILE).metadata().expect("metadata").permissions().mode();
         assert_eq!(mode & 0o777, 0o640);
+    }
+
+    #[tokio::test]
+    async fn a_host_that_joined_anew_is_noticed_and_one_that_only_lost_its_file_is_not() {
+        let folder = tempfile::tempdir().expect("temp dir");
+        let (stop, known) = (CancellationToken::new(), identity());
+        let a_while = Duration::from_millis(100);
+        for lost in [false, true] {
+            if lost {
+                std::fs::remove_file(folder.path().join(FILE)).expect("remove");
+            } else {
+                write(folder.path(), &known).expect("write");
+            }
+            let waiting = wait_for_another(folder.path(), &known, &stop);
+            assert!(tokio::time::timeout(a_while, waiting).await.is_err());
+        }
+        write(folder.path(), &identity()).expect("write");
+        assert!(wait_for_another(folder.path(), &known, &stop).await);
+        stop.cancel();
+        assert!(!wait_for_another(folder.path(), &identity_in(folder.path()), &stop).await);
+    }
+
+    fn identity_in(folder: &Path) -> NodeIdentity {
+        read(folder).expect("readable").expect("there")
     }
 
     #[tokio::test]

@@ -72,9 +72,14 @@ pub async fn run(config: Config, mut inherited: Inherited) -> anyhow::Result<Exi
     lifecycle.spawn("metrics", daemon::status::fold_metrics(metrics.clone(), stop.clone()));
     let (node_dir, stopping) = (config.node_dir.clone(), stop.clone());
     lifecycle.spawn("status", async move {
-        let Some(identity) = node::identity::wait_for(&node_dir, &stopping).await else { return Ok(()) };
-        let address = SocketAddr::from((identity.mesh_address, config.mesh_port));
-        serve_status(address, daemon::status::router(metrics), stopping).await
+        while let Some(identity) = node::identity::wait_for(&node_dir, &stopping).await {
+            let address = SocketAddr::from((identity.mesh_address, config.mesh_port));
+            tokio::select! {
+                ended = serve_status(address, daemon::status::router(metrics.clone()), stopping.clone()) => return ended,
+                true = node::identity::wait_for_another(&node_dir, &identity, &stopping) => {}
+            }
+        }
+        Ok(())
     });
     lifecycle.spawn("agent", keep_agent(config.node_dir, routing, stop));
     lifecycle.run(GRACE + Duration::from_secs(2)).await
@@ -83,7 +88,10 @@ pub async fn run(config: Config, mut inherited: Inherited) -> anyhow::Result<Exi
 /// Keeps an agent running. Whatever happens to it, the routes on disk are served, so the process goes on.
 async fn keep_agent(node_dir: PathBuf, routing: Arc<Routing>, stop: CancellationToken) -> anyhow::Result<()> {
     while let Some(identity) = node::identity::wait_for(&node_dir, &stop).await {
-        let ended = agent(identity, Arc::clone(&routing), stop.clone()).await;
+        let ended = tokio::select! {
+            ended = agent(identity.clone(), Arc::clone(&routing), stop.clone()) => ended,
+            true = node::identity::wait_for_another(&node_dir, &identity, &stop) => continue,
+        };
         if stop.is_cancelled() {
             break;
         }

@@ -64,7 +64,7 @@ pub fn check_programs(folder: &Path, names: &[&str]) -> Result<()> {
         let path = folder.join(name);
         ensure!(
             path.exists(),
-            "{} is missing: build it with `cargo build`, or name the folder with --programs",
+            "{} is missing: build it with `cargo build`, or name another folder (--programs, for tests WH_PROGRAMS)",
             path.display()
         );
     }

@@ -113,6 +113,15 @@ impl Parts {
             drive(reconciler, activator, RECONCILE_EVERY, StatusCell::default(), stop.clone()),
         );
         parts.spawn("inbox", inbox.run(events, stop.clone()));
+        let (node_dir, stop) = (config.node_dir.clone(), stop.clone());
+        parts.spawn("identity", async move {
+            // Everything above is made with it: the process ends and is started again.
+            anyhow::ensure!(
+                !node::identity::wait_for_another(&node_dir, &identity, &stop).await,
+                "the host has joined anew"
+            );
+            Ok(())
+        });
         Ok(parts)
     }
 

@@ -11,6 +11,7 @@ mod nodes;
 mod outages;
 mod releases;
 mod runner;
+mod traefik;
 mod visitors;
 
 use std::process::ExitCode;
@@ -19,7 +20,8 @@ use runner::Test;
 
 /// In the order in which they run: what breaks hosts comes last.
 fn tests() -> Vec<Test> {
-    [nodes::TESTS, hello::TESTS, releases::TESTS, guard::TESTS, builds::TESTS, outages::TESTS].concat()
+    [nodes::TESTS, hello::TESTS, releases::TESTS, guard::TESTS, traefik::TESTS, builds::TESTS, outages::TESTS]
+        .concat()
 }
 
 fn main() -> ExitCode {

@@ -41,7 +41,7 @@ async fn a_removed_node_is_shut_out_and_joins_again_with_a_new_token(bed: Arc<Be
     }
     let listed = bed.wh_json(&bed.root, &["node", "ls"]).await?;
     ensure!(listed.as_array().is_some_and(|all| all.iter().all(|one| one["name"] != "w2")), "{listed}");
-    its_agents_are_refused(&bed).await?;
+    its_agents_are_refused(&bed)?;
 
     let token =
         bed.wh_json(&bed.root, &["node", "token", "create", "--role", "worker", "--name", "w2"]).await?;
@@ -60,7 +60,7 @@ fn join_again(bed: &Bed, token: &str) -> Result<()> {
     bed.cluster.join("w2", token)
 }
 
-async fn its_agents_are_refused(bed: &Bed) -> Result<()> {
+fn its_agents_are_refused(bed: &Bed) -> Result<()> {
     let agents = bed.cluster.host("w2")?;
     let identity: Value =
         serde_json::from_slice(&std::fs::read(agents.folder.join("lib/mesh/identity.json"))?)?;

@@ -147,7 +147,7 @@ fn run(arguments: &Arguments, tests: &[Test]) -> Result<Counted> {
 fn programs() -> Result<PathBuf> {
     let built = || Path::new(env!("CARGO_BIN_EXE_wh-testbed")).parent().map(Path::to_owned);
     let folder = std::env::var_os("WH_PROGRAMS").map(PathBuf::from).or_else(built).context("no folder")?;
-    folder.canonicalize().with_context(|| format!("there is no folder {}", folder.display()))
+    folder.canonicalize().with_context(|| format!("there is no folder {} (WH_PROGRAMS)", folder.display()))
 }
 
 async fn run_all(bed: &Arc<Bed>, tests: &[Test]) -> Counted {
