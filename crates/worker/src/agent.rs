@@ -81,7 +81,8 @@ impl Parts {
         let activator = Activator::new();
         let connected = Arc::new(Notify::new());
         let (commands, received) = mpsc::channel(64);
-        let guard = Guard::new(config.mesh.interface.clone(), config.mesh.cidr);
+        let opened = config.instances.private_networks.clone();
+        let guard = Guard::new(config.mesh.interface.clone(), config.mesh.cidr, opened);
         let settings = InstancesConfig { state_dir: config.state_dir.clone(), podman: podman.clone(), guard };
         let (reconciler, observer) = Instances::new(settings, handle.clone(), watched, activator.clone())?;
         let jobs = Jobs::new(jobs_config(config)?, handle.clone())?;
@@ -170,6 +171,7 @@ fn jobs_config(config: &Config) -> anyhow::Result<JobsConfig> {
             cpu_millis: builds.cpu_millis,
             timeout_s: builds.timeout_s,
             allow_file_urls: builds.allow_file_urls,
+            private_networks: builds.private_networks.clone(),
         },
         program: std::env::current_exe().context("cannot tell where this program is")?,
     })

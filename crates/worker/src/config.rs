@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use daemon::config::{Check, Invalid};
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net};
 use serde::Deserialize;
 
 use crate::guard::is_interface;
@@ -20,6 +20,8 @@ pub struct Config {
     pub podman: PodmanConfig,
     #[serde(default)]
     pub builds: Builds,
+    #[serde(default)]
+    pub instances: Instances,
     #[serde(default)]
     pub mesh: Mesh,
 }
@@ -41,6 +43,16 @@ pub struct Builds {
     pub timeout_s: u32,
     /// Lets a build name any repository on this host; for test beds only.
     pub allow_file_urls: bool,
+    /// Networks besides the public ones whose git servers builds may name, such as `192.168.1.0/24`.
+    pub private_networks: Vec<IpNet>,
+}
+
+/// What instances may reach.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Instances {
+    /// Private networks that apps and build steps may reach, such as the one of a database: `192.168.1.0/24`.
+    pub private_networks: Vec<Ipv4Net>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -68,7 +80,14 @@ impl Default for PodmanConfig {
 
 impl Default for Builds {
     fn default() -> Self {
-        Self { slots: 2, memory_mb: 2048, cpu_millis: 2000, timeout_s: 1800, allow_file_urls: false }
+        Self {
+            slots: 2,
+            memory_mb: 2048,
+            cpu_millis: 2000,
+            timeout_s: 1800,
+            allow_file_urls: false,
+            private_networks: Vec::new(),
+        }
     }
 }
 

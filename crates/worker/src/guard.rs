@@ -18,13 +18,15 @@ pub struct Guard {
     /// Of the mesh.
     interface: String,
     cidr: Ipv4Net,
+    /// Private networks that containers may reach.
+    opened: Vec<Ipv4Net>,
     loaded: bool,
 }
 
 impl Guard {
     /// `interface` must be a name as [`is_interface`] wants it.
-    pub fn new(interface: String, cidr: Ipv4Net) -> Self {
-        Self { interface, cidr, loaded: false }
+    pub fn new(interface: String, cidr: Ipv4Net, opened: Vec<Ipv4Net>) -> Self {
+        Self { interface, cidr, opened, loaded: false }
     }
 
     /// Loads the table unless it is in force. Looks again each time, because reloading a host's firewall may flush it.
@@ -48,10 +50,15 @@ impl Guard {
     /// * `guard` (after connection tracking, before Podman's DNAT): the mesh's addresses are for the mesh and for this
     ///   host itself; containers are judged below.
     /// * `forward`: containers open nothing towards the mesh, not even ports that Podman publishes there (their
-    ///   original destination is a mesh address), nor to link-local addresses such as cloud metadata.
+    ///   original destination is a mesh address), nor to link-local addresses such as cloud metadata. They reach the other
+    ///   containers of their project (Podman keeps the projects' networks apart), public addresses, DNS, and of the
+    ///   private networks around the host those that the configuration opens.
     /// * `input`: of the host itself containers get DNS on their bridge, nothing else.
     fn ruleset(&self) -> String {
-        let Self { interface, cidr, .. } = self;
+        let Self { interface, cidr, opened, .. } = self;
+        let opened: Vec<String> =
+            opened.iter().map(|network| format!("    ip daddr {network} accept\n")).collect();
+        let opened = opened.concat();
         format!(
             r#"table inet {TABLE}
 delete table inet {TABLE}
@@ -73,6 +80,12 @@ table inet {TABLE} {{
     ip daddr {cidr} drop
     ct original ip daddr {cidr} drop
     ip daddr 169.254.0.0/16 drop
+    ip6 daddr fe80::/10 drop
+    oifname "podman*" accept
+{opened}    udp dport 53 accept
+    tcp dport 53 accept
+    ip daddr {{ 10.0.0.0/8, 100.64.0.0/10, 172.16.0.0/12, 192.168.0.0/16 }} drop
+    ip6 daddr fc00::/7 drop
   }}
   chain input {{
     type filter hook input priority -10; policy accept;
@@ -125,7 +138,8 @@ mod tests {
 
     #[test]
     fn the_ruleset_reads_like_this() {
-        let guard = Guard::new("wh0".to_owned(), "10.50.0.0/24".parse().expect("a network"));
+        let network = |text: &str| text.parse().expect("a network");
+        let guard = Guard::new("wh0".to_owned(), network("10.50.0.0/24"), vec![network("192.168.7.0/24")]);
         insta::assert_snapshot!(guard.ruleset());
     }
 

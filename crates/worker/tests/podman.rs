@@ -36,6 +36,7 @@ fn jobs_config() -> JobsConfig {
             cpu_millis: 2000,
             timeout_s: 60,
             allow_file_urls: false,
+            private_networks: Vec::new(),
         },
         program: PathBuf::from(env!("CARGO_BIN_EXE_wisehosting-worker")),
     }
@@ -212,7 +213,7 @@ async fn run_instances(
     std::fs::create_dir_all(&state_dir).expect("state");
     worker::job::prepare(&podman()).await.expect("network");
     let (spec, watched) = watch::channel(Arc::new(WorkerSpec { instances }));
-    let guard = Guard::new("wh0".to_owned(), "10.50.0.0/24".parse().expect("network"));
+    let guard = Guard::new("wh0".to_owned(), "10.50.0.0/24".parse().expect("network"), Vec::new());
     let config = InstancesConfig { state_dir, podman: podman(), guard };
     let (activator, stop) = (daemon::reconcile::Activator::new(), CancellationToken::new());
     let (reconciler, observer) =

@@ -1,16 +1,18 @@
 //! Gets a repository with the `git` program.
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use protocol::job::{Failure, Stage};
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
-use url::Url;
+use url::{Host, Url};
 
-use super::command;
 use super::log::Log;
 use super::run::Stop;
+use super::{command, target};
 use crate::failure::{FailureExt as _, failure};
 
 /// Why an address is not given to git.
@@ -27,6 +29,32 @@ struct Repository {
     url: String,
     /// For the log: without user name and password.
     shown: String,
+    /// The server to ask; none for a file.
+    server: Option<Server>,
+}
+
+/// A server of repositories.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Server {
+    scheme: Scheme,
+    host: Host,
+    port: u16,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scheme {
+    Http,
+    Ssh,
+    Git,
+}
+
+/// What of this host a build may reach.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reach<'a> {
+    /// Repositories that are files of the host itself.
+    pub(super) files: bool,
+    /// Networks besides the public ones.
+    pub(super) networks: &'a [IpNet],
 }
 
 impl Repository {
@@ -36,16 +64,29 @@ impl Repository {
         if !printable || text.starts_with('-') || text.contains("::") {
             return Err(BadUrl::Syntax);
         }
-        if let Some(shown) = scp_like(text) {
-            return Ok(Self { url: text.to_owned(), shown });
+        if let Some(host) = scp_like(text) {
+            let host = Host::parse(host).map_err(|_| BadUrl::Syntax)?;
+            let server = Some(Server { scheme: Scheme::Ssh, host, port: 22 });
+            return Ok(Self { url: text.to_owned(), shown: text.to_owned(), server });
         }
         let mut url = Url::parse(text).map_err(|_| BadUrl::Syntax)?;
-        match url.scheme() {
-            "https" | "http" | "ssh" | "git" if url.host().is_some() => {}
-            "file" if allow_file => {}
+        let (scheme, port) = match url.scheme() {
+            "https" => (Some(Scheme::Http), 443),
+            "http" => (Some(Scheme::Http), 80),
+            "ssh" => (Some(Scheme::Ssh), 22),
+            "git" => (Some(Scheme::Git), 9418),
+            "file" if allow_file => (None, 0),
             "file" => return Err(BadUrl::FileForbidden),
             _ => return Err(BadUrl::Scheme),
-        }
+        };
+        let server = match scheme {
+            Some(scheme) => {
+                // For ssh and git the parser leaves numbers in any notation as they are: read them as an address.
+                let host = Host::parse(url.host_str().ok_or(BadUrl::Syntax)?).map_err(|_| BadUrl::Syntax)?;
+                Some(Server { scheme, host, port: url.port().unwrap_or(port) })
+            }
+            None => None,
+        };
         // ssh://-oProxyCommand=… would become an option of ssh.
         if url.host_str().is_some_and(|host| host.starts_with('-')) || url.username().starts_with('-') {
             return Err(BadUrl::Syntax);
@@ -53,12 +94,12 @@ impl Repository {
         // Err is impossible for addresses with a host; those of files have neither name nor password.
         let _ = url.set_password(None);
         let _ = url.set_username("");
-        Ok(Self { url: text.to_owned(), shown: url.into() })
+        Ok(Self { url: text.to_owned(), shown: url.into(), server })
     }
 }
 
-/// `git@example.com:team/app.git`, which is ssh.
-fn scp_like(text: &str) -> Option<String> {
+/// The host of `git@example.com:team/app.git`, which is ssh.
+fn scp_like(text: &str) -> Option<&str> {
     let (login, path) = text.split_once(':')?;
     let (user, host) = login.split_once('@')?;
     let word = |text: &str| {
@@ -66,7 +107,43 @@ fn scp_like(text: &str) -> Option<String> {
             && !text.starts_with('-')
             && text.chars().all(|char| char.is_ascii_alphanumeric() || ".-_".contains(char))
     };
-    (word(user) && word(host) && !path.is_empty() && !path.starts_with('-')).then(|| text.to_owned())
+    (word(user) && word(host) && !path.is_empty() && !path.starts_with('-')).then_some(host)
+}
+
+/// Settings with which git asks `server` at `address`, which was checked, whatever the DNS says a moment later.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Pin {
+    /// `-c` options.
+    settings: Vec<String>,
+    /// Options of ssh.
+    ssh: String,
+}
+
+impl Pin {
+    fn new(server: &Server, address: IpAddr) -> Self {
+        let Server { scheme, host, port } = server;
+        let shown = match address {
+            IpAddr::V4(address) => address.to_string(),
+            IpAddr::V6(address) => format!("[{address}]"),
+        };
+        match (scheme, host) {
+            (Scheme::Http, Host::Domain(name)) => Self {
+                settings: vec![format!("http.curloptResolve={name}:{port}:{shown}")],
+                ssh: String::new(),
+            },
+            (Scheme::Ssh, Host::Domain(name)) => {
+                Self { settings: Vec::new(), ssh: format!(" -oHostName={address} -oHostKeyAlias={name}") }
+            }
+            // git:// has no name to prove, so that the address serves as well.
+            (Scheme::Git, Host::Domain(name)) => Self {
+                settings: ["", &format!(":{port}")]
+                    .map(|port| format!("url.git://{shown}{port}/.insteadOf=git://{name}{port}/"))
+                    .to_vec(),
+                ssh: String::new(),
+            },
+            _ => Self::default(),
+        }
+    }
 }
 
 /// Whether `name` can only be a branch, a tag or a commit.
@@ -85,17 +162,21 @@ fn is_ref(name: &str) -> bool {
 pub(super) async fn fetch(
     url: &str,
     reference: &str,
-    allow_file: bool,
+    reach: Reach<'_>,
     root: &Path,
     log: &Log,
     stop: &CancellationToken,
 ) -> Result<String, Stop> {
-    let repository = Repository::parse(url, allow_file).map_err(bad_url)?;
+    let repository = Repository::parse(url, reach.files).map_err(bad_url)?;
     if !is_ref(reference) {
         return Err(bad_ref(reference).into());
     }
     log.say(&format!("Fetching {reference} of {}", repository.shown));
-    let git = Git { root, allow_file, log, stop };
+    let pin = match &repository.server {
+        Some(server) => Pin::new(server, target::resolve(&server.host, server.port, reach.networks).await?),
+        None => Pin::default(),
+    };
+    let git = Git { root, allow_file: reach.files, pin, log, stop };
     git.run(&["init", "--quiet", "."]).await?;
     let shallow = ["fetch", "--quiet", "--depth=1", "--no-tags", "--", &repository.url, reference];
     let everything = ["fetch", "--quiet", "--", &repository.url, "+refs/*:refs/wisehosting/*"];
@@ -122,6 +203,7 @@ pub(super) async fn fetch(
 struct Git<'a> {
     root: &'a Path,
     allow_file: bool,
+    pin: Pin,
     log: &'a Log,
     stop: &'a CancellationToken,
 }
@@ -133,10 +215,18 @@ impl Git<'_> {
         git.current_dir(self.root)
             .env("GIT_TERMINAL_PROMPT", "0")
             .env("GIT_ALLOW_PROTOCOL", protocols)
+            // Large files may lie on any server, which nobody has checked.
+            .env("GIT_LFS_SKIP_SMUDGE", "1")
             .env(
                 "GIT_SSH_COMMAND",
-                "ssh -oBatchMode=yes -oConnectTimeout=15 -oStrictHostKeyChecking=accept-new",
+                format!(
+                    "ssh -oBatchMode=yes -oConnectTimeout=15 -oStrictHostKeyChecking=accept-new{}",
+                    self.pin.ssh
+                ),
             )
+            .args(self.pin.settings.iter().flat_map(|setting| ["-c", setting]))
+            // Neither to another server nor to other servers' objects.
+            .args(["-c", "http.followRedirects=false"])
             .args(["-c", "protocol.ext.allow=never"])
             .args(["-c", "core.hooksPath=/dev/null"])
             .args(["-c", "safe.directory=*"])
@@ -184,6 +274,21 @@ fn explain(repository: &Repository, reference: &str, last_lines: Vec<String>) ->
     let says = |words: &[&str]| words.iter().any(|word| said.contains(word));
     if says(&["couldn't find remote ref", "not our ref", "no such remote ref"]) {
         return ref_not_found(repository, reference).last_lines(last_lines);
+    }
+    if says(&[
+        "unable to update url base from redirection",
+        "error: 301",
+        "error: 302",
+        "error: 307",
+        "error: 308",
+    ]) {
+        return failure(
+            Stage::Fetch,
+            "repository_moved",
+            format!("{} leads to another address, which is not followed", repository.shown),
+        )
+        .hint("Use the address that it leads to; `curl -sI ADDRESS` shows it as `location`")
+        .last_lines(last_lines);
     }
     let absent = [
         "not found",
@@ -242,6 +347,40 @@ mod tests {
             assert_eq!(Repository::parse(bad, false), Err(problem), "{bad}");
         }
         assert!(Repository::parse("file:///srv/app.git", true).is_ok());
+    }
+
+    #[test]
+    fn the_server_is_known_in_every_notation() {
+        let server = |text: &str| -> Server {
+            Repository::parse(text, false).expect("an address").server.expect("a server")
+        };
+        for loopback in ["http://127.1/a", "http://2130706433/a", "ssh://0x7f.1/a", "git://017700000001/a"] {
+            assert_eq!(server(loopback).host.to_string(), "127.0.0.1", "{loopback}");
+        }
+        assert_eq!(server("git@127.1:a/b").host.to_string(), "127.0.0.1");
+        assert_eq!(server("https://Example.com:8443/a").port, 8443);
+        assert_eq!(server("git://example.com/a").port, 9418);
+    }
+
+    #[test]
+    fn git_asks_the_address_that_was_checked() {
+        let pin = |text: &str, address: &str| -> Pin {
+            let server = Repository::parse(text, false).expect("an address").server.expect("a server");
+            Pin::new(&server, address.parse::<IpAddr>().expect("address"))
+        };
+        assert_eq!(
+            pin("https://example.com/a.git", "2606::1").settings,
+            ["http.curloptResolve=example.com:443:[2606::1]"]
+        );
+        assert_eq!(
+            pin("git@example.com:a.git", "192.0.2.1").ssh,
+            " -oHostName=192.0.2.1 -oHostKeyAlias=example.com"
+        );
+        assert_eq!(
+            pin("git://example.com/a.git", "192.0.2.1").settings[0],
+            "url.git://192.0.2.1/.insteadOf=git://example.com/"
+        );
+        assert_eq!(pin("https://192.0.2.1/a.git", "192.0.2.1"), Pin::default());
     }
 
     #[test]

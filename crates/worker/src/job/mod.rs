@@ -23,9 +23,11 @@ mod git;
 mod log;
 mod process;
 mod run;
+mod target;
 
 use std::path::PathBuf;
 
+use ipnet::IpNet;
 use protocol::ids::JobId;
 use protocol::job::Build;
 use serde::{Deserialize, Serialize};
@@ -54,6 +56,8 @@ pub struct BuildSettings {
     pub cpu_millis: u32,
     pub timeout_s: u32,
     pub allow_file_urls: bool,
+    #[serde(default)]
+    pub private_networks: Vec<IpNet>,
 }
 
 impl JobFile {

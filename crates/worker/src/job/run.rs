@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::folder::Folder;
 use super::log::Log;
-use super::{BUILD_NETWORK, BUILD_SUBNET, JobFile, archive, build, git, process};
+use super::{BUILD_NETWORK, BUILD_SUBNET, JobFile, archive, build, git, process, target};
 use crate::failure::{FailureExt as _, failure, internal};
 use crate::podman::{NewNetwork, Podman, Subnet, normalized_reference};
 
@@ -107,6 +107,7 @@ async fn work(job: &JobFile, folder: &Folder, log: &Log, stop: &CancellationToke
         Source::Image { reference } => {
             log.stage(Stage::Build);
             let reference = normalized_reference(reference);
+            target::check_registry(&reference, &job.settings.private_networks).await?;
             until(stop, pull(&podman, &reference, log)).await?;
             until(stop, inspect(&podman, &reference, None)).await
         }
@@ -132,7 +133,9 @@ async fn fetch(
     stop: &CancellationToken,
 ) -> Result<Option<String>, Stop> {
     if let Source::Git { url, r#ref } = source {
-        git::fetch(url, r#ref, job.settings.allow_file_urls, root, log, stop).await.map(Some)
+        let reach =
+            git::Reach { files: job.settings.allow_file_urls, networks: &job.settings.private_networks };
+        git::fetch(url, r#ref, reach, root, log, stop).await.map(Some)
     } else {
         log.say("Unpacking the source");
         let (archive, root, limit) =
