@@ -7,10 +7,10 @@ use futures_util::{SinkExt, StreamExt};
 use protocol::enrol::{AccessToken, Joined};
 use protocol::envelope::{MessageId, Receiver, Sender};
 use protocol::identity::{AgentKind, ApiKey};
-use protocol::ids::{AppId, DeploymentId, JobId, NodeId};
-use protocol::job::{Build, BuildLimits, Containerfile, Source, Work};
-use protocol::message::{FromAgent, FromControlPlane};
-use protocol::report::{Hello, HostFacts, JobLog, LogLine, Stream};
+use protocol::ids::{AppId, DeploymentId, InstanceId, JobId, NodeId};
+use protocol::job::{Build, BuildLimits, Containerfile, Outcome, Source, Work};
+use protocol::message::{FromAgent, FromControlPlane, JobDone};
+use protocol::report::{Hello, HostFacts, InstanceLog, JobLog, LogLine, Stream};
 use serde_json::json;
 use sqlx::PgPool;
 use tokio::net::TcpStream;
@@ -356,4 +356,43 @@ async fn a_newer_connection_of_an_agent_replaces_the_older(pool: PgPool) {
     .await
     .expect("row");
     assert!(connected, "the end of the older one does not take the newer one down");
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn an_agent_says_nothing_about_the_jobs_and_instances_of_another_node(pool: PgPool) {
+    let mesh = Mesh::new(pool).await;
+    let owner = mesh.join("w1", &["worker"]).await;
+    let mut link = mesh.dial(&owner, AgentKind::Worker, hello(Vec::new())).await;
+    link.settle(&nothing()).await;
+    let (app, deployment, job) = mesh.queue_build("hello").await;
+    jobs::dispatch::claim_all(&mesh.test.app).await.expect("claim");
+
+    let stranger = mesh.join("w2", &["worker", "proxy"]).await;
+    let mut strange = mesh.dial(&stranger, AgentKind::Worker, hello(Vec::new())).await;
+    let line = LogLine { seq: 1, at: chrono::Utc::now(), stream: Stream::Stdout, text: "forged".to_owned() };
+    strange.settle(&FromAgent::JobLog(JobLog { job_id: job, lines: vec![line.clone()] })).await;
+    strange.settle(&FromAgent::JobDone(JobDone { job_id: job, outcome: Outcome::Cancelled })).await;
+    let invented = InstanceLog { instance_id: InstanceId::new(), app_id: app, release: 1, lines: vec![line] };
+    strange.settle(&FromAgent::InstanceLog(invented)).await;
+
+    let db = &mesh.test.app.db;
+    let count = |sql: &'static str| sqlx::query_scalar::<_, i64>(sql).fetch_one(db);
+    assert_eq!(count("select count(*) from deployment_log where text = 'forged'").await.expect("count"), 0);
+    assert_eq!(count("select count(*) from instance_log").await.expect("count"), 0);
+    let state: String = sqlx::query_scalar("select state from jobs where id = $1")
+        .bind(job)
+        .fetch_one(db)
+        .await
+        .expect("job");
+    assert_eq!(state, "running");
+    let state: String = sqlx::query_scalar("select state from deployments where id = $1")
+        .bind(deployment)
+        .fetch_one(db)
+        .await
+        .expect("deployment");
+    assert_eq!(state, "building");
+
+    let challenge = json!({ "token": "a", "key_authorization": "a.b" });
+    let path = format!("/v1/jobs/{job}/challenges");
+    assert_eq!(mesh.post_as(&stranger, AgentKind::Proxy, &path, &challenge).await.status(), 404);
 }

@@ -92,13 +92,15 @@ pub async fn append_log(conn: &mut PgConnection, node: NodeId, log: &InstanceLog
     sqlx::query!("select pg_advisory_xact_lock(hashtextextended($1, 0))", log.app_id.to_string())
         .execute(&mut *conn)
         .await?;
-    // A worker speaks for its own instances only; the last lines of one may come after its row is gone.
+    // A worker speaks for its own instances only. The last lines of one may come after its row is gone: then its
+    // earlier lines, whose instance id only its worker knew, show that it was one.
     let done = sqlx::query!(
         "insert into instance_log (app_id, instance_id, release, seq, at, stream, text)
          select $1, $2, $3, line.seq, line.at, line.stream, line.text
          from unnest($4::bigint[], $5::timestamptz[], $6::text[], $7::text[]) as line (seq, at, stream, text)
-         where exists (select 1 from apps where id = $1)
-           and not exists (select 1 from instances where id = $2 and (node_id <> $8 or app_id <> $1))
+         where exists (select 1 from instances where id = $2 and node_id = $8 and app_id = $1)
+            or not exists (select 1 from instances where id = $2)
+               and exists (select 1 from instance_log where app_id = $1 and instance_id = $2)
          on conflict do nothing",
         log.app_id as _,
         log.instance_id as _,
