@@ -7,20 +7,33 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
-use axum::extract::connect_info::Connected;
-use axum::extract::{ConnectInfo, Request};
-use axum::middleware::Next;
-use axum::response::Response;
-use axum::serve::{IncomingStream, Listener};
+use axum::body::Body;
+use axum::http::Request;
+use axum::serve::Listener;
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+/// Time for the head of a request, the wait for it included: a client that dawdles holds a connection no longer.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// Bytes of a request's head.
+const HEAD_BYTES: u32 = 64 << 10;
+/// Between two signs of life of an HTTP/2 client.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// Requests at the same time over one HTTP/2 connection.
+const STREAMS: u32 = 100;
 
 /// The other end of the connection.
 #[derive(Debug, Clone, Copy)]
@@ -73,33 +86,90 @@ pub async fn serve_tls(
     serve_on(TlsListener::start(listener, acceptor)?, router, stop).await
 }
 
-async fn serve_on<L>(listener: L, router: Router, stop: CancellationToken) -> anyhow::Result<()>
+/// A connection whose protocol is settled before its first byte.
+trait Settled: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+    fn speaks_h2(&self) -> bool;
+}
+
+impl Settled for TcpStream {
+    fn speaks_h2(&self) -> bool {
+        false
+    }
+}
+
+impl Settled for TlsStream<TcpStream> {
+    fn speaks_h2(&self) -> bool {
+        self.get_ref().1.alpn_protocol() == Some(b"h2")
+    }
+}
+
+async fn serve_on<L>(mut listener: L, router: Router, stop: CancellationToken) -> anyhow::Result<()>
 where
-    L: Listener<Addr = SocketAddr>,
-    Peer: for<'a> Connected<IncomingStream<'a, L>>,
+    L: Listener<Addr = SocketAddr, Io: Settled>,
 {
-    let router = router.layer(axum::middleware::from_fn(remember_peer));
-    axum::serve(listener, router.into_make_service_with_connect_info::<Peer>())
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await
-        .context("listener failed")
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            (io, peer) = listener.accept() => {
+                connections.spawn(serve_connection(io, Peer(peer), router.clone(), stop.clone()));
+            }
+            // Ended ones are let go at once.
+            Some(_) = connections.join_next() => {}
+            () = stop.cancelled() => break,
+        }
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+    Ok(())
 }
 
-async fn remember_peer(ConnectInfo(peer): ConnectInfo<Peer>, mut request: Request, next: Next) -> Response {
-    request.extensions_mut().insert(peer);
-    next.run(request).await
-}
-
-impl Connected<IncomingStream<'_, TcpListener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, TcpListener>) -> Self {
-        Self(*stream.remote_addr())
+async fn serve_connection(io: impl Settled, peer: Peer, router: Router, stop: CancellationToken) {
+    let h2 = io.speaks_h2();
+    let service = router.map_request(move |request: Request<Incoming>| {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(peer);
+        request
+    });
+    let (io, service) = (TokioIo::new(io), TowerToHyperService::new(service));
+    // How a connection ends is the client's business: its requests are logged one by one.
+    if h2 {
+        let connection = h2_builder().serve_connection(io, service);
+        tokio::pin!(connection);
+        let _ = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+    } else {
+        let connection = h1_builder().serve_connection(io, service).with_upgrades();
+        tokio::pin!(connection);
+        let _ = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
     }
 }
 
-impl Connected<IncomingStream<'_, TlsListener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, TlsListener>) -> Self {
-        Self(*stream.remote_addr())
-    }
+fn h1_builder() -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_BYTES as usize);
+    builder
+}
+
+fn h2_builder() -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE)
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(HEAD_BYTES);
+    builder
 }
 
 /// How many handshakes may wait; more connections wait in the kernel.
@@ -160,5 +230,51 @@ impl Listener for TlsListener {
 
     fn local_addr(&self) -> std::io::Result<SocketAddr> {
         Ok(self.address)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    async fn server() -> (SocketAddr, JoinSet<anyhow::Result<()>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        let address = listener.local_addr().expect("address");
+        let router = Router::new().route("/", get(|| async { "here" }));
+        let mut server = JoinSet::new();
+        server.spawn(serve(listener, router, CancellationToken::new()));
+        (address, server)
+    }
+
+    /// Everything that the server says until it closes the connection.
+    async fn answer(address: SocketAddr, request: &[u8]) -> String {
+        let mut stream = TcpStream::connect(address).await.expect("connect");
+        stream.write_all(request).await.expect("write");
+        let mut said = Vec::new();
+        let closed = tokio::time::timeout(2 * HEAD_TIMEOUT, stream.read_to_end(&mut said)).await;
+        // An error is a reset, which ends the connection as well.
+        let _ = closed.expect("the server closes the connection");
+        String::from_utf8_lossy(&said).into_owned()
+    }
+
+    #[tokio::test]
+    async fn a_request_whose_head_is_too_large_is_refused() {
+        let (address, _server) = server().await;
+        let large = format!("GET / HTTP/1.1\r\nhost: a\r\nx: {}", "a".repeat(100 << 10));
+        let said = answer(address, large.as_bytes()).await;
+        assert!(said.is_empty() || said.starts_with("HTTP/1.1 431"), "{said}");
+    }
+
+    #[tokio::test]
+    async fn a_client_that_never_ends_its_head_is_let_go() {
+        let (address, _server) = server().await;
+        let start = tokio::time::Instant::now();
+        let (silent, slow) =
+            tokio::join!(answer(address, b""), answer(address, b"GET / HTTP/1.1\r\nhost: a\r\n"));
+        assert!(silent.is_empty() && !slow.contains("here"), "{silent}{slow}");
+        assert!(start.elapsed() >= HEAD_TIMEOUT, "{:?}", start.elapsed());
     }
 }
