@@ -5,7 +5,7 @@ use axum::Json;
 use axum::body::{Body, BodyDataStream};
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::http::header::{CONTENT_LENGTH, HeaderMap};
+use axum::http::header::{CONTENT_LENGTH, EXPECT, HeaderMap};
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::StreamExt;
 use protocol::ids::ArchiveId;
@@ -56,6 +56,10 @@ async fn upload_archive(
     let limit = app.config.limits.archive_bytes;
     let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > limit) {
+        // Who asks first is answered at once.
+        if !headers.contains_key(EXPECT) {
+            read_on(body.into_data_stream()).await;
+        }
         return Err(too_large(limit));
     }
     let mut conn = app.db.acquire().await?;
@@ -112,6 +116,7 @@ async fn receive(app: &App, id: ArchiveId, mut body: BodyDataStream) -> Result<(
         let part = part.map_err(|_| broken("the connection broke"))?;
         size += part.len() as u64;
         if size > limit {
+            read_on(body).await;
             return Err(too_large(limit));
         }
         // What comes after a refusal is read and dropped, so that the client reads the answer.
@@ -129,6 +134,14 @@ async fn receive(app: &App, id: ArchiveId, mut body: BodyDataStream) -> Result<(
     drop(sender);
     checking.await.map_err(anyhow::Error::new)?.map_err(refused)?;
     Ok((hex::encode(hash.finalize()), size))
+}
+
+/// Reads and drops what a client goes on to send, for a while: one that is still sending when the connection closes
+/// sees a broken connection instead of the answer.
+async fn read_on(mut body: BodyDataStream) {
+    let all = async { while let Some(Ok(_)) = body.next().await {} };
+    // Elapsed: then the client is told by the end of the connection.
+    let _ = tokio::time::timeout(PATIENCE, all).await;
 }
 
 struct Upload<'a> {
