@@ -33,7 +33,7 @@ pub fn router(app: &AppState) -> OpenApiRouter<AppState> {
 pub async fn find(conn: &mut PgConnection, caller: &Caller, id_or_slug: &str) -> Result<store::App> {
     store::find(conn, caller.organization_id, id_or_slug)
         .await?
-        .ok_or_else(|| Error::not_found(format!("app {id_or_slug}")))
+        .ok_or_else(|| Error::not_found(format!("app {id_or_slug}")).hint("`wh apps ls` lists the apps"))
 }
 
 /// How apps are served: `https` where certificates can be had.

@@ -3,8 +3,10 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a test harness speaks to a terminal")]
 
+mod bad_input;
 mod bed;
 mod builds;
+mod forged;
 mod guard;
 mod hello;
 mod nodes;
@@ -20,8 +22,18 @@ use runner::Test;
 
 /// In the order in which they run: what breaks hosts comes last.
 fn tests() -> Vec<Test> {
-    [nodes::TESTS, hello::TESTS, releases::TESTS, guard::TESTS, traefik::TESTS, builds::TESTS, outages::TESTS]
-        .concat()
+    [
+        nodes::TESTS,
+        hello::TESTS,
+        bad_input::TESTS,
+        forged::TESTS,
+        releases::TESTS,
+        guard::TESTS,
+        traefik::TESTS,
+        builds::TESTS,
+        outages::TESTS,
+    ]
+    .concat()
 }
 
 fn main() -> ExitCode {
