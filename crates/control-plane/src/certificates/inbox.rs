@@ -58,6 +58,9 @@ async fn take(
         Ok(leaf) => leaf,
         Err(error) => return Ok(Err(format!("{error:#}"))),
     };
+    if !leaf.names.iter().any(|name| name == host) {
+        return Ok(Err(format!("the CA sent a certificate for {}, not for {host}", leaf.names.join(", "))));
+    }
     let key =
         app.vault.seal(Purpose::CertificateKey, &format!("certificate:{host}"), issued.key_pem.as_bytes());
     store::store_issued(conn, host, &issued.chain_pem, &key, &leaf).await?;

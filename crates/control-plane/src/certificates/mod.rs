@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sha2::{Digest, Sha256};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::GeneralName;
 use x509_parser::parse_x509_certificate;
 use x509_parser::pem::Pem;
 
@@ -16,6 +18,8 @@ pub struct Leaf {
     pub issuer: String,
     pub not_before: DateTime<Utc>,
     pub not_after: DateTime<Utc>,
+    /// The DNS names that it is for.
+    pub names: Vec<String>,
 }
 
 /// Reads the first certificate of a chain.
@@ -36,7 +40,17 @@ pub fn leaf(chain_pem: &str) -> anyhow::Result<Leaf> {
         issuer: name.map_or_else(|| issuer.to_string(), ToOwned::to_owned),
         not_before: time(certificate.validity().not_before)?,
         not_after: time(certificate.validity().not_after)?,
+        names: names(&certificate),
     })
+}
+
+fn names(certificate: &X509Certificate<'_>) -> Vec<String> {
+    let Ok(Some(extension)) = certificate.subject_alternative_name() else { return Vec::new() };
+    let dns = |name: &GeneralName<'_>| match name {
+        GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
+        _ => None,
+    };
+    extension.value.general_names.iter().filter_map(dns).collect()
 }
 
 /// When a certificate is renewed: at two thirds of its lifetime, up to a twentieth of it earlier. How much earlier

@@ -58,6 +58,10 @@ async fn create_challenge(
     Path(id): Path<JobId>,
     Body(body): Body<ChallengeRequest>,
 ) -> Result<StatusCode> {
+    // RFC 8555: a token and a key authorization are base64url; a real one has about 90 characters.
+    if body.token.len() > 256 || body.key_authorization.len() > 512 {
+        return Err(Error::invalid("token", "a challenge is shorter than this"));
+    }
     // Listening begins before the change, so that no answer to it is missed.
     let mut changes = app.bus.listen();
     let mut tx = app.db.begin().await?;
