@@ -25,5 +25,5 @@ web_build() {
 # Builds every program in the debug profile.
 programs_build() {
   step 'programs (debug profile)' 'mend what the log shows; cargo build repeats it' \
-    cargo build --locked --workspace --bins
+    cargo build --locked --workspace --all-features --bins
 }

@@ -61,7 +61,7 @@ async fn a_traefik_serves_an_app_over_https_and_follows_its_releases(bed: Arc<Be
         .await?;
         app.write("www/index.html", "the second one")?;
         bed.deploy(&app).await?;
-        // Traefik is slow now and then to take a table that it has polled; the built-in proxy has its own test.
+        // Within a poll as a rule. A poll that is not answered with 200 makes Traefik's provider back off.
         until("the new release through Traefik", MINUTE, || async {
             let answer = through(&bed.cluster, &app).await?;
             ensure!(answer.status == 200 && answer.text() == "the second one", "{answer:?}");
