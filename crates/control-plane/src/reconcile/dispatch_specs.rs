@@ -39,10 +39,14 @@ impl Reconciler for DispatchSpecs {
                 behind.entry(consumer).or_default().push(key);
             }
         }
+        // A state that cannot be made must not hold up the others.
+        let mut failed = Ok(());
         for (consumer, keys) in behind {
-            send(app, consumer, &keys).await.with_context(|| format!("desired state of {consumer}"))?;
+            if let Err(error) = send(app, consumer, &keys).await {
+                failed = Err(error.context(format!("desired state of {consumer}")));
+            }
         }
-        Ok(())
+        failed
     }
 }
 

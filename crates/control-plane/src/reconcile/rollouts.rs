@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::Context;
 use daemon::reconcile::Reconciler;
 use protocol::ids::{DeploymentId, InstanceId, NodeId};
 use protocol::job::Stage;
@@ -38,16 +37,25 @@ impl Reconciler for Rollouts {
             let mut conn = db.acquire().await?;
             rollout::rolling(&mut conn).await?
         };
+        // One that cannot be moved on must not hold up the others.
+        let mut failed = Ok(());
         for deployment in rolling {
-            // Steps that lead straight to further steps are taken in one pass.
-            while advance(&self.0, deployment).await.with_context(|| format!("deployment {deployment}"))? {}
+            if let Err(error) = advance_far(&self.0, deployment).await {
+                failed = Err(error.context(format!("deployment {deployment}")));
+            }
         }
         let mut tx = db.begin().await?;
         clear_away(&mut tx).await?;
         drain(&mut tx).await?;
         tx.commit().await?;
-        Ok(())
+        failed
     }
+}
+
+/// Steps that lead straight to further steps are taken in one pass.
+async fn advance_far(app: &AppState, id: DeploymentId) -> anyhow::Result<()> {
+    while advance(app, id).await? {}
+    Ok(())
 }
 
 /// Takes the next steps of one deployment; `true` when more may follow at once.
