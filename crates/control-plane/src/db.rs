@@ -54,3 +54,29 @@ pub async fn migrate(pool: &PgPool) -> anyhow::Result<()> {
     );
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[sqlx::test(migrator = "MIGRATIONS")]
+    async fn a_half_applied_migration_is_refused_and_named(pool: PgPool) {
+        migrate(&pool).await.expect("nothing to do");
+        let newest = sqlx::query_scalar::<_, i64>(
+            "update _sqlx_migrations set success = false
+             where version = (select max(version) from _sqlx_migrations) returning version",
+        )
+        .fetch_one(&pool)
+        .await
+        .expect("the newest migration");
+        let error = format!("{:#}", migrate(&pool).await.expect_err("half applied"));
+        assert!(error.contains(&format!("migration {newest} is half applied")), "{error}");
+    }
+
+    #[sqlx::test(migrator = "MIGRATIONS")]
+    async fn a_migration_that_was_edited_after_it_was_applied_is_refused(pool: PgPool) {
+        sqlx::query("update _sqlx_migrations set checksum = '\\x00'").execute(&pool).await.expect("edit");
+        let error = format!("{:#}", migrate(&pool).await.expect_err("edited"));
+        assert!(error.contains("previously applied but has been modified"), "{error}");
+    }
+}

@@ -1,9 +1,14 @@
+use std::net::{IpAddr, SocketAddr};
+
 use chrono::{DateTime, Utc};
+use ipnet::IpNet;
 use protocol::ids::{AppId, DeploymentId, EnvironmentId, OrganizationId, ZoneId};
+use protocol::report::InstanceReport;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::instances::{Instance, NodeRef};
 use super::{
     AppView, Certificate, Certification, DeploymentSummary, Evidence, InstanceCount, ProjectRef, ReleaseRef,
     Settings, status,
@@ -208,4 +213,46 @@ pub async fn update(conn: &mut PgConnection, id: AppId, settings: &Settings) -> 
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// All instances of the app that still have a row, newest release first.
+pub async fn instances(conn: &mut PgConnection, app: AppId) -> sqlx::Result<Vec<Instance>> {
+    let rows = sqlx::query!(
+        "select instances.id, instances.node_id, nodes.name, nodes.mesh_address, releases.number, wanted, in_rotation,
+                instances.state, host_port, report, observed_at
+         from instances
+         join nodes on nodes.id = instances.node_id
+         join releases on releases.id = instances.release_id
+         where instances.app_id = $1
+         order by releases.number desc, instances.id limit 1000",
+        app as _
+    )
+    .fetch_all(conn)
+    .await?;
+    let instances = rows.into_iter().map(|row| {
+        // A report of another version may not parse; then only the state is known.
+        let report = row.report.and_then(|report| serde_json::from_value::<InstanceReport>(report).ok());
+        Instance {
+            id: row.id,
+            node: NodeRef { id: row.node_id, name: row.name },
+            release: row.number,
+            wanted: row.wanted,
+            in_rotation: row.in_rotation,
+            state: row.state,
+            address: address(row.mesh_address, row.host_port),
+            restarts: report.as_ref().map_or(0, |report| report.restarts),
+            exit_code: report.as_ref().and_then(|report| report.exit_code),
+            started_at: report.as_ref().and_then(|report| report.started_at),
+            observed_at: row.observed_at,
+            probe: report.as_ref().and_then(|report| report.probe.clone()),
+            failure: report.and_then(|report| report.failure),
+            stats: None,
+        }
+    });
+    Ok(instances.collect())
+}
+
+fn address(node: IpNet, port: i32) -> Option<String> {
+    let node: IpAddr = node.addr();
+    Some(SocketAddr::new(node, u16::try_from(port).ok()?).to_string())
 }

@@ -8,14 +8,12 @@ use axum::response::sse::Event;
 use futures_util::Stream;
 use protocol::ids::OrganizationId;
 use serde::Serialize;
-use sqlx::PgConnection;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use uuid::Uuid;
 
-use super::stream;
+use super::{store, stream};
 use crate::app::AppState;
 use crate::bus::{Change, Listener, Topic};
 use crate::http::caller::Caller;
@@ -131,7 +129,9 @@ impl Watching {
             let topic = TOPICS[*topic];
             // Without the database nothing is told; the client polls.
             let visible = match self.app.db.acquire().await {
-                Ok(mut conn) => is_visible(&mut conn, self.organization, topic, id).await.unwrap_or(false),
+                Ok(mut conn) => {
+                    store::is_visible(&mut conn, self.organization, topic, id).await.unwrap_or(false)
+                }
                 Err(_) => false,
             };
             if visible && let Ok(event) = Event::default().event("change").json_data(Hint { topic, id }) {
@@ -140,36 +140,4 @@ impl Watching {
         }
         hints
     }
-}
-
-/// Whether `id` is something that the organization may know about.
-async fn is_visible(
-    conn: &mut PgConnection,
-    organization: OrganizationId,
-    topic: Topic,
-    id: &str,
-) -> sqlx::Result<bool> {
-    if id.is_empty() || topic == Topic::Nodes {
-        return Ok(true);
-    }
-    let uuid = id.parse::<Uuid>().ok();
-    sqlx::query_scalar!(
-        "select exists (
-             select from apps
-             join environments on environments.id = apps.environment_id
-             join projects on projects.id = environments.project_id
-             join zones on zones.id = apps.zone_id
-             where projects.organization_id = $1 and (
-                 apps.id = $2 or apps.slug || '.' || zones.suffix = $3
-                 or exists (select from deployments where deployments.app_id = apps.id and deployments.id = $2)
-                 or exists (select from instances where instances.app_id = apps.id
-                              and (instances.id = $2 or instances.node_id = $2))
-             )
-         ) as \"visible!\"",
-        organization as _,
-        uuid,
-        id
-    )
-    .fetch_one(conn)
-    .await
 }

@@ -1,21 +1,17 @@
 //! What agents say about their jobs. A job that does not run on the agent that speaks (any more) is left alone.
 
 use anyhow::Context;
-use protocol::ids::{AppId, DeploymentId, JobId, NodeId};
+use protocol::ids::{DeploymentId, JobId, NodeId};
 use protocol::job::{Built, Failure, Outcome, Stage};
 use protocol::message::JobDone;
 use protocol::report::{JobLog, JobProgress};
-use serde_json::Value;
 use sqlx::PgConnection;
-use sqlx::types::Json;
 use tracing::info;
 
 use super::store;
 use crate::app::AppState;
-use crate::apps::Settings;
 use crate::bus::{self, Topic};
 use crate::certificates;
-use crate::deployments::State;
 use crate::deployments::store::progress;
 use crate::releases::store::{NewRelease, create};
 
@@ -80,13 +76,6 @@ async fn build_done(
     Ok(())
 }
 
-struct Deployment {
-    app_id: AppId,
-    source: Option<Value>,
-    settings: Json<Settings>,
-    variables: Vec<u8>,
-}
-
 /// Makes the release and begins its roll-out.
 async fn release(
     conn: &mut PgConnection,
@@ -94,14 +83,7 @@ async fn release(
     id: DeploymentId,
     built: &Built,
 ) -> anyhow::Result<Result<(), Failure>> {
-    let deployment = sqlx::query_as!(
-        Deployment,
-        r#"select app_id, source, settings as "settings: Json<Settings>", variables
-           from deployments where id = $1 and state = 'building'"#,
-        id as _
-    )
-    .fetch_optional(&mut *conn)
-    .await?;
+    let deployment = progress::building(conn, id).await?;
     let Some(deployment) = deployment else { return Ok(Ok(())) };
     let mut settings = deployment.settings.0;
     let Some(port) = settings.port.or_else(|| built.exposed_ports.iter().min().copied()) else {
@@ -124,14 +106,7 @@ async fn release(
     )
     .await
     .context("cannot make the release")?;
-    sqlx::query!(
-        "update deployments set release_id = $2, state = $3 where id = $1",
-        id as _,
-        release as _,
-        State::RollingOut as _
-    )
-    .execute(&mut *conn)
-    .await?;
+    progress::roll_out(conn, id, release).await?;
     progress::forget_archive(conn, id).await?;
     progress::enter(conn, id, Stage::Start, None).await?;
     progress::say_line(conn, id, &format!("Release {number} made, port {port}")).await?;

@@ -2,12 +2,14 @@
 //! runs in the transaction of the change that it tells of.
 
 use chrono::{DateTime, Utc};
-use protocol::ids::DeploymentId;
+use protocol::ids::{AppId, DeploymentId, ReleaseId};
 use protocol::job::{Failure, Stage};
+use serde_json::Value;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
 use super::{StageState, State};
+use crate::apps::Settings;
 use crate::bus::{self, Topic};
 
 /// `stage` runs since `at` (now, when absent); the ones before it are done or, having never run, skipped.
@@ -56,6 +58,40 @@ async fn set(
         stage as _,
         state as _,
         at
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// What a release is made of, besides the image.
+#[derive(Debug)]
+pub struct Building {
+    pub app_id: AppId,
+    pub source: Option<Value>,
+    pub settings: Json<Settings>,
+    pub variables: Vec<u8>,
+}
+
+/// The deployment, if it is still building.
+pub async fn building(conn: &mut PgConnection, id: DeploymentId) -> sqlx::Result<Option<Building>> {
+    sqlx::query_as!(
+        Building,
+        r#"select app_id, source, settings as "settings: Json<Settings>", variables
+           from deployments where id = $1 and state = 'building'"#,
+        id as _
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// The deployment has its release, which is rolled out from here on.
+pub async fn roll_out(conn: &mut PgConnection, id: DeploymentId, release: ReleaseId) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update deployments set release_id = $2, state = $3 where id = $1",
+        id as _,
+        release as _,
+        State::RollingOut as _
     )
     .execute(conn)
     .await?;
