@@ -69,7 +69,7 @@ async fn store(app: &AppState, agent: &Agent, message: FromAgent) -> anyhow::Res
             return Ok(());
         }
         FromAgent::Heartbeat(heartbeat) => {
-            nodes::store::health::heartbeat(&mut tx, node, kind, &heartbeat).await?
+            nodes::store::health::heartbeat(&mut tx, node, kind, &heartbeat).await?;
         }
         FromAgent::Applied(applied) => {
             nodes::store::health::applied(&mut tx, node, kind, applied.generation).await?;

@@ -97,7 +97,7 @@ async fn create_token(
 /// The caller that a checked password makes. Its token does not exist yet.
 async fn caller_of(app: &App, user: UserId, requester: Requester) -> Result<Caller> {
     let mut conn = app.db.acquire().await?;
-    let session = api::session_of(&app, &mut conn, user).await?;
+    let session = api::session_of(app, &mut conn, user).await?;
     Ok(Caller {
         user_id: user,
         email: session.user.email,
