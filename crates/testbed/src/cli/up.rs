@@ -79,7 +79,9 @@ pub(crate) async fn with(places: &Places, untouched: bool, command: &[String]) -
         child.args(arguments).kill_on_drop(true);
         child.env("WH_URL", format!("http://127.0.0.1:{}", dashboard.port));
         child.env("WH_HTTPS_PORT", https.port.to_string()).env("WH_ACME_ROOT", root);
-        child.env("WH_TESTBED", cluster.programs().join(PROGRAM)).env("WH_TESTBED_STATE", &places.state);
+        // The command may run in another folder.
+        let state = std::path::absolute(&places.state)?;
+        child.env("WH_TESTBED", cluster.programs().join(PROGRAM)).env("WH_TESTBED_STATE", &state);
         match cluster.login() {
             Ok(login) => child
                 .env("WH_TOKEN", &login.token)
