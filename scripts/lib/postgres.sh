@@ -6,7 +6,7 @@ postgres_start() {
   local bin owner=()
   bin=$(find /usr/lib/postgresql -maxdepth 2 -name bin 2>/dev/null | sort -V | tail -n 1)
   [ -n "$bin" ] || { echo "error: no Postgres server found. Install it: apt-get install postgresql" >&2; return 1; }
-  postgres_dir=$(mktemp -d /tmp/wisehosting-pg.XXXXXX)
+  postgres_dir=$(mktemp -d)
   # Postgres refuses to run as root.
   if [ "$(id -u)" = 0 ]; then
     chown postgres "$postgres_dir"

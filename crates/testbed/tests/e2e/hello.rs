@@ -12,6 +12,7 @@ use crate::visitors::Visitors;
 tests![
     an_app_is_served_over_https_with_a_certificate_of_the_authority,
     a_second_deployment_changes_the_page_without_a_failed_request,
+    an_image_is_deployed_without_a_build,
 ];
 
 async fn an_app_is_served_over_https_with_a_certificate_of_the_authority(bed: Arc<Bed>) -> Result<()> {
@@ -55,4 +56,18 @@ async fn instances_of_the_old_release_are_gone(bed: &Bed, app: &App) -> Result<(
         Ok(Some(()))
     })
     .await
+}
+
+async fn an_image_is_deployed_without_a_build(bed: Arc<Bed>) -> Result<()> {
+    let app = bed.source("from-image", "")?;
+    let serve = "mkdir /www && echo -n 'from an image' > /www/index.html && exec httpd -f -p 8080 -h /www";
+    app.write(
+        "wisehosting.toml",
+        &format!("app = \"from-image\"\n[run]\nport = 8080\ncommand = [\"sh\", \"-c\", \"{serve}\"]\n"),
+    )?;
+    bed.run_wh(&app.folder, &["deploy", "--image", "docker.io/library/busybox:stable"]).await?;
+    bed.serves(&app, |page| page == "from an image").await?;
+    let releases = bed.wh_json(&app.folder, &["releases"]).await?;
+    ensure!(releases.to_string().contains("busybox:stable"), "{releases}");
+    Ok(())
 }

@@ -7,6 +7,7 @@ mod bad_input;
 mod bed;
 mod builds;
 mod forged;
+mod git;
 mod guard;
 mod hello;
 mod nodes;
@@ -27,6 +28,7 @@ fn tests() -> Vec<Test> {
         hello::TESTS,
         bad_input::TESTS,
         forged::TESTS,
+        git::TESTS,
         releases::TESTS,
         guard::TESTS,
         traefik::TESTS,

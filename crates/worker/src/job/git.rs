@@ -294,6 +294,7 @@ fn explain(repository: &Repository, reference: &str, last_lines: Vec<String>) ->
         "not found",
         "does not exist",
         "does not appear to be a git repository",
+        "repository not exported",
         "could not read Username",
         "Authentication failed",
         "Permission denied",
