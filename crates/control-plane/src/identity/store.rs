@@ -6,15 +6,34 @@ use uuid::Uuid;
 
 use super::{Organization, Session, Token, User};
 use crate::http::caller::{Caller, Via};
+use crate::http::permission::MemberRole;
+
+/// Who stands behind a session or a token, and which one it is.
+struct Known {
+    credential: Uuid,
+    user_id: UserId,
+    email: String,
+    name: String,
+    organization_id: OrganizationId,
+    role: MemberRole,
+}
+
+impl Known {
+    fn caller(self, via: impl FnOnce(Uuid) -> Via) -> Caller {
+        let Self { credential, user_id, email, name, organization_id, role } = self;
+        Caller { user_id, email, name, organization_id, role, via: via(credential), address: None }
+    }
+}
 
 /// The caller behind a session that has not ended; notes that it was seen.
 pub async fn caller_by_session(conn: &mut PgConnection, digest: &[u8]) -> sqlx::Result<Option<Caller>> {
-    let row = sqlx::query!(
+    let known = sqlx::query_as!(
+        Known,
         "with seen as (
              update sessions set last_seen_at = now()
              where token_digest = $1 and expires_at > now() returning id, user_id
          )
-         select seen.id as \"session_id: SessionId\", users.id, users.email, users.name, members.organization_id, members.role
+         select seen.id as \"credential: Uuid\", users.id as user_id, email, users.name, organization_id, role
          from seen
          join users on users.id = seen.user_id
          join members on members.user_id = users.id
@@ -23,25 +42,18 @@ pub async fn caller_by_session(conn: &mut PgConnection, digest: &[u8]) -> sqlx::
     )
     .fetch_optional(conn)
     .await?;
-    Ok(row.map(|row| Caller {
-        user_id: row.id,
-        email: row.email,
-        name: row.name,
-        organization_id: row.organization_id,
-        role: row.role,
-        via: Via::Session(row.session_id),
-        address: None,
-    }))
+    Ok(known.map(|known| known.caller(|id| Via::Session(SessionId(id)))))
 }
 
 /// The caller behind an API token that has not ended; notes that it was used.
 pub async fn caller_by_token(conn: &mut PgConnection, digest: &[u8]) -> sqlx::Result<Option<Caller>> {
-    let row = sqlx::query!(
+    let known = sqlx::query_as!(
+        Known,
         "with used as (
              update api_tokens set last_used_at = now()
              where token_digest = $1 and (expires_at is null or expires_at > now()) returning id, user_id
          )
-         select used.id as \"token_id: TokenId\", users.id, users.email, users.name, members.organization_id, members.role
+         select used.id as \"credential: Uuid\", users.id as user_id, email, users.name, organization_id, role
          from used
          join users on users.id = used.user_id
          join members on members.user_id = users.id
@@ -50,15 +62,7 @@ pub async fn caller_by_token(conn: &mut PgConnection, digest: &[u8]) -> sqlx::Re
     )
     .fetch_optional(conn)
     .await?;
-    Ok(row.map(|row| Caller {
-        user_id: row.id,
-        email: row.email,
-        name: row.name,
-        organization_id: row.organization_id,
-        role: row.role,
-        via: Via::Token(row.token_id),
-        address: None,
-    }))
+    Ok(known.map(|known| known.caller(|id| Via::Token(TokenId(id)))))
 }
 
 /// Whether somebody has set this control plane up.
