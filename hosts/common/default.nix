@@ -1,0 +1,9 @@
+# What the hosts of this fleet share.
+{
+  imports = [ ../../nix/profiles/appliance.nix ];
+
+  # Yours; without a key nobody can log in.
+  users.users.root.openssh.authorizedKeys.keys = [
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIExampleExampleExampleExampleExampleExampleExam ops@example.com"
+  ];
+}

@@ -1,0 +1,169 @@
+# The control plane: dashboard, API, hub. Its database is in database.nix.
+{
+  config,
+  lib,
+  pkgs,
+  ...
+}:
+let
+  inherit (lib) mkEnableOption mkOption types;
+  wh = import ./lib.nix { inherit lib pkgs; };
+  top = config.services.wisehosting;
+  cfg = top.controlPlane;
+  inherit (cfg) database tls;
+  program = lib.getExe' cfg.package "wisehosting-control-plane";
+  portOf = address: lib.toInt (lib.last (lib.splitString ":" address));
+
+  secrets = {
+    api_server_secret = cfg.secretFile;
+    proxy_token = cfg.proxyTokenFile;
+    database_url = database.urlFile;
+    "tls.crt" = tls.certificate;
+    "tls.key" = tls.key;
+  };
+
+  # Chores need what the service has: its user, its credentials, its configuration.
+  admin = pkgs.writeShellApplication {
+    name = "wisehosting-admin";
+    runtimeInputs = [ config.systemd.package ];
+    text = ''
+      # wisehosting-admin setup-code | reset-password EMAIL | …: chores of the control plane, for root on its host.
+      exec systemd-run --quiet --collect --pipe --wait --service-type=exec \
+        --uid=wisehosting --gid=wisehosting --setenv=CONFIG_PATH=${cfg.configFile} --setenv=WH_LOG=warn \
+        ${
+          lib.concatMapStringsSep " " (credential: "--property=LoadCredential=${credential}") (
+            wh.loadCredentials secrets
+          )
+        } \
+        ${program} admin "$@"
+    '';
+  };
+in
+{
+  options.services.wisehosting.controlPlane = {
+    enable = mkEnableOption "the WiseHosting control plane: dashboard, API and hub";
+    package = mkOption {
+      type = types.package;
+      default = top.package;
+      defaultText = lib.literalExpression "config.services.wisehosting.package";
+      description = "Package with `wisehosting-control-plane`.";
+    };
+    openFirewall = mkOption {
+      type = types.bool;
+      default = false;
+      description = "Whether the port of `settings.api_server.listen` is reachable from outside. Not needed where a proxy serves the dashboard.";
+    };
+    secretFile = wh.mkSecret {
+      description = "The secret under which all sealed values are sealed. Without it the control plane makes one at its first start, in `/var/lib/wisehosting/control-plane/secrets`: back it up.";
+      example = "/run/secrets/wisehosting-api-server-secret";
+    };
+    proxyTokenFile = wh.mkSecret {
+      description = "Bearer token of the Traefik provider endpoints. Made at the first start when not given.";
+      example = "/run/secrets/wisehosting-proxy-token";
+    };
+    tls = {
+      certificate = wh.mkSecret {
+        description = "Certificate chain (PEM) of `api_server.listen`, which then speaks TLS 1.3. Needs `key`.";
+        example = "/var/lib/acme/cp.example.com/fullchain.pem";
+      };
+      key = wh.mkSecret {
+        description = "Key (PEM) of `certificate`.";
+        example = "/var/lib/acme/cp.example.com/key.pem";
+      };
+    };
+    settings = wh.mkSettings {
+      description = "Settings of the control plane, as in `docs/configuration.md`. The fleet fills in what it knows.";
+      example = {
+        acme.directory = "https://acme-v02.api.letsencrypt.org/directory";
+        acme.contact = "mailto:ops@example.com";
+        limits.build_memory_mb = 4096;
+      };
+    };
+    configFile = wh.mkConfigFile "wisehosting-control-plane";
+  };
+
+  config = lib.mkIf cfg.enable {
+    assertions = [
+      {
+        assertion = top.mesh.enable;
+        message = "services.wisehosting.controlPlane needs services.wisehosting.mesh.enable: agents reach it over the mesh.";
+      }
+      {
+        assertion = (tls.certificate == null) == (tls.key == null);
+        message = "services.wisehosting.controlPlane.tls: set both `certificate` and `key`, or neither.";
+      }
+    ];
+
+    services.wisehosting.controlPlane = {
+      settings = {
+        api_server = {
+          listen = lib.mkDefault "0.0.0.0:8080";
+          local_listen = lib.mkDefault "127.0.0.1:8082";
+          state_dir = lib.mkDefault "/var/lib/wisehosting/control-plane";
+        }
+        // lib.optionalAttrs (tls.certificate != null) {
+          # Credentials: the key of an ACME client need not be readable by the service's user.
+          tls_cert = lib.mkDefault "/run/credentials/wisehosting-control-plane.service/tls.crt";
+          tls_key = lib.mkDefault "/run/credentials/wisehosting-control-plane.service/tls.key";
+        };
+        database = lib.optionalAttrs (database.url != null) { url = lib.mkDefault database.url; };
+        mesh = {
+          cidr = lib.mkDefault top.mesh.cidr;
+          public_key_file = lib.mkDefault "${top.mesh.settings.state_dir}/public.key";
+        };
+      };
+      configFile = wh.checkedConfig {
+        inherit (cfg) package settings;
+        program = "wisehosting-control-plane";
+      };
+    };
+
+    users.groups.wisehosting = { };
+    users.users.wisehosting = {
+      isSystemUser = true;
+      group = "wisehosting";
+      description = "WiseHosting control plane";
+    };
+
+    systemd.services.wisehosting-control-plane = {
+      description = "WiseHosting control plane";
+      wantedBy = [ "multi-user.target" ];
+      wants = [
+        "network-online.target"
+        "wisehosting-mesh.service"
+      ];
+      requires = database.units;
+      after = [
+        "network-online.target"
+        "wisehosting-mesh.service"
+      ]
+      ++ database.units;
+      serviceConfig =
+        wh.hardening
+        // wh.kept
+        // {
+          ExecStart = "${program} serve --config ${cfg.configFile}";
+          LoadCredential = wh.loadCredentials secrets;
+          User = "wisehosting";
+          Group = "wisehosting";
+          StateDirectory = "wisehosting/control-plane";
+          StateDirectoryMode = "0700";
+          # Migrations run before the service is ready.
+          TimeoutStartSec = "5min";
+        };
+    };
+
+    environment.systemPackages = [
+      cfg.package
+      admin
+    ];
+    environment.etc."wisehosting/control-plane.json".source = cfg.configFile;
+
+    networking.firewall.allowedTCPPorts = lib.mkIf cfg.openFirewall [
+      (portOf cfg.settings.api_server.listen)
+    ];
+    networking.firewall.interfaces.${top.mesh.settings.interface}.allowedTCPPorts = [
+      (portOf cfg.settings.api_server.mesh_listen)
+    ];
+  };
+}

@@ -1,0 +1,21 @@
+# All of WiseHosting, switched off. The flake exports it with its own package as the default.
+{ lib, ... }:
+{
+  _class = "nixos";
+  key = "wisehosting";
+
+  imports = [
+    ./control-plane.nix
+    ./database.nix
+    ./fleet.nix
+    ./mesh.nix
+    ./proxy.nix
+    ./worker.nix
+  ];
+
+  options.services.wisehosting.package = lib.mkOption {
+    type = lib.types.package;
+    defaultText = lib.literalMD "`packages.<system>.wisehosting` of the flake";
+    description = "Package with all programs of WiseHosting.";
+  };
+}

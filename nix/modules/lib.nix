@@ -1,0 +1,123 @@
+# What the modules share: option types, the checked configuration file, the sandbox. No options, no config.
+{ lib, pkgs }:
+let
+  inherit (lib) types mkOption;
+
+  # An absolute path outside the store, so that a secret written as `./secret` is an error at evaluation
+  # and not a copy that every user of the host can read.
+  secretPath =
+    types.addCheck types.str (path: lib.hasPrefix "/" path && !lib.hasPrefix builtins.storeDir path)
+    // {
+      name = "secretPath";
+      description = "absolute path outside the Nix store, as a string";
+    };
+in
+{
+  inherit secretPath;
+
+  mkSecret =
+    { description, example }:
+    mkOption {
+      type = types.nullOr secretPath;
+      default = null;
+      inherit example;
+      description = ''
+        ${description}
+
+        A path, never the value: systemd hands the file to the service as a credential, so it may stay
+        `0400 root:root`. Restart the service after the content changed.
+      '';
+    };
+
+  mkSettings =
+    { description, example }:
+    mkOption {
+      type = (pkgs.formats.json { }).type;
+      default = { };
+      inherit example description;
+    };
+
+  mkConfigFile =
+    program:
+    mkOption {
+      type = types.path;
+      readOnly = true;
+      defaultText = lib.literalMD "generated from `settings`";
+      description = "The configuration file of `${program}`, for other modules and for the command line.";
+    };
+
+  # JSON from Nix, read by the program itself at build time: a setting that it would refuse stops the build of the
+  # system, not the service. A host of another architecture cannot run the program here; its service still checks.
+  checkedConfig =
+    {
+      package,
+      program,
+      settings,
+    }:
+    let
+      name = "${program}.json";
+      file = pkgs.writeText name (builtins.toJSON settings);
+      runs = pkgs.stdenv.buildPlatform.canExecute pkgs.stdenv.hostPlatform;
+    in
+    if runs then
+      pkgs.runCommand name { } ''
+        install -m 0444 ${file} ./${name}
+        ${lib.getExe' package program} check-config --config ./${name}
+        cp ${file} $out
+      ''
+    else
+      file;
+
+  # The sandbox that every service starts from; each takes back, with a reason, what it cannot do without.
+  hardening = {
+    CapabilityBoundingSet = [ "" ];
+    DevicePolicy = "closed";
+    LockPersonality = true;
+    MemoryDenyWriteExecute = true;
+    NoNewPrivileges = true;
+    PrivateDevices = true;
+    PrivateTmp = true;
+    PrivateUsers = true;
+    ProcSubset = "pid";
+    ProtectClock = true;
+    ProtectControlGroups = true;
+    ProtectHome = true;
+    ProtectHostname = true;
+    ProtectKernelLogs = true;
+    ProtectKernelModules = true;
+    ProtectKernelTunables = true;
+    ProtectProc = "invisible";
+    ProtectSystem = "strict";
+    RemoveIPC = true;
+    RestrictAddressFamilies = [
+      "AF_INET"
+      "AF_INET6"
+      "AF_UNIX"
+    ];
+    RestrictNamespaces = true;
+    RestrictRealtime = true;
+    RestrictSUIDSGID = true;
+    SystemCallArchitectures = "native";
+    SystemCallFilter = [
+      "@system-service"
+      "~@privileged @resources"
+    ];
+    UMask = "0077";
+  };
+
+  # How every service of ours is kept running. Exit code 78 is a configuration that cannot be used: starting again
+  # does not help.
+  kept = {
+    Type = "notify";
+    Restart = "on-failure";
+    RestartSec = "5s";
+    RestartPreventExitStatus = 78;
+    LimitNOFILE = 65535;
+  };
+
+  loadCredentials =
+    secrets:
+    lib.mapAttrsToList (name: path: "${name}:${path}") (
+      lib.filterAttrs (_: path: path != null) secrets
+    );
+}

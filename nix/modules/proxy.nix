@@ -1,0 +1,128 @@
+# The proxy: terminates TLS and carries requests over the mesh to the apps. Traefik as its engine is in traefik.nix.
+{
+  config,
+  lib,
+  pkgs,
+  ...
+}:
+let
+  inherit (lib) mkEnableOption mkOption types;
+  wh = import ./lib.nix { inherit lib pkgs; };
+  top = config.services.wisehosting;
+  cfg = top.proxy;
+  builtin = cfg.engine == "builtin";
+  portOf = address: lib.toInt (lib.last (lib.splitString ":" address));
+  inherit (cfg.settings) http https;
+in
+{
+  options.services.wisehosting.proxy = {
+    enable = mkEnableOption "the WiseHosting proxy: HTTPS for the apps";
+    package = mkOption {
+      type = types.package;
+      default = top.package;
+      defaultText = lib.literalExpression "config.services.wisehosting.package";
+      description = "Package with `wisehosting-proxy`.";
+    };
+    engine = mkOption {
+      type = types.enum [
+        "builtin"
+        "traefik"
+      ];
+      default = "builtin";
+      description = "What carries the requests: the proxy itself, or a Traefik that it feeds.";
+    };
+    openFirewall = mkOption {
+      type = types.bool;
+      default = true;
+      description = "Whether the HTTP and HTTPS ports are reachable from outside.";
+    };
+    settings = wh.mkSettings {
+      description = "Settings of the proxy, as in `docs/configuration.md`.";
+      example.http = "203.0.113.12:80";
+    };
+    configFile = wh.mkConfigFile "wisehosting-proxy";
+  };
+
+  config = lib.mkIf cfg.enable {
+    assertions = [
+      {
+        assertion = top.mesh.enable;
+        message = "services.wisehosting.proxy needs services.wisehosting.mesh.enable: apps are reached over the mesh.";
+      }
+    ];
+
+    services.wisehosting.proxy = {
+      settings = {
+        node_dir = lib.mkDefault top.mesh.settings.state_dir;
+        state_dir = lib.mkDefault "/var/lib/wisehosting/proxy";
+        http = lib.mkDefault "0.0.0.0:80";
+        https = lib.mkDefault "0.0.0.0:443";
+        mesh_port = lib.mkDefault 8091;
+      };
+      configFile = wh.checkedConfig {
+        inherit (cfg) package settings;
+        program = "wisehosting-proxy";
+      };
+    };
+
+    users.groups.wisehosting = { };
+    users.users.wisehosting-proxy = {
+      isSystemUser = true;
+      group = "wisehosting";
+      description = "WiseHosting proxy";
+    };
+
+    # systemd holds the ports: while the proxy restarts, connections wait in the sockets' queues and none is refused.
+    # It also spares the proxy the right to open low ports.
+    systemd.sockets.wisehosting-proxy = lib.mkIf builtin {
+      description = "HTTP and HTTPS for the WiseHosting proxy";
+      wantedBy = [ "sockets.target" ];
+      socketConfig = {
+        ListenStream = [
+          http
+          https
+        ];
+        Backlog = 4096;
+        NoDelay = true;
+      };
+    };
+
+    systemd.services.wisehosting-proxy = {
+      description = "WiseHosting proxy";
+      wantedBy = [ "multi-user.target" ];
+      wants = [
+        "network-online.target"
+        "wisehosting-mesh.service"
+      ];
+      requires = lib.mkIf builtin [ "wisehosting-proxy.socket" ];
+      after = [
+        "network-online.target"
+        "wisehosting-mesh.service"
+      ]
+      ++ lib.optional builtin "wisehosting-proxy.socket";
+      stopIfChanged = false;
+      serviceConfig =
+        wh.hardening
+        // wh.kept
+        // {
+          ExecStart = "${lib.getExe' cfg.package "wisehosting-proxy"} run --config ${cfg.configFile}";
+          User = "wisehosting-proxy";
+          Group = "wisehosting";
+          StateDirectory = "wisehosting/proxy";
+          StateDirectoryMode = "0700";
+          # The host's load and memory, which the agent reports.
+          ProcSubset = "all";
+          # Requests in flight have 30 seconds to end.
+          TimeoutStopSec = "45s";
+        };
+    };
+
+    networking.firewall.allowedTCPPorts = lib.mkIf cfg.openFirewall [
+      (portOf http)
+      (portOf https)
+    ];
+    networking.firewall.interfaces.${top.mesh.settings.interface}.allowedTCPPorts = [
+      cfg.settings.mesh_port
+    ];
+  };
+}

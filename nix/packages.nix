@@ -1,0 +1,5 @@
+{ pkgs, ... }:
+{
+  default = pkgs.wisehosting;
+  inherit (pkgs) wisehosting wisehosting-web;
+}
