@@ -12,6 +12,7 @@ pub mod db;
 pub mod digest;
 pub mod generations;
 pub mod http;
+pub mod secret_check;
 pub mod secrets;
 pub mod serve;
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use control_plane::config::Config;
+use control_plane::secret_check::WrongSecret;
 use control_plane::{admin, db, secrets, serve};
 use daemon::credentials::{Credentials, ExposeSecret};
 
@@ -63,7 +64,11 @@ fn main() -> ExitCode {
     let runtime = tokio::runtime::Runtime::new().expect("the system gives threads");
     match runtime.block_on(run(cli.command, config)) {
         Ok(code) => code,
-        Err(error) => complain(&format!("{error:#}"), 1),
+        Err(error) => {
+            // Trying again does not help until somebody gives another secret.
+            let wrong_secret = error.is::<WrongSecret>();
+            complain(&format!("{error:#}"), if wrong_secret { EX_CONFIG } else { 1 })
+        }
     }
 }
 

@@ -1,5 +1,5 @@
-//! Start of a control plane, in the order in which its parts need each other: secrets → database → schema → zone →
-//! listeners → reconcilers.
+//! Start of a control plane, in the order in which its parts need each other: secrets → database → schema → the secret is
+//! the database's own → zone → listeners → reconcilers.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::app::{App, AppState};
 use crate::config::Config;
 use crate::http::listen;
 use crate::secrets::{self, Secrets};
-use crate::{db, http, nodes, reconcile};
+use crate::{db, http, nodes, reconcile, secret_check};
 
 /// How long a start waits for Postgres before it fails and systemd tries again.
 pub const DATABASE_PATIENCE: Duration = Duration::from_mins(1);
@@ -31,9 +31,10 @@ pub async fn run(config: Config, credentials: &Credentials) -> anyhow::Result<Ex
     let listeners = Listeners::bind(&config)?;
     db::wait(&pool, DATABASE_PATIENCE).await?;
     db::migrate(&pool).await?;
-    ensure_zone(&pool, &config.proxy.subdomain_base).await?;
     let mut lifecycle = Lifecycle::new();
     let app: AppState = Arc::new(App { stopping: lifecycle.stopping(), ..App::new(config, pool, secrets) });
+    secret_check::verify(&app.db, &app.vault).await?;
+    ensure_zone(&app.db, &app.config.proxy.subdomain_base).await?;
     info!(replica = %app.replica, base_url = %app.config.api_server.base_url, "control plane starts");
     let stop = lifecycle.stopping();
     lifecycle.spawn("bus", app.bus.clone().run(app.db.clone(), stop));

@@ -15,6 +15,8 @@ pub enum Purpose {
     JobPayload,
     CertificateKey,
     AcmeAccount,
+    /// Proves at the start that secret and database belong together.
+    SecretCheck,
     /// Signs access tokens of agents; never seals.
     AgentToken,
 }
@@ -27,6 +29,7 @@ impl Purpose {
             Self::JobPayload => "job-payload",
             Self::CertificateKey => "certificate-key",
             Self::AcmeAccount => "acme-account",
+            Self::SecretCheck => "secret-check",
             Self::AgentToken => "agent-token",
         }
     }
