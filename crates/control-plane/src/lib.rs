@@ -22,6 +22,7 @@ pub mod vault;
 pub mod apps;
 pub mod archives;
 pub mod audit;
+pub mod census;
 pub mod certificates;
 pub mod deployments;
 pub mod events;

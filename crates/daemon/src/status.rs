@@ -3,18 +3,24 @@
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_util::MetricKindMask;
 use tokio_util::sync::CancellationToken;
 
 const FOLD_EVERY: Duration = Duration::from_secs(5);
 
+/// A gauge is set at least every minute. One that is not any more speaks of something that is gone, or of a replica that
+/// no longer leads, and goes.
+const GAUGE_LASTS: Duration = Duration::from_mins(3);
+
 /// Installs the recorder behind the `metrics` macros. Once per process; `None` when one is installed already.
 pub fn install_metrics() -> Option<PrometheusHandle> {
-    PrometheusBuilder::new().install_recorder().ok()
+    PrometheusBuilder::new().idle_timeout(MetricKindMask::GAUGE, Some(GAUGE_LASTS)).install_recorder().ok()
 }
 
 /// Folds what histograms have gathered, until `stop`: without it they grow until somebody asks for the metrics.
 pub async fn fold_metrics(metrics: Option<PrometheusHandle>, stop: CancellationToken) -> anyhow::Result<()> {
     while stop.run_until_cancelled(tokio::time::sleep(FOLD_EVERY)).await.is_some() {
+        metrics::gauge!("wisehosting_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1);
         if let Some(metrics) = &metrics {
             metrics.run_upkeep();
         }

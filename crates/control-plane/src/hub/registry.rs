@@ -82,6 +82,14 @@ impl Hub {
         self.0.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Sets the gauges of connected agents.
+    pub fn gauges(&self) {
+        let connections = self.connections();
+        for kind in [AgentKind::Mesh, AgentKind::Worker, AgentKind::Proxy] {
+            gauge(kind, &connections);
+        }
+    }
+
     /// Takes a new connection in. It replaces an older one of the same agent.
     pub(super) fn enter(&self, key: Key, name: &str) -> Held {
         let mut connections = self.connections();

@@ -18,6 +18,7 @@ use daemon::reconcile::{Activator, Reconciler, StatusCell, drive};
 
 use crate::app::AppState;
 use crate::bus::Topic;
+use crate::census::Census;
 use crate::nodes::declared;
 use leader::Leader;
 
@@ -33,6 +34,7 @@ pub fn tasks(app: &AppState, lifecycle: &mut Lifecycle) {
     start.one(dispatch_specs::DispatchSpecs(app.clone()), seconds(5), &[Topic::Generations]);
     start.one(dispatch_jobs::DispatchJobs(app.clone()), seconds(5), &[Topic::Jobs]);
     start.one(presence::Presence(app.clone()), seconds(15), &[]);
+    start.one(Census(app.clone()), seconds(15), &[]);
     // One replica for all.
     let wakes = [Topic::Instances, Topic::Deployments, Topic::Nodes, Topic::Jobs];
     start.one(leader.only(rollouts::Rollouts(app.clone())), seconds(2), &wakes);

@@ -20,6 +20,7 @@ use daemon::reconcile::{Activator, Reconciler};
 use futures_util::StreamExt as _;
 use protocol::ids::InstanceId;
 use protocol::message::FromAgent;
+use protocol::report::{InstanceState, WorkerReport};
 use protocol::spec::{InstanceSpec, WorkerSpec};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
@@ -349,13 +350,33 @@ impl Observer {
             if let Err(error) = self.board.save() {
                 error!(%error, "cannot write the memory of instances");
             }
-            uplink.say(FromAgent::WorkerReport(self.board.report())).await;
+            let report = self.board.report();
+            gauges(&report);
+            uplink.say(FromAgent::WorkerReport(report)).await;
         }
     }
 
     /// Running containers and their instances.
     pub(crate) fn live(&self) -> BTreeMap<String, InstanceId> {
         self.board.live()
+    }
+}
+
+fn gauges(report: &WorkerReport) {
+    let states = [
+        (InstanceState::Pending, "pending"),
+        (InstanceState::Pulling, "pulling"),
+        (InstanceState::Starting, "starting"),
+        (InstanceState::Healthy, "healthy"),
+        (InstanceState::Unhealthy, "unhealthy"),
+        (InstanceState::Exited, "exited"),
+        (InstanceState::Failed, "failed"),
+        (InstanceState::Stopped, "stopped"),
+    ];
+    for (state, name) in states {
+        let count = report.instances.iter().filter(|instance| instance.state == state).count();
+        metrics::gauge!("wisehosting_worker_instances", "state" => name)
+            .set(u32::try_from(count).unwrap_or(u32::MAX));
     }
 }
 

@@ -28,6 +28,8 @@ use crate::uplink::{DownloadError, Uplink};
 
 /// How often a running job's folder is looked at.
 const POLL: Duration = Duration::from_millis(100);
+/// How often the gauges are set at least.
+const GAUGES_EVERY: Duration = Duration::from_secs(15);
 /// From the wish to cancel to SIGKILL.
 const PATIENCE: Duration = Duration::from_millis(950);
 
@@ -92,6 +94,7 @@ impl<U: Uplink> Jobs<U> {
             self.follow(id, folder);
         }
         loop {
+            self.shared.gauges();
             tokio::select! {
                 command = commands.recv() => match command {
                     Some(JobCommand::Start(job)) => self.start(*job),
@@ -103,6 +106,7 @@ impl<U: Uplink> Jobs<U> {
                     Ok(None) => {}
                     Err(panic) => error!(error = %panic, "a job's follower panicked"),
                 },
+                () = tokio::time::sleep(GAUGES_EVERY) => {}
                 () = stop.cancelled() => return Ok(()),
             }
         }
@@ -166,6 +170,13 @@ impl<U: Uplink> Jobs<U> {
 }
 
 impl<U: Uplink> Shared<U> {
+    fn gauges(&self) {
+        let slots = self.config.slots.max(1);
+        let free = u32::try_from(self.slots.available_permits()).unwrap_or(slots);
+        metrics::gauge!("wisehosting_worker_build_slots").set(slots);
+        metrics::gauge!("wisehosting_worker_builds_running").set(slots.saturating_sub(free));
+    }
+
     fn folder(&self, id: JobId) -> Folder {
         Folder::at(self.config.folder.join(id.to_string()))
     }
