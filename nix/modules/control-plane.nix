@@ -149,7 +149,7 @@ in
           StateDirectory = "wisehosting/control-plane";
           StateDirectoryMode = "0700";
           # Migrations run before the service is ready.
-          TimeoutStartSec = "5min";
+          TimeoutStartSec = lib.mkDefault "5min";
         };
     };
 

@@ -5,6 +5,7 @@
   key = "wisehosting";
 
   imports = [
+    ./backup.nix
     ./control-plane.nix
     ./database.nix
     ./fleet.nix
