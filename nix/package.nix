@@ -54,9 +54,9 @@ rustPlatform.buildRustPackage {
 
   postInstall = lib.optionalString (stdenv.buildPlatform.canExecute stdenv.hostPlatform) ''
     installShellCompletion --cmd wh \
-      --bash <($out/bin/wh completions bash) \
-      --fish <($out/bin/wh completions fish) \
-      --zsh <($out/bin/wh completions zsh)
+      --bash <($out/bin/wh completion bash) \
+      --fish <($out/bin/wh completion fish) \
+      --zsh <($out/bin/wh completion zsh)
   '';
 
   meta = {

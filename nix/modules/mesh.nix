@@ -33,7 +33,7 @@ in
       description = "Whether other hosts may dial this host's tunnel (one UDP port). A host behind NAT does not need it.";
     };
     joinTokenFile = wh.mkSecret {
-      description = "Token that joins this host, from `wh node add`. Read only until the host has joined; the file may disappear afterwards.";
+      description = "Token that joins this host, from `wh node token create`. Read only until the host has joined; the file may disappear afterwards.";
       example = "/run/secrets/wisehosting-join-token";
     };
     settings = wh.mkSettings {

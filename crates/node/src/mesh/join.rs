@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use daemon::backoff::Backoff;
@@ -14,7 +14,7 @@ use protocol::identity::NodeIdentity;
 use protocol::spec::MeshPeer;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 use url::Url;
 
 use super::config::{Config, ControlPlane, Declared};
@@ -41,6 +41,8 @@ pub(super) struct Place {
 
 const MEMBERSHIP: &str = "membership.json";
 const JOIN_TOKEN: &str = "join-token";
+const LOOK_FOR_TOKEN: Duration = Duration::from_secs(2);
+const REFUSED_AGAIN: Duration = Duration::from_mins(1);
 
 fn backoff() -> Backoff {
     Backoff::new(Duration::from_secs(1), Duration::from_secs(30))
@@ -70,7 +72,8 @@ impl Place {
     }
 }
 
-/// Joins by token. Network errors are tried again; a refusal is final, because the token is for one use.
+/// Joins by token. Waits for one, so that a host can be set up before its token is made; network errors are tried
+/// again; after a refusal another token is waited for, and the same one tried again only rarely.
 pub(super) async fn enrol(
     config: &Config,
     control_plane: &ControlPlane,
@@ -78,7 +81,6 @@ pub(super) async fn enrol(
     credentials: &Credentials,
     stop: &CancellationToken,
 ) -> anyhow::Result<Option<Place>> {
-    let token = join_token(&config.state_dir, credentials)?;
     let root_pem =
         match &control_plane.root_certificate {
             Some(path) => Some(std::fs::read(path).with_context(|| {
@@ -94,12 +96,18 @@ pub(super) async fn enrol(
         endpoint: config.node.endpoint,
     };
     let (url, path) = (&control_plane.url, "/v1/nodes/enroll");
-    let mut backoff = backoff();
+    let (mut backoff, mut refused) = (backoff(), None);
     loop {
+        let token = next_token(&config.state_dir, credentials, refused.as_ref());
+        let Some(token) = stop.run_until_cancelled(token).await.transpose()? else { return Ok(None) };
         let request = http.post(request::join(url, path)).bearer_auth(token.expose_secret()).json(&body);
         match request::json::<Joined>(request, url, path).await {
             Ok(joined) => return keep(&config.state_dir, joined).map(Some),
-            Err(error) if error.is_final() => return Err(refused(&error)),
+            Err(error) if error.is_final() => {
+                error!(remedy = remedy(&error), "the control plane refused this host: {error}");
+                refused = Some(token);
+                continue;
+            }
             Err(error) => warn!(error = format!("{:#}", anyhow::Error::from(error)), "cannot join yet"),
         }
         if stop.run_until_cancelled(tokio::time::sleep(backoff.wait())).await.is_none() {
@@ -108,23 +116,50 @@ pub(super) async fn enrol(
     }
 }
 
-fn join_token(folder: &Path, credentials: &Credentials) -> anyhow::Result<SecretString> {
-    if let Some(token) = credentials.get("join_token", None)? {
-        return Ok(token);
-    }
-    let path = folder.join(JOIN_TOKEN);
-    match std::fs::read_to_string(&path) {
-        Ok(text) => Ok(SecretString::from(text.trim().to_owned())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => bail!(
-            "this host has not joined and has no join token: make one with `wh node token create` and put it into {} (or give the credential join_token)",
-            path.display()
-        ),
-        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+/// Another join token than `refused`, or that one again after a while: what it was refused for may have been mended.
+async fn next_token(
+    folder: &Path,
+    credentials: &Credentials,
+    refused: Option<&SecretString>,
+) -> anyhow::Result<SecretString> {
+    let again = Instant::now() + REFUSED_AGAIN;
+    let mut said = refused.is_some();
+    loop {
+        let tokens = join_tokens(folder, credentials)?;
+        let is_new = |token: &&SecretString| {
+            Instant::now() >= again
+                || refused.is_none_or(|refused| refused.expose_secret() != token.expose_secret())
+        };
+        if let Some(token) = tokens.iter().find(is_new) {
+            return Ok(token.clone());
+        }
+        if !said {
+            let place = folder.join(JOIN_TOKEN);
+            info!(
+                "this host has not joined: waiting for a join token in {}. `wh node token create` makes one and prints the command that puts it there",
+                place.display()
+            );
+            said = true;
+        }
+        tokio::time::sleep(LOOK_FOR_TOKEN).await;
     }
 }
 
-fn refused(error: &RequestError) -> anyhow::Error {
-    let remedy = match error {
+/// The credential `join_token` and the file, as far as they are there.
+fn join_tokens(folder: &Path, credentials: &Credentials) -> anyhow::Result<Vec<SecretString>> {
+    let mut tokens: Vec<SecretString> = credentials.get("join_token", None)?.into_iter().collect();
+    let path = folder.join(JOIN_TOKEN);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => tokens.push(SecretString::from(text.trim().to_owned())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+    tokens.retain(|token| !token.expose_secret().is_empty());
+    Ok(tokens)
+}
+
+fn remedy(error: &RequestError) -> &'static str {
+    match error {
         RequestError::Refused { code, .. } => match code.as_str() {
             "join_token_wrong" | "join_token_used" | "join_token_expired" => {
                 "make a new join token with `wh node token create` and put it in the place of this one"
@@ -134,8 +169,7 @@ fn refused(error: &RequestError) -> anyhow::Error {
             _ => "see the control plane's log",
         },
         _ => "see the control plane's log",
-    };
-    anyhow::anyhow!("the control plane refused this host: {error}; {remedy}")
+    }
 }
 
 /// Writes down what the control plane gave. `identity.json` comes last: once it is there the host has joined.
