@@ -12,7 +12,7 @@ let
     pkgs.testers.runNixOSTest {
       inherit name;
       imports = [ (./. + "/${name}.nix") ];
-      testScript = builtins.readFile (./. + "/${name}.py");
+      testScript = builtins.readFile ./lib.py + builtins.readFile (./. + "/${name}.py");
       # The package set comes from outside, as in any flake that gives its own.
       defaults.imports = [
         self.nixosModules.default

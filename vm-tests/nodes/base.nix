@@ -1,14 +1,24 @@
-# What every machine of the tests has: small, and no waiting for things that a test does not need.
-{ lib, pkgs, ... }:
+# What every machine of the tests has.
 {
-  # A test machine is like a host: default deny.
+  lib,
+  nodes,
+  pkgs,
+  ...
+}:
+{
+  # Like a host: default deny.
   networking.firewall.enable = true;
   networking.nftables.enable = true;
-  # No module of the kernel where the machines are containers.
-  services.wisehosting.mesh.settings.backend = lib.mkDefault "auto";
+
+  # The CA, where a test has one.
+  networking.extraHosts = lib.optionalString (
+    nodes ? internet
+  ) "${nodes.internet.networking.primaryIPAddress} acme.test";
+
   virtualisation.memorySize = lib.mkDefault 1024;
   environment.systemPackages = [
     pkgs.curl
+    pkgs.dnsutils
     pkgs.jq
   ];
 }

@@ -1,0 +1,15 @@
+# WireGuard keys of the tests' declared hosts: in the open, for no other use. Real hosts make their own.
+{
+  control = {
+    privateKey = "4HzhjfyRgJ1DrdlLYuXZqzgP3v8wVZ7UkqRaT0epuko=";
+    publicKey = "aUVG3fw2vRU1Fj8JTHYBEdjaOUWAcpbDvQKCbi1ZuWM=";
+  };
+  worker = {
+    privateKey = "0BPoZnU6cKAISf6eQeBEkwKyXuW1Hia625EN2UnJQlI=";
+    publicKey = "C7u+uV/437+t3/RoekSE6n4AcGOJDIkrorJ5+lfgR2c=";
+  };
+  proxy = {
+    privateKey = "GNEEwRUJoPR+xw7eGDzmPEsmFAfU19p2guz8pGWqzUQ=";
+    publicKey = "ZuK76WXhnXeaSXv6Y7+iYihv2BVrErxB5NAU0nIIVTI=";
+  };
+}
