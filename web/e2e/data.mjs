@@ -142,6 +142,21 @@ export const failure = {
 };
 
 /**
+ * @param {Partial<Schemas["OperatingSystem"]>} [over]
+ * @returns {Schemas["OperatingSystem"]}
+ */
+export const nixos = (over = {}) => ({
+  name: "NixOS 26.05 (Yarara)",
+  build: "26.05.20261115.0a1b2c3",
+  generation: 42,
+  boot_generation: 42,
+  activated_at: ago(5 * DAY),
+  packages_at: ago(6 * DAY + HOUR),
+  reboot_needed: false,
+  ...over,
+});
+
+/**
  * @param {string} name
  * @param {Partial<Schemas["Node"]>} [over]
  * @returns {Schemas["Node"]}
@@ -157,6 +172,7 @@ export function makeNode(name, over = {}) {
     roles,
     origin: "enrolled",
     mesh_address: `10.50.0.${10 + (counter % 200)}`,
+    public_key: `${name}=`.padStart(44, "A"),
     endpoint: `198.51.100.${10 + (counter % 200)}:51821`,
     status: "online",
     status_since: ago(6 * DAY),
@@ -176,6 +192,7 @@ export function makeNode(name, over = {}) {
       memory_mb: 31_912,
       podman: "5.6.2",
       wireguard: "kernel",
+      os: nixos(),
     },
     instances: 0,
     created_at: ago(46 * DAY),
@@ -223,10 +240,12 @@ export function makeInstance(node, over = {}) {
 
 /** A fleet with something of everything. */
 export function makeWorld() {
+  const rebooting = makeNode("worker-2", { mesh_address: "10.50.0.12", instances: 3 });
+  rebooting.host.os = nixos({ generation: 43, boot_generation: 43, reboot_needed: true });
   const nodes = [
     makeNode("cp-1", { roles: ["control-plane"], origin: "declared", mesh_address: "10.50.0.1" }),
     makeNode("worker-1", { origin: "declared", mesh_address: "10.50.0.11", instances: 4 }),
-    makeNode("worker-2", { mesh_address: "10.50.0.12", instances: 3 }),
+    rebooting,
     makeNode("worker-3", {
       mesh_address: "10.50.0.13",
       status: "offline",

@@ -1,4 +1,6 @@
-//! What the host is, and how it is doing.
+//! What the host is, what it runs, and how it is doing.
+
+mod os;
 
 use std::path::Path;
 
@@ -20,6 +22,7 @@ pub fn host_facts() -> HostFacts {
         memory_mb: system.total_memory() / MIB,
         podman: None,
         wireguard: None,
+        os: os::read(Path::new("/")),
     }
 }
 

@@ -22,7 +22,7 @@ pub struct Hello {
     pub host: HostFacts,
 }
 
-/// What the host is. Found at start.
+/// What the host is. Read for every hello; the mesh agent also says it when it changes.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[cfg_attr(feature = "control-plane", derive(utoipa::ToSchema))]
@@ -37,6 +37,29 @@ pub struct HostFacts {
     pub podman: Option<String>,
     /// `kernel` or `userspace`, from mesh agents.
     pub wireguard: Option<String>,
+    pub os: Option<OperatingSystem>,
+}
+
+/// What the host runs, and how old that is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[cfg_attr(feature = "control-plane", derive(utoipa::ToSchema))]
+pub struct OperatingSystem {
+    /// For example `NixOS 26.05 (Yarara)` or `Debian GNU/Linux 13 (trixie)`.
+    pub name: String,
+    /// The build, where the distribution names one: `26.05.20261115.0a1b2c3` on NixOS.
+    pub build: Option<String>,
+    /// The system generation in use, on NixOS. Absent for a system that no generation holds, as after
+    /// `nixos-rebuild test`.
+    pub generation: Option<u32>,
+    /// The generation that the next boot starts, on NixOS.
+    pub boot_generation: Option<u32>,
+    /// When the system in use was activated, by a switch or by booting it; on NixOS.
+    pub activated_at: Option<DateTime<Utc>>,
+    /// How new the packages are: the date of nixpkgs, or of the package lists.
+    pub packages_at: Option<DateTime<Utc>>,
+    /// The kernel that runs is not the one of the installed system.
+    pub reboot_needed: bool,
 }
 
 /// Every 60 s and at the start of a connection.

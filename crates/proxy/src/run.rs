@@ -110,7 +110,6 @@ async fn keep_agent(node_dir: PathBuf, routing: Arc<Routing>, stop: Cancellation
 async fn agent(identity: NodeIdentity, routing: Arc<Routing>, stop: CancellationToken) -> anyhow::Result<()> {
     let jobs = JobList::default();
     let (known, of_hello) = (jobs.clone(), Arc::clone(&routing));
-    let facts = node::facts::host_facts();
     let (link, handle, events) = Link::new(LinkConfig {
         identity,
         agent: AgentKind::Proxy,
@@ -121,7 +120,7 @@ async fn agent(identity: NodeIdentity, routing: Arc<Routing>, stop: Cancellation
             generation: of_hello.generation(),
             jobs: known.ids(),
             build_slots: 0,
-            host: facts.clone(),
+            host: node::facts::host_facts(),
         }),
         timing: Timing::default(),
     })?;

@@ -704,7 +704,7 @@ export interface components {
             /** @description The stage in which it happened. */
             stage: components["schemas"]["Stage"];
         };
-        /** @description What the host is. Found at start. */
+        /** @description What the host is. Read for every hello; the mesh agent also says it when it changes. */
         HostFacts: {
             /**
              * @description For example `x86_64`.
@@ -726,6 +726,8 @@ export interface components {
              * @default 0
              */
             memory_mb: number;
+            /** @default null */
+            os: components["schemas"]["OperatingSystem"] | null;
             /**
              * @description Podman's version, on workers.
              * @default null
@@ -862,6 +864,8 @@ export interface components {
             mesh_address: string;
             name: string;
             origin: components["schemas"]["Origin"];
+            /** @description Its `WireGuard` public key; the private half never leaves the host. */
+            public_key: string;
             roles: components["schemas"]["Role"][];
             status: components["schemas"]["NodeStatus"];
             /** Format: date-time */
@@ -912,6 +916,49 @@ export interface components {
             name?: string | null;
             /** @description What the host may become. */
             roles: components["schemas"]["Role"][];
+        };
+        /** @description What the host runs, and how old that is. */
+        OperatingSystem: {
+            /**
+             * Format: date-time
+             * @description When the system in use was activated, by a switch or by booting it; on NixOS.
+             * @default null
+             */
+            activated_at: string | null;
+            /**
+             * Format: int32
+             * @description The generation that the next boot starts, on NixOS.
+             * @default null
+             */
+            boot_generation: number | null;
+            /**
+             * @description The build, where the distribution names one: `26.05.20261115.0a1b2c3` on NixOS.
+             * @default null
+             */
+            build: string | null;
+            /**
+             * Format: int32
+             * @description The system generation in use, on NixOS. Absent for a system that no generation holds, as after
+             *     `nixos-rebuild test`.
+             * @default null
+             */
+            generation: number | null;
+            /**
+             * @description For example `NixOS 26.05 (Yarara)` or `Debian GNU/Linux 13 (trixie)`.
+             * @default
+             */
+            name: string;
+            /**
+             * Format: date-time
+             * @description How new the packages are: the date of nixpkgs, or of the package lists.
+             * @default null
+             */
+            packages_at: string | null;
+            /**
+             * @description The kernel that runs is not the one of the installed system.
+             * @default false
+             */
+            reboot_needed: boolean;
         };
         Organization: {
             id: components["schemas"]["OrganizationId"];
@@ -1065,6 +1112,8 @@ export interface components {
                 mesh_address: string;
                 name: string;
                 origin: components["schemas"]["Origin"];
+                /** @description Its `WireGuard` public key; the private half never leaves the host. */
+                public_key: string;
                 roles: components["schemas"]["Role"][];
                 status: components["schemas"]["NodeStatus"];
                 /** Format: date-time */

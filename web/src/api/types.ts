@@ -21,6 +21,7 @@ export type NewNodeToken = Schemas["NewNodeToken"];
 export type Node = Schemas["Node"];
 export type NodeStatus = Schemas["NodeStatus"];
 export type NodeToken = Schemas["NodeToken"];
+export type OperatingSystem = Schemas["OperatingSystem"];
 export type Probe = Schemas["Probe"];
 export type ProbeEvidence = Schemas["ProbeEvidence"];
 export type Problem = Schemas["Problem"];

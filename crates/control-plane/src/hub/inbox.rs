@@ -71,6 +71,7 @@ async fn store(app: &AppState, agent: &Agent, message: FromAgent) -> anyhow::Res
         FromAgent::Heartbeat(heartbeat) => {
             nodes::store::health::heartbeat(&mut tx, node, kind, &heartbeat).await?;
         }
+        FromAgent::Host(host) => nodes::store::health::host(&mut tx, node, &host).await?,
         FromAgent::Applied(applied) => {
             nodes::store::health::applied(&mut tx, node, kind, applied.generation).await?;
         }
@@ -87,7 +88,7 @@ async fn store(app: &AppState, agent: &Agent, message: FromAgent) -> anyhow::Res
 
 fn may_say(kind: AgentKind, message: &FromAgent) -> bool {
     match message {
-        FromAgent::MeshReport(_) => kind == AgentKind::Mesh,
+        FromAgent::MeshReport(_) | FromAgent::Host(_) => kind == AgentKind::Mesh,
         FromAgent::WorkerReport(_) | FromAgent::InstanceLog(_) => kind == AgentKind::Worker,
         FromAgent::JobProgress(_) | FromAgent::JobLog(_) | FromAgent::JobDone(_) => kind != AgentKind::Mesh,
         _ => true,

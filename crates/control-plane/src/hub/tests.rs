@@ -10,7 +10,7 @@ use protocol::identity::{AgentKind, ApiKey};
 use protocol::ids::{AppId, DeploymentId, InstanceId, JobId, NodeId};
 use protocol::job::{Build, BuildLimits, Containerfile, Outcome, Source, Work};
 use protocol::message::{FromAgent, FromControlPlane, JobDone};
-use protocol::report::{Hello, HostFacts, InstanceLog, JobLog, LogLine, Stream};
+use protocol::report::{Hello, HostFacts, InstanceLog, JobLog, LogLine, OperatingSystem, Stream};
 use serde_json::json;
 use sqlx::PgPool;
 use tokio::net::TcpStream;
@@ -251,6 +251,32 @@ async fn an_agent_gets_its_desired_state_and_its_node_is_online(pool: PgPool) {
     let node = mesh.test.owner().await.get("/api/v1/nodes/w1").await.expect(200);
     assert_eq!(node["status"], "online");
     assert_eq!(node["agents"][0]["connected"], true);
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn an_update_of_the_host_shows_while_its_agent_stays_connected(pool: PgPool) {
+    let mesh = Mesh::new(pool).await;
+    let joined = mesh.join("w1", &["worker"]).await;
+    let mut hello = hello(Vec::new());
+    hello.host.wireguard = Some("kernel".to_owned());
+    hello.host.os = Some(OperatingSystem { generation: Some(41), reboot_needed: true, ..Default::default() });
+    let mut agent = mesh.dial(&joined, AgentKind::Mesh, hello).await;
+    let os = OperatingSystem { name: "NixOS 26.05 (Yarara)".to_owned(), ..Default::default() };
+    agent.say(&FromAgent::Host(HostFacts { cpus: 4, os: Some(os), ..Default::default() })).await;
+    agent.settle(&nothing()).await;
+    let node = mesh.test.owner().await.get("/api/v1/nodes/w1").await.expect(200);
+    let host = &node["host"];
+    assert_eq!((&host["cpus"], &host["wireguard"]), (&json!(4), &json!("kernel")), "{host}");
+    assert_eq!(host["os"]["name"], "NixOS 26.05 (Yarara)");
+    assert_eq!((&host["os"]["generation"], &host["os"]["reboot_needed"]), (&json!(null), &json!(false)));
+    // Another agent of the host knows less of it and must not say it.
+    let mut worker = mesh.dial(&joined, AgentKind::Worker, self::hello(Vec::new())).await;
+    let stored = async || mesh.test.owner().await.get("/api/v1/nodes/w1").await.expect(200)["host"].clone();
+    worker.settle(&nothing()).await;
+    let before = stored().await;
+    worker.say(&FromAgent::Host(HostFacts { cpus: 8, ..Default::default() })).await;
+    worker.settle(&nothing()).await;
+    assert_eq!(stored().await, before);
 }
 
 #[sqlx::test(migrator = "crate::db::MIGRATIONS")]

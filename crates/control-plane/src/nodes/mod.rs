@@ -26,6 +26,8 @@ pub struct Node {
     pub origin: Origin,
     #[schema(value_type = String)]
     pub mesh_address: Ipv4Addr,
+    /// Its `WireGuard` public key; the private half never leaves the host.
+    pub public_key: String,
     /// Where others reach its tunnel.
     pub endpoint: Option<String>,
     pub status: Status,

@@ -8,7 +8,7 @@ use anyhow::Context;
 use daemon::credentials::Credentials;
 use protocol::identity::{AgentKind, NodeIdentity};
 use protocol::message::{Applied, FromAgent, FromControlPlane};
-use protocol::report::Hello;
+use protocol::report::{Hello, HostFacts};
 use protocol::spec::{Generation, Spec, Versioned};
 use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -120,15 +120,15 @@ async fn serve(
         None => None,
     };
     let generation = Arc::new(AtomicI64::new(mesh.generation()));
-    let mut host = facts::host_facts();
-    host.wireguard = mesh.kind().map(|kind| kind.as_str().to_owned());
-    let on_disk = generation.clone();
+    let wireguard = mesh.kind().map(|kind| kind.as_str().to_owned());
+    let host = move || HostFacts { wireguard: wireguard.clone(), ..facts::host_facts() };
+    let (on_disk, of_hello) = (generation.clone(), host.clone());
     let hello = move || Hello {
         version: VERSION.to_owned(),
         generation: on_disk.load(Ordering::Relaxed),
         jobs: Vec::new(),
         build_slots: 0,
-        host: host.clone(),
+        host: of_hello(),
     };
     let (link, handle, events) = Link::new(LinkConfig {
         identity,
@@ -138,7 +138,8 @@ async fn serve(
         hello: Box::new(hello),
         timing: Timing::default(),
     })?;
-    let agent = Agent { mesh, handle, generation, first: false, applied: None };
+    let said = host();
+    let agent = Agent { mesh, handle, generation, first: false, applied: None, host: Box::new(host), said };
     // The agent ends when the link does, which ends when the process stops.
     tokio::try_join!(link.run(stop), agent.run(events))?;
     info!("the tunnel stays up without the agent");
@@ -154,6 +155,10 @@ struct Agent {
     first: bool,
     /// The generation that this connection knows to be in force.
     applied: Option<Generation>,
+    /// Reads what the host is.
+    host: Box<dyn Fn() -> HostFacts + Send + Sync>,
+    /// What the control plane knows of the host.
+    said: HostFacts,
 }
 
 impl Agent {
@@ -212,6 +217,16 @@ impl Agent {
         match self.mesh.report().await {
             Ok(report) => self.say(FromAgent::MeshReport(report)).await,
             Err(error) => warn!(error = format!("{error:#}"), "no report of the tunnel"),
+        }
+        self.say_what_changed().await;
+    }
+
+    /// A host is updated under the running agent: another system generation, a new kernel that waits for a reboot.
+    async fn say_what_changed(&mut self) {
+        let host = (self.host)();
+        if host != self.said {
+            self.say(FromAgent::Host(host.clone())).await;
+            self.said = host;
         }
     }
 

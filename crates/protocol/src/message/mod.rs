@@ -6,7 +6,9 @@ use serde_json::value::RawValue;
 use crate::envelope::{Envelope, MessageId};
 use crate::ids::JobId;
 use crate::job::{Job, Outcome};
-use crate::report::{Heartbeat, Hello, InstanceLog, JobLog, JobProgress, MeshReport, Stats, WorkerReport};
+use crate::report::{
+    Heartbeat, Hello, HostFacts, InstanceLog, JobLog, JobProgress, MeshReport, Stats, WorkerReport,
+};
 use crate::spec::{Generation, Spec, Versioned};
 
 /// Bytes of the longest message that an agent may send.
@@ -76,6 +78,8 @@ messages! {
     FromAgent {
         "hello" Hello(Hello) Once;
         "heartbeat" Heartbeat(Heartbeat) Latest;
+        /// The host is no longer what the hello said.
+        "host" Host(HostFacts) Latest;
         "ack" Ack(Ack) Once;
         /// The spec of this generation is in force.
         "spec.applied" Applied(Applied) Latest;

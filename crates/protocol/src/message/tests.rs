@@ -11,7 +11,9 @@ use crate::ids::{AppId, ArchiveId, DeploymentId, InstanceId, NodeId};
 use crate::job::{
     Build, BuildLimits, Built, CertificateOrder, Containerfile, Failure, ProbeEvidence, Source, Stage, Work,
 };
-use crate::report::{HostFacts, InstanceReport, InstanceState, InstanceStats, LogLine, PeerReport, Stream};
+use crate::report::{
+    HostFacts, InstanceReport, InstanceState, InstanceStats, LogLine, OperatingSystem, PeerReport, Stream,
+};
 use crate::spec::{
     Certificate, HttpChallenge, ImageSource, ImageSpec, InstanceSpec, MeshPeer, MeshSpec, Probe, ProxySpec,
     Resources, Route, Upstream, WorkerSpec,
@@ -84,6 +86,18 @@ fn lines() -> Vec<LogLine> {
     vec![LogLine { seq: 1, at: at(), stream: Stream::Stderr, text: "a line".to_owned() }]
 }
 
+fn nixos() -> OperatingSystem {
+    OperatingSystem {
+        name: "NixOS 26.05 (Yarara)".to_owned(),
+        build: Some("26.05.20261115.0a1b2c3".to_owned()),
+        generation: Some(42),
+        boot_generation: Some(43),
+        activated_at: Some(at()),
+        packages_at: Some(at()),
+        reboot_needed: true,
+    }
+}
+
 fn said_by_agents() -> Vec<FromAgent> {
     let (job_id, instance) = (JobId(id(1)), InstanceId(id(2)));
     vec![
@@ -95,6 +109,7 @@ fn said_by_agents() -> Vec<FromAgent> {
             host: HostFacts { architecture: "x86_64".to_owned(), cpus: 2, ..HostFacts::default() },
         }),
         FromAgent::Heartbeat(Heartbeat { at: at(), load: 0.5, memory_used_mb: 100, disk_used_percent: 25.0 }),
+        FromAgent::Host(HostFacts { os: Some(nixos()), ..HostFacts::default() }),
         FromAgent::Ack(Ack { ids: Vec::new() }),
         FromAgent::Applied(Applied { generation: 7 }),
         FromAgent::MeshReport(MeshReport {

@@ -2,10 +2,14 @@
 //! missing are optional: an older `wh` must speak with a newer control plane. Statuses stay words for the same
 //! reason.
 
+mod nodes;
+
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+
+pub(crate) use nodes::{Agent, NewNodeToken, Node, NodeToken, OperatingSystem};
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct Page<T> {
@@ -340,87 +344,4 @@ pub(crate) struct VariableChange<'a> {
 #[derive(Debug, Deserialize)]
 pub(crate) struct Archive {
     pub(crate) id: String,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Node {
-    #[serde(default)]
-    pub(crate) id: String,
-    pub(crate) name: String,
-    #[serde(default)]
-    pub(crate) roles: Vec<String>,
-    #[serde(default)]
-    pub(crate) origin: String,
-    #[serde(default)]
-    pub(crate) mesh_address: Option<String>,
-    #[serde(default)]
-    pub(crate) endpoint: Option<String>,
-    #[serde(default)]
-    pub(crate) status: String,
-    #[serde(default)]
-    pub(crate) status_since: Option<DateTime<Utc>>,
-    #[serde(default)]
-    pub(crate) last_seen_at: Option<DateTime<Utc>>,
-    #[serde(default)]
-    pub(crate) agents: Vec<Agent>,
-    #[serde(default)]
-    pub(crate) host: Option<Host>,
-    #[serde(default)]
-    pub(crate) instances: u32,
-    #[serde(default)]
-    pub(crate) created_at: Option<DateTime<Utc>>,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Agent {
-    pub(crate) kind: String,
-    #[serde(default)]
-    pub(crate) version: Option<String>,
-    #[serde(default)]
-    pub(crate) connected: bool,
-    #[serde(default)]
-    pub(crate) last_seen_at: Option<DateTime<Utc>>,
-    #[serde(default)]
-    pub(crate) generation: Option<i64>,
-    #[serde(default)]
-    pub(crate) applied_generation: Option<i64>,
-}
-
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub(crate) struct Host {
-    pub(crate) architecture: String,
-    pub(crate) kernel: String,
-    pub(crate) cpus: u32,
-    pub(crate) memory_mb: u64,
-    pub(crate) podman: Option<String>,
-    pub(crate) wireguard: Option<String>,
-}
-
-/// A join token as made: the only time that its secret is shown.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct NewNodeToken {
-    pub(crate) id: String,
-    pub(crate) token: String,
-    #[serde(default)]
-    pub(crate) roles: Vec<String>,
-    #[serde(default)]
-    pub(crate) expires_at: Option<DateTime<Utc>>,
-    #[serde(default)]
-    pub(crate) command: String,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct NodeToken {
-    pub(crate) id: String,
-    #[serde(default)]
-    pub(crate) name: Option<String>,
-    #[serde(default)]
-    pub(crate) roles: Vec<String>,
-    #[serde(default)]
-    pub(crate) expires_at: Option<DateTime<Utc>>,
-    #[serde(default)]
-    pub(crate) used_at: Option<DateTime<Utc>>,
-    #[serde(default)]
-    pub(crate) used_by: Option<serde_json::Value>,
 }

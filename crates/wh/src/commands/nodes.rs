@@ -1,13 +1,15 @@
 //! Hosts, and the tokens by which new ones join.
 
+use chrono::Utc;
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{Shell, short};
 use crate::api::path;
-use crate::api::types::{Agent, NewNodeToken, Node, NodeToken};
+use crate::api::types::{Agent, NewNodeToken, Node, NodeToken, OperatingSystem};
 use crate::args::{NodeCommand, NodeTokenCommand};
 use crate::failure::Result;
+use crate::ui::os;
 use crate::ui::sanitize;
 use crate::ui::table::{Cell, Table, facts};
 use crate::ui::time::age_of;
@@ -34,7 +36,7 @@ async fn ls(shell: &Shell) -> Result<()> {
         shell.ui.note("no nodes yet: `wh node token create --role worker` prints how one joins");
         return Ok(());
     }
-    let mut table = Table::new(&["NODE", "ROLES", "STATUS", "MESH", "INSTANCES", "AGENTS", "SEEN"]);
+    let mut table = Table::new(&["NODE", "ROLES", "STATUS", "MESH", "INSTANCES", "AGENTS", "SEEN", "SYSTEM"]);
     for node in &nodes {
         let connected = node.agents.iter().filter(|agent| agent.connected).count();
         table.row(vec![
@@ -45,9 +47,14 @@ async fn ls(shell: &Shell) -> Result<()> {
             Cell::plain(node.instances.to_string()),
             Cell::plain(format!("{connected}/{}", node.agents.len())),
             Cell::dim(age_of(node.last_seen_at)),
+            Cell::plain(system(node).map(|os| os::brief(os, Utc::now())).unwrap_or_default()),
         ]);
     }
     crate::ui::data(&table.render(shell.ui.out_paint()))
+}
+
+fn system(node: &Node) -> Option<&OperatingSystem> {
+    node.host.as_ref()?.os.as_ref()
 }
 
 async fn show(shell: &Shell, name: &str) -> Result<()> {
@@ -59,7 +66,7 @@ async fn show(shell: &Shell, name: &str) -> Result<()> {
     let host = node.host.clone().unwrap_or_default();
     let machine =
         format!("{} cores, {} MiB, {} {}", host.cpus, host.memory_mb, host.architecture, host.kernel);
-    let rows = [
+    let mut rows = vec![
         ("node", paint.bold(&sanitize(&node.name))),
         ("status", format!("{} {}", paint.status(&node.status), paint.dim(&age_of(node.status_since)))),
         ("roles", node.roles.join(", ")),
@@ -72,6 +79,9 @@ async fn show(shell: &Shell, name: &str) -> Result<()> {
         ("instances", node.instances.to_string()),
         ("joined", age_of(node.created_at)),
     ];
+    if let Some(os) = &host.os {
+        rows.extend(os::rows(os, Utc::now(), paint));
+    }
     let mut text = facts(&rows, paint);
     if !node.agents.is_empty() {
         text.push('\n');
@@ -147,7 +157,7 @@ fn tokens(shell: &Shell, tokens: &[NodeToken]) -> Result<()> {
         shell.ui.note("no tokens: `wh node token create --role worker`");
         return Ok(());
     }
-    let now = chrono::Utc::now();
+    let now = Utc::now();
     let mut table = Table::new(&["TOKEN", "ROLES", "STATE", "BY"]);
     for token in tokens {
         let state = match (token.used_at, token.expires_at) {

@@ -2,6 +2,7 @@
 
 pub(crate) mod card;
 pub(crate) mod live;
+pub(crate) mod os;
 pub(crate) mod paint;
 pub(crate) mod prompt;
 pub(crate) mod table;

@@ -184,3 +184,30 @@ fn nodes_join_by_token_and_busy_ones_stay() {
     user.wh(&mock, &["node", "token", "revoke", "deadbeef"]).succeeded();
     mock.one(&format!("DELETE /node-tokens/{ID}"));
 }
+
+#[test]
+fn nodes_say_what_they_run_and_how_old_that_is() {
+    let days = |days: i64| (chrono::Utc::now() - chrono::TimeDelta::hours(24 * days + 1)).to_rfc3339();
+    let os = json!({ "name": "NixOS 26.05 (Yarara)", "build": "26.05.20261115.0a1b2c3", "generation": 41,
+                     "boot_generation": 42, "activated_at": days(3), "packages_at": days(6), "reboot_needed": true });
+    let node = json!({ "name": "w1", "host": { "cpus": 2, "os": os } });
+    let mock = Mock::start(vec![
+        ("GET /nodes", reply(200, json!({ "items": [node, { "name": "old" }], "next": null }))),
+        ("GET /nodes/w1", reply(200, node)),
+    ]);
+    let user = User::new();
+    let list = user.wh(&mock, &["node", "ls"]).succeeded().out;
+    assert!(
+        list.contains("NixOS 26.05 · generation 41, 42 at the next boot · 6 days old · reboot needed\n"),
+        "{list}"
+    );
+    let one = user.wh(&mock, &["node", "show", "w1"]).succeeded().out;
+    for part in [
+        "NixOS 26.05 (Yarara), build 26.05.20261115.0a1b2c3",
+        "activated 3d ago",
+        "(6 days old)",
+        "needed: another",
+    ] {
+        assert!(one.contains(part), "{part} in {one}");
+    }
+}

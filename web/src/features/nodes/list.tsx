@@ -11,6 +11,7 @@ import { cli } from "@/lib/cli";
 import { nodeStatus, viewOf } from "@/lib/status";
 import { AddNodeDialog } from "./add";
 import { AgentMarks, Roles } from "./parts";
+import { System } from "./system";
 import { NodeTokens } from "./tokens";
 
 export function Component() {
@@ -91,6 +92,7 @@ function NodeTable({ nodes }: { nodes: Node[] }) {
                       {node.host.cpus} CPU · {(node.host.memory_mb / 1024).toFixed(1)} GiB
                     </span>
                     <span className="sub">{node.host.architecture}</span>
+                    {node.host.os && <System os={node.host.os} />}
                   </>
                 ) : (
                   <span className="faint">–</span>

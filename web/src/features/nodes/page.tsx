@@ -15,6 +15,7 @@ import { Time } from "@/components/time";
 import { useToast } from "@/components/toast";
 import { nodeStatus, viewOf } from "@/lib/status";
 import { agentView, Roles } from "./parts";
+import { SystemFacts } from "./system";
 
 export function Component() {
   const { node: name = "" } = useParams();
@@ -170,6 +171,7 @@ function Host({ node }: { node: Node }) {
             <dd>{host.wireguard}</dd>
           </>
         )}
+        {host?.os && <SystemFacts os={host.os} />}
         <dt>Instances</dt>
         <dd className="num">{node.instances}</dd>
         <dt>Known since</dt>

@@ -2,7 +2,7 @@
 
 use protocol::identity::AgentKind;
 use protocol::ids::NodeId;
-use protocol::report::{Heartbeat, MeshReport};
+use protocol::report::{Heartbeat, HostFacts, MeshReport};
 use protocol::spec::Generation;
 use sqlx::PgConnection;
 use sqlx::types::Json;
@@ -101,6 +101,21 @@ pub async fn heartbeat(
     .execute(&mut *conn)
     .await?;
     sqlx::query!("update nodes set last_seen_at = now() where id = $1", node as _).execute(conn).await?;
+    Ok(())
+}
+
+/// The host is no longer what it was.
+pub async fn host(conn: &mut PgConnection, node: NodeId, facts: &HostFacts) -> sqlx::Result<()> {
+    note_host(conn, node, facts).await?;
+    bus::say(conn, Topic::Nodes, node).await
+}
+
+/// Takes facts of the host in. Each agent knows a part of it: what one leaves out, another has said.
+pub(super) async fn note_host(conn: &mut PgConnection, node: NodeId, facts: &HostFacts) -> sqlx::Result<()> {
+    let facts = serde_json::to_value(facts).expect("plain data");
+    sqlx::query!("update nodes set host = host || jsonb_strip_nulls($2) where id = $1", node as _, facts)
+        .execute(conn)
+        .await?;
     Ok(())
 }
 

@@ -231,12 +231,7 @@ pub async fn agent_connected(
     )
     .execute(&mut *conn)
     .await?;
-    // Each agent knows a part of the host: what one leaves out, another has said.
-    let facts = serde_json::to_value(&hello.host).expect("plain data");
-    sqlx::query!("update nodes set host = host || jsonb_strip_nulls($2) where id = $1", id as _, facts)
-        .execute(conn)
-        .await?;
-    Ok(())
+    health::note_host(conn, id, &hello.host).await
 }
 
 /// The agent's connection to `replica` ended. A newer connection elsewhere is left alone.
@@ -265,6 +260,7 @@ struct NodeRow {
     roles: Vec<String>,
     origin: Origin,
     mesh_address: ipnet::IpNet,
+    public_key: String,
     endpoint: Option<String>,
     status: Status,
     status_since: DateTime<Utc>,
@@ -278,7 +274,7 @@ struct NodeRow {
 pub async fn list(conn: &mut PgConnection, page: &PageQuery, only: Option<&str>) -> sqlx::Result<Vec<Node>> {
     let rows = sqlx::query_as!(
         NodeRow,
-        r#"select id, name, roles, origin as "origin: Origin", mesh_address, endpoint,
+        r#"select id, name, roles, origin as "origin: Origin", mesh_address, public_key, endpoint,
                   status as "status: Status", status_since,
                   (select max(agents.last_seen_at) from agents where agents.node_id = nodes.id) as last_seen_at,
                   host as "host: Json<HostFacts>",
@@ -302,6 +298,7 @@ pub async fn list(conn: &mut PgConnection, page: &PageQuery, only: Option<&str>)
         roles: roles(&row.roles),
         origin: row.origin,
         mesh_address: v4(row.mesh_address),
+        public_key: row.public_key,
         endpoint: row.endpoint,
         status: row.status,
         status_since: row.status_since,
