@@ -105,6 +105,9 @@ pub(crate) enum Command {
     /// Look after the hosts
     #[command(subcommand, alias = "nodes")]
     Node(NodeCommand),
+    /// Help with the file that declares the hosts
+    #[command(subcommand)]
+    Fleet(FleetCommand),
     /// Open the app in the browser
     Open {
         /// Print the address only
@@ -112,7 +115,8 @@ pub(crate) enum Command {
         print: bool,
     },
     /// Print a completion script for a shell
-    Completion {
+    #[command(alias = "completion")]
+    Completions {
         #[arg(value_enum)]
         shell: clap_complete::Shell,
     },
@@ -294,6 +298,12 @@ pub(crate) enum NodeCommand {
     /// Tokens by which new nodes join
     #[command(subcommand)]
     Token(NodeTokenCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum FleetCommand {
+    /// Print the public keys of all nodes as lines for hosts/fleet.nix
+    Pin,
 }
 
 #[derive(Debug, Subcommand)]

@@ -118,10 +118,15 @@ async fn upsert(app: &AppState, node: &Declared) -> anyhow::Result<()> {
     let own = node.mesh_address == app.config.mesh.address;
     let found =
         all.iter().find(|other| other.name == node.name || (own && other.mesh_address == node.mesh_address));
+    // A host that joined by token is taken over once its key is pinned; another host of its name is not.
     if let Some(found) = found
         && found.origin == Origin::Enrolled
+        && found.public_key != node.public_key
     {
-        anyhow::bail!("a node of this name has enrolled: remove it with `wh node rm {}`", node.name);
+        anyhow::bail!(
+            "a node of this name has enrolled with another key: pin that key (`wh fleet pin` prints it), or remove the node with `wh node rm {}`",
+            node.name
+        );
     }
     let new = NewNode {
         id: found.map_or_else(NodeId::new, |found| found.id),
@@ -154,6 +159,7 @@ fn is_same(known: &Known, declared: &Declared) -> bool {
     let mut roles = declared.roles.clone();
     roles.sort_unstable();
     known.name == declared.name
+        && known.origin == Origin::Declared
         && known.roles == roles
         && known.public_key == declared.public_key
         && known.mesh_address == declared.mesh_address

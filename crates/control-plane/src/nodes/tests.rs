@@ -122,6 +122,29 @@ async fn nodes_that_the_configuration_names_come_and_go_with_it(pool: PgPool) {
     assert_eq!(list["items"][0]["mesh_address"], "10.50.0.13");
 }
 
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn a_host_that_joined_by_token_is_pinned_by_its_key_and_by_no_other(pool: PgPool) {
+    let test = TestApp::new(pool.clone()).await;
+    let token = token(&test, json!({ "roles": ["worker"] })).await;
+    let (_, joined) = enrol(&test, &token, request("w1", "w1", &["worker"])).await;
+    let pinned = async |key: &str| {
+        let node = crate::config::DeclaredNode {
+            name: "w1".to_owned(),
+            roles: vec![protocol::identity::Role::Worker],
+            public_key: public_key(key),
+            mesh_address: "10.50.0.2".parse().expect("address"),
+            endpoint: None,
+        };
+        let test = TestApp::with(pool.clone(), |config| config.nodes = vec![node]).await;
+        super::declared::sync_declared(&test.app).await.expect("sync");
+        test.owner().await.get("/api/v1/nodes/w1").await.expect(200)
+    };
+    assert_eq!(pinned("another").await["origin"], "enrolled");
+    let node = pinned("w1").await;
+    assert_eq!((&node["origin"], &node["public_key"]), (&json!("declared"), &json!(public_key("w1"))));
+    assert_eq!(node["id"], joined["identity"]["node_id"], "the same node: its identity stays good");
+}
+
 proptest! {
     #[test]
     fn a_free_address_is_inside_unused_and_the_lowest(used in proptest::collection::hash_set(0u8..=255, 0..260)) {

@@ -5,6 +5,7 @@ mod contexts;
 mod deploy;
 mod deployments;
 mod env;
+mod fleet;
 mod init;
 mod logs;
 mod nodes;
@@ -20,7 +21,7 @@ use secrecy::SecretString;
 
 use crate::api::types::App;
 use crate::api::{Client, path};
-use crate::args::{Cli, Command, Global};
+use crate::args::{Cli, Command, FleetCommand, Global};
 use crate::context::{Choice, Context, Store};
 use crate::failure::{Exit, Failure, Result};
 use crate::project::{self, Found};
@@ -44,8 +45,9 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Result<()> {
         Command::Cancel { number } => deployments::cancel(&shell, number).await,
         Command::Env { command } => env::run(&shell, command).await,
         Command::Node(command) => nodes::run(&shell, command).await,
+        Command::Fleet(FleetCommand::Pin) => fleet::pin(&shell).await,
         Command::Open { print } => apps::open(&shell, print).await,
-        Command::Completion { shell: kind } => completion(kind),
+        Command::Completions { shell: kind } => completion(kind),
         Command::Version => session::version(&shell).await,
     }
 }

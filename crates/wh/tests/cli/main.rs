@@ -3,6 +3,7 @@
 mod account;
 mod apps;
 mod deploy;
+mod fleet;
 mod mock;
 
 use std::io::Write as _;

@@ -1,0 +1,19 @@
+//! The file that declares the hosts.
+
+use serde_json::json;
+
+use crate::User;
+use crate::mock::{Mock, json as reply};
+
+#[test]
+fn the_keys_of_a_fleet_are_printed_as_nix_in_the_order_of_addresses() {
+    let node = |name: &str, address: &str| json!({ "name": name, "mesh_address": address, "public_key": format!("{name}=") });
+    let nodes = [node("w10", "10.50.0.20"), node("9w", "10.50.0.11"), node("cp", "10.50.0.1")];
+    let mock = Mock::start(vec![("GET /nodes", reply(200, json!({ "items": nodes, "next": null })))]);
+    assert_eq!(
+        User::new().wh(&mock, &["fleet", "pin"]).succeeded().out,
+        "cp.publicKey = \"cp=\"; # 10.50.0.1\n\"9w\".publicKey = \"9w=\"; # 10.50.0.11\nw10.publicKey = \"w10=\"; # 10.50.0.20\n"
+    );
+    let pins = User::new().wh(&mock, &["fleet", "pin", "--json"]).succeeded().json();
+    assert_eq!(pins[1], json!({ "name": "9w", "public_key": "9w=", "mesh_address": "10.50.0.11" }));
+}
