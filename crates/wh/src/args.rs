@@ -122,6 +122,9 @@ pub(crate) enum Command {
     },
     /// Show the version of wh and of the control plane
     Version,
+    /// Write the manual pages, for packages
+    #[command(hide = true)]
+    Man { directory: PathBuf },
 }
 
 #[derive(Debug, Args)]

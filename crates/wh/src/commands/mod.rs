@@ -8,6 +8,7 @@ mod env;
 mod fleet;
 mod init;
 mod logs;
+mod manual;
 mod nodes;
 mod releases;
 mod session;
@@ -49,6 +50,7 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Result<()> {
         Command::Open { print } => apps::open(&shell, print).await,
         Command::Completions { shell: kind } => completion(kind),
         Command::Version => session::version(&shell).await,
+        Command::Man { directory } => manual::write(&directory),
     }
 }
 
