@@ -2,6 +2,7 @@
 {
   url = "https://cp.example.com";
   zone = "route.example.com";
+  monitoring = true;
 
   hosts = {
     control-plane = {

@@ -2,4 +2,9 @@
 let
   inherit (pkgs) lib;
 in
-lib.mapAttrs' (name: lib.nameValuePair "vm-${name}") (import ../../vm-tests { inherit pkgs self; })
+{
+  monitoring = import ./monitoring.nix { inherit pkgs; };
+}
+// lib.mapAttrs' (name: lib.nameValuePair "vm-${name}") (
+  import ../../vm-tests { inherit pkgs self; }
+)

@@ -10,6 +10,7 @@
     ./database.nix
     ./fleet.nix
     ./mesh.nix
+    ./monitoring.nix
     ./proxy.nix
     ./worker.nix
   ];

@@ -104,6 +104,11 @@ let
           description = "Name of the tunnel's interface.";
         };
       };
+      monitoring = mkOption {
+        type = types.bool;
+        default = false;
+        description = "Whether every host runs the node exporter on the mesh, and the control plane's host Prometheus.";
+      };
       hosts = mkOption {
         type = types.attrsOf host;
         description = "Every host by its host name.";
