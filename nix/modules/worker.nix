@@ -10,6 +10,21 @@ let
   wh = import ./lib.nix { inherit lib pkgs; };
   top = config.services.wisehosting;
   cfg = top.worker;
+  inherit (config.networking) firewall;
+  mesh = top.mesh.settings.interface;
+
+  # Ports and ranges that the host's firewall opens to everybody, as an nftables set; null when there are none.
+  opened =
+    ports: ranges:
+    let
+      elements = map toString ports ++ map (range: "${toString range.from}-${toString range.to}") ranges;
+    in
+    if elements == [ ] then null else "{ ${lib.concatStringsSep ", " elements} }";
+  openedRule =
+    protocol: set:
+    lib.optionalString (
+      set != null
+    ) "meta l4proto ${protocol} ct status dnat ct original proto-dst ${set} accept";
 in
 {
   options.services.wisehosting.worker = {
@@ -101,8 +116,32 @@ in
       };
     };
 
-    networking.firewall.interfaces.${top.mesh.settings.interface} = {
-      allowedTCPPorts = [ cfg.settings.mesh.port ];
+    networking.firewall.interfaces.${mesh}.allowedTCPPorts = [ cfg.settings.mesh.port ];
+    # Names in the containers' networks: Podman answers on each bridge, and NixOS opens only that of the default one.
+    networking.firewall.extraInputRules = ''
+      iifname "podman*" meta l4proto { tcp, udp } th dport 53 accept
+    '';
+
+    # A port published by hand is a port like any other: closed to the outside unless `networking.firewall` opens it.
+    # The firewall's own chain does not see it, because Podman sends the packet on to the container before. A host that
+    # forwards for its containers also forwards what a neighbour sends to their addresses.
+    networking.nftables.tables.wisehosting-containers = {
+      family = "inet";
+      content = ''
+        chain publish {
+          type filter hook forward priority filter - 5; policy accept;
+          oifname != "podman*" accept
+          ct state established,related accept
+          iifname "podman*" accept comment "judged by the worker's own table"
+          iifname "${mesh}" ct status dnat accept
+          ${lib.concatMapStrings (interface: ''
+            iifname "${interface}" accept
+          '') firewall.trustedInterfaces}
+          ${openedRule "tcp" (opened firewall.allowedTCPPorts firewall.allowedTCPPortRanges)}
+          ${openedRule "udp" (opened firewall.allowedUDPPorts firewall.allowedUDPPortRanges)}
+          drop
+        }
+      '';
     };
   };
 }
