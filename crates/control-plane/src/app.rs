@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::bus::Bus;
 use crate::config::Config;
+use crate::front::Proxies;
 use crate::http::limits::Limits;
 use crate::hub::Hub;
 use crate::secrets::Secrets;
@@ -35,6 +36,8 @@ pub struct App {
     pub stopping: CancellationToken,
     /// The agents' connections.
     pub hub: Hub,
+    /// Who may forward requests to the front.
+    pub proxies: Proxies,
     pub(crate) reconcilers: Mutex<BTreeMap<&'static str, StatusCell>>,
 }
 
@@ -50,6 +53,7 @@ impl App {
             limits: Limits::default(),
             stopping: CancellationToken::new(),
             hub: Hub::default(),
+            proxies: Proxies::default(),
             reconcilers: Mutex::default(),
         }
     }

@@ -37,6 +37,8 @@ pub struct ApiServer {
     pub tls_key: Option<PathBuf>,
     /// The same routes in plain HTTP on loopback, for a front proxy or `wh` on the same host.
     pub local_listen: Option<SocketAddr>,
+    /// The same in plain HTTP for the fleet's proxies, which then serve `base_url`.
+    pub front_listen: Option<SocketAddr>,
     /// Agents, Traefik provider, health and metrics.
     pub mesh_listen: SocketAddr,
     /// What people and joining hosts call this control plane.
@@ -141,7 +143,7 @@ impl Default for Limits {
 }
 
 /// The smallest useful file; also in the documentation.
-const EXAMPLE: &str = r#"
+pub(crate) const EXAMPLE: &str = r#"
 [api_server]
 listen = "0.0.0.0:8080"
 mesh_listen = "10.50.0.1:8081"
@@ -162,6 +164,7 @@ impl Check for Config {
     fn check(&self) -> Result<(), Invalid> {
         self.api_server.check()?;
         self.mesh.check()?;
+        self.check_front()?;
         if !is_domain(&self.proxy.subdomain_base) {
             return Err(Invalid::new(
                 "proxy.subdomain_base",
@@ -267,7 +270,8 @@ pub fn is_label(text: &str) -> bool {
         && !text.ends_with('-')
 }
 
-fn is_domain(text: &str) -> bool {
+/// Labels with dots between them.
+pub fn is_domain(text: &str) -> bool {
     text.len() <= 200 && text.contains('.') && text.split('.').all(is_label)
 }
 

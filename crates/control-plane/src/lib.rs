@@ -10,6 +10,7 @@ pub mod bus;
 pub mod config;
 pub mod db;
 pub mod digest;
+pub mod front;
 pub mod generations;
 pub mod http;
 pub mod secret_check;

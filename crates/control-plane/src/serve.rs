@@ -1,5 +1,5 @@
 //! Start of a control plane, in the order in which its parts need each other: secrets → database → schema → the secret is
-//! the database's own → zone → listeners → reconcilers.
+//! the database's own → zone → front → listeners → reconcilers.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::app::{App, AppState};
 use crate::config::Config;
 use crate::http::listen;
 use crate::secrets::{self, Secrets};
-use crate::{db, http, nodes, reconcile, secret_check};
+use crate::{db, front, http, nodes, reconcile, secret_check};
 
 /// How long a start waits for Postgres before it fails and systemd tries again.
 pub const DATABASE_PATIENCE: Duration = Duration::from_mins(1);
@@ -35,6 +35,7 @@ pub async fn run(config: Config, credentials: &Credentials) -> anyhow::Result<Ex
     let app: AppState = Arc::new(App { stopping: lifecycle.stopping(), ..App::new(config, pool, secrets) });
     secret_check::verify(&app.db, &app.vault).await?;
     ensure_zone(&app.db, &app.config.proxy.subdomain_base).await?;
+    front::ensure(&app.db, &app.config).await?;
     info!(replica = %app.replica, base_url = %app.config.api_server.base_url, "control plane starts");
     let stop = lifecycle.stopping();
     lifecycle.spawn("bus", app.bus.clone().run(app.db.clone(), stop));
@@ -74,6 +75,7 @@ struct Listeners {
     public: tokio::net::TcpListener,
     tls: Option<tokio_rustls::TlsAcceptor>,
     local: Option<tokio::net::TcpListener>,
+    front: Option<tokio::net::TcpListener>,
     mesh: tokio::net::TcpListener,
 }
 
@@ -84,14 +86,14 @@ impl Listeners {
             (Some(certificate), Some(key)) => Some(listen::tls(certificate, key)?),
             _ => None,
         };
-        let local = server
-            .local_listen
-            .map(|address| listen::bind("api_server.local_listen", address))
-            .transpose()?;
+        let optional = |key, address: Option<std::net::SocketAddr>| {
+            address.map(|address| listen::bind(key, address)).transpose()
+        };
         Ok(Self {
             public: listen::bind("api_server.listen", server.listen)?,
             tls,
-            local,
+            local: optional("api_server.local_listen", server.local_listen)?,
+            front: optional("api_server.front_listen", server.front_listen)?,
             mesh: listen::bind("api_server.mesh_listen", server.mesh_listen)?,
         })
     }
@@ -106,6 +108,9 @@ impl Listeners {
         let public = http::public_router(app);
         if let Some(local) = self.local {
             lifecycle.spawn("local listener", listen::serve(local, public.clone(), stop.clone()));
+        }
+        if let Some(front) = self.front {
+            lifecycle.spawn("front listener", listen::serve(front, http::front_router(app), stop.clone()));
         }
         match self.tls {
             Some(tls) => {

@@ -15,7 +15,7 @@ use crate::app::{App, AppState};
 use crate::config::Config;
 use crate::http::permission::MemberRole;
 use crate::secrets::Secrets;
-use crate::{digest, http, serve};
+use crate::{digest, front, http, serve};
 
 /// One control plane over the test's own database.
 pub(crate) struct TestApp {
@@ -34,6 +34,7 @@ impl TestApp {
         let mut config = Config::example();
         change(&mut config);
         serve::ensure_zone(&pool, &config.proxy.subdomain_base).await.expect("zone");
+        front::ensure(&pool, &config).await.expect("front");
         let secrets = Secrets {
             api_server_secret: SecretString::from("a secret of thirty-two characters"),
             proxy_token: SecretString::from("proxy-token-for-tests"),
@@ -119,10 +120,15 @@ impl TestApp {
 #[derive(Clone)]
 pub(crate) struct Client {
     router: Router,
-    token: Option<String>,
+    pub(crate) token: Option<String>,
 }
 
 impl Client {
+    /// The same caller at another listener.
+    pub(crate) fn through(self, router: Router) -> Self {
+        Self { router, ..self }
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Answer {
         self.send(Method::GET, path, None).await
     }

@@ -82,7 +82,7 @@ impl Shared {
             resolver_file: state.join("resolv.conf"),
         };
         fs::write(&shared.authority, authority.pem())?;
-        let hosts = format!("127.0.0.1 localhost\n{} {}\n", topology::CONTROL_PLANE.public, topology::DOMAIN);
+        let hosts = format!("127.0.0.1 localhost\n{} {}\n", topology::PROXY.public, topology::DOMAIN);
         fs::write(&shared.hosts_file, hosts)?;
         // Nothing answers there on port 53: names that are not in the hosts file fail at once.
         fs::write(&shared.resolver_file, format!("nameserver {INET_ADDRESS}\n"))?;
@@ -182,11 +182,8 @@ pub fn control_plane(
     secrets: &ControlPlaneSecrets,
     declared: &KeyPair,
 ) -> Result<Service> {
-    authority.issue(
-        &host.folder.join("etc"),
-        "public",
-        &[topology::DOMAIN, &topology::CONTROL_PLANE.public.to_string()],
-    )?;
+    let names = [topology::CONTROL_PLANE.public.to_string()];
+    authority.issue(&host.folder.join("etc"), "public", &[&names[0]])?;
     set_credential(host, "api_server_secret", &secrets.api_server)?;
     set_credential(host, "proxy_token", &secrets.proxy_token)?;
     let (here, worker) = (topology::CONTROL_PLANE, topology::W1);
@@ -199,6 +196,7 @@ pub fn control_plane(
                 "tls_cert": format!("{INSIDE}/etc/public.pem"),
                 "tls_key": format!("{INSIDE}/etc/public.key"),
                 "local_listen": topology::DASHBOARD.to_string(),
+                "front_listen": topology::FRONT,
                 "mesh_listen": format!("{}:8081", here.mesh),
                 "base_url": topology::BASE_URL,
                 "state_dir": "/var/lib/wisehosting/control-plane",
@@ -259,7 +257,7 @@ pub fn declared_mesh(
 pub fn enrolled_mesh(host: &Host, place: topology::Place, token: &str) -> Result<Service> {
     set_credential(host, "join_token", token)?;
     let mut config = mesh_config(place);
-    config["control_plane"] = json!({ "url": topology::BASE_URL, "root_certificate": AUTHORITY });
+    config["control_plane"] = json!({ "url": topology::JOIN_URL, "root_certificate": AUTHORITY });
     set_config(host, MESH, &config)?;
     Ok(ours(MESH, "run"))
 }

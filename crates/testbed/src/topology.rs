@@ -36,8 +36,13 @@ pub const PLACES: [Place; 4] = [CONTROL_PLANE, W1, W2, PROXY];
 
 pub const MESH: &str = "10.50.0.0/24";
 pub const TUNNEL_PORT: u16 = 51821;
+/// The dashboard's own name, which the proxy serves.
 pub const DOMAIN: &str = "cp.wise.test";
-pub const BASE_URL: &str = "https://cp.wise.test:8080";
+pub const BASE_URL: &str = "https://cp.wise.test";
+/// Where hosts join, the proxy among them: the control plane's public listener.
+pub const JOIN_URL: &str = "https://198.51.100.10:8080";
+/// The control plane's listener for proxies, on the mesh.
+pub const FRONT: SocketAddr = SocketAddr::new(IpAddr::V4(CONTROL_PLANE.mesh), 8082);
 /// Apps live below it; the whole zone resolves to the proxy.
 pub const ZONE: &str = "route.wise.test";
 /// The control plane's plain listener, inside its host.

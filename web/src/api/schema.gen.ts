@@ -564,6 +564,8 @@ export interface components {
             action: string;
             /** @description `user:<e-mail>`, `node:<name>` or `system`. */
             actor: string;
+            /** @description Where the request came from; absent for what the system and nodes did by themselves. */
+            address?: string | null;
             /** Format: date-time */
             at: string;
             detail: Record<string, never>;
@@ -1007,6 +1009,8 @@ export interface components {
                 action: string;
                 /** @description `user:<e-mail>`, `node:<name>` or `system`. */
                 actor: string;
+                /** @description Where the request came from; absent for what the system and nodes did by themselves. */
+                address?: string | null;
                 /** Format: date-time */
                 at: string;
                 detail: Record<string, never>;

@@ -115,6 +115,11 @@ async fn create_app(
     Body(request): Body<AppRequest>,
 ) -> Result<(StatusCode, Json<AppView>)> {
     rules::check_slug(&request.slug)?;
+    if app.config.reserved_label() == Some(&request.slug) {
+        return Err(Error::new(Code::SlugInvalid, format!("the slug {} is the dashboard's", request.slug))
+            .field("slug")
+            .hint("Choose another slug: this one's hostname is the address of the dashboard"));
+    }
     let settings = request.settings();
     rules::check_settings(&settings, "")?;
     let project = request.project.as_deref().unwrap_or("default");

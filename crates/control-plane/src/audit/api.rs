@@ -24,6 +24,8 @@ pub struct AuditEvent {
     pub at: DateTime<Utc>,
     /// `user:<e-mail>`, `node:<name>` or `system`.
     pub actor: String,
+    /// Where the request came from; absent for what the system and nodes did by themselves.
+    pub address: Option<String>,
     /// `<noun>.<verb>`.
     pub action: String,
     /// `<noun>:<name>`.

@@ -65,7 +65,7 @@ async fn list(
 ) -> sqlx::Result<Vec<api::AuditEvent>> {
     sqlx::query_as!(
         api::AuditEvent,
-        "select id, at, actor, action, target, detail from audit_events
+        "select id, at, actor, host(address) as address, action, target, detail from audit_events
          where (user_id is null or user_id in (select user_id from members where organization_id = $1))
            and ($2::uuid is null or id < $2)
          order by id desc limit $3",

@@ -134,13 +134,15 @@ pub async fn add_account(conn: &mut PgConnection, directory: &str, sealed: &[u8]
     Ok(())
 }
 
-/// Every hostname of an app that has instances in rotation is to have a certificate.
+/// Every hostname of an app that has instances in rotation, and the front's, is to have a certificate.
 pub async fn want_for_routed(conn: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into certificates (host)
-         select distinct apps.slug || '.' || zones.suffix
+         select apps.slug || '.' || zones.suffix
          from instances join apps on apps.id = instances.app_id join zones on zones.id = apps.zone_id
          where in_rotation
+         union
+         select host from fronts
          on conflict do nothing"
     )
     .execute(conn)
@@ -156,16 +158,17 @@ pub struct Due {
     pub not_after: Option<DateTime<Utc>>,
 }
 
-/// Hosts of apps that exist, without an order on its way.
+/// Hosts that are routed, without an order on its way.
 pub async fn without_order(conn: &mut PgConnection) -> sqlx::Result<Vec<Due>> {
     sqlx::query_as!(
         Due,
         "select host, not_before, not_after from certificates
          where retry_at <= now()
            and not exists (select 1 from jobs where jobs.host = certificates.host and state in ('queued', 'running'))
-           and exists (select 1 from instances
-                       join apps on apps.id = instances.app_id join zones on zones.id = apps.zone_id
-                       where in_rotation and apps.slug || '.' || zones.suffix = certificates.host)
+           and (exists (select 1 from instances
+                        join apps on apps.id = instances.app_id join zones on zones.id = apps.zone_id
+                        where in_rotation and apps.slug || '.' || zones.suffix = certificates.host)
+                or exists (select 1 from fronts where fronts.host = certificates.host))
          order by host"
     )
     .fetch_all(conn)

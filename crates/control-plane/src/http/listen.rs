@@ -35,7 +35,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// Requests at the same time over one HTTP/2 connection.
 const STREAMS: u32 = 100;
 
-/// The other end of the connection.
+/// Where a request comes from: the other end of the connection, or on the front whom its proxy speaks for.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub SocketAddr);
 

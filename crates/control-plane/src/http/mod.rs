@@ -1,4 +1,5 @@
-//! Assembly of the routers: the public one (dashboard, API, enrolment) and the mesh one (agents, Traefik).
+//! Assembly of the routers: the public one (dashboard, API, enrolment), the same behind proxies, and the mesh one (agents,
+//! Traefik).
 
 pub mod caller;
 pub mod error;
@@ -14,7 +15,7 @@ mod tests;
 pub mod web;
 
 use axum::http::{HeaderName, HeaderValue};
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::get;
 use axum::{Json, Router};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -29,7 +30,8 @@ pub use permission::{Permission, guard, public};
 
 use crate::app::AppState;
 use crate::{
-    apps, archives, audit, deployments, events, hub, identity, logs, nodes, projects, releases, variables,
+    apps, archives, audit, deployments, events, front, hub, identity, logs, nodes, projects, releases,
+    variables,
 };
 
 #[derive(OpenApi)]
@@ -71,10 +73,19 @@ pub fn api(app: &AppState) -> (Router<AppState>, utoipa::openapi::OpenApi) {
 
 /// Dashboard, API and enrolment.
 pub fn public_router(app: &AppState) -> Router {
+    wrap(public_routes(app))
+}
+
+/// The same for the fleet's proxies, which say who calls.
+pub fn front_router(app: &AppState) -> Router {
+    wrap(public_routes(app).layer(from_fn_with_state(app.clone(), front::layer)))
+}
+
+fn public_routes(app: &AppState) -> Router {
     let (api, document) = api(app);
     let document = get(move || std::future::ready(Json(document.clone())));
     let api = api.route("/api/v1/openapi.json", document).merge(nodes::join::router());
-    wrap(api.merge(health::router()).merge(web::router()).with_state(app.clone()))
+    api.merge(health::router()).merge(web::router()).with_state(app.clone())
 }
 
 /// What agents and Traefik call, over the mesh.

@@ -16,7 +16,7 @@ use crate::generations::{self, Consumer};
 use crate::hub::Key;
 use crate::plan::worker::{Holder, Wanted};
 use crate::vault::{Purpose, Vault};
-use crate::{certificates, instances, nodes, plan};
+use crate::{certificates, front, instances, nodes, plan};
 
 pub struct DispatchSpecs(pub AppState);
 
@@ -118,10 +118,11 @@ pub async fn proxy_spec(
     app: &AppState,
     conn: &mut PgConnection,
 ) -> anyhow::Result<protocol::spec::ProxySpec> {
+    let front = front::store::find(conn).await?;
     let backends = instances::store::in_rotation(conn).await?;
     let certificates = certificates::store::issued(conn, &app.vault).await?;
     let challenges = certificates::store::challenges(conn).await?;
-    Ok(plan::routes::spec(&backends, certificates, challenges, app.config.acme.is_some()))
+    Ok(plan::routes::spec(front.as_ref(), &backends, certificates, challenges, app.config.acme.is_some()))
 }
 
 async fn worker_spec(

@@ -5,6 +5,7 @@ pub mod certificates;
 pub mod dispatch_jobs;
 pub mod dispatch_specs;
 pub mod jobs;
+pub mod known_proxies;
 mod leader;
 pub mod node_health;
 pub mod presence;
@@ -35,12 +36,16 @@ pub fn tasks(app: &AppState, lifecycle: &mut Lifecycle) {
     start.one(dispatch_jobs::DispatchJobs(app.clone()), seconds(5), &[Topic::Jobs]);
     start.one(presence::Presence(app.clone()), seconds(15), &[]);
     start.one(Census(app.clone()), seconds(15), &[]);
+    if app.config.api_server.front_listen.is_some() {
+        start.one(known_proxies::KnownProxies(app.clone()), seconds(15), &[Topic::Nodes]);
+    }
     // One replica for all.
     let wakes = [Topic::Instances, Topic::Deployments, Topic::Nodes, Topic::Jobs];
     start.one(leader.only(rollouts::Rollouts(app.clone())), seconds(2), &wakes);
     start.one(leader.only(jobs::Jobs(app.clone())), seconds(15), &[]);
     start.one(leader.only(node_health::NodeHealth(app.clone())), seconds(15), &[]);
-    let wakes = [Topic::Certificates, Topic::Deployments];
+    // Nodes: the first proxy came, and can order the dashboard's.
+    let wakes = [Topic::Certificates, Topic::Deployments, Topic::Nodes];
     start.one(leader.only(certificates::Certificates(app.clone())), seconds(30), &wakes);
     start.one(leader.only(retention::Retention(app.clone())), seconds(600), &[]);
     let wakes = std::mem::take(&mut start.wakes);

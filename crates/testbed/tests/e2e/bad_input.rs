@@ -98,7 +98,7 @@ fn join(bed: &Bed, token: &str, name: &str, folder: &str) -> Result<Output> {
         "port": 51999,
         "node": { "name": name, "roles": ["worker"] },
         "control_plane": {
-            "url": topology::BASE_URL,
+            "url": topology::JOIN_URL,
             "root_certificate": "/run/testbed/host/authority.pem",
         },
     });

@@ -7,6 +7,7 @@ mod bad_input;
 mod bed;
 mod builds;
 mod forged;
+mod front;
 mod git;
 mod guard;
 mod hello;
@@ -26,6 +27,7 @@ fn tests() -> Vec<Test> {
     [
         nodes::TESTS,
         hello::TESTS,
+        front::TESTS,
         bad_input::TESTS,
         forged::TESTS,
         git::TESTS,

@@ -46,7 +46,10 @@ function AuditTable({ events }: { events: AuditEvent[] }) {
               <td>
                 <Time at={event.at} />
               </td>
-              <td className="hide-small">{event.actor}</td>
+              <td className="hide-small">
+                {event.actor}
+                {event.address && <span className="sub">{event.address}</span>}
+              </td>
               <td>
                 <code>{event.action}</code>
                 {event.target && <span className="sub">{event.target}</span>}
