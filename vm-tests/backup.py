@@ -26,6 +26,7 @@ def restore(arguments):
 
 
 start_all()
+database.wait_for_open_port(5432)
 first_admin(control, control)
 
 with subtest("the first start has nothing to dump and is not held up"):
@@ -113,3 +114,21 @@ with subtest("a dump that cannot be made is seen"):
     control.succeed(f"chown root {BACKUPS}")
     control.fail("systemctl start wisehosting-backup.service", timeout=120)
     control.succeed("systemctl --failed --plain | grep wisehosting-backup.service")
+
+with subtest("a database on another host is dumped and restored, and its password is in no log"):
+    remote.wait_for_unit("wisehosting-control-plane.service", timeout=180)
+    remote.succeed("systemctl start wisehosting-backup.service", timeout=120)
+    dump = remote.succeed(f"ls {BACKUPS}/wisehosting-*.dump").strip()
+    remote.succeed(f"wisehosting-restore --confirm wisehosting {dump}", timeout=120)
+    names = database.succeed("runuser -u postgres -- psql -XAtc 'select datname from pg_database'").split()
+    assert len([name for name in names if name.startswith("wisehosting_before_restore_")]) == 1, names
+    remote.fail("journalctl --no-pager | grep -e 'p@ss' -e 'p%40ss'")
+
+with subtest("an upgrade waits for the database that it cannot dump, and goes on by itself"):
+    database.systemctl("stop postgresql.service")
+    remote.succeed(f"echo older > {BACKUPS}/.control-plane-version")
+    remote.systemctl("restart wisehosting-control-plane.service")
+    remote.fail("systemctl is-active wisehosting-control-plane.service")
+    database.systemctl("start postgresql.service")
+    remote.wait_until_succeeds("systemctl is-active wisehosting-control-plane.service", timeout=120)
+    remote.succeed(f"ls {BACKUPS}/*-before-upgrade.dump")

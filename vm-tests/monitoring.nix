@@ -10,6 +10,8 @@
         fleet.monitoring = true;
         backup.enable = true;
       };
+      # What Grafana would show, asked for without it.
+      environment.etc."dashboards".source = ../nix/grafana;
       # Quick, so that the test is short; how long something must be wrong stays what it is.
       services.prometheus.globalConfig = {
         scrape_interval = "2s";

@@ -49,6 +49,19 @@ with subtest("a backup is known to the alerts"):
     control.succeed("systemctl start wisehosting-backup.service", timeout=120)
     until(lambda: value("time() - wisehosting_backup_last_success_seconds < 300") != {})
 
+with subtest("every panel of the dashboards is answered, and those of hosts and control plane show something"):
+    # What this fleet has nothing of.
+    silent = {"Instances by state", "Messages of agents that were refused", "Failed passes"}
+    for file in control.succeed("ls /etc/dashboards/*.json").split():
+        board = json.loads(control.succeed(f"cat {file}"))
+        for panel in board["panels"]:
+            for target in panel["targets"]:
+                expression = target["expr"].replace("$app", ".*").replace("$host", ".*")
+                answer = prometheus(f"query --data-urlencode {shlex.quote('query=' + expression)}")
+                missing = not answer["result"] and panel["title"] not in silent
+                if missing and board["uid"] in ("wh-host", "wh-control-plane"):
+                    raise Exception(f"{board['title']}, {panel['title']}: nothing for {expression}")
+
 with subtest("the rules are loaded, and nothing critical is wrong"):
     groups = prometheus("rules")["groups"]
     rules = [rule for group in groups for rule in group["rules"]]

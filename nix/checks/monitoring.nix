@@ -1,4 +1,5 @@
-# The alert rules are valid and fire when they should, dashboards are JSON, and both name only metrics that exist.
+# The alert rules are valid and fire when they should, what the dashboards ask is valid,
+# and both name only metrics that exist.
 { pkgs }:
 let
   inherit (pkgs) lib;
@@ -30,7 +31,10 @@ pkgs.runCommand "wisehosting-monitoring"
     cp ${../monitoring/rules-test.yml} rules-test.yml
     promtool check rules rules.json
     promtool test rules rules-test.yml
-    jq --exit-status '.uid and .panels' ${source}/nix/grafana/*.json
+    # The dashboards' expressions, read as the rules that they are not.
+    jq --slurp '{ groups: [ { name: "dashboards", rules: [ [ .[].panels[].targets[].expr ] | to_entries[]
+      | { record: "panel:\(.key)", expr: .value | gsub("\\$(app|host)"; ".*") } ] } ] }' ${source}/nix/grafana/*.json > panels.json
+    promtool check rules panels.json
     bash ${source}/scripts/check-metrics ${source}
     touch $out
   ''
