@@ -1,4 +1,5 @@
-# Every other <name>.nix here is a test; its script is <name>.py.
+# Every other <name>.nix here is a test, its script is <name>.py, after lib.py. Each is a check `vm-<name>`; one that
+# pulls no plug is `container-<name>` too, where the test driver has containers: the same in seconds, without KVM.
 { pkgs, self }:
 let
   inherit (pkgs) lib;
@@ -7,17 +8,41 @@ let
       lib.attrNames (builtins.readDir ./.)
     )
   );
-  test =
+  script = name: builtins.readFile (./. + "/${name}.py");
+  machines =
     name:
+    let
+      test = import (./. + "/${name}.nix");
+    in
+    (if lib.isFunction test then test { inherit lib pkgs; } else test).nodes;
+
+  test =
+    kind: name:
     pkgs.testers.runNixOSTest {
       inherit name;
-      imports = [ (./. + "/${name}.nix") ];
-      testScript = builtins.readFile ./lib.py + builtins.readFile (./. + "/${name}.py");
-      # The package set comes from outside, as in any flake that gives its own.
+      ${kind} = machines name;
+      testScript = builtins.readFile ./lib.py + script name;
+      globalTimeout = 1800;
       defaults.imports = [
         self.nixosModules.default
         ./nodes/base.nix
       ];
     };
+
+  # Containers have no plug and no cable.
+  needsMachine =
+    name:
+    lib.any (word: lib.hasInfix ".${word}(" (script name)) [
+      "crash"
+      "reboot"
+      "shutdown"
+      "block"
+    ];
+  containers = lib.filter (
+    name: lib.versionAtLeast lib.trivial.release "26.05" && !needsMachine name
+  ) names;
 in
-lib.genAttrs names test
+lib.listToAttrs (
+  map (name: lib.nameValuePair "vm-${name}" (test "nodes" name)) names
+  ++ map (name: lib.nameValuePair "container-${name}" (test "containers" name)) containers
+)

@@ -11,6 +11,7 @@ packages_of() {
         postgresql busybox-static pebble git
       ;;
     browser) echo chromium ;;
+    nix) echo nix-bin ;;
   esac
 }
 

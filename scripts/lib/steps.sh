@@ -34,3 +34,14 @@ step() {
     fail "$name failed" "$remedy"
   }
 }
+
+# show NAME REMEDY COMMAND...: a step whose output is worth reading when all is well, too.
+show() {
+  step "$@"
+  cat "$steps_log/${1//[^a-z0-9]/-}.log" >&2
+}
+
+# skip NAME WHY: a step that was not made, so that nobody takes it for passed.
+skip() {
+  printf '  – skipped     %s: %s\n' "$1" "$2" >&2
+}

@@ -1,0 +1,150 @@
+# What the modules promise, checked by evaluation alone: a list of facts, each with whether it holds.
+{ pkgs, self }:
+let
+  inherit (pkgs) lib;
+
+  # A host that could boot, and nothing more.
+  base = {
+    nixpkgs.hostPlatform = "x86_64-linux";
+    boot.isContainer = true;
+    system.stateVersion = "24.05";
+    networking.hostName = "host";
+  };
+  inherit (self.inputs.nixpkgs.lib) nixosSystem;
+  system = modules: (nixosSystem { modules = [ base ] ++ modules; }).config;
+  host =
+    module:
+    system [
+      self.nixosModules.default
+      module
+    ];
+  toplevel = config: config.system.build.toplevel.drvPath;
+
+  failures =
+    module: map (entry: entry.message) (lib.filter (entry: !entry.assertion) (host module).assertions);
+  complains = word: module: lib.any (lib.hasInfix word) (failures module);
+  evaluates = value: (builtins.tryEval (builtins.deepSeq value true)).success;
+
+  key = digit: "${lib.concatStrings (lib.genList (_: digit) 43)}=";
+  fleet = {
+    url = "https://cp.example.com";
+    zone = "route.example.com";
+    hosts = {
+      host = {
+        roles = [ "control-plane" ];
+        address = "203.0.113.1";
+        meshAddress = "10.50.0.1";
+        publicKey = key "A";
+      };
+      other = {
+        roles = [ "worker" ];
+        meshAddress = "10.50.0.2";
+        publicKey = key "B";
+      };
+    };
+  };
+  fleetWith = change: { services.wisehosting.fleet = lib.recursiveUpdate fleet { hosts = change; }; };
+  as = name: change: {
+    imports = [ (fleetWith change) ];
+    networking.hostName = lib.mkForce name;
+  };
+  alone = option: {
+    services.wisehosting = lib.mkMerge [
+      { ${option}.enable = true; }
+      {
+        mesh.enable = true;
+        mesh.settings.control_plane.url = "https://cp.example.com";
+      }
+    ];
+  };
+
+  settings = module: (host module).services.wisehosting.mesh.settings;
+in
+{
+  "importing the module changes nothing" =
+    toplevel (system [ ]) == toplevel (system [ self.nixosModules.default ]);
+
+  "each role works without a fleet" = lib.all (option: failures (alone option) == [ ]) [
+    "mesh"
+    "worker"
+    "proxy"
+  ];
+
+  "the package set may be given from outside" = evaluates (
+    toplevel
+      (nixosSystem {
+        modules = [
+          (removeAttrs base [ "nixpkgs" ])
+          { nixpkgs.pkgs = pkgs; }
+          self.nixosModules.default
+          (fleetWith { })
+        ];
+      }).config
+  );
+
+  "the package may be the user's own" =
+    (host {
+      imports = [ (alone "worker") ];
+      services.wisehosting.package = pkgs.hello;
+    }).services.wisehosting.worker.package == pkgs.hello;
+
+  "the module and a role imported together are one" =
+    failures {
+      imports = [ self.nixosModules.worker ];
+      services.wisehosting.mesh.settings.control_plane.url = "https://cp.example.com";
+    } == [ ];
+
+  "a declared host dials the pinned others" =
+    map (peer: peer.name) (settings (as "other" { })).declared.peers == [ "host" ];
+
+  "a host without a key joins by token" =
+    (settings (as "other" { other.publicKey = null; })).control_plane.url == "https://cp.example.com";
+
+  "a host without a key is not in the control plane's list" =
+    (host (fleetWith {
+      other.publicKey = null;
+    })).services.wisehosting.controlPlane.settings.nodes == [ ];
+
+  "a host is sent where the fleet says" =
+    self.lib.deployTargets fleet == {
+      host = "root@203.0.113.1";
+      other = "root@10.50.0.2";
+    };
+
+  "two hosts with one mesh address are refused" = complains "10.50.0.1" (fleetWith {
+    other.meshAddress = "10.50.0.1";
+  });
+  "two hosts with one key are refused" = complains (key "A") (fleetWith {
+    other.publicKey = key "A";
+  });
+  "a pinned host without a mesh address is refused" = complains "`meshAddress`" (fleetWith {
+    other.meshAddress = null;
+  });
+  "a second control plane is refused" = complains "exactly one host" (fleetWith {
+    other.roles = [ "control-plane" ];
+  });
+  "a control plane without an address is refused" = complains "`address`" (fleetWith {
+    host.address = null;
+  });
+  "half of a certificate is refused" = complains "tls" {
+    imports = [ (fleetWith { }) ];
+    services.wisehosting.controlPlane.tls.key = "/run/key.pem";
+  };
+  "a firewall that flushes the containers' rules is refused" = complains "flushRuleset" {
+    imports = [ (alone "worker") ];
+    networking.nftables.flushRuleset = true;
+  };
+
+  "a host that the fleet does not know is an error" =
+    !evaluates (toplevel (host (as "stranger" { })));
+  "a secret in the store is an error" =
+    let
+      withToken =
+        path:
+        (host { services.wisehosting.mesh.joinTokenFile = path; }).services.wisehosting.mesh.joinTokenFile;
+    in
+    evaluates (withToken "/run/secrets/token")
+    && !evaluates (withToken ./modules.nix)
+    && !evaluates (withToken "${./modules.nix}")
+    && !evaluates (withToken "secrets/token");
+}
