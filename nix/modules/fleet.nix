@@ -111,6 +111,11 @@ let
       };
       hosts = mkOption {
         type = types.attrsOf host;
+        example.control-plane = {
+          roles = [ "control-plane" ];
+          address = "203.0.113.10";
+          meshAddress = "10.50.0.1";
+        };
         description = "Every host by its host name.";
       };
     };
