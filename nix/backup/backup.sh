@@ -2,7 +2,7 @@
 # elsewhere; it is given the dump's path as its last argument.
 #
 # From the unit: BACKUP_DIRECTORY, BACKUP_METRICS, KEEP_AT_LEAST, KEEP_DAYS; DATABASE_URL or the credential
-# database_url; and SECRET_DIRECTORY when the secret is copied too, which is the credential api_server_secret or
+# database_url, and the credential database_password; and SECRET_DIRECTORY when the secret is copied too, which is the credential api_server_secret or
 # SECRET_MADE, where the control plane keeps the one that it made.
 # shellcheck shell=bash disable=SC2154
 
@@ -16,9 +16,8 @@ while [ $# -gt 0 ]; do
   esac
 done
 
-credential=${CREDENTIALS_DIRECTORY:-/nonexistent}/database_url
-if [ -e "$credential" ]; then DATABASE_URL=$(<"$credential"); fi
-parse_url "$DATABASE_URL"
+credentials=${CREDENTIALS_DIRECTORY:-/nonexistent}
+database_from "$credentials/database_url" "$credentials/database_password"
 mark=$BACKUP_DIRECTORY/.control-plane-version
 
 if [ -n "$version" ]; then
@@ -42,7 +41,7 @@ grep -q ' TABLE DATA public _sqlx_migrations ' <<<"$contents" ||
 sync "$part"
 mv "$part" "$BACKUP_DIRECTORY/$name"
 if [ -n "${SECRET_DIRECTORY:-}" ]; then
-  own=${CREDENTIALS_DIRECTORY:-/nonexistent}/api_server_secret
+  own=$credentials/api_server_secret
   if [ ! -e "$own" ]; then own=$SECRET_MADE; fi
   secret=$SECRET_DIRECTORY/api_server_secret
   cmp -s "$own" "$secret" || {

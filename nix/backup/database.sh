@@ -22,5 +22,15 @@ parse_url() {
   database_server=${BASH_REMATCH[1]} database_name=${BASH_REMATCH[3]} database_query=${BASH_REMATCH[4]}
 }
 
+# database_from URL-FILE PASSWORD-FILE: the same, from files that need not exist; without the first, from DATABASE_URL.
+database_from() {
+  if [ -e "$1" ]; then DATABASE_URL=$(<"$1"); fi
+  parse_url "$DATABASE_URL"
+  if [ -e "$2" ]; then
+    PGPASSWORD=$(<"$2")
+    export PGPASSWORD
+  fi
+}
+
 # url NAME: the URL of a database on the same server.
 url() { printf '%s/%s%s' "$database_server" "$1" "$database_query"; }

@@ -1,7 +1,8 @@
 # wisehosting-restore FILE | --undo NAME: puts a dump, or the database before a restore, in the place of the control
 # plane's database. For root, on the control plane's host.
 #
-# From the module: DATABASE_URL or DATABASE_URL_FILE, POSTGRES_LOCAL=1 when the server is this host's own.
+# From the module: DATABASE_URL or DATABASE_URL_FILE, DATABASE_PASSWORD_FILE, POSTGRES_LOCAL=1 when the server is this
+# host's own.
 # shellcheck shell=bash disable=SC2154
 
 usage() {
@@ -21,8 +22,7 @@ done
 [ -n "$source" ] || [ -n "$undo" ] || usage
 [ -z "$source" ] || [ -z "$undo" ] || usage
 [ "$(id -u)" = 0 ] || die "wisehosting-restore stops and starts the control plane: run it as root"
-if [ -n "${DATABASE_URL_FILE:-}" ]; then DATABASE_URL=$(<"$DATABASE_URL_FILE"); fi
-parse_url "$DATABASE_URL"
+database_from "${DATABASE_URL_FILE:-}" "${DATABASE_PASSWORD_FILE:-}"
 
 # A local Postgres knows people by their Unix user.
 if [ -n "${POSTGRES_LOCAL:-}" ]; then

@@ -13,6 +13,7 @@ let
   top = config.services.wisehosting;
   cfg = top.backup;
   inherit (top.controlPlane) database;
+  passwordFile = database.passwordFile or null;
   stateDir = top.controlPlane.settings.api_server.state_dir;
 
   program =
@@ -43,6 +44,9 @@ let
         else
           "DATABASE_URL_FILE=${lib.escapeShellArg database.urlFile}"
       }
+      ${lib.optionalString (
+        passwordFile != null
+      ) "export DATABASE_PASSWORD_FILE=${lib.escapeShellArg passwordFile}"}
       ${lib.optionalString database.createLocally "export POSTGRES_LOCAL=1"}
       exec ${lib.getExe restore} "$@"
     '';
@@ -72,6 +76,7 @@ let
       Group = "wisehosting";
       LoadCredential = wh.loadCredentials {
         database_url = database.urlFile;
+        database_password = passwordFile;
         api_server_secret = if cfg.secretDirectory == null then null else top.controlPlane.secretFile;
       };
       ReadWritePaths = directories ++ [ cfg.metricsDirectory ];

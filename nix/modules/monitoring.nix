@@ -18,10 +18,13 @@ let
   reached = lib.filterAttrs (_: entry: entry.meshAddress != null) hosts;
   localPostgres = top.controlPlane.enable && top.controlPlane.database.createLocally;
 
-  # The ports that workers and proxies have by default.
+  cluster = lib.any (entry: entry.database) (lib.attrValues hosts);
+
+  # The ports that they have by default.
   ports = {
     worker = 8090;
     proxy = 8091;
+    patroni = 8008;
   };
 
   job = job_name: targets: {
@@ -141,6 +144,8 @@ in
           (roleJob "proxy")
           (fleetJob "node" cfg.exporters.port (_: true))
         ]
+        # Patroni of each member tells who leads and who follows.
+        ++ lib.optional cluster (fleetJob "patroni" ports.patroni (entry: entry.database))
         ++ lib.optional localPostgres (
           job "postgres" (here "127.0.0.1:${toString config.services.prometheus.exporters.postgres.port}")
         );
@@ -150,6 +155,7 @@ in
               inherit lib;
               backup = top.backup.enable;
               postgres = localPostgres;
+              inherit cluster;
             }
           ))
         ];

@@ -1,8 +1,10 @@
-# What Prometheus raises an alert for. `backup` and `postgres`: whether this host makes backups and has the database.
+# What Prometheus raises an alert for. `backup`: whether this host makes backups; `postgres`: whether it has the database;
+# `cluster`: whether hosts of the fleet have it together.
 {
   lib,
   backup ? true,
   postgres ? true,
+  cluster ? true,
 }:
 let
   rule = severity: wait: alert: expr: summary: {
@@ -80,6 +82,17 @@ in
       ]
       ++ lib.optionals postgres [
         (critical "1m" "PostgresDown" "pg_up == 0" "Postgres on {{ $labels.host }} does not answer.")
+      ]
+      ++ lib.optionals cluster [
+        (critical "1m" "DatabaseHasNoLeader" "sum(patroni_primary) == 0 or absent(patroni_primary)"
+          "No member of the database cluster leads: `patronictl list` on any of them. Apps serve; nothing can be changed."
+        )
+        (warning "5m" "DatabaseMemberDown" "patroni_postgres_running == 0"
+          "Postgres does not run on {{ $labels.host }}: `patronictl list`, `journalctl -u patroni` there."
+        )
+        (warning "5m" "DatabaseNotCopied" "sum(patroni_sync_standby) == 0"
+          "Changes are on one member of the database cluster alone: no other follows at once."
+        )
       ]
       ++ lib.optionals backup [
         (critical "1m" "BackupFailed"
