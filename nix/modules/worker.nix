@@ -104,14 +104,12 @@ in
         # Builds outlive the agent, so that an upgrade of the host loses none.
         KillMode = "process";
         # Root, and little of a sandbox: `podman build` makes the mounts, namespaces and cgroups of rootful containers
-        # as a child of this service. Whoever may talk to Podman's socket is root anyway.
-        LockPersonality = true;
+        # as a child of this service. Whoever may talk to Podman's socket is root anyway. What the steps of a build need is
+        # open too, for they inherit the sandbox: a host name, a personality, programs of other architectures.
         ProtectClock = true;
         ProtectHome = true;
-        ProtectHostname = true;
         ProtectKernelLogs = true;
         RestrictRealtime = true;
-        SystemCallArchitectures = "native";
         UMask = "0077";
       };
     };
