@@ -32,7 +32,7 @@ in
       enableTCPIP = true;
       authentication = "host all wisehosting all scram-sha-256";
       initialScript = pkgs.writeText "init.sql" ''
-        create role wisehosting login createdb password '${password}';
+        create role wisehosting login password '${password}';
         create database wisehosting owner wisehosting;
       '';
     };

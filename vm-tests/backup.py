@@ -21,6 +21,11 @@ def dumps(pattern="wisehosting-*.dump"):
     return control.succeed(f"find {BACKUPS} -name '{pattern}' | sort").split()
 
 
+def schemas():
+    query = "select nspname from pg_namespace where nspname like 'before_restore_%'"
+    return control.succeed(f"runuser -u wisehosting -- psql -XAtc {shlex.quote(query)}").split()
+
+
 def restore(arguments):
     return control.succeed(f"wisehosting-restore --confirm wisehosting {arguments} 2>&1", timeout=120)
 
@@ -64,7 +69,7 @@ with subtest("what changed since the dump is undone by a restore, and kept besid
     assert value_of("KEY", token) == "after"
     restore(dump)
     assert value_of("KEY", token) == "before"
-    kept = control.succeed("runuser -u postgres -- psql -XAtc \"select datname from pg_database where datname like '%before_restore%'\"").strip()
+    [kept] = schemas()
     restore(f"--undo {kept}")
     assert value_of("KEY", token) == "after"
 
@@ -75,6 +80,13 @@ with subtest("a damaged dump is refused before anything stops"):
     control.fail("wisehosting-restore --confirm wisehosting /etc/hostname")
     assert control.succeed("systemctl show -P MainPID wisehosting-control-plane.service") == pid
     assert value_of("KEY", token) == "after"
+
+with subtest("a dump that breaks off changes nothing, and the control plane is back"):
+    control.succeed(f"head -c $(($(stat -c %s {dump}) - 2000)) {dump} > /tmp/cut.dump && pg_restore --list /tmp/cut.dump")
+    before = schemas()
+    control.fail("wisehosting-restore --confirm wisehosting /tmp/cut.dump", timeout=120)
+    assert value_of("KEY", token) == "after"
+    assert schemas() == before, schemas()
 
 with subtest("another version starts only after a dump"):
     control.succeed(f"echo older > {BACKUPS}/.control-plane-version")
@@ -110,6 +122,11 @@ with subtest("old dumps go, the newest stay however old they are"):
     assert len(dumps()) == 2, dumps()
     assert dumps(".left.part") == []
 
+with subtest("what restores kept is not in new dumps"):
+    assert schemas() != []
+    control.fail(f"pg_restore --list {dumps()[-1]} | grep before_restore_")
+    control.succeed(f"pg_restore --list {dumps()[-1]} | grep 'TABLE DATA public app_variables'")
+
 with subtest("a dump that cannot be made is seen"):
     control.succeed(f"chown root {BACKUPS}")
     control.fail("systemctl start wisehosting-backup.service", timeout=120)
@@ -120,8 +137,9 @@ with subtest("a database on another host is dumped and restored, and its passwor
     remote.succeed("systemctl start wisehosting-backup.service", timeout=120)
     dump = remote.succeed(f"ls {BACKUPS}/wisehosting-*.dump").strip()
     remote.succeed(f"wisehosting-restore --confirm wisehosting {dump}", timeout=120)
-    names = database.succeed("runuser -u postgres -- psql -XAtc 'select datname from pg_database'").split()
-    assert len([name for name in names if name.startswith("wisehosting_before_restore_")]) == 1, names
+    query = "select count(*) from pg_namespace where nspname like 'before_restore_%'"
+    kept = database.succeed(f"runuser -u postgres -- psql -XAt wisehosting -c {shlex.quote(query)}").strip()
+    assert kept == "1", kept
     remote.fail("journalctl --no-pager | grep -e 'p@ss' -e 'p%40ss'")
 
 with subtest("an upgrade waits for the database that it cannot dump, and goes on by itself"):

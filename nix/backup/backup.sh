@@ -23,7 +23,7 @@ mark=$BACKUP_DIRECTORY/.control-plane-version
 if [ -n "$version" ]; then
   if [ "$version" = "$(cat "$mark" 2>/dev/null)" ]; then exit 0; fi
   # The first start of all: nothing to lose yet.
-  tables=$(psql -XAtqd "$(url "$database_name")" -c "select count(*) from pg_tables where tablename = '_sqlx_migrations'")
+  tables=$(psql -XAtqd "$(url "$database_name")" -c "select count(*) from pg_tables where schemaname = 'public' and tablename = '_sqlx_migrations'")
   if [ "$tables" = 0 ]; then
     printf '%s\n' "$version" >"$mark"
     exit 0
@@ -34,7 +34,11 @@ fi
 find "$BACKUP_DIRECTORY" -maxdepth 1 -name '.*.part' -delete
 name=wisehosting-$(date -u +%Y%m%dT%H%M%SZ)$label.dump
 part=$BACKUP_DIRECTORY/.$name.part
-pg_dump --format=custom --no-owner --no-privileges --lock-wait-timeout=60s --dbname="$(url "$database_name")" >"$part"
+# Without what a restore kept.
+pg_dump --format=custom --no-owner --no-privileges --lock-wait-timeout=60s --exclude-schema='before_restore_*' \
+  --dbname="$(url "$database_name")" --file="$part"
+# Read whole, as a restore would.
+pg_restore --file=/dev/null "$part"
 contents=$(pg_restore --list "$part")
 grep -q ' TABLE DATA public _sqlx_migrations ' <<<"$contents" ||
   die "the dump does not hold the control plane's tables"

@@ -147,7 +147,7 @@ in
       type = types.package;
       default = if database.createLocally then config.services.postgresql.package else pkgs.postgresql;
       defaultText = lib.literalMD "`services.postgresql.package` for a local database, else `pkgs.postgresql`";
-      description = "Package with `pg_dump` and `pg_restore`, at least as new as the server.";
+      description = "Package with `pg_dump` and `pg_restore`, of the same major version as the server.";
     };
     metricsDirectory = mkOption {
       type = types.str;
