@@ -1,14 +1,21 @@
 //! Changes, said by the transaction that makes them (`pg_notify`) and heard by every control plane. Hearing one makes
 //! things fast; nothing depends on it.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgListener;
-use sqlx::{PgConnection, PgPool};
+use sqlx::{Acquire, PgConnection, PgPool};
 use tokio::sync::broadcast;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use crate::db;
+
 const CHANNEL: &str = "wisehosting";
+/// After so long without a change Postgres is asked whether it is still there.
+const QUIET: Duration = Duration::from_secs(10);
 
 /// What changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
@@ -68,7 +75,7 @@ impl Bus {
                 Err(error) = self.forward(&pool) => warn!(%error, "lost the notification connection"),
                 () = stop.cancelled() => return Ok(()),
             }
-            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }
 
@@ -78,8 +85,13 @@ impl Bus {
         let resync = || Change { topic: Topic::Resync, id: String::new() };
         self.publish(resync());
         loop {
+            let Ok(heard) = timeout(QUIET, listener.try_recv()).await else {
+                // Nothing to hear and nobody there look the same.
+                db::leads(listener.acquire().await?).await?;
+                continue;
+            };
             // None: the connection broke and was made again, so something may have been missed.
-            let change = match listener.try_recv().await? {
+            let change = match heard? {
                 Some(notification) => {
                     serde_json::from_str(notification.payload()).unwrap_or_else(|_| resync())
                 }
@@ -120,5 +132,34 @@ impl Listener {
                 return Some(change);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+    async fn changes_are_heard_again_after_the_connection_was_cut(pool: PgPool) {
+        let (bus, stop) = (Bus::default(), CancellationToken::new());
+        let mut changes = bus.listen();
+        let test = async {
+            let mut next = async || timeout(Duration::from_secs(10), changes.next()).await.expect("in time");
+            assert_eq!(next().await.expect("runs").topic, Topic::Resync, "when the connection is made");
+            sqlx::query(
+                "select pg_terminate_backend(pid) from pg_stat_activity
+                 where datname = current_database() and query ilike 'listen %'",
+            )
+            .execute(&pool)
+            .await
+            .expect("terminate");
+            assert_eq!(next().await.expect("runs").topic, Topic::Resync, "when it is made again");
+            let mut conn = pool.acquire().await.expect("connection");
+            say(&mut conn, Topic::Apps, "a").await.expect("say");
+            assert_eq!(next().await, Some(Change { topic: Topic::Apps, id: "a".to_owned() }));
+            stop.cancel();
+        };
+        let (ended, ()) = tokio::join!(bus.clone().run(pool.clone(), stop.clone()), test);
+        ended.expect("runs until stopped");
     }
 }

@@ -108,6 +108,7 @@ pub struct Acme {
 #[serde(deny_unknown_fields)]
 pub struct DeclaredNode {
     pub name: String,
+    /// None for a host that is there for a database alone.
     pub roles: Vec<Role>,
     /// WireGuard public key, base64.
     pub public_key: String,
@@ -191,9 +192,6 @@ impl Config {
             let key = |field: &str| format!("nodes[{index}].{field}");
             if !is_label(&node.name) {
                 return Err(Invalid::new(key("name"), "must be 1 to 63 of a-z, 0-9 and -"));
-            }
-            if node.roles.is_empty() {
-                return Err(Invalid::new(key("roles"), "must name at least one role"));
             }
             if !self.mesh.cidr.contains(&node.mesh_address) || node.mesh_address == self.mesh.address {
                 return Err(Invalid::new(

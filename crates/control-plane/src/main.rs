@@ -79,13 +79,13 @@ async fn run(command: Command, config: Config) -> anyhow::Result<ExitCode> {
         Command::CheckConfig => Ok(say("the configuration is good")),
         Command::Openapi => Ok(say(&serve::openapi_text()?)),
         Command::Migrate => {
-            let pool = db::pool(&secrets::database_url(&config, &credentials)?, 1)?;
+            let pool = db::pool(secrets::database(&config, &credentials)?, 1);
             db::wait(&pool, serve::DATABASE_PATIENCE).await?;
             db::migrate(&pool).await?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Admin(chore) => {
-            let pool = db::pool(&secrets::database_url(&config, &credentials)?, 1)?;
+            let pool = db::pool(secrets::database(&config, &credentials)?, 1);
             db::migrate(&pool).await?;
             match chore {
                 Admin::SetupCode { bare } => {

@@ -1,9 +1,11 @@
 //! The control plane's own secrets: systemd's credentials, then the configuration, then made on first start.
 
 use std::os::unix::fs::DirBuilderExt;
+use std::str::FromStr;
 
 use anyhow::Context;
 use daemon::credentials::{Credentials, ExposeSecret, SecretString};
+use sqlx::postgres::PgConnectOptions;
 
 use crate::config::Config;
 use crate::digest;
@@ -41,11 +43,18 @@ impl Secrets {
     }
 }
 
-/// The database's URL, from the credential `database_url` or the configuration.
-pub fn database_url(config: &Config, credentials: &Credentials) -> anyhow::Result<SecretString> {
-    credentials
+/// How to reach the database: the URL of the credential `database_url` or of the configuration, with the password of
+/// the credential `database_password` if there is one.
+pub fn database(config: &Config, credentials: &Credentials) -> anyhow::Result<PgConnectOptions> {
+    let url = credentials
         .get("database_url", config.database.url.as_ref())?
-        .context("`database.url` is missing: set it, or give the credential database_url")
+        .context("`database.url` is missing: set it, or give the credential database_url")?;
+    let options = PgConnectOptions::from_str(url.expose_secret())
+        .map_err(|error| anyhow::anyhow!("`database.url` is not a Postgres URL: {error}"))?;
+    Ok(match credentials.get("database_password", None)? {
+        Some(password) => options.password(password.expose_secret()),
+        None => options,
+    })
 }
 
 /// A secret that nobody gave is made once and kept in `state_dir/secrets`, so that a first server starts with none.
@@ -71,5 +80,26 @@ fn or_made(config: &Config, name: &str, given: Option<SecretString>) -> anyhow::
             Ok(SecretString::from(secret))
         }
         Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::ConnectOptions;
+
+    use super::*;
+
+    #[test]
+    fn the_password_of_the_database_may_be_a_credential_of_its_own() {
+        let folder = tempfile::tempdir().expect("temp dir");
+        let credentials = Credentials::in_folder(folder.path());
+        let mut config = Config::example();
+        config.database.url = Some(SecretString::from("postgres://wisehosting@127.0.0.1:6432/wisehosting"));
+        let password = |options: PgConnectOptions| options.to_url_lossy().password().map(str::to_owned);
+        assert_eq!(password(database(&config, &credentials).expect("without")), None);
+        std::fs::write(folder.path().join("database_password"), "a/b@c #?\n").expect("write");
+        let options = database(&config, &credentials).expect("with");
+        assert_eq!(options.get_host(), "127.0.0.1");
+        assert_eq!(password(options).as_deref(), Some("a%2Fb%40c%20%23%3F"));
     }
 }

@@ -9,6 +9,7 @@ use daemon::credentials::{Credentials, SecretString};
 use daemon::lifecycle::Lifecycle;
 use protocol::ids::ZoneId;
 use sqlx::PgPool;
+use sqlx::postgres::PgConnectOptions;
 use tracing::info;
 
 use crate::app::{App, AppState};
@@ -27,7 +28,7 @@ const GRACE: Duration = Duration::from_secs(20);
 pub async fn run(config: Config, credentials: &Credentials) -> anyhow::Result<ExitCode> {
     let metrics = daemon::status::install_metrics();
     let secrets = Secrets::load(&config, credentials)?;
-    let pool = db::pool(&secrets::database_url(&config, credentials)?, config.database.connections)?;
+    let pool = db::pool(secrets::database(&config, credentials)?, config.database.connections);
     let listeners = Listeners::bind(&config)?;
     db::wait(&pool, DATABASE_PATIENCE).await?;
     db::migrate(&pool).await?;
@@ -51,7 +52,7 @@ pub async fn run(config: Config, credentials: &Credentials) -> anyhow::Result<Ex
 
 /// The API's document, as text. Needs no configuration and touches no database.
 pub fn openapi_text() -> anyhow::Result<String> {
-    let pool = db::pool(&SecretString::from("postgres://localhost/none"), 1)?;
+    let pool = db::pool(PgConnectOptions::new_without_pgpass(), 1);
     let secrets =
         Secrets { api_server_secret: SecretString::default(), proxy_token: SecretString::default() };
     let (_, document) = http::api(&Arc::new(App::new(Config::example(), pool, secrets)));

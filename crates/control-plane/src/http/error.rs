@@ -2,7 +2,7 @@
 //! What went wrong inside is logged once and never leaves.
 
 use axum::Json;
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
@@ -142,8 +142,14 @@ impl Error {
 
 impl From<anyhow::Error> for Error {
     fn from(source: anyhow::Error) -> Self {
-        let mut error = Self::new(Code::Internal, "something went wrong on the server");
-        error.hint = Some("Try again; the server's log has the details under the request id".to_owned());
+        let outage = source.chain().filter_map(|cause| cause.downcast_ref()).any(crate::db::is_outage);
+        let mut error = if outage {
+            Self::new(Code::Unavailable, "the database does not answer; running apps are not affected")
+                .hint("Try again in a few seconds")
+        } else {
+            Self::new(Code::Internal, "something went wrong on the server")
+                .hint("Try again; the server's log has the details under the request id")
+        };
         error.source = Some(source);
         error
     }
@@ -151,14 +157,7 @@ impl From<anyhow::Error> for Error {
 
 impl From<sqlx::Error> for Error {
     fn from(source: sqlx::Error) -> Self {
-        let unreachable =
-            matches!(source, sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed);
-        let mut error = Self::from(anyhow::Error::new(source));
-        if unreachable {
-            error.code = Code::Unavailable;
-            error.message = String::from("the database does not answer; running apps are not affected");
-        }
-        error
+        Self::from(anyhow::Error::new(source))
     }
 }
 
@@ -212,6 +211,9 @@ impl IntoResponse for Error {
             request_id: super::request_log::request_id(),
         };
         let mut response = (self.code.status(), Json(body)).into_response();
+        if self.code == Code::Unavailable {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        }
         if let Some(source) = self.source {
             response.extensions_mut().insert(Cause(format!("{source:#}")));
         }
@@ -223,3 +225,24 @@ impl IntoResponse for Error {
 #[derive(Debug, Clone, Copy, axum::extract::FromRequest)]
 #[from_request(via(axum::Json), rejection(Error))]
 pub struct Body<T>(pub T);
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    #[test]
+    fn an_outage_of_the_database_is_worth_trying_again_wherever_it_was_noticed() {
+        let deep =
+            Err::<(), _>(sqlx::Error::PoolTimedOut).context("cannot store the app").expect_err("failed");
+        for error in [Error::from(sqlx::Error::PoolClosed), Error::from(deep)] {
+            let response = error.into_response();
+            assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+            assert!(response.headers().contains_key(header::RETRY_AFTER));
+        }
+        let wrong = Error::from(sqlx::Error::RowNotFound).into_response();
+        assert_eq!(wrong.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(!wrong.headers().contains_key(header::RETRY_AFTER));
+    }
+}

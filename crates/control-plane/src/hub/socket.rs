@@ -31,6 +31,8 @@ const PING: Duration = Duration::from_secs(10);
 const SILENCE: Duration = Duration::from_secs(30);
 /// Time for `hello` to arrive.
 const HELLO: Duration = Duration::from_secs(10);
+/// Time for a message to be stored, before its agent is better off with another connection.
+const STORE: Duration = Duration::from_mins(1);
 /// Time for a last message and the close frame to leave.
 const CLOSE: Duration = Duration::from_secs(2);
 
@@ -149,7 +151,10 @@ impl Reader<'_> {
         loop {
             let (id, message) = self.next().await?;
             let reliable = message.delivery() == Delivery::Reliable;
-            inbox::take(self.app, self.agent, message).await?;
+            match timeout(STORE, inbox::take(self.app, self.agent, message)).await {
+                Ok(taken) => taken?,
+                Err(_) => bail!("Postgres took no message for {STORE:?}"),
+            }
             if reliable {
                 self.app.hub.acknowledge(self.key, self.serial, Ack { ids: vec![id] });
             }

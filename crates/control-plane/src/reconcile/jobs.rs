@@ -1,8 +1,14 @@
 //! Jobs whose agent was gone for the whole lease have failed, and say so. They are not tried again.
+//!
+//! A lease also runs out while Postgres or all control planes are away, and then says nothing about the agent. So a
+//! replica looks on for a while, in which agents come back, before it gives up anything.
+
+use std::time::Duration;
 
 use daemon::reconcile::Reconciler;
 use protocol::job::{Failure, Stage};
 use sqlx::PgConnection;
+use tokio::time::Instant;
 use tracing::warn;
 
 use crate::app::AppState;
@@ -12,7 +18,21 @@ use crate::jobs::LEASE_S;
 use crate::jobs::store::{self, Lost};
 use crate::{certificates, generations};
 
-pub struct Jobs(pub AppState);
+/// Longer than agents take to come back and to have their leases renewed.
+const LOOK_ON: Duration = Duration::from_mins(1);
+/// Passes further apart than this have missed something in between.
+const GAP: Duration = Duration::from_secs(45);
+
+pub struct Jobs {
+    app: AppState,
+    watch: Watch,
+}
+
+impl Jobs {
+    pub fn new(app: AppState) -> Self {
+        Self { app, watch: Watch::default() }
+    }
+}
 
 impl Reconciler for Jobs {
     fn name(&self) -> &'static str {
@@ -20,9 +40,11 @@ impl Reconciler for Jobs {
     }
 
     async fn pass(&mut self) -> anyhow::Result<()> {
-        let mut tx = self.0.db.begin().await?;
-        for lost in store::lock_lost(&mut tx).await? {
-            give_up(&mut tx, &lost).await?;
+        let mut tx = self.app.db.begin().await?;
+        if self.watch.lasts(Instant::now()) >= LOOK_ON {
+            for lost in store::lock_lost(&mut tx).await? {
+                give_up(&mut tx, &lost).await?;
+            }
         }
         let counts = store::count(&mut tx).await?;
         tx.commit().await?;
@@ -31,6 +53,22 @@ impl Reconciler for Jobs {
             metrics::gauge!("wisehosting_jobs", "kind" => kind, "state" => state).set(count);
         }
         Ok(())
+    }
+}
+
+/// For how long the tables have been looked at without a gap.
+#[derive(Default)]
+struct Watch(Option<(Instant, Instant)>);
+
+impl Watch {
+    /// They are looked at now.
+    fn lasts(&mut self, now: Instant) -> Duration {
+        let since = match self.0 {
+            Some((since, last)) if now - last <= GAP => since,
+            _ => now,
+        };
+        self.0 = Some((since, now));
+        now - since
     }
 }
 
@@ -62,5 +100,23 @@ fn failure(node: &str) -> Failure {
         out_of_memory: false,
         last_lines: Vec::new(),
         probe: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_given_up_just_after_an_outage() {
+        let (start, mut watch) = (Instant::now(), Watch::default());
+        let mut after = |seconds| watch.lasts(start + Duration::from_secs(seconds)) >= LOOK_ON;
+        assert!(![0, 15, 30, 45].into_iter().any(&mut after), "just started");
+        assert!(after(60) && after(75));
+        assert!(
+            ![1000, 1015, 1030, 1045].into_iter().any(&mut after),
+            "nobody looked for a quarter of an hour"
+        );
+        assert!(after(1060));
     }
 }

@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use daemon::reconcile::Reconciler;
-use sqlx::{ConnectOptions, Connection, PgConnection};
+use sqlx::{ConnectOptions, PgConnection};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::app::AppState;
+use crate::db;
 
 const CHECK: Duration = Duration::from_secs(2);
 
@@ -45,6 +46,8 @@ impl Leader {
         let connect = tokio::time::timeout(Duration::from_secs(5), options.connect());
         let mut conn: PgConnection = connect.await.map_err(|_| sqlx::Error::PoolTimedOut)??;
         loop {
+            // A Postgres that follows another one gives locks too, which say nothing to the others.
+            db::leads(&mut conn).await?;
             let lock = sqlx::query_scalar!(
                 r#"select pg_try_advisory_lock(hashtext('wisehosting leader')) as "held!""#
             )
@@ -62,8 +65,7 @@ impl Leader {
         self.0.store(true, Ordering::Release);
         loop {
             tokio::time::sleep(CHECK).await;
-            let alive = tokio::time::timeout(Duration::from_secs(5), conn.ping());
-            alive.await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+            db::leads(&mut conn).await?;
         }
     }
 }
@@ -81,5 +83,45 @@ impl<R: Reconciler> Reconciler for Only<R> {
 
     async fn pass(&mut self) -> anyhow::Result<()> {
         if self.leader.0.load(Ordering::Acquire) { self.reconciler.pass().await } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::PgPool;
+
+    use super::*;
+    use crate::testing::TestApp;
+
+    /// Waits until exactly one of `replicas` leads.
+    async fn settled(replicas: &[Leader]) {
+        let one = || replicas.iter().filter(|replica| replica.0.load(Ordering::Acquire)).count() == 1;
+        let wait = async {
+            while !one() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), wait).await.expect("one leads");
+    }
+
+    #[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+    async fn one_replica_leads_and_one_leads_again_after_the_lock_was_lost(pool: PgPool) {
+        let app = TestApp::new(pool.clone()).await.app;
+        let (replicas, stop) = ([Leader::default(), Leader::default()], CancellationToken::new());
+        let test = async {
+            settled(&replicas).await;
+            let cut = sqlx::query(
+                "select pg_terminate_backend(pid) from pg_locks join pg_database on oid = database
+                 where locktype = 'advisory' and granted and datname = current_database()",
+            );
+            assert_eq!(cut.execute(&pool).await.expect("terminate").rows_affected(), 1, "locks");
+            // Noticed within a check.
+            tokio::time::sleep(CHECK * 2).await;
+            settled(&replicas).await;
+            stop.cancel();
+        };
+        let [first, second] = replicas.clone().map(|replica| replica.run(app.clone(), stop.clone()));
+        let (first, second, ()) = tokio::join!(first, second, test);
+        first.and(second).expect("run until stopped");
     }
 }

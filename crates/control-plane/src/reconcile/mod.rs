@@ -14,6 +14,7 @@ pub mod rollouts;
 
 use std::time::Duration;
 
+use anyhow::Context;
 use daemon::lifecycle::Lifecycle;
 use daemon::reconcile::{Activator, Reconciler, StatusCell, drive};
 
@@ -42,7 +43,7 @@ pub fn tasks(app: &AppState, lifecycle: &mut Lifecycle) {
     // One replica for all.
     let wakes = [Topic::Instances, Topic::Deployments, Topic::Nodes, Topic::Jobs];
     start.one(leader.only(rollouts::Rollouts(app.clone())), seconds(2), &wakes);
-    start.one(leader.only(jobs::Jobs(app.clone())), seconds(15), &[]);
+    start.one(leader.only(jobs::Jobs::new(app.clone())), seconds(15), &[]);
     start.one(leader.only(node_health::NodeHealth(app.clone())), seconds(15), &[]);
     // Nodes: the first proxy came, and can order the dashboard's.
     let wakes = [Topic::Certificates, Topic::Deployments, Topic::Nodes];
@@ -67,7 +68,24 @@ impl Start<'_> {
         let status = StatusCell::default();
         self.app.note_reconciler(reconciler.name(), status.clone());
         let stop = self.lifecycle.stopping();
-        self.lifecycle.spawn(reconciler.name(), drive(reconciler, activator, period, status, stop));
+        let name = reconciler.name();
+        self.lifecycle.spawn(name, drive(Bounded(reconciler), activator, period, status, stop));
+    }
+}
+
+/// A pass that takes longer waits for a Postgres that is gone without a word, and would wait for as long as TCP does.
+const PASS: Duration = Duration::from_mins(2);
+
+/// Passes that end.
+struct Bounded<R>(R);
+
+impl<R: Reconciler> Reconciler for Bounded<R> {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    async fn pass(&mut self) -> anyhow::Result<()> {
+        tokio::time::timeout(PASS, self.0.pass()).await.context("Postgres was waited for too long")?
     }
 }
 

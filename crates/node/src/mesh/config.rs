@@ -97,10 +97,11 @@ impl Check for Config {
         if name.is_empty() || name.len() > 63 || !name.chars().all(letters) {
             return invalid("node.name", "must be 1 to 63 of a-z, 0-9 and -");
         }
-        if self.node.roles.is_empty() {
-            return invalid("node.roles", "must name a role: control-plane, worker or proxy");
-        }
         match (&self.control_plane, &self.declared) {
+            // A declared host may have none: it may be there for a database alone.
+            (Some(_), None) if self.node.roles.is_empty() => {
+                invalid("node.roles", "must name a role: control-plane, worker or proxy")
+            }
             (Some(control_plane), None) => check_base_url(&control_plane.url)
                 .map_err(|problem| Invalid::new("control_plane.url", problem)),
             (None, Some(declared)) => declared.check(),
@@ -189,6 +190,8 @@ mod tests {
     #[test]
     fn both_ways_of_joining_are_read_and_defaults_are_those_of_the_documentation() {
         let config = check(&declared("10.50.0.11/24", "http://10.50.0.1:8081", KEY)).expect("declared");
+        let text = declared("10.50.0.11/24", "http://10.50.0.1:8081", KEY).replace("[\"worker\"]", "[]");
+        check(&text).expect("a host without a role");
         assert_eq!(config.declared.expect("declared").address.to_string(), "10.50.0.11/24");
         let config = check(&enrolled("")).expect("enrolled");
         assert_eq!((config.interface.as_str(), config.port, config.mtu), ("wh0", 51821, 1420));
