@@ -104,6 +104,9 @@ in
         // {
           ExecStart = "${lib.getExe' cfg.package "wisehosting-mesh"} run --config ${cfg.configFile}";
           LoadCredential = wh.loadCredentials { join_token = cfg.joinTokenFile; };
+          # An empty line in place of a token that is not there, not yet or no more: without it systemd would not start the
+          # agent, and a host whose token is gone would not come back to the mesh from a reboot.
+          SetCredential = lib.mkIf (cfg.joinTokenFile != null) "join_token:\\n";
           User = "wisehosting-mesh";
           Group = "wisehosting";
           # Worker, proxy and control plane of this host read identity and public key as members of the group; the
