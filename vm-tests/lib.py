@@ -1,7 +1,8 @@
 # Words that the tests share; put in front of every script.
 import json
 import shlex
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 PASSWORD = "correct horse battery staple"
 
@@ -9,12 +10,15 @@ PASSWORD = "correct horse battery staple"
 class Host(Protocol):
     """What the words below need of a machine; virtual machines and containers have it."""
 
+    name: str
+
     def execute(
         self, command: str, check_return: bool = True, check_output: bool = True, timeout: int | None = 900
     ) -> tuple[int, str]: ...
     def succeed(self, *commands: str, timeout: int | None = None) -> str: ...
     def wait_until_succeeds(self, command: str, timeout: int = 900) -> str: ...
     def wait_for_unit(self, unit: str, user: str | None = None, timeout: int = 900) -> None: ...
+    def get_unit_property(self, unit: str, property: str, user: str | None = None) -> str: ...
 
 
 def address_of(machine: Host, interface: str = "eth1") -> str:
@@ -35,8 +39,9 @@ def first_admin(control: Host, client: Host) -> None:
 
 
 def nodes_of(client: Host) -> dict[str, str]:
-    """Name and status of every node, as `wh` shows them."""
-    return {node["name"]: node["status"] for node in json.loads(client.succeed("wh node ls --json", timeout=60))}
+    """Name and status of every node, as `wh` shows them once the control plane answers."""
+    nodes = json.loads(client.wait_until_succeeds("wh node ls --json", timeout=60))
+    return {node["name"]: node["status"] for node in nodes}
 
 
 def wait_online(client: Host, *names: str) -> None:
@@ -54,13 +59,36 @@ def join(client: Host, host: Host, role: str) -> None:
     host.succeed(f"echo {token} | install -m 0600 -o wisehosting-mesh /dev/stdin /var/lib/wisehosting/mesh/join-token")
 
 
-def deploy(client: Host, name: str, text: str) -> None:
-    """Deploys an app that answers with `text`, and waits for its end."""
+def check_tunnel(host: Host) -> None:
+    """The tunnel is the kernel's where the kernel has WireGuard, else a process; WireGuard's own tool knows either."""
+    in_kernel = host.execute("test -d /sys/module/wireguard")[0] == 0
+    (link,) = json.loads(host.succeed("ip -json -details link show wh0"))
+    t.assertEqual(link["linkinfo"]["info_kind"], "wireguard" if in_kernel else "tun")
+    t.assertEqual(host.succeed("wg show wh0 public-key"), host.succeed("cat /var/lib/wisehosting/mesh/public.key"))
+
+
+def source(client: Host, name: str, text: str) -> None:
+    """The folder of an app that answers with `text`."""
     client.succeed(
         f"mkdir -p /root/{name} && cp -rL /etc/hello/. /root/{name} && cd /root/{name} && chmod -R u+w . "
-        f"&& sed -i 's/^app = .*/app = \"{name}\"/' wisehosting.toml && echo {shlex.quote(text)} > www/index.html && wh deploy .",
-        timeout=300,
+        f"&& sed -i 's/^app = .*/app = \"{name}\"/' wisehosting.toml && echo {shlex.quote(text)} > www/index.html"
     )
+
+
+def deploy(client: Host, name: str, text: str) -> None:
+    """Deploys an app that answers with `text`, and waits for its end."""
+    source(client, name, text)
+    client.succeed(f"cd /root/{name} && wh deploy .", timeout=300)
+
+
+def of_app(client: Host, name: str, words: str) -> Any:
+    """What `wh` tells of the app."""
+    return json.loads(client.succeed(f"cd /root/{name} && wh {words} --json", timeout=60))
+
+
+def containers(worker: Host) -> set[str]:
+    """Those that run, of whatever app."""
+    return set(worker.succeed("podman ps --quiet --no-trunc", timeout=60).split())
 
 
 def trust_ca(client: Host) -> None:
@@ -72,13 +100,18 @@ def https(host: str, address: str) -> str:
     return f"curl -sS --fail --max-time 5 --cacert /tmp/ca.pem --resolve {host}:443:{address} https://{host}/"
 
 
+def http(host: str, address: str) -> str:
+    """The same where there is no CA."""
+    return f"curl -sS --fail --max-time 5 --resolve {host}:80:{address} http://{host}/"
+
+
 def wait_served(client: Host, host: str, address: str, text: str) -> None:
     client.wait_until_succeeds(f"{https(host, address)} | grep -F {shlex.quote(text)}", timeout=90)
 
 
-def begin_asking(client: Host, host: str, address: str) -> None:
+def begin_asking(client: Host, host: str, address: str, request: Callable[[str, str], str] = https) -> None:
     """Asks without a pause, until `end_asking`."""
-    loop = f"while [ ! -e /tmp/enough ]; do {https(host, address)} > /dev/null && echo ok || echo failed; done"
+    loop = f"while [ ! -e /tmp/enough ]; do {request(host, address)} > /dev/null && echo ok || echo failed; done"
     client.succeed(f"rm -f /tmp/enough; ({loop}) > /tmp/asked 2> /tmp/errors &")
 
 

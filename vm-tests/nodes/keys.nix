@@ -12,4 +12,8 @@
     privateKey = "GNEEwRUJoPR+xw7eGDzmPEsmFAfU19p2guz8pGWqzUQ=";
     publicKey = "ZuK76WXhnXeaSXv6Y7+iYihv2BVrErxB5NAU0nIIVTI=";
   };
+  secondWorker = {
+    privateKey = "SG54GJMh5b1OlAAt36i1lI2zsSGIqjJNJLyLmrrJkns=";
+    publicKey = "6etOnTe79Fl3e9YJda6mxltTeL4FLPucIE+okQJcsVw=";
+  };
 }
