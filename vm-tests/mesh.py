@@ -25,6 +25,10 @@ with subtest("keys are private, and their public halves readable"):
         t.assertEqual(owner, "600 wisehosting-mesh")
         t.assertEqual(host.succeed("stat -c %a /var/lib/wisehosting/mesh/identity.json").strip(), "640")
 
+with subtest("the tunnel is the kernel's where it can be"):
+    for host in hosts:
+        check_tunnel(host)
+
 with subtest("every host reaches every other over the mesh"):
     for host in hosts:
         for address in [address_of(other, "wh0") for other in hosts]:
