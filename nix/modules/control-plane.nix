@@ -48,10 +48,20 @@ in
       defaultText = lib.literalExpression "config.services.wisehosting.package";
       description = "Package with `wisehosting-control-plane`.";
     };
+    behindProxies = mkOption {
+      type = types.bool;
+      default = false;
+      description = ''
+        Whether the proxies serve the dashboard at `settings.api_server.base_url`, on ports 80 and 443 and with a
+        certificate that they order. `settings.api_server.listen` is then on loopback only, unless `openFirewall` is set.
+
+        On by itself in a fleet with a proxy whose `url` is `https://` and a host name, where `settings.acme` is set.
+      '';
+    };
     openFirewall = mkOption {
       type = types.bool;
       default = false;
-      description = "Whether the port of `settings.api_server.listen` is reachable from outside. Not needed where a proxy serves the dashboard.";
+      description = "Whether the port of `settings.api_server.listen` is reachable from outside. Not needed with `behindProxies`.";
     };
     secretFile = wh.mkSecret {
       description = "The secret under which all sealed values are sealed. Without it the control plane makes one at its first start, in `/var/lib/wisehosting/control-plane/secrets`: back it up.";
@@ -97,8 +107,11 @@ in
     services.wisehosting.controlPlane = {
       settings = {
         api_server = {
-          listen = lib.mkDefault "0.0.0.0:8080";
+          listen = lib.mkDefault (
+            if cfg.behindProxies && !cfg.openFirewall then "127.0.0.1:8080" else "0.0.0.0:8080"
+          );
           local_listen = lib.mkDefault "127.0.0.1:8082";
+          front_listen = lib.mkIf cfg.behindProxies (lib.mkDefault "${cfg.settings.mesh.address}:8082");
           state_dir = lib.mkDefault "/var/lib/wisehosting/control-plane";
         }
         // lib.optionalAttrs (tls.certificate != null) {
@@ -164,6 +177,7 @@ in
     ];
     networking.firewall.interfaces.${top.mesh.settings.interface}.allowedTCPPorts = [
       (portOf cfg.settings.api_server.mesh_listen)
-    ];
+    ]
+    ++ lib.optional cfg.behindProxies (portOf cfg.settings.api_server.front_listen);
   };
 }

@@ -214,6 +214,11 @@ in
 
     services.wisehosting = {
       controlPlane.enable = lib.mkDefault (is "control-plane" cfg.self);
+      controlPlane.behindProxies = lib.mkDefault (
+        lib.any (is "proxy") (lib.attrValues fleet.hosts)
+        && lib.match "https://[^/:]*[a-z][^/:]*" fleet.url != null
+        && cfg.controlPlane.settings ? acme
+      );
       worker.enable = lib.mkDefault (is "worker" cfg.self);
       proxy.enable = lib.mkDefault (is "proxy" cfg.self);
 
