@@ -57,6 +57,8 @@ rustPlatform.buildRustPackage {
       --bash <($out/bin/wh completion bash) \
       --fish <($out/bin/wh completion fish) \
       --zsh <($out/bin/wh completion zsh)
+    $out/bin/wh man man
+    installManPage man/*
   '';
 
   meta = {

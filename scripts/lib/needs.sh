@@ -17,6 +17,8 @@ packages_of() {
 
 # needs PART...: installs what is missing. As an ordinary user it says what to install.
 needs() {
+  # Elsewhere `nix develop` brings them.
+  command -v dpkg-query >/dev/null || return 0
   local part package missing=()
   for part in "$@"; do
     for package in $(packages_of "$part"); do

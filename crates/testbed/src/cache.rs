@@ -8,18 +8,18 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use nix::fcntl::{Flock, FlockArg};
-use nix::unistd::{User, chown};
+use nix::unistd::chown;
 
 use crate::container_config;
-use crate::init::{Bind, PATH, private_view};
+use crate::init::{Bind, private_view};
+use crate::tools::{busybox, path, postgres_programs, postgres_user};
 
 /// Names of the base image. The first is what `FROM busybox` finds.
 const IMAGE_NAMES: [&str; 3] =
     ["docker.io/library/busybox:stable", "docker.io/library/busybox:latest", "localhost/busybox:stable"];
 const INSIDE: &str = "/run/testbed/cache";
-const BUSYBOX: &str = "/bin/busybox";
 /// Change it when this file makes something else than before.
 const EDITION: &str = "1";
 
@@ -63,7 +63,7 @@ impl Cache {
 
 /// Stands for the contents: another busybox or Postgres makes another cache.
 fn edition() -> Result<String> {
-    let busybox = fs::metadata(BUSYBOX).context("busybox is missing: apt-get install busybox-static")?;
+    let busybox = fs::metadata(busybox()?)?;
     Ok(format!("{EDITION} busybox {} postgres {}", busybox.len(), postgres_programs()?.display()))
 }
 
@@ -99,7 +99,7 @@ pub fn prepare(folder: &Path) -> Result<()> {
 fn import_image() -> Result<()> {
     let mut import = Command::new("podman");
     import.args(["import", "--quiet", "--change", "CMD [\"sh\"]", "-", IMAGE_NAMES[0]]);
-    let mut child = import.env("PATH", PATH).stdin(Stdio::piped()).spawn().context("cannot run podman")?;
+    let mut child = import.env("PATH", path()).stdin(Stdio::piped()).spawn().context("cannot run podman")?;
     child.stdin.take().context("no stdin")?.write_all(&busybox_rootfs()?)?;
     ensure!(child.wait()?.success(), "podman cannot import the base image");
     for name in &IMAGE_NAMES[1..] {
@@ -110,7 +110,7 @@ fn import_image() -> Result<()> {
 
 /// A root file system of one program and its names.
 fn busybox_rootfs() -> Result<Vec<u8>> {
-    let applets = Command::new(BUSYBOX).arg("--list").output().context("cannot run busybox")?.stdout;
+    let applets = Command::new(busybox()?).arg("--list").output().context("cannot run busybox")?.stdout;
     let mut archive = tar::Builder::new(Vec::new());
     for (folder, mode) in
         [("bin/", 0o755), ("etc/", 0o755), ("root/", 0o700), ("tmp/", 0o1777), ("var/tmp/", 0o1777)]
@@ -128,7 +128,7 @@ fn busybox_rootfs() -> Result<Vec<u8>> {
             text.as_bytes(),
         )?;
     }
-    let busybox = fs::read(BUSYBOX)?;
+    let busybox = fs::read(busybox()?)?;
     let mut entry = header(tar::EntryType::Regular, 0o755, busybox.len() as u64);
     archive.append_data(&mut entry, "bin/busybox", busybox.as_slice())?;
     for applet in String::from_utf8(applets)?.lines().filter(|&applet| applet != "busybox") {
@@ -147,20 +147,9 @@ fn header(kind: tar::EntryType, mode: u32, size: u64) -> tar::Header {
     header
 }
 
-/// Where Debian keeps the newest Postgres, which is not on the path.
-pub fn postgres_programs() -> Result<PathBuf> {
-    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let newest = versions
-        .filter(|version| version.path().join("bin/postgres").exists())
-        .max_by_key(|version| version.file_name().to_str().and_then(|name| name.parse::<u32>().ok()));
-    Ok(newest.context("Postgres is missing: apt-get install postgresql")?.path().join("bin"))
-}
-
 /// An empty cluster owned by `postgres`, with the database `wisehosting` of the role `wise`.
 fn make_database(folder: &Path) -> Result<()> {
-    let Some(user) = User::from_name("postgres")? else {
-        bail!("there is no user postgres: apt-get install postgresql")
-    };
+    let user = postgres_user()?;
     chown(folder, Some(user.uid), Some(user.gid))?;
     fs::set_permissions(folder, Permissions::from_mode(0o700))?;
     let programs = postgres_programs()?;
@@ -181,7 +170,7 @@ fn make_database(folder: &Path) -> Result<()> {
 }
 
 fn run(command: &mut Command) -> Result<()> {
-    let output = command.env("PATH", PATH).output().with_context(|| format!("cannot run {command:?}"))?;
+    let output = command.env("PATH", path()).output().with_context(|| format!("cannot run {command:?}"))?;
     ensure!(
         output.status.success(),
         "{command:?} failed:\n{}",

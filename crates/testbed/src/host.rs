@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::init::{Bind, HostSpec, PATH};
+use crate::init::{Bind, HostSpec};
 use crate::journal::{Journal, Record};
 use crate::process::ProcessId;
 use crate::service::Service;
+use crate::tools::path;
 use crate::{cgroup, network, report};
 
 /// The host that plays the public internet: it holds the bridge.
@@ -114,7 +115,7 @@ impl Host {
             .arg(program)
             .arg("init")
             .arg(&self.folder)
-            .env("PATH", PATH)
+            .env("PATH", path())
             .stdin(Stdio::piped())
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -146,7 +147,7 @@ impl Host {
         let init = self.init()?;
         let mut command = Command::new(program);
         command.args(["enter", &init.pid.to_string(), &self.group, "--"]).args(words);
-        command.env_clear().env("PATH", PATH).env("HOME", "/root").env("TMPDIR", "/var/tmp");
+        command.env_clear().env("PATH", path()).env("HOME", "/root").env("TMPDIR", "/var/tmp");
         Ok(command)
     }
 
@@ -184,7 +185,7 @@ impl Host {
         let target = self.init()?.pid.to_string();
         let output = Command::new("nsenter")
             .args(["-t", &target, "-p", "-m", "--", "kill", "-9", &pid.to_string()])
-            .env("PATH", PATH)
+            .env("PATH", path())
             .output()?;
         ensure!(output.status.success(), "kill: {}", String::from_utf8_lossy(&output.stderr));
         Ok(())

@@ -21,11 +21,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::cgroup;
 use crate::service::{Service, StopSignal};
+use crate::tools::path;
 
 /// Where the host's own folder appears inside it.
 pub const INSIDE: &str = "/run/testbed/host";
-/// Programs are looked up here, whatever the caller's environment says.
-pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 const TICK: Duration = Duration::from_millis(20);
 const RESTART_AFTER: Duration = Duration::from_secs(1);
@@ -108,7 +107,7 @@ pub(crate) fn private_view(binds: &[Bind]) -> Result<()> {
 
 fn run_setup(command: &[String]) -> Result<()> {
     let (program, arguments) = command.split_first().context("empty set-up command")?;
-    let output = Command::new(program).args(arguments).env("PATH", PATH).output()?;
+    let output = Command::new(program).args(arguments).env("PATH", path()).output()?;
     let problem = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{} failed: {}", command.join(" "), problem.trim());
     Ok(())
@@ -223,7 +222,7 @@ fn spawn(folder: &Path, service: &Service) -> Result<Pid> {
     let (program, arguments) = service.command.split_first().context("no command")?;
     let log = log_file(folder, &service.name)?;
     let mut command = Command::new(program);
-    command.args(arguments).env_clear().env("PATH", PATH).env("HOME", "/root").env("TMPDIR", "/var/tmp");
+    command.args(arguments).env_clear().env("PATH", path()).env("HOME", "/root").env("TMPDIR", "/var/tmp");
     command.envs(&service.env).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
     if let Some(name) = &service.user {
         let Some(user) = User::from_name(name)? else { bail!("there is no user {name}") };

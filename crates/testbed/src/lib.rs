@@ -20,4 +20,5 @@ pub mod report;
 pub mod service;
 pub mod session;
 pub mod software;
+pub mod tools;
 pub mod topology;

@@ -5,8 +5,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::init::PATH;
 use crate::process::ProcessId;
+use crate::tools::path;
 
 /// TEST-NET-2 (RFC 5737): addresses that no real machine has.
 pub const INET_ADDRESS: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
@@ -64,7 +64,7 @@ fn in_network(init: ProcessId, words: &[&str]) -> Result<()> {
 }
 
 fn run(command: &mut Command) -> Result<()> {
-    let output = command.env("PATH", PATH).output().with_context(|| format!("cannot run {command:?}"))?;
+    let output = command.env("PATH", path()).output().with_context(|| format!("cannot run {command:?}"))?;
     ensure!(
         output.status.success(),
         "{command:?} failed: {}",

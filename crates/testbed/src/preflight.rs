@@ -9,8 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::geteuid;
 
-use crate::cache::postgres_programs;
-use crate::init::PATH;
+use crate::tools::{is_debian, postgres_programs, which};
 
 /// Programs of other people, and the Debian packages that bring them.
 const NEEDED: [(&str, &str); 13] = [
@@ -44,7 +43,8 @@ pub fn check_machine() -> Result<()> {
     if postgres_programs().is_err() {
         missing.push("postgresql");
     }
-    for plugin in ["netavark", "aardvark-dns"] {
+    // Elsewhere Podman knows its plugins.
+    for plugin in ["netavark", "aardvark-dns"].into_iter().filter(|_| is_debian()) {
         if !["/usr/lib/podman", "/usr/libexec/podman"]
             .iter()
             .any(|folder| Path::new(folder).join(plugin).exists())
@@ -69,10 +69,6 @@ pub fn check_programs(folder: &Path, names: &[&str]) -> Result<()> {
         );
     }
     Ok(())
-}
-
-fn which(program: &str) -> Option<PathBuf> {
-    PATH.split(':').map(|folder| Path::new(folder).join(program)).find(|path| path.exists())
 }
 
 /// Held while a test bed runs; the system gives it back when the process ends, however it ends.

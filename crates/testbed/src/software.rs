@@ -6,16 +6,17 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail, ensure};
-use nix::unistd::{User, chown};
+use anyhow::{Context, Result, ensure};
+use nix::unistd::chown;
 use serde_json::{Value, json};
 
-use crate::cache::{Cache, postgres_programs};
+use crate::cache::Cache;
 use crate::host::Host;
-use crate::init::{Bind, INSIDE, PATH};
+use crate::init::{Bind, INSIDE};
 use crate::network::INET_ADDRESS;
 use crate::pki::Authority;
 use crate::service::{Service, StopSignal};
+use crate::tools::{path, postgres_programs, postgres_user};
 use crate::{container_config, topology};
 
 pub const CONTROL_PLANE: &str = "wisehosting-control-plane";
@@ -49,7 +50,7 @@ impl KeyPair {
 fn wg(what: &str, input: &str) -> Result<String> {
     let mut child = Command::new("wg")
         .arg(what)
-        .env("PATH", PATH)
+        .env("PATH", path())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -142,7 +143,7 @@ pub fn subcommand(name: &str, words: &[&str]) -> Vec<String> {
 /// Copies the empty database into the host.
 pub fn prepare_postgres(host: &Host, cache: &Cache) -> Result<()> {
     let folder = host.folder.join("postgresql");
-    let Some(user) = User::from_name("postgres")? else { bail!("there is no user postgres") };
+    let user = postgres_user()?;
     cache.copy_database(&folder.join("data"))?;
     fs::create_dir(folder.join("run"))?;
     for path in [folder.clone(), folder.join("run")] {
@@ -161,7 +162,7 @@ pub fn postgres() -> Result<Service> {
     for setting in ["fsync=off", "synchronous_commit=off", "full_page_writes=off"] {
         command.extend(["-c", setting]);
     }
-    let service = Service::new(POSTGRES, &command).user("postgres");
+    let service = Service::new(POSTGRES, &command).user(&postgres_user()?.name);
     Ok(Service { stop: StopSignal::Interrupt, ..service })
 }
 

@@ -59,27 +59,31 @@ let
   isTest = name: lib.hasPrefix "vm-" name || lib.hasPrefix "container-" name;
 in
 {
-  names =
-    lib.mapAttrs
-      (_: output: if builtins.isAttrs output then lib.attrNames (output.${system} or output) else [ ])
-      (
-        removeAttrs self [
-          "_type"
-          "inputs"
-          "outPath"
-        ]
-      );
-  hosts = lib.mapAttrs host self.nixosConfigurations;
-  inherit options;
-  tests = lib.mapAttrs (_: test: {
-    drvPath = drvPath test;
-    script = text test.config.testScriptString;
-    machines = lib.attrNames test.nodes;
-  }) (lib.filterAttrs (name: _: isTest name) checks);
-  checks = lib.mapAttrs (_: drvPath) (lib.filterAttrs (name: _: !isTest name) checks);
-  # The facts that do not hold.
-  broken = lib.concatMap (check: check.passthru.broken or [ ]) (
-    lib.attrValues (lib.filterAttrs (name: _: !isTest name) checks)
-  );
-  packages = lib.mapAttrs (_: drvPath) self.packages.${system};
+  found = {
+    names =
+      lib.mapAttrs
+        (_: output: if builtins.isAttrs output then lib.attrNames (output.${system} or output) else [ ])
+        (
+          removeAttrs self [
+            "_type"
+            "inputs"
+            "outPath"
+          ]
+        );
+    hosts = lib.mapAttrs host self.nixosConfigurations;
+    inherit options;
+    tests = lib.mapAttrs (_: test: {
+      drvPath = drvPath test;
+      script = text test.config.testScriptString;
+      machines = lib.attrNames test.nodes;
+    }) (lib.filterAttrs (name: _: isTest name) checks);
+    checks = lib.mapAttrs (_: drvPath) (lib.filterAttrs (name: _: !isTest name) checks);
+    # The facts that do not hold.
+    broken = lib.concatMap (check: check.passthru.broken or [ ]) (
+      lib.attrValues (lib.filterAttrs (name: _: !isTest name) checks)
+    );
+    apps = lib.mapAttrs (_: app: text app.program) self.apps.${system};
+    packages = lib.mapAttrs (_: drvPath) self.packages.${system};
+  };
+  inherit (self) lib;
 }

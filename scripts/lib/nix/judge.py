@@ -90,6 +90,7 @@ judge_hosts()
 judge_options()
 judge_tests()
 print(f"  checks: {' '.join(found['checks'])}")
+print(f"  apps: {' '.join(found['apps'])}")
 print(f"  packages: {' '.join(found['packages'])}")
 problems.extend(f"does not hold: {fact}" for fact in found["broken"])
 for problem in problems:

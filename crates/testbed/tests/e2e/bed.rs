@@ -68,7 +68,7 @@ impl Bed {
     pub(crate) fn wh(&self, folder: &Path, words: &[&str]) -> Result<Command> {
         let mut command = Command::new(self.cluster.programs().join("wh"));
         command.args(words).current_dir(folder).kill_on_drop(true).env_clear();
-        command.env("HOME", &self.scratch).env("PATH", testbed::init::PATH);
+        command.env("HOME", &self.scratch).env("PATH", testbed::tools::path());
         command.env("WH_URL", format!("http://127.0.0.1:{}", self.dashboard.port));
         command.env("WH_TOKEN", &self.cluster.login()?.token);
         Ok(command)
