@@ -147,4 +147,7 @@ in
     && !evaluates (withToken ./modules.nix)
     && !evaluates (withToken "${./modules.nix}")
     && !evaluates (withToken "secrets/token");
+
+  "docs/nixos/options.md is what scripts/options-doc writes" =
+    builtins.readFile ../../docs/nixos/options.md == self.lib.optionsDoc;
 }

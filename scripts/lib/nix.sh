@@ -29,5 +29,5 @@ nix_parse() {
 # nixos-rebuild would.
 nix_evaluate() {
   NIX_REMOTE=${NIX_REMOTE-local} nix-instantiate --eval --strict --json --read-write-mode \
-    --arg project "$PWD" --arg nixpkgs "$(realpath "$NIXPKGS")" scripts/lib/nix/evaluate.nix >"$1"
+    --arg project "$PWD" --arg nixpkgs "$(realpath "$NIXPKGS")" -A found scripts/lib/nix/evaluate.nix >"$1"
 }
