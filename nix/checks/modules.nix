@@ -59,6 +59,17 @@ let
   };
 
   settings = module: (host module).services.wisehosting.mesh.settings;
+
+  proxy = {
+    roles = [ "proxy" ];
+    meshAddress = "10.50.0.3";
+    publicKey = key "C";
+  };
+  withAcme = change: {
+    imports = [ (fleetWith change) ];
+    services.wisehosting.controlPlane.settings.acme.directory = "https://ca.example.com/dir";
+  };
+  servers = module: (host module).services.wisehosting.controlPlane.settings.api_server;
 in
 {
   "importing the module changes nothing" =
@@ -104,6 +115,31 @@ in
     (host (fleetWith {
       other.publicKey = null;
     })).services.wisehosting.controlPlane.settings.nodes == [ ];
+
+  "the fleet's proxies serve the dashboard, and nothing else does" =
+    let
+      api = servers (withAcme {
+        inherit proxy;
+      });
+    in
+    api.front_listen == "10.50.0.1:8082" && api.listen == "127.0.0.1:8080";
+
+  "without a proxy, a name or certificates the dashboard serves itself" =
+    lib.all (module: !(servers module ? front_listen) && (servers module).listen == "0.0.0.0:8080")
+      [
+        (withAcme { })
+        (fleetWith { inherit proxy; })
+        {
+          imports = [ (withAcme { inherit proxy; }) ];
+          services.wisehosting.fleet.url = lib.mkForce "https://203.0.113.1";
+        }
+      ];
+
+  "a fleet whose only proxy would join through itself is warned of" =
+    let
+      warned = change: lib.any (lib.hasInfix "through itself") (host (withAcme change)).warnings;
+    in
+    warned { proxy.roles = [ "proxy" ]; } && !warned { inherit proxy; };
 
   "a host is sent where the fleet says" =
     self.lib.deployTargets fleet == {

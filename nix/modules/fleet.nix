@@ -124,6 +124,9 @@ let
   is = role: entry: lib.elem role entry.roles;
   pinned = lib.filterAttrs (_: entry: entry.publicKey != null) fleet.hosts;
   controlPlanes = lib.filterAttrs (_: is "control-plane") fleet.hosts;
+  proxies = lib.filterAttrs (_: is "proxy") fleet.hosts;
+  # Needs no token to join: pinned, or the control plane's own host.
+  known = entry: entry.publicKey != null || is "control-plane" entry;
   others = lib.filterAttrs (other: _: other != name) pinned;
   endpoint =
     entry:
@@ -212,10 +215,17 @@ in
       }
     ];
 
+    warnings =
+      lib.optional
+        (
+          cfg.controlPlane.enable && cfg.controlPlane.behindProxies && !lib.any known (lib.attrValues proxies)
+        )
+        "services.wisehosting.fleet.hosts: no proxy has a `publicKey`, and the first one cannot join through itself. Boot it, then copy its key from /var/lib/wisehosting/mesh/public.key and choose a `meshAddress`.";
+
     services.wisehosting = {
       controlPlane.enable = lib.mkDefault (is "control-plane" cfg.self);
       controlPlane.behindProxies = lib.mkDefault (
-        lib.any (is "proxy") (lib.attrValues fleet.hosts)
+        proxies != { }
         && lib.match "https://[^/:]*[a-z][^/:]*" fleet.url != null
         && cfg.controlPlane.settings ? acme
       );
