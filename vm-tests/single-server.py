@@ -35,12 +35,12 @@ def call(path: str, body: dict[str, str] | None = None, header: str = "accept: a
 internet.start()
 internet.wait_for_unit("pebble.service")
 start_all()
-server.wait_for_unit("multi-user.target", timeout=180)
+server.wait_for_unit("multi-user.target", timeout=600)
 address = address_of(server)
 trust_ca(client)
 
 with subtest("from nothing, the dashboard gets its address and its certificate by itself"):
-    client.wait_until_succeeds(f"{https(CP, address)} | grep '<title>WiseHosting'", timeout=120)
+    client.wait_until_succeeds(f"{https(CP, address)} | grep '<title>WiseHosting'", timeout=300)
     client.succeed(
         f"curl -sS -o /dev/null -w '%{{http_code}} %{{redirect_url}}' http://{CP}/ | grep -E '^30[18] {URL}/'"
     )
@@ -73,7 +73,7 @@ with subtest("after a reboot everything is back by itself"):
     booted = server.succeed("cat /proc/sys/kernel/random/boot_id")
     server.reboot()
     wait_served(client, APP, address, "on one server")
-    client.wait_until_succeeds(https(CP, address), timeout=120)
+    client.wait_until_succeeds(https(CP, address), timeout=300)
     t.assertNotEqual(server.succeed("cat /proc/sys/kernel/random/boot_id"), booted)
     wait_online(client, "server")
     deploy(client, "hello", "after the reboot")
