@@ -70,6 +70,6 @@ with subtest("a database that dies is too"):
 
 with subtest("all the time the app was served, and no agent restarted"):
     asked, failed = end_asking(client)
-    t.assertGreater(asked, 100)
+    t.assertGreater(asked, 50)
     t.assertEqual(failed, 0)
     t.assertEqual(lives(*agents), alive)
