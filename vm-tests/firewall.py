@@ -25,10 +25,6 @@ def get(address, port=8080, path="/"):
     return f"curl -sS --fail --max-time 3 --noproxy '*' http://{address}:{port}{path}"
 
 
-def first_of(machine, query):
-    return machine.succeed(f"podman ps --format '{query}'").split("\n")[0].strip()
-
-
 def send(machine, source, mark):
     """One datagram to the port of worker1 that is open to everybody."""
     machine.succeed(f"echo {mark} | nc -u -w 1 -s {source} {address_of(worker1)} 7777")
