@@ -194,6 +194,9 @@ export function makeNode(name, over = {}) {
       wireguard: "kernel",
       os: nixos(),
     },
+    labels: {},
+    declared_labels: [],
+    zone: null,
     instances: 0,
     created_at: ago(46 * DAY),
     ...over,
@@ -244,7 +247,14 @@ export function makeWorld() {
   rebooting.host.os = nixos({ generation: 43, boot_generation: 43, reboot_needed: true });
   const nodes = [
     makeNode("cp-1", { roles: ["control-plane"], origin: "declared", mesh_address: "10.50.0.1" }),
-    makeNode("worker-1", { origin: "declared", mesh_address: "10.50.0.11", instances: 4 }),
+    makeNode("worker-1", {
+      origin: "declared",
+      mesh_address: "10.50.0.11",
+      instances: 4,
+      labels: { disk: "nvme", rack: "3" },
+      declared_labels: ["disk"],
+      zone: `de.${ZONE}`,
+    }),
     rebooting,
     makeNode("worker-3", {
       mesh_address: "10.50.0.13",

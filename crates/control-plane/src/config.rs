@@ -7,6 +7,7 @@ use daemon::config::{Check, Invalid};
 use daemon::credentials::{ExposeSecret, SecretString};
 use ipnet::Ipv4Net;
 use protocol::identity::Role;
+use protocol::labels::{self, Labels};
 use serde::Deserialize;
 use url::Url;
 
@@ -78,6 +79,11 @@ pub struct Mesh {
     /// What this host is besides a control plane.
     #[serde(default)]
     pub roles: Vec<Role>,
+    /// This host's labels as a node.
+    #[serde(default)]
+    pub labels: Labels,
+    /// DNS suffix that this host serves.
+    pub zone: Option<String>,
 }
 
 fn default_name() -> String {
@@ -114,6 +120,10 @@ pub struct DeclaredNode {
     pub public_key: String,
     pub mesh_address: Ipv4Addr,
     pub endpoint: Option<SocketAddr>,
+    #[serde(default)]
+    pub labels: Labels,
+    /// DNS suffix that the host serves.
+    pub zone: Option<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -193,6 +203,7 @@ impl Config {
             if !is_label(&node.name) {
                 return Err(Invalid::new(key("name"), "must be 1 to 63 of a-z, 0-9 and -"));
             }
+            check_labels(&key(""), &node.labels, node.zone.as_deref())?;
             if !self.mesh.cidr.contains(&node.mesh_address) || node.mesh_address == self.mesh.address {
                 return Err(Invalid::new(
                     key("mesh_address"),
@@ -256,8 +267,13 @@ impl Mesh {
         if !is_label(&self.name) {
             return Err(Invalid::new("mesh.name", "must be 1 to 63 of a-z, 0-9 and -"));
         }
-        Ok(())
+        check_labels("mesh.", &self.labels, self.zone.as_deref())
     }
+}
+
+fn check_labels(table: &str, labels: &Labels, zone: Option<&str>) -> Result<(), Invalid> {
+    labels::check(labels).map_err(|problem| Invalid::new(format!("{table}labels"), problem))?;
+    zone.map_or(Ok(()), labels::check_zone).map_err(|problem| Invalid::new(format!("{table}zone"), problem))
 }
 
 /// One DNS label: 1 to 63 of `a-z`, `0-9` and `-`, no hyphen at the ends.
@@ -308,6 +324,9 @@ mesh_address = "10.50.0.11"
             ("name = \"worker-1\"", "name = \"Worker 1\"", "`nodes[0].name`"),
             ("10.50.0.11", "10.50.0.1", "`nodes[0].mesh_address`"),
             ("10.50.0.0/24", "10.50.0.0/8", "`mesh.cidr`"),
+            ("cidr =", "labels = { a_b = \"\" }\ncidr =", "`mesh.labels`"),
+            ("public_key =", "labels.disk = \"a\\nb\"\npublic_key =", "`nodes[0].labels`"),
+            ("public_key =", "zone = \"here\"\npublic_key =", "`nodes[0].zone`"),
         ] {
             let text = format!("{EXAMPLE}{NODE}").replacen(from, to, 1);
             let error = load(&text).expect_err(key);

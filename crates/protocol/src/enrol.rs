@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::identity::{AgentKind, NodeIdentity, Role};
+use crate::labels::Labels;
 use crate::spec::MeshPeer;
 
 /// Body of `POST /v1/nodes/enroll`. The token travels in `Authorization: Bearer`.
@@ -26,6 +27,13 @@ pub struct EnrolRequest {
     /// Where other nodes reach this host's tunnel, if it knows: address and UDP port.
     #[cfg_attr(feature = "control-plane", schema(value_type = Option<String>))]
     pub endpoint: Option<SocketAddr>,
+    /// Labels that it begins with. Left out when there are none, because a control plane of the version before refuses
+    /// what it does not know.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    pub labels: Labels,
+    /// DNS suffix that it serves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
 }
 
 /// Answer to both ways of joining. The only time that the API key is shown.
@@ -68,3 +76,24 @@ pub struct AccessToken {
 pub const TOKEN_LIFETIME_S: i64 = 15 * 60;
 /// How long before its end a token is exchanged for a new one, in seconds (seed: 2 minutes).
 pub const REFRESH_BEFORE_S: i64 = 2 * 60;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The form of the version before, which refuses fields that it does not know.
+    #[test]
+    fn a_host_without_labels_joins_in_the_former_form() {
+        let former = r#"{"name":"w1","roles":["worker"],"public_key":"key","endpoint":null}"#;
+        let request: EnrolRequest = serde_json::from_str(former).expect("read");
+        assert!(request.labels.is_empty() && request.zone.is_none());
+        assert_eq!(serde_json::to_string(&request).expect("written"), former);
+        let labelled = EnrolRequest {
+            labels: Labels::from([("disk".to_owned(), "nvme".to_owned())]),
+            zone: Some("de.example.com".to_owned()),
+            ..request
+        };
+        let text = serde_json::to_string(&labelled).expect("written");
+        assert!(text.ends_with(r#""labels":{"disk":"nvme"},"zone":"de.example.com"}"#), "{text}");
+    }
+}

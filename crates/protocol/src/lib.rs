@@ -9,6 +9,7 @@ pub mod envelope;
 pub mod identity;
 pub mod ids;
 pub mod job;
+pub mod labels;
 pub mod message;
 pub mod report;
 pub mod spec;

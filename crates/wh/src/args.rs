@@ -296,6 +296,13 @@ pub(crate) enum NodeCommand {
     Ls,
     /// Show one node and its agents
     Show { name: String },
+    /// Set or remove labels of a node; alone: list
+    Label {
+        name: String,
+        /// KEY=VALUE sets one, KEY- removes it
+        #[arg(value_name = "KEY=VALUE")]
+        changes: Vec<String>,
+    },
     /// Forget a node that holds no instances
     Rm { name: String },
     /// Tokens by which new nodes join

@@ -330,7 +330,8 @@ export interface paths {
         delete: operations["delete_node"];
         options?: never;
         head?: never;
-        patch?: never;
+        /** Sets labels and zone. Those that the configuration declares are changed there. */
+        patch: operations["update_node"];
         trace?: never;
     };
     "/api/v1/projects": {
@@ -852,6 +853,8 @@ export interface components {
             agents: components["schemas"]["Agent"][];
             /** Format: date-time */
             created_at: string;
+            /** @description Those of the labels that the configuration sets, at each start. */
+            declared_labels: string[];
             /** @description Where others reach its tunnel. */
             endpoint?: string | null;
             host: components["schemas"]["HostFacts"];
@@ -861,6 +864,7 @@ export interface components {
              * @description Instances that should run on it.
              */
             instances: number;
+            labels: components["schemas"]["BTreeMap"];
             /** Format: date-time */
             last_seen_at?: string | null;
             mesh_address: string;
@@ -872,12 +876,23 @@ export interface components {
             status: components["schemas"]["NodeStatus"];
             /** Format: date-time */
             status_since: string;
+            /** @description DNS suffix that the host serves. */
+            zone?: string | null;
         };
         /**
          * Format: uuid
          * @description A host, whatever its roles.
          */
         NodeId: string;
+        /** @description What is to be another. */
+        NodePatch: {
+            /** @description Labels to be set; null takes one away. Others stay. */
+            labels?: {
+                [key: string]: string | null;
+            };
+            /** @description DNS suffix that the host serves; null takes it away. */
+            zone?: string | null;
+        };
         NodeRef: {
             id: components["schemas"]["NodeId"];
             name: string;
@@ -1102,6 +1117,8 @@ export interface components {
                 agents: components["schemas"]["Agent"][];
                 /** Format: date-time */
                 created_at: string;
+                /** @description Those of the labels that the configuration sets, at each start. */
+                declared_labels: string[];
                 /** @description Where others reach its tunnel. */
                 endpoint?: string | null;
                 host: components["schemas"]["HostFacts"];
@@ -1111,6 +1128,7 @@ export interface components {
                  * @description Instances that should run on it.
                  */
                 instances: number;
+                labels: components["schemas"]["BTreeMap"];
                 /** Format: date-time */
                 last_seen_at?: string | null;
                 mesh_address: string;
@@ -1122,6 +1140,8 @@ export interface components {
                 status: components["schemas"]["NodeStatus"];
                 /** Format: date-time */
                 status_since: string;
+                /** @description DNS suffix that the host serves. */
+                zone?: string | null;
             }[];
             /**
              * Format: uuid
@@ -2082,6 +2102,31 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+        };
+    };
+    update_node: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                node: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NodePatch"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Node"];
+                };
             };
         };
     };

@@ -11,9 +11,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use protocol::ids::{AppId, DeploymentId, ProjectId};
 use protocol::job::Containerfile;
 use protocol::spec::{Probe, Resources};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use crate::deployments;
+use crate::http::extract::present;
 
 /// What the next release of an app takes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -78,14 +79,6 @@ pub struct SettingsPatch {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Containerfile>)]
     pub containerfile: Option<Option<Containerfile>>,
-}
-
-/// Tells null from absent.
-#[expect(clippy::option_option, reason = "absent, null and a value are three things here")]
-fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Option<T>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
 }
 
 impl SettingsPatch {

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use axum::extract::FromRequestParts;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::http::request::Parts;
+use serde::{Deserialize, Deserializer};
 
 use super::error::{Code, Error};
 use super::limits;
@@ -31,6 +32,14 @@ impl From<PathRejection> for Error {
     fn from(_: PathRejection) -> Self {
         Self::not_found("such thing: its id is not one of ours")
     }
+}
+
+/// Tells null from absent, in a field with `default` and `deserialize_with`.
+#[expect(clippy::option_option, reason = "absent, null and a value are three things here")]
+pub(crate) fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
 }
 
 /// Where a request of nobody in particular comes from.

@@ -30,6 +30,7 @@ pub fn router(app: &AppState) -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(guard(app, Permission::NodeRead, routes!(list_nodes)))
         .routes(guard(app, Permission::NodeRead, routes!(read_node)))
+        .routes(guard(app, Permission::NodeWrite, routes!(super::labels::update_node)))
         .routes(guard(app, Permission::NodeWrite, routes!(delete_node)))
         .routes(guard(app, Permission::NodeWrite, routes!(create_node_token)))
         .routes(guard(app, Permission::NodeRead, routes!(list_node_tokens)))
@@ -52,7 +53,7 @@ async fn read_node(State(app): State<AppState>, Path(node): Path<String>) -> Res
     find(&mut conn, &node).await.map(Json)
 }
 
-async fn find(conn: &mut sqlx::PgConnection, node: &str) -> Result<Node> {
+pub(super) async fn find(conn: &mut sqlx::PgConnection, node: &str) -> Result<Node> {
     let one = PageQuery { cursor: None, limit: 1 };
     let found = store::list(conn, &one, Some(node)).await?;
     found

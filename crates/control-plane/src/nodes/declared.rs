@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use protocol::identity::Role;
 use protocol::ids::NodeId;
+use protocol::labels::Labels;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -24,6 +25,8 @@ struct Declared {
     public_key: String,
     mesh_address: Ipv4Addr,
     endpoint: Option<String>,
+    labels: Labels,
+    zone: Option<String>,
 }
 
 /// Makes the declared nodes known and forgets the ones that the configuration no longer names. The control plane's
@@ -39,6 +42,8 @@ pub async fn sync_declared(app: &AppState) -> anyhow::Result<()> {
             public_key: node.public_key.clone(),
             mesh_address: node.mesh_address,
             endpoint: node.endpoint.map(|endpoint| endpoint.to_string()),
+            labels: node.labels.clone(),
+            zone: node.zone.clone(),
         })
         .collect();
     for node in &declared {
@@ -107,6 +112,8 @@ async fn own(app: &AppState) -> anyhow::Result<()> {
         public_key,
         mesh_address: mesh.address,
         endpoint: Some(mesh.endpoint.to_string()),
+        labels: mesh.labels.clone(),
+        zone: mesh.zone.clone(),
     };
     upsert(app, &node).await
 }
@@ -136,6 +143,9 @@ async fn upsert(app: &AppState, node: &Declared) -> anyhow::Result<()> {
         mesh_address: node.mesh_address,
         public_key: &node.public_key,
         endpoint: node.endpoint.clone(),
+        labels: &Labels::new(),
+        declared_labels: &node.labels,
+        zone: node.zone.as_deref(),
     };
     match found {
         Some(found) if is_same(found, node) => return Ok(()),
@@ -163,5 +173,7 @@ fn is_same(known: &Known, declared: &Declared) -> bool {
         && known.roles == roles
         && known.public_key == declared.public_key
         && known.mesh_address == declared.mesh_address
+        && known.declared_labels == declared.labels
+        && known.zone == declared.zone
         && endpoint
 }

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use ipnet::Ipv4Net;
 use protocol::enrol::EnrolRequest;
 use protocol::identity::Role;
+use protocol::labels;
 
 use super::words;
 use crate::config::is_label;
@@ -64,6 +65,11 @@ fn check_words(request: &EnrolRequest) -> Result<()> {
     }
     if request.roles.is_empty() {
         return Err(Error::invalid("roles", "must name at least one role: worker, proxy"));
+    }
+    let of_the_host = "Set `node.labels` and `node.zone` in the host's mesh.toml";
+    labels::check(&request.labels).map_err(|problem| Error::invalid("labels", problem).hint(of_the_host))?;
+    if let Some(zone) = &request.zone {
+        labels::check_zone(zone).map_err(|problem| Error::invalid("zone", problem).hint(of_the_host))?;
     }
     check_public_key(&request.public_key)
 }

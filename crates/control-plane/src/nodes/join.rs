@@ -10,6 +10,7 @@ use chrono::Utc;
 use protocol::enrol::{DeclareRequest, EnrolRequest, Joined};
 use protocol::identity::{AgentKind, ApiKey, NodeIdentity, Role};
 use protocol::ids::NodeId;
+use protocol::labels::Labels;
 use protocol::spec::Generation;
 use serde_json::json;
 use sqlx::PgConnection;
@@ -97,6 +98,9 @@ async fn admit(app: &AppState, tx: &mut PgConnection, request: &EnrolRequest) ->
         mesh_address,
         public_key: &request.public_key,
         endpoint: request.endpoint.map(|endpoint| endpoint.to_string()),
+        labels: &request.labels,
+        declared_labels: &Labels::new(),
+        zone: request.zone.as_deref(),
     };
     match by_key {
         Some(_) => store::update(tx, &node).await?,

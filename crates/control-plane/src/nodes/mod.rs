@@ -4,6 +4,7 @@ pub mod api;
 pub mod declared;
 pub mod enrol;
 pub mod join;
+pub mod labels;
 pub mod settled;
 pub mod store;
 
@@ -13,6 +14,7 @@ use chrono::{DateTime, Utc};
 use ipnet::IpNet;
 use protocol::identity::{AgentKind, Role};
 use protocol::ids::NodeId;
+use protocol::labels::Labels;
 use protocol::report::HostFacts;
 use protocol::spec::Generation;
 use serde::{Deserialize, Serialize};
@@ -35,6 +37,11 @@ pub struct Node {
     pub last_seen_at: Option<DateTime<Utc>>,
     pub agents: Vec<Agent>,
     pub host: HostFacts,
+    pub labels: Labels,
+    /// Those of the labels that the configuration sets, at each start.
+    pub declared_labels: Vec<String>,
+    /// DNS suffix that the host serves.
+    pub zone: Option<String>,
     /// Instances that should run on it.
     pub instances: i64,
     pub created_at: DateTime<Utc>,

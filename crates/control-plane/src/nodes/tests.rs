@@ -105,6 +105,8 @@ async fn nodes_that_the_configuration_names_come_and_go_with_it(pool: PgPool) {
         public_key: public_key(name),
         mesh_address: address.parse().expect("address"),
         endpoint: None,
+        labels: protocol::labels::Labels::new(),
+        zone: None,
     };
     let nodes = vec![node("d1", "10.50.0.11"), node("d2", "10.50.0.12")];
     let test = TestApp::with(pool.clone(), |config| config.nodes = nodes).await;
@@ -134,6 +136,8 @@ async fn a_host_that_joined_by_token_is_pinned_by_its_key_and_by_no_other(pool: 
             public_key: public_key(key),
             mesh_address: "10.50.0.2".parse().expect("address"),
             endpoint: None,
+            labels: protocol::labels::Labels::new(),
+            zone: None,
         };
         let test = TestApp::with(pool.clone(), |config| config.nodes = vec![node]).await;
         super::declared::sync_declared(&test.app).await.expect("sync");
@@ -143,6 +147,69 @@ async fn a_host_that_joined_by_token_is_pinned_by_its_key_and_by_no_other(pool: 
     let node = pinned("w1").await;
     assert_eq!((&node["origin"], &node["public_key"]), (&json!("declared"), &json!(public_key("w1"))));
     assert_eq!(node["id"], joined["identity"]["node_id"], "the same node: its identity stays good");
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn labels_begin_with_what_the_host_says_and_change_one_by_one(pool: PgPool) {
+    let test = TestApp::new(pool).await;
+    let token = token(&test, json!({ "roles": ["worker"] })).await;
+    let mut request = request("w1", "w1", &["worker"]);
+    request["labels"] = json!({ "Disk": "nvme" });
+    let (status, body) = enrol(&test, &token, request.clone()).await;
+    assert_eq!((status, &body["field"]), (422, &json!("labels")), "{body}");
+    request["labels"] = json!({ "disk": "nvme", "rack": "3" });
+    request["zone"] = json!("de.example.com");
+    assert_eq!(enrol(&test, &token, request).await.0, 201);
+    let owner = test.owner().await;
+    let patched = async |body: Value| owner.patch("/api/v1/nodes/w1", body).await;
+    let node = patched(json!({ "labels": { "rack": null, "disk": "ssd", "gpu": "" } })).await.expect(200);
+    assert_eq!(node["labels"], json!({ "disk": "ssd", "gpu": "" }));
+    assert_eq!((&node["zone"], &node["declared_labels"]), (&json!("de.example.com"), &json!([])));
+    assert_eq!(patched(json!({ "zone": null })).await.expect(200)["zone"], Value::Null);
+    for (body, field) in [
+        (json!({ "labels": { "a b": "" } }), "labels"),
+        (json!({ "labels": { "a": "v".repeat(64) } }), "labels"),
+        (json!({ "zone": "here" }), "zone"),
+    ] {
+        assert_eq!(patched(body).await.expect(422)["field"], field);
+    }
+    assert_eq!(
+        owner.get("/api/v1/nodes/w1").await.expect(200)["labels"],
+        node["labels"],
+        "refusals change nothing"
+    );
+    let events = owner.get("/api/v1/audit").await.expect(200).to_string();
+    assert!(events.contains("node.update"), "{events}");
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn declared_labels_come_from_the_configuration_and_leave_the_others_alone(pool: PgPool) {
+    let start = async |labels: Value, zone: Option<&str>| {
+        let node = crate::config::DeclaredNode {
+            name: "d1".to_owned(),
+            roles: vec![protocol::identity::Role::Worker],
+            public_key: public_key("d1"),
+            mesh_address: "10.50.0.11".parse().expect("address"),
+            endpoint: None,
+            labels: serde_json::from_value(labels).expect("labels"),
+            zone: zone.map(ToOwned::to_owned),
+        };
+        let test = TestApp::with(pool.clone(), |config| config.nodes = vec![node]).await;
+        super::declared::sync_declared(&test.app).await.expect("sync");
+        test.owner().await
+    };
+    let owner = start(json!({ "disk": "nvme", "old": "x" }), Some("de.example.com")).await;
+    let node = owner.patch("/api/v1/nodes/d1", json!({ "labels": { "rack": "3" } })).await.expect(200);
+    assert_eq!(node["labels"], json!({ "disk": "nvme", "old": "x", "rack": "3" }));
+    assert_eq!(node["declared_labels"], json!(["disk", "old"]));
+    for body in [json!({ "labels": { "disk": null } }), json!({ "zone": "at.example.com" })] {
+        let refused = owner.patch("/api/v1/nodes/d1", body).await.expect(422);
+        assert!(refused["hint"].as_str().is_some_and(|hint| hint.contains("configuration")), "{refused}");
+    }
+    let owner = start(json!({ "disk": "hdd" }), None).await;
+    let node = owner.get("/api/v1/nodes/d1").await.expect(200);
+    assert_eq!(node["labels"], json!({ "disk": "hdd", "rack": "3" }));
+    assert_eq!((&node["declared_labels"], &node["zone"]), (&json!(["disk"]), &Value::Null));
 }
 
 proptest! {

@@ -7,6 +7,7 @@ use daemon::config::{Check, Invalid};
 use daemon::http::check_base_url;
 use ipnet::Ipv4Net;
 use protocol::identity::Role;
+use protocol::labels::{self, Labels};
 use protocol::spec::MeshPeer;
 use serde::Deserialize;
 use url::Url;
@@ -51,6 +52,11 @@ pub struct Node {
     pub roles: Vec<Role>,
     /// Where other nodes reach this host's tunnel.
     pub endpoint: Option<SocketAddr>,
+    /// Sent when the host joins by token; those of a declared host are in the control plane's configuration.
+    #[serde(default)]
+    pub labels: Labels,
+    /// DNS suffix that the host serves; sent like the labels.
+    pub zone: Option<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -96,6 +102,10 @@ impl Check for Config {
         let letters = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         if name.is_empty() || name.len() > 63 || !name.chars().all(letters) {
             return invalid("node.name", "must be 1 to 63 of a-z, 0-9 and -");
+        }
+        labels::check(&self.node.labels).map_err(|problem| Invalid::new("node.labels", problem))?;
+        if let Some(zone) = &self.node.zone {
+            labels::check_zone(zone).map_err(|problem| Invalid::new("node.zone", problem))?;
         }
         match (&self.control_plane, &self.declared) {
             // A declared host may have none: it may be there for a database alone.
@@ -208,6 +218,8 @@ mod tests {
             (enrolled("prot = 1"), "prot"),
             (enrolled("").replace("w2", "W 2"), "`node.name`"),
             (enrolled("").replace("[\"worker\"]", "[]"), "`node.roles`"),
+            (enrolled("").replace("roles", "labels.Disk = \"nvme\"\nroles"), "`node.labels` `Disk`"),
+            (enrolled("").replace("roles", "zone = \"de\"\nroles"), "`node.zone`"),
             (enrolled("").replace("https", "http"), "`control_plane.url`"),
             (declared("10.50.0.0/24", "http://10.50.0.1:8081", KEY), "`declared.address`"),
             (declared("10.50.0.11/24", "http://198.51.100.10", KEY), "`declared.control_planes`"),

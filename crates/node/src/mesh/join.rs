@@ -94,6 +94,8 @@ pub(super) async fn enrol(
         roles: config.node.roles.clone(),
         public_key: public_key.to_owned(),
         endpoint: config.node.endpoint,
+        labels: config.node.labels.clone(),
+        zone: config.node.zone.clone(),
     };
     let (url, path) = (&control_plane.url, "/v1/nodes/enroll");
     let (mut backoff, mut refused) = (backoff(), None);

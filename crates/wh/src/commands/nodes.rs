@@ -1,5 +1,7 @@
 //! Hosts, and the tokens by which new ones join.
 
+use std::collections::BTreeMap;
+
 use chrono::Utc;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -8,7 +10,7 @@ use super::{Shell, short};
 use crate::api::path;
 use crate::api::types::{Agent, NewNodeToken, Node, NodeToken, OperatingSystem};
 use crate::args::{NodeCommand, NodeTokenCommand};
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::ui::os;
 use crate::ui::sanitize;
 use crate::ui::table::{Cell, Table, facts};
@@ -18,6 +20,7 @@ pub(crate) async fn run(shell: &Shell, command: NodeCommand) -> Result<()> {
     match command {
         NodeCommand::Ls => ls(shell).await,
         NodeCommand::Show { name } => show(shell, &name).await,
+        NodeCommand::Label { name, changes } => label(shell, &name, &changes).await,
         NodeCommand::Rm { name } => {
             shell.client()?.delete(&path(&["nodes", &name])).await?;
             shell.ui.done(&format!("forgot node {name}"));
@@ -63,7 +66,8 @@ async fn show(shell: &Shell, name: &str) -> Result<()> {
         return crate::ui::json(&node);
     }
     let paint = shell.ui.out_paint();
-    let host = node.host.clone().unwrap_or_default();
+    let labels = labels(&node);
+    let host = node.host.unwrap_or_default();
     let machine =
         format!("{} cores, {} MiB, {} {}", host.cpus, host.memory_mb, host.architecture, host.kernel);
     let mut rows = vec![
@@ -76,6 +80,8 @@ async fn show(shell: &Shell, name: &str) -> Result<()> {
         ("machine", if host.cpus == 0 { String::new() } else { sanitize(&machine) }),
         ("podman", host.podman.unwrap_or_default()),
         ("wireguard", host.wireguard.unwrap_or_default()),
+        ("labels", sanitize(&labels)),
+        ("zone", sanitize(&node.zone.unwrap_or_default())),
         ("instances", node.instances.to_string()),
         ("joined", age_of(node.created_at)),
     ];
@@ -88,6 +94,45 @@ async fn show(shell: &Shell, name: &str) -> Result<()> {
         text.push_str(&agents(&node.agents).render(paint));
     }
     crate::ui::data(&text)
+}
+
+/// `disk=nvme, rack=3 (declared)`.
+fn labels(node: &Node) -> String {
+    let one = |(key, value): (&String, &String)| {
+        let declared = if node.declared_labels.contains(key) { " (declared)" } else { "" };
+        format!("{key}={value}{declared}")
+    };
+    node.labels.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+async fn label(shell: &Shell, name: &str, changes: &[String]) -> Result<()> {
+    let client = shell.client()?;
+    let url = path(&["nodes", name]);
+    let node: Node = if changes.is_empty() {
+        client.get(&url).await?
+    } else {
+        let changes: BTreeMap<&str, Option<&str>> =
+            changes.iter().map(|text| change(text)).collect::<Result<_>>()?;
+        client.send(Method::PATCH, &url, &json!({ "labels": changes })).await?
+    };
+    if shell.ui.json {
+        return crate::ui::json(&node.labels);
+    }
+    if !changes.is_empty() {
+        shell.ui.done(&format!("labelled {name}"));
+    }
+    let lines: Vec<String> =
+        node.labels.iter().map(|(key, value)| sanitize(&format!("{key}={value}"))).collect();
+    if lines.is_empty() { Ok(()) } else { crate::ui::data(&lines.join("\n")) }
+}
+
+/// `key=value`, or `key-` for one that goes.
+fn change(text: &str) -> Result<(&str, Option<&str>)> {
+    match (text.split_once('='), text.strip_suffix('-')) {
+        (Some((key, value)), _) if !key.is_empty() => Ok((key, Some(value))),
+        (None, Some(key)) if !key.is_empty() => Ok((key, None)),
+        _ => Err(Failure::usage(format!("`{text}` is no label")).hint("KEY=VALUE sets one, KEY- removes it")),
+    }
 }
 
 fn agents(agents: &[Agent]) -> Table {

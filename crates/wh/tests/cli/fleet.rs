@@ -17,3 +17,24 @@ fn the_keys_of_a_fleet_are_printed_as_nix_in_the_order_of_addresses() {
     let pins = User::new().wh(&mock, &["fleet", "pin", "--json"]).succeeded().json();
     assert_eq!(pins[1], json!({ "name": "9w", "public_key": "9w=", "mesh_address": "10.50.0.11" }));
 }
+
+#[test]
+fn labels_are_set_removed_and_listed() {
+    let node =
+        json!({ "name": "w1", "labels": { "disk": "nvme", "rack": "3" }, "declared_labels": ["rack"] });
+    let mock =
+        Mock::start(vec![("PATCH /nodes/w1", reply(200, node.clone())), ("GET /nodes/w1", reply(200, node))]);
+    let user = User::new();
+    let set = user.wh(&mock, &["node", "label", "w1", "disk=nvme", "note=a=b", "old-key-"]).succeeded();
+    assert_eq!(set.out, "disk=nvme\nrack=3\n");
+    assert_eq!(
+        mock.one("PATCH /nodes/w1").json(),
+        json!({ "labels": { "disk": "nvme", "note": "a=b", "old-key": null } })
+    );
+    assert_eq!(user.wh(&mock, &["node", "label", "w1"]).succeeded().out, set.out);
+    let shown = user.wh(&mock, &["node", "show", "w1"]).succeeded().out;
+    assert!(shown.contains("disk=nvme, rack=3 (declared)"), "{shown}");
+    for bad in ["disk", "=x", "-"] {
+        user.wh(&mock, &["node", "label", "w1", "--", bad]).failed(2);
+    }
+}

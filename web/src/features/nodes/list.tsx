@@ -10,7 +10,7 @@ import { Time } from "@/components/time";
 import { cli } from "@/lib/cli";
 import { nodeStatus, viewOf } from "@/lib/status";
 import { AddNodeDialog } from "./add";
-import { AgentMarks, Roles } from "./parts";
+import { AgentMarks, Labels, Roles } from "./parts";
 import { System } from "./system";
 import { NodeTokens } from "./tokens";
 
@@ -54,7 +54,7 @@ function NodeTable({ nodes }: { nodes: Node[] }) {
           <tr>
             <th>Node</th>
             <th>Status</th>
-            <th className="hide-small">Roles</th>
+            <th className="hide-small">Roles and labels</th>
             <th className="hide-small">Agents</th>
             <th className="hide-small">Host</th>
             <th className="hide-small end">Instances</th>
@@ -81,6 +81,7 @@ function NodeTable({ nodes }: { nodes: Node[] }) {
               </td>
               <td className="hide-small">
                 <Roles roles={node.roles} />
+                <Labels node={node} />
               </td>
               <td className="hide-small">
                 <AgentMarks agents={node.agents} />

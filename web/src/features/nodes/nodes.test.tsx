@@ -17,6 +17,22 @@ function running(os: ReturnType<typeof nixos> | null) {
   return { ...node, host: { ...node.host, os } };
 }
 
+describe("labels and zone", () => {
+  it("are shown, and which of them the configuration sets", async () => {
+    const node = makeNode("worker-1", {
+      labels: { disk: "nvme", spare: "" },
+      declared_labels: ["disk"],
+      zone: "de.example.com",
+    });
+    answer("get", "/api/v1/nodes/{node}", node);
+    renderAt("/nodes/worker-1", routes);
+    expect(await screen.findByText("disk=nvme")).toHaveAttribute("title", "From the configuration");
+    expect(screen.getByText("spare")).not.toHaveAttribute("title");
+    expect(screen.getByText("The configuration sets disk.")).toBeInTheDocument();
+    expect(screen.getByText("de.example.com")).toBeInTheDocument();
+  });
+});
+
 describe("what a host runs", () => {
   it("is one line per node in the list, and says when a reboot waits", async () => {
     const debian = nixos({ name: "Debian GNU/Linux 13 (trixie)", generation: null, boot_generation: null });

@@ -14,7 +14,7 @@ import { Badge, Status } from "@/components/status";
 import { Time } from "@/components/time";
 import { useToast } from "@/components/toast";
 import { nodeStatus, viewOf } from "@/lib/status";
-import { agentView, Roles } from "./parts";
+import { agentView, Labels, Roles } from "./parts";
 import { SystemFacts } from "./system";
 
 export function Component() {
@@ -133,6 +133,28 @@ function Host({ node }: { node: Node }) {
         <dd>
           <Roles roles={node.roles} />
         </dd>
+        {Object.keys(node.labels).length > 0 && (
+          <>
+            <dt>Labels</dt>
+            <dd>
+              <Labels node={node} />
+              {node.declared_labels.length > 0 && (
+                <span className="small faint">
+                  {" "}
+                  The configuration sets {node.declared_labels.join(", ")}.
+                </span>
+              )}
+            </dd>
+          </>
+        )}
+        {node.zone && (
+          <>
+            <dt>Zone</dt>
+            <dd>
+              <code>{node.zone}</code>
+            </dd>
+          </>
+        )}
         <dt>Joined by</dt>
         <dd>{node.origin === "declared" ? "configuration" : "token"}</dd>
         <dt>Mesh address</dt>

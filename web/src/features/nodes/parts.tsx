@@ -1,4 +1,4 @@
-import type { Agent, Role } from "@/api/types";
+import type { Agent, Node, Role } from "@/api/types";
 import { Status } from "@/components/status";
 
 const roleName: Record<Role, string> = { "control-plane": "Control plane", worker: "Worker", proxy: "Proxy" };
@@ -9,6 +9,23 @@ export function Roles({ roles }: { roles: Role[] }) {
       {roles.map((role) => (
         <span key={role} className="badge">
           {roleName[role] ?? role}
+        </span>
+      ))}
+    </span>
+  );
+}
+
+/** Labels as chips; one of the configuration says so. */
+export function Labels({ node }: { node: Node }) {
+  return (
+    <span className="roles">
+      {Object.entries(node.labels).map(([key, value]) => (
+        <span
+          key={key}
+          className="badge"
+          title={node.declared_labels.includes(key) ? "From the configuration" : undefined}
+        >
+          {value ? `${key}=${value}` : key}
         </span>
       ))}
     </span>

@@ -1,6 +1,7 @@
 //! SQL of nodes, join tokens and agents.
 
 pub mod health;
+pub mod labels;
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::Ipv4Addr;
@@ -8,6 +9,7 @@ use std::net::Ipv4Addr;
 use chrono::{DateTime, Utc};
 use protocol::identity::{AgentKind, Role};
 use protocol::ids::{NodeId, NodeTokenId, UserId};
+use protocol::labels::Labels;
 use protocol::report::{Hello, HostFacts};
 use protocol::spec::Generation;
 use sqlx::PgConnection;
@@ -29,6 +31,11 @@ pub struct NewNode<'a> {
     pub mesh_address: Ipv4Addr,
     pub public_key: &'a str,
     pub endpoint: Option<String>,
+    /// Added to those that it has.
+    pub labels: &'a Labels,
+    /// In the place of those that the configuration set before.
+    pub declared_labels: &'a Labels,
+    pub zone: Option<&'a str>,
 }
 
 /// What the hub and the mesh need of a node.
@@ -41,6 +48,8 @@ pub struct Known {
     pub mesh_address: Ipv4Addr,
     pub public_key: String,
     pub endpoint: Option<String>,
+    pub declared_labels: Labels,
+    pub zone: Option<String>,
     /// Sealed.
     pub signing_key: Option<Vec<u8>>,
 }
@@ -63,15 +72,18 @@ pub async fn addresses(conn: &mut PgConnection) -> sqlx::Result<BTreeSet<Ipv4Add
 
 pub async fn insert(conn: &mut PgConnection, node: &NewNode<'_>) -> sqlx::Result<()> {
     sqlx::query!(
-        "insert into nodes (id, name, roles, origin, mesh_address, public_key, endpoint)
-         values ($1, $2, $3, $4, $5, $6, $7)",
+        "insert into nodes (id, name, roles, origin, mesh_address, public_key, endpoint, labels, declared_labels, zone)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         node.id as _,
         node.name,
         &words(node.roles),
         node.origin as _,
         inet(node.mesh_address),
         node.public_key,
-        node.endpoint
+        node.endpoint,
+        Json(node.labels) as _,
+        Json(node.declared_labels) as _,
+        node.zone
     )
     .execute(conn)
     .await?;
@@ -81,7 +93,8 @@ pub async fn insert(conn: &mut PgConnection, node: &NewNode<'_>) -> sqlx::Result
 /// Sets what may change without the node being another one.
 pub async fn update(conn: &mut PgConnection, node: &NewNode<'_>) -> sqlx::Result<()> {
     sqlx::query!(
-        "update nodes set name = $2, roles = $3, origin = $4, mesh_address = $5, public_key = $6, endpoint = $7
+        "update nodes set name = $2, roles = $3, origin = $4, mesh_address = $5, public_key = $6, endpoint = $7,
+                labels = labels || $8, declared_labels = $9, zone = $10
          where id = $1",
         node.id as _,
         node.name,
@@ -89,7 +102,10 @@ pub async fn update(conn: &mut PgConnection, node: &NewNode<'_>) -> sqlx::Result
         node.origin as _,
         inet(node.mesh_address),
         node.public_key,
-        node.endpoint
+        node.endpoint,
+        Json(node.labels) as _,
+        Json(node.declared_labels) as _,
+        node.zone
     )
     .execute(conn)
     .await?;
@@ -122,7 +138,8 @@ pub async fn set_endpoint(conn: &mut PgConnection, id: NodeId, endpoint: &str) -
 /// All nodes that are not removed, by name.
 pub async fn all(conn: &mut PgConnection) -> sqlx::Result<Vec<Known>> {
     let rows = sqlx::query!(
-        r#"select id, name, roles, origin as "origin: Origin", mesh_address, public_key, endpoint, signing_key
+        r#"select id, name, roles, origin as "origin: Origin", mesh_address, public_key, endpoint,
+                  declared_labels as "declared_labels: Json<Labels>", zone, signing_key
            from nodes where removed_at is null order by name"#
     )
     .fetch_all(conn)
@@ -135,6 +152,8 @@ pub async fn all(conn: &mut PgConnection) -> sqlx::Result<Vec<Known>> {
         mesh_address: v4(row.mesh_address),
         public_key: row.public_key,
         endpoint: row.endpoint,
+        declared_labels: row.declared_labels.0,
+        zone: row.zone,
         signing_key: row.signing_key,
     });
     Ok(known.collect())
@@ -150,7 +169,8 @@ pub async fn id_by_api_key(conn: &mut PgConnection, digest: &str) -> sqlx::Resul
 /// The node `id`, unless it is removed.
 pub async fn known(conn: &mut PgConnection, id: NodeId) -> sqlx::Result<Option<Known>> {
     let row = sqlx::query!(
-        r#"select id, name, roles, origin as "origin: Origin", mesh_address, public_key, endpoint, signing_key
+        r#"select id, name, roles, origin as "origin: Origin", mesh_address, public_key, endpoint,
+                  declared_labels as "declared_labels: Json<Labels>", zone, signing_key
            from nodes where id = $1 and removed_at is null"#,
         id as _
     )
@@ -164,6 +184,8 @@ pub async fn known(conn: &mut PgConnection, id: NodeId) -> sqlx::Result<Option<K
         mesh_address: v4(row.mesh_address),
         public_key: row.public_key,
         endpoint: row.endpoint,
+        declared_labels: row.declared_labels.0,
+        zone: row.zone,
         signing_key: row.signing_key,
     }))
 }
@@ -266,6 +288,9 @@ struct NodeRow {
     status_since: DateTime<Utc>,
     last_seen_at: Option<DateTime<Utc>>,
     host: Json<HostFacts>,
+    labels: Json<Labels>,
+    declared_labels: Json<Labels>,
+    zone: Option<String>,
     instances: i64,
     created_at: DateTime<Utc>,
 }
@@ -277,7 +302,8 @@ pub async fn list(conn: &mut PgConnection, page: &PageQuery, only: Option<&str>)
         r#"select id, name, roles, origin as "origin: Origin", mesh_address, public_key, endpoint,
                   status as "status: Status", status_since,
                   (select max(agents.last_seen_at) from agents where agents.node_id = nodes.id) as last_seen_at,
-                  host as "host: Json<HostFacts>",
+                  host as "host: Json<HostFacts>", labels as "labels: Json<Labels>",
+                  declared_labels as "declared_labels: Json<Labels>", zone,
                   (select count(*) from instances where instances.node_id = nodes.id and wanted) as "instances!",
                   created_at
            from nodes
@@ -293,6 +319,9 @@ pub async fn list(conn: &mut PgConnection, page: &PageQuery, only: Option<&str>)
     let ids: Vec<Uuid> = rows.iter().map(|row| row.id.0).collect();
     let mut agents = agents_of(conn, &ids).await?;
     let nodes = rows.into_iter().map(|row| Node {
+        declared_labels: row.declared_labels.keys().cloned().collect(),
+        labels: row.labels.0.into_iter().chain(row.declared_labels.0).collect(),
+        zone: row.zone,
         id: row.id,
         name: row.name,
         roles: roles(&row.roles),

@@ -1,5 +1,7 @@
 //! Hosts and their join tokens.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +30,12 @@ pub(crate) struct Node {
     pub(crate) agents: Vec<Agent>,
     #[serde(default)]
     pub(crate) host: Option<Host>,
+    #[serde(default)]
+    pub(crate) labels: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(crate) declared_labels: Vec<String>,
+    #[serde(default)]
+    pub(crate) zone: Option<String>,
     #[serde(default)]
     pub(crate) instances: u32,
     #[serde(default)]
