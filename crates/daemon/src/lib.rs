@@ -2,11 +2,13 @@
 
 pub mod backoff;
 pub mod config;
+pub mod confirm;
 pub mod credentials;
 pub mod crypto;
 pub mod file;
 pub mod http;
 pub mod lifecycle;
+pub mod lock;
 pub mod reconcile;
 pub mod status;
 pub mod telemetry;

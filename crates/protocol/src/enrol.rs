@@ -1,7 +1,7 @@
 //! Joining and signing in: the plain-HTTP part of the agents' conversation with the control plane.
 //!
 //! `POST /v1/nodes/enroll` (public listener, by join token) · `POST /v1/nodes/declare` (mesh listener, by mesh
-//! address) · `POST /v1/workers/register` (mesh listener, API key → token) ·
+//! address) · `POST /v1/nodes/leave` (mesh listener, by token) · `POST /v1/workers/register` (mesh listener, API key → token) ·
 //! `POST /v1/workers/refresh-token` (mesh listener, token → token) · `GET /v1/workers/ws`.
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -53,6 +53,21 @@ pub struct DeclareRequest {
     pub public_key: String,
     pub mesh_address: Ipv4Addr,
     pub endpoint: Option<SocketAddr>,
+}
+
+/// Body of `POST /v1/nodes/leave`: the host stops being a node. The access token travels in `Authorization: Bearer`.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LeaveRequest {
+    /// Also when instances should still run on it.
+    pub force: bool,
+}
+
+/// Answer to `leave`.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Left {
+    /// The control plane's configuration names the node, and would make it known again.
+    pub declared: bool,
 }
 
 /// Body of `POST /v1/workers/register`. The API key travels in `Authorization: Bearer`.

@@ -25,7 +25,7 @@ use crate::instances::{self, Instances, InstancesConfig};
 use crate::job::{BuildSettings, JobCommand, Jobs, JobsConfig};
 use crate::podman::Podman;
 use crate::uplink::Uplink as _;
-use crate::{job, serve, stats};
+use crate::{job, leave, serve, stats};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// For links and open hand-overs; instances and builds go on without the agent.
@@ -36,6 +36,12 @@ const RECONCILE_EVERY: Duration = Duration::from_secs(30);
 pub async fn run(config: Config) -> anyhow::Result<ExitCode> {
     let mut lifecycle = Lifecycle::new();
     let stop = lifecycle.stopping();
+    let folder = config.state_dir.display().to_string();
+    let Some(_lock) =
+        daemon::lock::take(&config.state_dir).with_context(|| format!("cannot use {folder}"))?
+    else {
+        anyhow::bail!("another wisehosting-worker works with {folder}");
+    };
     lifecycle.spawn("agent", async move {
         let Some(identity) = node::identity::wait_for(&config.node_dir, &stop).await else { return Ok(()) };
         Parts::start(&config, identity, &stop).await?.run(&stop).await
@@ -63,7 +69,7 @@ impl Parts {
             );
         }
         std::fs::create_dir_all(&config.state_dir).context("cannot make state_dir")?;
-        let ledger: Ledger<WorkerSpec> = Ledger::load(config.state_dir.join("spec.json"))?;
+        let ledger: Ledger<WorkerSpec> = Ledger::load(config.state_dir.join(leave::SPEC))?;
         let (spec, watched) = watch::channel(Arc::new(
             ledger.current().map(|current| current.spec.clone()).unwrap_or_default(),
         ));

@@ -9,7 +9,8 @@ use ipnet::Ipv4Net;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
-const TABLE: &str = "wisehosting_worker";
+/// Its name, in the family `inet`.
+pub const TABLE: &str = "wisehosting_worker";
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// What the rules are made of; only validated values.
@@ -99,6 +100,15 @@ table inet {TABLE} {{
 }}
 "#
         )
+    }
+}
+
+/// Takes the table out of force; `false` when it was not. Nothing of ours is left to be guarded then.
+pub async fn unload() -> anyhow::Result<bool> {
+    match nft(&["delete", "table", "inet", TABLE], "").await {
+        Ok(()) => Ok(true),
+        Err(error) if error.to_string().contains("No such file or directory") => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

@@ -3,6 +3,7 @@
 //! * [`agent`] joins the parts: link, ledger, reconciler, jobs, HTTP on the mesh.
 //! * [`job`]: source to image, each build in a process that survives the agent.
 //! * [`instances`]: keeps the instances of the spec running and no others.
+//! * [`leave`]: takes away what all of these made.
 //! * [`podman`]: the client of Podman's REST interface.
 
 pub mod agent;
@@ -11,6 +12,7 @@ mod failure;
 pub mod guard;
 pub mod instances;
 pub mod job;
+pub mod leave;
 mod logs;
 pub mod podman;
 pub mod serve;

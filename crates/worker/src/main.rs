@@ -21,6 +21,14 @@ enum Command {
     Run(ConfigPath),
     /// Check the configuration file and do nothing.
     CheckConfig(ConfigPath),
+    /// Remove the containers, networks, images and firewall rules that WiseHosting made on this host.
+    Leave {
+        #[command(flatten)]
+        path: ConfigPath,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+    },
     /// Carry out one build. Started by the agent.
     Job {
         /// The job's folder.
@@ -60,11 +68,23 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Err(code) => Ok(code),
         },
         Command::CheckConfig(path) => Ok(load(&path).err().unwrap_or(ExitCode::SUCCESS)),
+        Command::Leave { path, yes } => match load(&path) {
+            Ok(config) => leave(&config, yes),
+            Err(code) => Ok(code),
+        },
         Command::Job { dir } => tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?
             .block_on(worker::job::run(&dir)),
     }
+}
+
+#[expect(clippy::print_stdout, reason = "the answer of a command")]
+fn leave(config: &Config, yes: bool) -> anyhow::Result<ExitCode> {
+    daemon::confirm::by_host_name(yes, "All containers, networks and images of WiseHosting on this host go")?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(worker::leave::run(config, |line| println!("{line}")))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 #[expect(clippy::print_stderr, reason = "one plain line for the person who starts it")]

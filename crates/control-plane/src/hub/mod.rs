@@ -12,13 +12,14 @@ use axum::routing::{get, post};
 pub use registry::{Hub, Key};
 
 use crate::app::AppState;
-use crate::nodes::join;
+use crate::nodes::{join, leave};
 use crate::{jobs, traefik};
 
 /// What agents call on the mesh: sign in, the socket, and the requests that do not fit it.
 pub fn mesh_router() -> Router<AppState> {
     Router::new()
         .route("/v1/nodes/declare", post(join::declare))
+        .route("/v1/nodes/leave", post(leave::leave))
         .route("/v1/workers/register", post(token::register))
         .route("/v1/workers/refresh-token", post(token::refresh))
         .route("/v1/workers/ws", get(socket::upgrade))

@@ -11,12 +11,11 @@ use serde_json::json;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::leave::{Leaving, take_out};
 use super::store::{self, NewToken};
 use super::{Node, NodeToken};
 use crate::app::AppState;
-use crate::bus::{self, Topic};
 use crate::config::is_label;
-use crate::generations::{self, Consumer};
 use crate::http::caller::Caller;
 use crate::http::page::{Page, PageQuery};
 use crate::http::{Body, Code, Error, Permission, Result, guard};
@@ -73,19 +72,8 @@ async fn delete_node(
     let mut tx = app.db.begin().await?;
     store::lock_addresses(&mut tx).await?;
     let node = find(&mut tx, &node).await?;
-    if node.mesh_address == app.config.mesh.address {
-        return Err(Error::new(Code::Forbidden, "this is the control plane's own node"));
-    }
-    let instances = store::wanted_instances(&mut tx, node.id).await?;
-    if instances > 0 {
-        let message = format!("{instances} instances still run on {}", node.name);
-        return Err(Error::new(Code::NodeHasInstances, message)
-            .hint("Deploy their apps again while the node is offline, so that they move to other nodes"));
-    }
-    store::forget_instances(&mut tx, node.id).await?;
-    store::remove(&mut tx, node.id).await?;
-    generations::raise(&mut tx, Consumer::Mesh).await?;
-    bus::say(&mut tx, Topic::Nodes, node.id).await?;
+    let leaving = Leaving { id: node.id, name: &node.name, mesh_address: node.mesh_address };
+    take_out(&app, &mut tx, &leaving, false).await?;
     audit::record(&mut tx, &caller, "node.remove", &format!("node:{}", node.name), json!({})).await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)

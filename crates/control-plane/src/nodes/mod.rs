@@ -5,6 +5,7 @@ pub mod declared;
 pub mod enrol;
 pub mod join;
 pub mod labels;
+pub mod leave;
 pub mod settled;
 pub mod store;
 

@@ -2,11 +2,12 @@ use std::collections::{BTreeSet, HashSet};
 use std::net::Ipv4Addr;
 
 use proptest::prelude::*;
+use protocol::identity::AgentKind;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use super::enrol::lowest_free;
-use crate::hub::tests::public_key;
+use crate::hub::tests::{Mesh, public_key};
 use crate::testing::TestApp;
 
 async fn token(test: &TestApp, body: Value) -> String {
@@ -210,6 +211,39 @@ async fn declared_labels_come_from_the_configuration_and_leave_the_others_alone(
     let node = owner.get("/api/v1/nodes/d1").await.expect(200);
     assert_eq!(node["labels"], json!({ "disk": "hdd", "rack": "3" }));
     assert_eq!((&node["declared_labels"], &node["zone"]), (&json!(["disk"]), &Value::Null));
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn a_host_that_leaves_is_removed_and_may_join_anew_under_its_name(pool: PgPool) {
+    let mesh = Mesh::new(pool).await;
+    let joined = mesh.join("w1", &["worker"]).await;
+    let (app, deployment, _) = mesh.queue_build("hello").await;
+    sqlx::query(
+        "with release as (
+             insert into releases (id, app_id, number, image_id, image_reference, settings, variables)
+             values (gen_random_uuid(), $1, 1, 'sha256:1', 'hello:1', '{}', '') returning id
+         )
+         insert into instances (id, app_id, release_id, deployment_id, node_id, host_port, state, in_rotation)
+         select gen_random_uuid(), $1, release.id, $2, $3, 20000, 'healthy', true from release",
+    )
+    .bind(app)
+    .bind(deployment)
+    .bind(joined.identity.node_id)
+    .execute(&mesh.test.app.db)
+    .await
+    .expect("instance");
+    let leave = async |force: bool| {
+        let body = json!({ "force": force });
+        let answer = mesh.post_as(&joined, AgentKind::Mesh, "/v1/nodes/leave", &body).await;
+        (answer.status().as_u16(), answer.json::<Value>().await.expect("JSON"))
+    };
+    let (status, body) = leave(false).await;
+    assert_eq!((status, body["code"].as_str()), (409, Some("node_has_instances")), "{body}");
+    assert_eq!(leave(true).await, (200, json!({ "declared": false })));
+    mesh.test.owner().await.get("/api/v1/nodes/w1").await.expect(404);
+    let signed_in = mesh.register(&joined.identity.api_key, AgentKind::Mesh).await;
+    assert_eq!(signed_in.status(), 401, "its key is no good any more");
+    mesh.join("w1", &["worker"]).await;
 }
 
 proptest! {

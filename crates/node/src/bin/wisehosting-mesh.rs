@@ -28,6 +28,17 @@ enum Command {
     Run(ConfigPath),
     /// Reads the configuration and says whether it can be used.
     CheckConfig(ConfigPath),
+    /// Stops being a node: tells the control plane, takes the tunnel down, removes identity and keys.
+    Leave {
+        #[command(flatten)]
+        path: ConfigPath,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+        /// Also when instances should still run on this host.
+        #[arg(long)]
+        force: bool,
+    },
     /// The userspace WireGuard device; started by `run` where the kernel has none.
     Tunnel {
         #[arg(long)]
@@ -55,6 +66,10 @@ fn main() -> ExitCode {
             }
             Err(code) => code,
         },
+        Command::Leave { path, yes, force } => match load(&path) {
+            Ok(config) => finish(leave(&config, yes, force)),
+            Err(code) => code,
+        },
         Command::Run(path) => match load(&path) {
             Ok(config) => finish(run(config)),
             Err(code) => code,
@@ -73,6 +88,13 @@ fn run(config: Config) -> anyhow::Result<ExitCode> {
     // A call into a dead device never returns; the process must end all the same.
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
+}
+
+fn leave(config: &Config, yes: bool, force: bool) -> anyhow::Result<ExitCode> {
+    daemon::confirm::by_host_name(yes, "This host leaves the mesh and forgets its identity and keys")?;
+    let runtime = tokio::runtime::Runtime::new()?;
+    runtime.block_on(mesh::leave::run(config, force, say))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn load(path: &ConfigPath) -> Result<Config, ExitCode> {

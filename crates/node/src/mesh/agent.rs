@@ -31,6 +31,11 @@ const RETRY: Duration = Duration::from_secs(2);
 
 /// `wisehosting-mesh run`. A host that has joined brings its tunnel up at once, whoever answers.
 pub async fn run(config: Config, credentials: Credentials, stop: CancellationToken) -> anyhow::Result<()> {
+    let Some(_lock) = daemon::lock::take(&config.state_dir)
+        .with_context(|| format!("cannot use {}", config.state_dir.display()))?
+    else {
+        anyhow::bail!("another wisehosting-mesh works with {}", config.state_dir.display());
+    };
     let keys = Keys::load_or_create(&config.state_dir)?;
     let joined = match (&config.control_plane, &config.declared) {
         (Some(control_plane), _) => enrolled(&config, control_plane, keys, &credentials, &stop).await?,

@@ -6,6 +6,7 @@ mod device;
 mod ip;
 mod join;
 mod keys;
+pub mod leave;
 mod plan;
 pub mod tunnel;
 

@@ -21,7 +21,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Pid, setsid};
-use tracing::{info, warn};
+use tracing::info;
 
 use super::config::check_interface;
 
@@ -70,7 +70,7 @@ pub(super) fn spawn(interface: &str, log: &Path) -> anyhow::Result<Child> {
     Ok(child)
 }
 
-/// Ends the process behind the socket of a device that no longer answers, and removes the socket.
+/// Ends the process behind the socket of a device, and removes the socket.
 pub(super) fn end(interface: &str) -> io::Result<()> {
     let path = socket_path(interface);
     match UnixStream::connect(&path) {
@@ -78,7 +78,7 @@ pub(super) fn end(interface: &str) -> io::Result<()> {
         Ok(socket) => {
             let pid = getsockopt(&socket, PeerCredentials)?.pid();
             if is_tunnel(pid) {
-                warn!(interface, pid, "ending a tunnel process that does not answer");
+                info!(interface, pid, "ending the tunnel process");
                 kill(Pid::from_raw(pid), Signal::SIGKILL)?;
             }
         }

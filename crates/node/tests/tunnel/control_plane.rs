@@ -8,30 +8,35 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{get, post};
 use chrono::{TimeDelta, Utc};
 use nix::sched::{CloneFlags, setns};
-use protocol::enrol::{AccessToken, Joined};
+use protocol::enrol::{AccessToken, Joined, LeaveRequest};
 use protocol::envelope::{MessageId, Receiver, Sender};
 use protocol::identity::{ApiKey, NodeIdentity};
 use protocol::ids::NodeId;
 use protocol::message::{FromAgent, FromControlPlane};
 use protocol::spec::{MeshPeer, MeshSpec, Spec, Versioned};
+use serde_json::json;
 
 use crate::host::{World, wait_for};
 
 const LISTEN: ([u8; 4], u16) = ([127, 0, 0, 1], 8081);
 
 #[derive(Clone)]
-struct ControlPlane {
-    identity: NodeIdentity,
-    spec: Versioned<Spec>,
-    heard: mpsc::Sender<FromAgent>,
+pub(crate) struct ControlPlane {
+    pub(crate) identity: NodeIdentity,
+    pub(crate) spec: Versioned<Spec>,
+    pub(crate) heard: mpsc::Sender<FromAgent>,
+    /// Instances on the node.
+    pub(crate) instances: u32,
 }
 
 impl ControlPlane {
-    /// Serves in the network of process `pid`, until the test ends.
-    fn start(self, pid: u32) {
+    /// Serves in the network of process `pid`, from now on until the test ends.
+    pub(crate) fn start(self, pid: u32) {
+        let (listens, listening) = mpsc::channel();
         std::thread::spawn(move || {
             let network = File::open(format!("/proc/{pid}/ns/net")).expect("the host runs");
             // Of this thread alone.
@@ -40,9 +45,11 @@ impl ControlPlane {
                 tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
             runtime.block_on(async {
                 let listener = tokio::net::TcpListener::bind(SocketAddr::from(LISTEN)).await.expect("bind");
+                listens.send(()).expect("the test waits");
                 axum::serve(listener, self.router()).await.expect("serves");
             });
         });
+        listening.recv().expect("listens");
     }
 
     fn router(self) -> axum::Router {
@@ -52,11 +59,22 @@ impl ControlPlane {
         let register = async || {
             Json(AccessToken { token: "token".to_owned(), expires_at: Utc::now() + TimeDelta::minutes(15) })
         };
+        let leave = async |State(this): State<Self>,
+                           headers: HeaderMap,
+                           Json(request): Json<LeaveRequest>| {
+            assert_eq!(headers["authorization"], "Bearer token");
+            if this.instances > 0 && !request.force {
+                let body = json!({ "code": "node_has_instances", "message": "2 instances still run on a" });
+                return (StatusCode::CONFLICT, Json(body));
+            }
+            (StatusCode::OK, Json(json!({ "declared": true })))
+        };
         let ws = async |State(this): State<Self>, up: WebSocketUpgrade| {
             up.on_upgrade(async |socket| this.talk(socket).await)
         };
         axum::Router::new()
             .route("/v1/nodes/declare", post(declare))
+            .route("/v1/nodes/leave", post(leave))
             .route("/v1/workers/register", post(register))
             .route("/v1/workers/ws", get(ws))
             .with_state(self)
@@ -110,7 +128,7 @@ fn a_declared_host_gets_its_identity_and_its_peers_and_reports_them() {
     };
     let spec = Versioned { generation: 5, spec: Spec::Mesh(MeshSpec { peers: vec![b] }) };
     let (heard_tx, heard) = mpsc::channel();
-    ControlPlane { identity: identity.clone(), spec, heard: heard_tx }.start(world.a.pid);
+    ControlPlane { identity: identity.clone(), spec, heard: heard_tx, instances: 0 }.start(world.a.pid);
     world.a.control_plane = "http://127.0.0.1:8081";
 
     // Its own configuration names no peer: the former one is taken away, then given by the spec.

@@ -98,9 +98,23 @@ impl Host {
         std::fs::read_to_string(self.folder.path().join("agent.log")).unwrap_or_default()
     }
 
+    fn config(&self) -> PathBuf {
+        self.folder.path().join("mesh.toml")
+    }
+
+    /// Gives a command about this host's configuration: whether it succeeded and what it said.
+    pub(crate) fn command(&self, arguments: &[&str]) -> (bool, String) {
+        let (command, also) = arguments.split_first().expect("a command");
+        let mut agent = self.enter(AGENT);
+        let agent = agent.args([command, "--config"]).arg(self.config()).args(also).stdin(Stdio::null());
+        let output = agent.output().expect("nsenter");
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8(said).expect("text"))
+    }
+
     /// Starts the agent with a log of its own.
     pub(crate) fn run_agent(&mut self, address: &str, peers: &str) {
-        let config = self.folder.path().join("mesh.toml");
+        let config = self.config();
         let text = format!(
             "state_dir = \"{}\"\nbackend = \"userspace\"\n[node]\nname = \"{}\"\nroles = [\"worker\"]\n\
              [declared]\naddress = \"{address}/24\"\ncontrol_planes = [\"{}\"]\npeers = [{peers}]\n",

@@ -5,6 +5,7 @@
 
 mod control_plane;
 mod host;
+mod leave;
 
 use std::path::Path;
 

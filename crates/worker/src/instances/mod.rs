@@ -35,7 +35,7 @@ use board::Board;
 use plan::{Observed, Phase, Step};
 use record::{Exit, Record};
 
-/// Labels on our containers.
+/// Labels on what is ours.
 pub mod label {
     pub const INSTANCE: &str = "wisehosting.instance";
     /// The app's name.
@@ -44,6 +44,10 @@ pub mod label {
     /// The release's number.
     pub const RELEASE: &str = "wisehosting.release";
     pub const SPEC_HASH: &str = "wisehosting.spec-hash";
+    /// On networks that we made.
+    pub const NETWORK: &str = "wisehosting.network";
+    /// On images that we built.
+    pub const IMAGE: &str = "wisehosting.image";
 }
 
 /// How often the report is sent when nothing changes.

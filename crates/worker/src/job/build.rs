@@ -13,6 +13,7 @@ use super::log::Log;
 use super::run::Stop;
 use super::{BUILD_NETWORK, JobFile};
 use crate::failure::{FailureExt as _, failure};
+use crate::instances::label;
 
 /// Builds the source in `root` as the image `job.build.tag`.
 pub(super) async fn build(
@@ -40,6 +41,7 @@ fn podman_build(job: &JobFile, found: &Found) -> Command {
         .args(["build", "--network", BUILD_NETWORK, "--pull=missing", "--layers"])
         .args(["--memory", &memory, "--memory-swap", &memory])
         .args(["--cpu-period", "100000", "--cpu-quota", &(job.cpu_millis().max(10) * 100).to_string()])
+        .args(["--label", &format!("{}=built", label::IMAGE)])
         .args(["--tag", &job.build.tag])
         .arg("--file")
         .arg(&found.file);

@@ -60,7 +60,16 @@ impl Podman {
 
     /// With its anonymous volumes. No change when it is gone.
     pub async fn remove(&self, container: &str) -> Result<(), Error> {
-        let query = [("force", "true"), ("v", "true"), ("timeout", "1")];
+        self.remove_with(container, "true").await
+    }
+
+    /// As [`Podman::remove`], but its anonymous volumes stay.
+    pub async fn remove_but_volumes(&self, container: &str) -> Result<(), Error> {
+        self.remove_with(container, "false").await
+    }
+
+    async fn remove_with(&self, container: &str, volumes: &str) -> Result<(), Error> {
+        let query = [("force", "true"), ("v", volumes), ("timeout", "1")];
         match self.send(self.request(Method::DELETE, &format!("/containers/{container}"), &query)).await {
             Ok(_) | Err(Error::NotFound(_)) => Ok(()),
             Err(error) => Err(error),

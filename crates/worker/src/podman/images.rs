@@ -4,10 +4,11 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use reqwest::Method;
 use serde::Deserialize;
+use serde_json::json;
 
 use super::containers::lines;
-use super::types::Image;
-use super::{BULK, Error, Podman};
+use super::types::{Image, ListedImage};
+use super::{BULK, Error, Podman, filters};
 
 /// Why a pull had no success.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +54,17 @@ impl Podman {
             Err(Error::NotFound(_)) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// All images with `label`.
+    pub async fn images(&self, label: &str) -> Result<Vec<ListedImage>, Error> {
+        let filters = filters(&json!({ "label": [label] }));
+        self.get("/images/json", &[("filters", &filters)]).await
+    }
+
+    /// Takes one name away, and the image with its last. Refused while a container uses it.
+    pub async fn remove_image(&self, name: &str) -> Result<(), Error> {
+        self.send(self.request(Method::DELETE, &format!("/images/{name}"), &[])).await.map(drop)
     }
 
     /// Pulls unless it is here; `said` hears the progress. The image's id.

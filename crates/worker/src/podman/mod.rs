@@ -100,6 +100,18 @@ impl Podman {
         }
     }
 
+    /// Names of all networks with `label`.
+    pub async fn networks(&self, label: &str) -> Result<Vec<String>, Error> {
+        let filters = filters(&serde_json::json!({ "label": [label] }));
+        let all: Vec<ListedNetwork> = self.get("/networks/json", &[("filters", &filters)]).await?;
+        Ok(all.into_iter().map(|network| network.name).collect())
+    }
+
+    /// Refused while a container uses it.
+    pub async fn remove_network(&self, name: &str) -> Result<(), Error> {
+        self.send(self.request(Method::DELETE, &format!("/networks/{name}"), &[])).await.map(drop)
+    }
+
     fn request(&self, method: Method, path: &str, query: &[(&str, &str)]) -> RequestBuilder {
         let mut url = url::Url::parse("http://podman/v4.0.0/libpod").expect("a constant URL");
         url.set_path(&format!("/v4.0.0/libpod{path}"));

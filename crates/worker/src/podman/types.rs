@@ -6,6 +6,8 @@ use std::net::IpAddr;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::instances::label;
+
 /// Podman sends `null` where it has nothing.
 fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {
     Option::deserialize(from).map(Option::unwrap_or_default)
@@ -70,6 +72,23 @@ pub struct Listed {
     pub exit_code: i32,
     /// Unix seconds.
     pub started_at: i64,
+}
+
+/// One line of the list of images.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct ListedImage {
+    pub id: String,
+    /// With their registries.
+    #[serde(deserialize_with = "or_default")]
+    pub names: Vec<String>,
+}
+
+/// One line of the list of networks.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct ListedNetwork {
+    pub(super) name: String,
 }
 
 /// One container in full.
@@ -158,7 +177,7 @@ impl NewNetwork {
             driver: "bridge",
             dns_enabled: true,
             subnets: Vec::new(),
-            labels: BTreeMap::new(),
+            labels: BTreeMap::from([(label::NETWORK.to_owned(), "made".to_owned())]),
             options: BTreeMap::from([("isolate", "true")]),
         }
     }

@@ -1,5 +1,6 @@
 //! The worker's parts with real Podman. Needs root, podman, runc and busybox-static.
 
+mod leave;
 mod support;
 
 use std::path::PathBuf;
@@ -129,7 +130,7 @@ fn a_failing_containerfile_shows_its_line() {
         assert!(failure.message.contains("line 4"), "{}", failure.message);
         assert!(failure.last_lines.iter().any(|line| line == "about to fail"), "{:?}", failure.last_lines);
         assert!(
-            failure.last_lines.iter().any(|line| line.starts_with("STEP 2/2")),
+            failure.last_lines.iter().any(|line| line.starts_with("STEP 2/3")),
             "{:?}",
             failure.last_lines
         );
