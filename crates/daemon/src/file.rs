@@ -1,12 +1,12 @@
 //! Files that must be whole after a power loss.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-/// Replaces `path` by `content`: written beside it with `mode`, synced, renamed, the folder synced. A reader sees the
-/// old content or the new, never a part.
+/// Replaces `path` by `content`: written beside it with `mode`, whatever the umask is, synced, renamed, the folder
+/// synced. A reader sees the old content or the new, never a part.
 pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let folder = path.parent().ok_or_else(|| io::Error::other("a file needs a folder"))?;
     let name = path.file_name().ok_or_else(|| io::Error::other("a file needs a name"))?;
@@ -18,6 +18,7 @@ pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
         _ => {}
     }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
+    file.set_permissions(Permissions::from_mode(mode))?;
     file.write_all(content)?;
     file.sync_all()?;
     std::fs::rename(&temporary, path)?;
@@ -26,8 +27,6 @@ pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     #[test]
@@ -36,9 +35,10 @@ mod tests {
         let path = folder.path().join("state");
         std::fs::write(&path, "old").expect("write");
         std::fs::write(folder.path().join("state.new"), "left by a crash").expect("write");
-        replace(&path, b"new", 0o600).expect("replace");
+        // No usual umask leaves 0666 as it is.
+        replace(&path, b"new", 0o666).expect("replace");
         assert_eq!(std::fs::read(&path).expect("read"), b"new");
-        assert_eq!(path.metadata().expect("metadata").permissions().mode() & 0o777, 0o600);
+        assert_eq!(path.metadata().expect("metadata").permissions().mode() & 0o777, 0o666);
         assert_eq!(std::fs::read_dir(folder.path()).expect("list").count(), 1);
     }
 }

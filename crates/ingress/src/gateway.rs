@@ -129,6 +129,11 @@ impl Gateway {
         self.live.load().certificates.find(&host_key(name)?).cloned()
     }
 
+    /// What of `spec`, which is in force, is served: the same table for another engine.
+    pub fn servable(&self, spec: &ProxySpec) -> ProxySpec {
+        self.live.load().routes.servable(spec)
+    }
+
     /// Hosts with a route, and certificates, in force.
     pub fn counts(&self) -> (usize, usize) {
         let live = self.live.load();

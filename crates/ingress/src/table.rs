@@ -130,6 +130,17 @@ impl RouteTable {
         routes.iter().find(|(prefix, _)| covers(prefix, path)).map(|(_, route)| route)
     }
 
+    /// `spec` without the routes and hosts that this table left out.
+    pub fn servable(&self, spec: &ProxySpec) -> ProxySpec {
+        let mut spec = spec.clone();
+        for route in &mut spec.routes {
+            let (id, path) = (&route.id, &route.path);
+            route.hosts.retain(|host| self.find(host, path).is_some_and(|entry| *entry.id == **id));
+        }
+        spec.routes.retain(|route| !route.hosts.is_empty());
+        spec
+    }
+
     /// The answer to the ACME challenge `token` of `host`.
     pub fn challenge(&self, host: &str, token: &str) -> Option<&str> {
         let answers = self.challenges.get(host)?;

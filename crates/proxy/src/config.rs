@@ -1,10 +1,11 @@
 //! `proxy.toml`.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use daemon::config::{Check, Invalid};
 use serde::Deserialize;
+use url::{Host, Url};
 
 /// Settings of the proxy.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -14,52 +15,128 @@ pub struct Config {
     pub node_dir: PathBuf,
     /// Routes and certificates are kept here.
     pub state_dir: PathBuf,
-    #[serde(default = "default_http")]
-    pub http: SocketAddr,
-    #[serde(default = "default_https")]
-    pub https: SocketAddr,
+    http: Option<SocketAddr>,
+    https: Option<SocketAddr>,
     /// `/health` and `/metrics`, on the mesh address.
     #[serde(default = "default_mesh_port")]
     pub mesh_port: u16,
+    /// Traefik serves the public, and this process tells it what. Without it this process serves by itself.
+    pub traefik: Option<Traefik>,
 }
 
-fn default_http() -> SocketAddr {
-    SocketAddr::from(([0, 0, 0, 0], 80))
-}
-
-fn default_https() -> SocketAddr {
-    SocketAddr::from(([0, 0, 0, 0], 443))
+/// Settings of the way to Traefik.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Traefik {
+    /// What Traefik's file provider watches. This process writes it.
+    pub dynamic_file: PathBuf,
+    /// Traefik's API, by which this process sees what Traefik serves.
+    #[serde(default = "default_api")]
+    pub api: Url,
 }
 
 fn default_mesh_port() -> u16 {
     8091
 }
 
+fn default_api() -> Url {
+    Url::parse("http://127.0.0.1:8079").expect("a good URL")
+}
+
+impl Config {
+    /// Where plain HTTP comes in. Behind Traefik that is ACME's challenges alone.
+    pub fn http(&self) -> SocketAddr {
+        self.http.unwrap_or(match self.traefik {
+            None => SocketAddr::from(([0, 0, 0, 0], 80)),
+            Some(_) => SocketAddr::from(([127, 0, 0, 1], 8078)),
+        })
+    }
+
+    /// Where HTTPS comes in, unless that is Traefik's.
+    pub fn https(&self) -> Option<SocketAddr> {
+        let all = SocketAddr::from(([0, 0, 0, 0], 443));
+        self.traefik.is_none().then(|| self.https.unwrap_or(all))
+    }
+}
+
 impl Check for Config {
     fn check(&self) -> Result<(), Invalid> {
         for (key, folder) in [("node_dir", &self.node_dir), ("state_dir", &self.state_dir)] {
-            if !folder.is_absolute() {
-                return Err(Invalid::new(
-                    key,
-                    format!("must be an absolute path, not `{}`", folder.display()),
-                ));
-            }
+            absolute(key, folder)?;
         }
         if self.node_dir == self.state_dir {
             return Err(Invalid::new("state_dir", "must be another folder than `node_dir`"));
         }
-        if self.http.port() == 0 || self.https.port() == 0 {
-            let key = if self.http.port() == 0 { "http" } else { "https" };
-            return Err(Invalid::new(key, "must name a port"));
+        for (key, address) in [("http", self.http), ("https", self.https)] {
+            if address.is_some_and(|address| address.port() == 0) {
+                return Err(Invalid::new(key, "must name a port"));
+            }
         }
-        if self.http == self.https {
-            return Err(Invalid::new("https", format!("must not be `http`'s address, {}", self.http)));
+        if self.https() == Some(self.http()) {
+            return Err(Invalid::new("https", format!("must not be `http`'s address, {}", self.http())));
         }
         if self.mesh_port == 0 {
             return Err(Invalid::new("mesh_port", "must not be 0"));
         }
+        match &self.traefik {
+            Some(traefik) => self.check_behind(traefik),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Config {
+    fn check_behind(&self, traefik: &Traefik) -> Result<(), Invalid> {
+        let http = self.http();
+        if !http.ip().is_loopback() {
+            let problem = format!(
+                "must be a loopback address, not {http}: with `[traefik]`, Traefik serves the public and sends ACME's challenges here"
+            );
+            return Err(Invalid::new("http", problem));
+        }
+        if self.https.is_some() {
+            let problem = "must not be set beside `[traefik]`: HTTPS is Traefik's entry point `websecure`";
+            return Err(Invalid::new("https", problem));
+        }
+        traefik.check(&self.state_dir)
+    }
+}
+
+impl Traefik {
+    fn check(&self, state_dir: &Path) -> Result<(), Invalid> {
+        let key = "traefik.dynamic_file";
+        absolute(key, &self.dynamic_file)?;
+        if !self.dynamic_file.extension().is_some_and(|extension| extension == "yml" || extension == "yaml") {
+            return Err(Invalid::new(key, "must end in .yml or .yaml: Traefik reads no other"));
+        }
+        if self.dynamic_file.starts_with(state_dir) {
+            let problem =
+                "must not be in `state_dir`, which is closed to Traefik: name a folder that it can read";
+            return Err(Invalid::new(key, problem));
+        }
+        let loopback = match self.api.host() {
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.is_loopback(),
+            _ => false,
+        };
+        let bare = self.api.path() == "/" && self.api.query().is_none() && self.api.username().is_empty();
+        if self.api.scheme() != "http" || !loopback || !bare {
+            let problem = format!(
+                "must be http:// with a loopback address and a port, for example {}, not {}",
+                default_api(),
+                self.api
+            );
+            return Err(Invalid::new("traefik.api", problem));
+        }
         Ok(())
     }
+}
+
+fn absolute(key: &str, path: &Path) -> Result<(), Invalid> {
+    if path.is_absolute() {
+        return Ok(());
+    }
+    Err(Invalid::new(key, format!("must be an absolute path, not `{}`", path.display())))
 }
 
 #[cfg(test)]
@@ -74,11 +151,20 @@ mod tests {
     }
 
     const FOLDERS: &str = "node_dir = '/n'\nstate_dir = '/s'\n";
+    const TRAEFIK: &str = "[traefik]\ndynamic_file = '/t/dynamic.yaml'\n";
 
     #[test]
     fn two_folders_are_enough() {
         let config = load(FOLDERS).expect("good");
-        assert_eq!((config.http.port(), config.https.port(), config.mesh_port), (80, 443, 8091));
+        let https = config.https().map(|address| address.port());
+        assert_eq!((config.http().port(), https, config.mesh_port), (80, Some(443), 8091));
+    }
+
+    #[test]
+    fn behind_traefik_only_challenges_come_in_and_only_on_loopback() {
+        let config = load(&format!("{FOLDERS}{TRAEFIK}")).expect("good");
+        assert_eq!((config.http().to_string().as_str(), config.https()), ("127.0.0.1:8078", None));
+        assert_eq!(config.traefik.expect("set").api.as_str(), "http://127.0.0.1:8079/");
     }
 
     #[test]
@@ -91,6 +177,16 @@ mod tests {
             (&format!("{FOLDERS}http = 80"), "http"),
             (&format!("{FOLDERS}htttp = '0.0.0.0:80'"), "htttp"),
             (&format!("{FOLDERS}mesh_port = 0"), "mesh_port"),
+            (&format!("{FOLDERS}http = '0.0.0.0:80'\n{TRAEFIK}"), "http"),
+            (&format!("{FOLDERS}https = '0.0.0.0:443'\n{TRAEFIK}"), "https"),
+            (&format!("{FOLDERS}[traefik]"), "dynamic_file"),
+            (&format!("{FOLDERS}[traefik]\ndynamic_file = 't.yaml'"), "traefik.dynamic_file"),
+            (&format!("{FOLDERS}[traefik]\ndynamic_file = '/t/t.json'"), "traefik.dynamic_file"),
+            (&format!("{FOLDERS}[traefik]\ndynamic_file = '/s/t.yml'"), "traefik.dynamic_file"),
+            (&format!("{FOLDERS}{TRAEFIK}port = 1"), "port"),
+            (&format!("{FOLDERS}{TRAEFIK}api = 'http://192.0.2.1:8079'"), "traefik.api"),
+            (&format!("{FOLDERS}{TRAEFIK}api = 'https://127.0.0.1:8079'"), "traefik.api"),
+            (&format!("{FOLDERS}{TRAEFIK}api = 'http://127.0.0.1:8079/dashboard'"), "traefik.api"),
         ] {
             let error = load(text).unwrap_err();
             assert!(error.contains(&format!("`{key}`")) || error.contains(key), "{text}: {error}");

@@ -3,6 +3,7 @@
 
 pub mod acme;
 pub mod config;
+mod engine;
 mod jobs;
 mod routing;
 mod run;

@@ -1,14 +1,16 @@
 //! From a pushed spec to what is served: on disk first, then in force, then acknowledged.
 
-use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use anyhow::Context;
 use ingress::Gateway;
 use node::ledger::Ledger;
 use protocol::spec::{Generation, ProxySpec, Versioned};
 use tracing::{info, warn};
+
+use crate::engine::Traefik;
 
 /// Routes and certificates with their keys: readable by the owner alone.
 const FILE: &str = "routes.json";
@@ -16,15 +18,18 @@ const FILE: &str = "routes.json";
 /// The spec in force, in memory and on disk.
 #[derive(Debug)]
 pub(crate) struct Routing {
+    /// Serves the public, or behind Traefik the challenges that Traefik sends on.
     gateway: Arc<Gateway>,
+    traefik: Option<Traefik>,
     ledger: Mutex<Ledger<ProxySpec>>,
+    /// What is being served, as far as this process knows: behind Traefik 0 until Traefik shows it.
     generation: AtomicI64,
 }
 
 /// What became of an offered spec.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Taken {
-    /// The spec of this generation is being served.
+    /// The spec of this generation counts; [`Routing::served`] returns when it is being served.
     InForce(Generation),
     /// The spec in force is newer.
     Old,
@@ -34,45 +39,72 @@ pub(crate) enum Taken {
 
 impl Routing {
     /// Serves the last spec that `folder` knows.
-    pub(crate) fn restore(gateway: Arc<Gateway>, folder: &Path) -> io::Result<Self> {
-        let ledger: Ledger<ProxySpec> = Ledger::load(folder.join(FILE))?;
+    pub(crate) fn restore(
+        gateway: Arc<Gateway>,
+        traefik: Option<Traefik>,
+        folder: &Path,
+    ) -> anyhow::Result<Self> {
+        let ledger: Ledger<ProxySpec> = Ledger::load(folder.join(FILE))
+            .with_context(|| format!("the routes in {} cannot be read", folder.display()))?;
+        let nothing = ProxySpec::default();
+        let spec = ledger.current().map_or(&nothing, |last| &last.spec);
+        report(&gateway.apply(spec));
+        if let Some(traefik) = &traefik {
+            traefik.write(&gateway.servable(spec))?;
+        }
         if let Some(last) = ledger.current() {
-            report(&gateway.apply(&last.spec));
             let (hosts, certificates) = gateway.counts();
             info!(generation = last.generation, hosts, certificates, "serving the routes on disk");
         }
-        let generation = AtomicI64::new(ledger.generation());
-        Ok(Self { gateway, ledger: Mutex::new(ledger), generation })
+        let generation = if traefik.is_none() { ledger.generation() } else { 0 };
+        Ok(Self { gateway, traefik, ledger: Mutex::new(ledger), generation: AtomicI64::new(generation) })
     }
 
+    /// The spec that is being served for certain.
     pub(crate) fn generation(&self) -> Generation {
         self.generation.load(Ordering::Relaxed)
     }
 
-    /// Takes `offered` if it counts. An error means that it could not be written: the spec before it stays in force,
-    /// and the same one may be offered again. Blocks for the disk.
-    pub(crate) fn take(&self, offered: Versioned<ProxySpec>, first: bool) -> io::Result<Taken> {
+    /// Takes `offered` if it counts. An error means that it could not be written and is not served; the same one may
+    /// be offered again. Blocks for the disk.
+    pub(crate) fn take(&self, offered: Versioned<ProxySpec>, first: bool) -> anyhow::Result<Taken> {
         let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
         let generation = offered.generation;
-        if !ledger.takes(generation, first) {
-            return Ok(if generation == ledger.generation() {
-                Taken::InForce(generation)
-            } else {
-                Taken::Old
-            });
+        if ledger.takes(generation, first) {
+            let prepared = self.gateway.prepare(&offered.spec);
+            report(&prepared.problems);
+            if prepared.hosts() == 0 && !offered.spec.routes.is_empty() {
+                warn!(
+                    generation,
+                    "no route of the new spec can be served: the routes before it stay in force"
+                );
+                return Ok(Taken::Bad);
+            }
+            ledger.store(offered).context("`state_dir` cannot be written")?;
+            self.gateway.swap(prepared);
+        } else if generation != ledger.generation() {
+            return Ok(Taken::Old);
         }
-        let prepared = self.gateway.prepare(&offered.spec);
-        report(&prepared.problems);
-        if prepared.hosts() == 0 && !offered.spec.routes.is_empty() {
-            warn!(generation, "no route of the new spec can be served: the routes before it stay in force");
-            return Ok(Taken::Bad);
+        match (&self.traefik, ledger.current()) {
+            (Some(traefik), Some(current)) => traefik.write(&self.gateway.servable(&current.spec))?,
+            _ => self.note(generation),
         }
-        ledger.store(offered)?;
-        self.gateway.swap(prepared);
-        self.generation.store(generation, Ordering::Relaxed);
-        let (hosts, certificates) = self.gateway.counts();
-        info!(generation, hosts, certificates, "routes in force");
         Ok(Taken::InForce(generation))
+    }
+
+    /// Returns once `generation`, the last one that was taken, is being served. May be dropped and called again.
+    pub(crate) async fn served(&self, generation: Generation) {
+        if let Some(traefik) = &self.traefik {
+            traefik.served().await;
+            self.note(generation);
+        }
+    }
+
+    fn note(&self, generation: Generation) {
+        if self.generation.swap(generation, Ordering::Relaxed) != generation {
+            let (hosts, certificates) = self.gateway.counts();
+            info!(generation, hosts, certificates, "routes in force");
+        }
     }
 }
 
@@ -107,7 +139,7 @@ mod tests {
     }
 
     fn routing(folder: &Path) -> Routing {
-        Routing::restore(Gateway::new(ingress::Options::default()), folder).expect("ledger")
+        Routing::restore(Gateway::new(ingress::Options::default()), None, folder).expect("ledger")
     }
 
     #[test]

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::config::Config;
+use crate::engine::Traefik;
 use crate::jobs::{JobList, Jobs};
 use crate::routing::Routing;
 use crate::sync::Sync;
@@ -31,21 +32,28 @@ const MESH_RETRY: Duration = Duration::from_secs(5);
 
 /// Runs the proxy until it is told to stop.
 pub async fn run(config: Config, mut inherited: Inherited) -> anyhow::Result<ExitCode> {
-    let http = inherited.listen("http", config.http)?;
-    let https = inherited.listen("https", config.https)?;
+    let http = inherited.listen("http", config.http())?;
+    let https = match config.https() {
+        Some(address) => Some(inherited.listen("https", address)?),
+        None => None,
+    };
     let metrics = daemon::status::install_metrics();
     private_folder(&config.state_dir)
         .with_context(|| format!("`state_dir` {} cannot be used", config.state_dir.display()))?;
-    let gateway = Gateway::new(Options { https_port: https.local_addr()?.port(), ..Options::default() });
-    let routing = Arc::new(
-        Routing::restore(Arc::clone(&gateway), &config.state_dir)
-            .with_context(|| format!("the routes in {} cannot be read", config.state_dir.display()))?,
-    );
+    // Where redirects point: Traefik's entry point is on HTTPS's own port.
+    let https_port =
+        https.as_ref().map_or(Ok(443), |https| https.local_addr().map(|address| address.port()))?;
+    let gateway = Gateway::new(Options { https_port, ..Options::default() });
+    let challenges = http.local_addr()?;
+    let traefik = config.traefik.map(|traefik| Traefik::new(traefik, challenges)).transpose()?;
+    let routing = Arc::new(Routing::restore(Arc::clone(&gateway), traefik, &config.state_dir)?);
 
     let mut lifecycle = Lifecycle::new();
     let stop = lifecycle.stopping();
     let drain = Drain::new(stop.clone());
-    for (name, listener, scheme) in [("http", http, Scheme::Http), ("https", https, Scheme::Https)] {
+    let listeners = [("http", Some(http), Scheme::Http), ("https", https, Scheme::Https)];
+    for (name, listener, scheme) in listeners {
+        let Some(listener) = listener else { continue };
         info!(address = %listener.local_addr()?, scheme = scheme.as_str(), "listening");
         let serving = ingress::serve(Arc::clone(&gateway), listener, scheme, drain.clone());
         lifecycle.spawn(name, async move { Ok(serving.await?) });

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use node::link::{Events, LinkEvent, LinkHandle};
 use protocol::message::{Applied, FromAgent, FromControlPlane};
-use protocol::spec::{ProxySpec, Spec, Versioned};
+use protocol::spec::{Generation, ProxySpec, Spec, Versioned};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
@@ -23,11 +23,13 @@ pub(crate) struct Sync {
     first: bool,
     /// A spec that could not be written yet.
     waiting: Option<(Versioned<ProxySpec>, bool)>,
+    /// The generation that was taken last, until it is served.
+    unacknowledged: Option<Generation>,
 }
 
 impl Sync {
     pub(crate) fn new(link: LinkHandle, routing: Arc<Routing>, jobs: Jobs) -> Self {
-        Self { link, routing, jobs, first: true, waiting: None }
+        Self { link, routing, jobs, first: true, waiting: None, unacknowledged: None }
     }
 
     /// Handles what the link says until `stop` or until the link ends.
@@ -39,7 +41,21 @@ impl Sync {
                     None => std::future::pending().await,
                 }
             };
+            let served = async {
+                match self.unacknowledged {
+                    Some(generation) => {
+                        self.routing.served(generation).await;
+                        generation
+                    }
+                    None => std::future::pending().await,
+                }
+            };
             let event = tokio::select! {
+                generation = served => {
+                    self.unacknowledged = None;
+                    self.link.send(FromAgent::Applied(Applied { generation })).await?;
+                    continue;
+                }
                 event = events.recv() => event,
                 () = self.jobs.reap() => continue,
                 () = retry => {
@@ -82,12 +98,14 @@ impl Sync {
         let taken = tokio::task::spawn_blocking(move || routing.take(offered, first)).await?;
         self.waiting = None;
         match taken {
-            Ok(Taken::InForce(generation)) => {
-                self.link.send(FromAgent::Applied(Applied { generation })).await?;
-            }
+            Ok(Taken::InForce(generation)) => self.unacknowledged = Some(generation),
             Ok(Taken::Old | Taken::Bad) => {}
             Err(error) => {
-                warn!(%error, "the new routes cannot be written to `state_dir`; the routes before them stay in force until they can: is the disk full?");
+                let error = format!("{error:#}");
+                warn!(
+                    error,
+                    "the new routes cannot be written; the routes before them stay in force until they can: is the disk full?"
+                );
                 self.waiting = Some((spec, first));
             }
         }

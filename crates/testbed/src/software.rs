@@ -23,6 +23,7 @@ pub const CONTROL_PLANE: &str = "wisehosting-control-plane";
 pub const MESH: &str = "wisehosting-mesh";
 pub const WORKER: &str = "wisehosting-worker";
 pub const PROXY: &str = "wisehosting-proxy";
+pub const TRAEFIK: &str = "traefik-engine";
 pub const POSTGRES: &str = "postgres";
 pub const PODMAN: &str = "podman";
 
@@ -32,6 +33,7 @@ const IMAGES: &str = "/run/testbed/images";
 const AUTHORITY: &str = "/run/testbed/host/authority.pem";
 const DATABASE: &str = "/var/lib/postgresql";
 pub const MESH_STATE: &str = "/var/lib/wisehosting/mesh";
+const DYNAMIC_FILE: &str = "/var/lib/wisehosting/traefik/dynamic.yaml";
 
 /// A WireGuard key pair, base64.
 #[derive(Debug, Clone)]
@@ -301,6 +303,44 @@ pub fn proxy(host: &Host) -> Result<Service> {
         }),
     )?;
     Ok(ours(PROXY, "run"))
+}
+
+/// The proxy that feeds a Traefik.
+pub fn proxy_behind_traefik(host: &Host) -> Result<Service> {
+    set_config(
+        host,
+        PROXY,
+        &json!({
+            "node_dir": MESH_STATE,
+            "state_dir": "/var/lib/wisehosting/proxy",
+            "mesh_port": 8091,
+            "traefik": { "dynamic_file": DYNAMIC_FILE },
+        }),
+    )?;
+    fs::create_dir_all(host.folder.join("lib/traefik"))?;
+    Ok(ours(PROXY, "run"))
+}
+
+/// The Traefik that it feeds, which listens where the proxy would.
+pub fn traefik(host: &Host, program: &str) -> Result<Service> {
+    let config = json!({
+        "entryPoints": {
+            "web": { "address": ":80" },
+            "websecure": { "address": ":443" },
+            "traefik": { "address": "127.0.0.1:8079" },
+        },
+        "api": { "insecure": true, "dashboard": false },
+        "global": { "checkNewVersion": false, "sendAnonymousUsage": false },
+        "log": { "level": "INFO", "format": "json" },
+        "providers": {
+            "providersThrottleDuration": "100ms",
+            "file": { "filename": DYNAMIC_FILE },
+        },
+    });
+    // Traefik reads YAML, which JSON is.
+    fs::write(host.folder.join("etc/traefik-engine.yaml"), serde_json::to_vec_pretty(&config)?)?;
+    let inside = format!("{INSIDE}/etc/traefik-engine.yaml");
+    Ok(Service::new(TRAEFIK, &[program, "--configFile", &inside]))
 }
 
 /// The public internet's services: a certificate authority that speaks ACME, and the DNS that it asks.

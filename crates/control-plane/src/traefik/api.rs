@@ -1,5 +1,6 @@
 //! `GET /v1/traefik/proxy-config` and `GET /v1/traefik/config?worker_id=`, for Traefik's HTTP provider.
 
+use ::traefik::dynamic;
 use axum::Router;
 use axum::extract::{Query, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
@@ -13,7 +14,6 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::dynamic;
 use crate::app::{App, AppState};
 use crate::http::caller::bearer;
 use crate::http::{Code, Error, Result};

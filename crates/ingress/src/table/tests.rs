@@ -65,14 +65,15 @@ fn hosts_are_found_whatever_their_case_port_and_trailing_dot() {
 
 #[test]
 fn what_cannot_be_served_is_named_and_the_rest_is_served() {
-    let (table, problems) = table(vec![
+    let routes = vec![
         route("nowhere", &[], "/"),
         route("relative", &["a.test"], "api"),
         route("upper", &["A.test", "b.test"], "/"),
         route("first", &["c.test"], "/"),
         route("second", &["c.test"], "/"),
         route("twice", &["d.test", "d.test"], "/"),
-    ]);
+    ];
+    let (table, problems) = table(routes.clone());
     assert_eq!(
         problems,
         [
@@ -85,6 +86,10 @@ fn what_cannot_be_served_is_named_and_the_rest_is_served() {
     assert_eq!(found(&table, "b.test", "/"), Some("upper"));
     assert_eq!(found(&table, "c.test", "/"), Some("first"));
     assert_eq!(found(&table, "d.test", "/"), Some("twice"));
+    let servable = table.servable(&ProxySpec { routes, ..ProxySpec::default() });
+    let left: Vec<(&str, &str)> =
+        servable.routes.iter().map(|route| (route.id.as_str(), route.hosts[0].as_str())).collect();
+    assert_eq!(left, [("upper", "b.test"), ("first", "c.test"), ("twice", "d.test")]);
 }
 
 #[test]

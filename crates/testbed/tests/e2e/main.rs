@@ -6,6 +6,7 @@
 mod bad_input;
 mod bed;
 mod builds;
+mod engine;
 mod forged;
 mod front;
 mod git;
@@ -34,6 +35,7 @@ fn tests() -> Vec<Test> {
         releases::TESTS,
         guard::TESTS,
         traefik::TESTS,
+        engine::TESTS,
         builds::TESTS,
         outages::TESTS,
     ]

@@ -47,8 +47,7 @@ async fn the_provider_knows_its_token_and_unchanged_tables(bed: Arc<Bed>) -> Res
 async fn a_traefik_serves_an_app_over_https_and_follows_its_releases(bed: Arc<Bed>) -> Result<()> {
     let app = bed.page("through-traefik", "through Traefik", "")?;
     bed.deploy(&app).await?;
-    let program = std::env::var("WH_TRAEFIK")
-        .context("WH_TRAEFIK is not set: `scripts/test e2e` gets Traefik and sets it to the program")?;
+    let program = program()?;
     let host = bed.cluster.host(PROXY.name)?;
     host.set_service(&traefik(&host, &program, bed.cluster.proxy_token())?)?;
     let served = async {
@@ -73,6 +72,12 @@ async fn a_traefik_serves_an_app_over_https_and_follows_its_releases(bed: Arc<Be
     let served = served.await;
     host.stop_process("traefik")?;
     served
+}
+
+/// Traefik itself.
+pub(crate) fn program() -> Result<String> {
+    std::env::var("WH_TRAEFIK")
+        .context("WH_TRAEFIK is not set: `scripts/test e2e` gets Traefik and sets it to the program")
 }
 
 /// Writes what Traefik reads at its start and tells how to run it.
