@@ -12,6 +12,7 @@
     ./mesh.nix
     ./monitoring.nix
     ./proxy.nix
+    ./traefik.nix
     ./worker.nix
   ];
 

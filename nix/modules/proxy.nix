@@ -55,9 +55,11 @@ in
       settings = {
         node_dir = lib.mkDefault top.mesh.settings.state_dir;
         state_dir = lib.mkDefault "/var/lib/wisehosting/proxy";
+        mesh_port = lib.mkDefault 8091;
+      }
+      // lib.optionalAttrs builtin {
         http = lib.mkDefault "0.0.0.0:80";
         https = lib.mkDefault "0.0.0.0:443";
-        mesh_port = lib.mkDefault 8091;
       };
       configFile = wh.checkedConfig {
         inherit (cfg) package settings;
@@ -117,7 +119,7 @@ in
         };
     };
 
-    networking.firewall.allowedTCPPorts = lib.mkIf cfg.openFirewall [
+    networking.firewall.allowedTCPPorts = lib.mkIf (builtin && cfg.openFirewall) [
       (portOf http)
       (portOf https)
     ];

@@ -1,0 +1,149 @@
+# Traefik as the proxy's engine: the agent writes the routes, Traefik serves them. A unit of our own, because the options
+# of nixpkgs' services.traefik change with its releases and its sandbox is wider than this one.
+{
+  config,
+  lib,
+  pkgs,
+  ...
+}:
+let
+  inherit (lib) mkOption types;
+  wh = import ./lib.nix { inherit lib pkgs; };
+  top = config.services.wisehosting;
+  cfg = top.proxy.traefik;
+  inherit (cfg.settings) entryPoints;
+  folder = "/var/lib/wisehosting/traefik";
+  file = "${folder}/dynamic.yaml";
+  portOf = address: lib.toInt (lib.last (lib.splitString ":" address));
+  meshAddress = if top.self == null then null else top.self.meshAddress;
+
+  # systemd listens for all but the API, whose callers should notice when Traefik is down.
+  sockets = removeAttrs entryPoints [ "traefik" ];
+  socketOf = name: "wisehosting-traefik-${name}.socket";
+in
+{
+  options.services.wisehosting.proxy.traefik = {
+    package = lib.mkPackageOption pkgs "traefik" { };
+    settings = wh.mkSettings {
+      description = ''
+        Traefik's static configuration, over what the engine needs. Nothing in it is secret: it is in the Nix store.
+        The agent names the entry points `web` and `websecure`, and asks the API on the entry point `traefik`.
+      '';
+      example.entryPoints.websecure.transport.respondingTimeouts.readTimeout = "10m";
+    };
+    configFile = mkOption {
+      type = types.path;
+      readOnly = true;
+      defaultText = lib.literalMD "generated from `settings`";
+      description = "Traefik's static configuration file.";
+    };
+  };
+
+  config = lib.mkIf (top.proxy.enable && top.proxy.engine == "traefik") {
+    services.wisehosting.proxy = {
+      settings.traefik = {
+        dynamic_file = lib.mkDefault file;
+        api = lib.mkDefault "http://${entryPoints.traefik.address}";
+      };
+      traefik = {
+        settings = lib.mapAttrsRecursive (_: lib.mkDefault) (
+          {
+            entryPoints = {
+              web.address = ":80";
+              websecure.address = ":443";
+              traefik.address = "127.0.0.1:8079";
+            }
+            // lib.optionalAttrs (meshAddress != null) { metrics.address = "${meshAddress}:8092"; };
+            # Read-only, on loopback, and without keys: by it the agent sees which routes are being served.
+            api = {
+              insecure = true;
+              dashboard = false;
+            };
+            global = {
+              checkNewVersion = false;
+              sendAnonymousUsage = false;
+            };
+            log = {
+              level = "INFO";
+              format = "json";
+            };
+            providers = {
+              # Two seconds unless told otherwise, which every deployment and certificate would wait for.
+              providersThrottleDuration = "100ms";
+              file.filename = file;
+            };
+          }
+          // lib.optionalAttrs (meshAddress != null) {
+            metrics.prometheus = {
+              entryPoint = "metrics";
+              addServicesLabels = true;
+            };
+          }
+        );
+        # JSON is YAML.
+        configFile = pkgs.writeText "traefik.yaml" (builtins.toJSON cfg.settings);
+      };
+    };
+
+    users.groups.wisehosting-traefik = { };
+    users.users.wisehosting-traefik = {
+      isSystemUser = true;
+      group = "wisehosting-traefik";
+      description = "Traefik of the WiseHosting proxy";
+    };
+
+    # The agent owns the folder, and what it writes there belongs to Traefik's group: certificates' keys are in it. The
+    # file is there from the start, because Traefik watches no file that is missing when it starts.
+    systemd.tmpfiles.rules = [
+      "d ${folder} 2750 wisehosting-proxy wisehosting-traefik -"
+      "f ${file} 0640 wisehosting-proxy wisehosting-traefik - {}"
+    ];
+    systemd.services.wisehosting-proxy.serviceConfig.ReadWritePaths = [ folder ];
+
+    # Each entry point finds its socket by its name: Traefik needs no right to open low ports, the mesh's address need not
+    # be there yet, and while Traefik restarts no connection is refused (in its first half second it has no routes, though,
+    # which the built-in engine never is without).
+    systemd.sockets = lib.mapAttrs' (
+      name: entryPoint:
+      lib.nameValuePair "wisehosting-traefik-${name}" {
+        description = "Traefik's entry point ${name}";
+        wantedBy = [ "sockets.target" ];
+        socketConfig = {
+          ListenStream = lib.removePrefix ":" entryPoint.address;
+          FileDescriptorName = name;
+          Service = "wisehosting-traefik.service";
+          Backlog = 4096;
+          FreeBind = true;
+        };
+      }
+    ) sockets;
+
+    systemd.services.wisehosting-traefik = {
+      description = "Traefik, which serves what the WiseHosting proxy tells it";
+      documentation = [ "https://doc.traefik.io/traefik/" ];
+      wantedBy = [ "multi-user.target" ];
+      requires = map socketOf (lib.attrNames sockets);
+      wants = [ "network-online.target" ];
+      after = [ "network-online.target" ] ++ map socketOf (lib.attrNames sockets);
+      stopIfChanged = false;
+      serviceConfig =
+        wh.hardening
+        // wh.kept
+        // {
+          ExecStart = "${lib.getExe cfg.package} --configFile=${cfg.configFile}";
+          User = "wisehosting-traefik";
+          Group = "wisehosting-traefik";
+          # Requests in flight have Traefik's ten seconds to end.
+          TimeoutStopSec = "20s";
+        };
+    };
+
+    networking.firewall.allowedTCPPorts = lib.mkIf top.proxy.openFirewall [
+      (portOf entryPoints.web.address)
+      (portOf entryPoints.websecure.address)
+    ];
+    networking.firewall.interfaces.${top.mesh.settings.interface}.allowedTCPPorts = lib.mkIf (
+      entryPoints ? metrics
+    ) [ (portOf entryPoints.metrics.address) ];
+  };
+}

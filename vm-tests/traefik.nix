@@ -1,0 +1,22 @@
+# Traefik as the engine of the only proxy.
+{
+  nodes = {
+    internet = {
+      imports = [ ./nodes/internet.nix ];
+      wisehosting.test.proxies = [ "proxy1" ];
+    };
+    control.imports = [ ./nodes/control.nix ];
+    worker1.imports = [
+      ./nodes/fleet.nix
+      (import ./nodes/pinned.nix "worker")
+    ];
+    proxy1 = {
+      imports = [
+        ./nodes/fleet.nix
+        (import ./nodes/pinned.nix "proxy")
+      ];
+      services.wisehosting.proxy.engine = "traefik";
+    };
+    client.imports = [ ./nodes/client.nix ];
+  };
+}
