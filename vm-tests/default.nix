@@ -29,14 +29,16 @@ let
       ];
     };
 
-  # Containers have no plug and no cable.
+  # Containers have no plug and no cable, no other generation of themselves, and no block devices.
   needsMachine =
     name:
-    lib.any (word: lib.hasInfix ".${word}(" (script name)) [
-      "crash"
-      "reboot"
-      "shutdown"
-      "block"
+    lib.any (word: lib.hasInfix word (script name)) [
+      ".crash("
+      ".reboot("
+      ".shutdown("
+      ".block("
+      "/specialisation/"
+      "losetup"
     ];
   containers = lib.filter (
     name: lib.versionAtLeast lib.trivial.release "26.05" && !needsMachine name

@@ -9,6 +9,7 @@
     ./control-plane.nix
     ./database.nix
     ./fleet.nix
+    ./health-gate.nix
     ./mesh.nix
     ./monitoring.nix
     ./proxy.nix

@@ -22,6 +22,9 @@
     "fs.inotify.max_user_instances" = lib.mkDefault 1024;
   };
 
+  # One that does not work is left again.
+  services.wisehosting.healthGate.enable = lib.mkDefault true;
+
   # A new system is built and tested elsewhere, and sent.
   system.autoUpgrade.enable = lib.mkDefault false;
   nix.gc = {
