@@ -40,6 +40,8 @@ in
 {
   inherit mkHost deployTarget;
 
+  images = import ./images { inherit lib; };
+
   # A system for each host of `fleet`: the shared `modules`, and what is only the host's own from `hosts`/<name>.
   mkFleet =
     {

@@ -10,6 +10,7 @@
     ./database.nix
     ./fleet.nix
     ./health-gate.nix
+    ./join-slot.nix
     ./mesh.nix
     ./monitoring.nix
     ./proxy.nix

@@ -26,4 +26,9 @@ in
   control-plane = role "controlPlane";
   worker = role "worker";
   proxy = role "proxy";
+
+  # Profiles: what a host that does nothing else wants to be, its disk by labels, and its disk as an image.
+  appliance = ../profiles/appliance.nix;
+  disk-gpt = ../profiles/disk-gpt.nix;
+  image = ../profiles/image.nix;
 }
