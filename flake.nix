@@ -34,5 +34,17 @@
         default = import ./nix/dev-shell.nix { inherit pkgs; };
       });
       formatter = each (pkgs: pkgs.nixfmt-tree);
+
+      templates = {
+        default = self.templates.single;
+        single = {
+          path = ./nix/template/single;
+          description = "One server with all roles";
+        };
+        fleet = {
+          path = ./nix/template/fleet;
+          description = "A control plane, a proxy and workers";
+        };
+      };
     };
 }

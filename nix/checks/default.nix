@@ -45,6 +45,7 @@ in
   '';
 
   monitoring = import ./monitoring.nix { inherit pkgs; };
+  templates = import ./templates.nix { inherit pkgs self; };
   modules = facts "modules" (import ./modules.nix { inherit pkgs self; });
 }
 // prefixed "host" (

@@ -1,0 +1,5 @@
+{
+  imports = [ ../common ];
+
+  system.stateVersion = "26.05";
+}
