@@ -70,6 +70,38 @@ let
     services.wisehosting.controlPlane.settings.acme.directory = "https://ca.example.com/dir";
   };
   servers = module: (host module).services.wisehosting.controlPlane.settings.api_server;
+
+  # Three more hosts, which keep the database; each may be changed.
+  clustered =
+    name: change:
+    let
+      member = number: {
+        roles = [ ];
+        database = true;
+        address = "203.0.113.4${toString number}";
+        meshAddress = "10.50.0.4${toString number}";
+        publicKey = key (toString number);
+      };
+    in
+    {
+      imports = [
+        (as name (
+          lib.recursiveUpdate {
+            db1 = member 1;
+            db2 = member 2;
+            db3 = member 3;
+          } change
+        ))
+      ];
+      services.wisehosting.database.cluster = {
+        passwordFile = "/run/secrets/database";
+        replicationPasswordFile = "/run/secrets/replication";
+      };
+    };
+  database = value: {
+    imports = [ (fleetWith { }) ];
+    services.wisehosting.controlPlane.database = value;
+  };
 in
 {
   "importing the module changes nothing" =
@@ -186,4 +218,56 @@ in
 
   "docs/nixos/options.md is what scripts/options-doc writes" =
     builtins.readFile ../../docs/nixos/options.md == self.lib.optionsDoc;
+
+  "the control plane has a database of its own unless it is told of another" =
+    let
+      local = value: (host (database value)).services.postgresql.enable;
+    in
+    local { }
+    && !local { urlFile = "/run/secrets/url"; }
+    && !local { url = "postgres://wisehosting@db.example.com/wisehosting"; }
+    && !(host (clustered "host" { })).services.postgresql.enable;
+  "a password in the database's URL is refused" = complains "`passwordFile`" (database {
+    url = "postgres://wisehosting:secret@db.example.com/wisehosting";
+  });
+  "two databases are refused" = complains "`createLocally = false`" (database {
+    createLocally = true;
+    url = "postgres://wisehosting@db.example.com/wisehosting";
+  });
+  "the control plane of a cluster comes to the leader by loopback" =
+    lib.hasPrefix "postgres://wisehosting@127.0.0.1:6432/"
+      (host (clustered "host" { })).services.wisehosting.controlPlane.settings.database.url;
+  "a member of the cluster listens on the mesh alone" =
+    let
+      inherit (host (clustered "db1" { })) services;
+    in
+    services.patroni.settings.postgresql.listen == "10.50.0.41:5432"
+    && services.patroni.settings.restapi.listen == "10.50.0.41:8008"
+    &&
+      services.etcd.listenClientUrls ++ services.etcd.listenPeerUrls == [
+        "http://10.50.0.41:2379"
+        "http://10.50.0.41:2380"
+      ];
+  "a cluster and the hosts around it have no complaints" =
+    lib.all (name: failures (clustered name { }) == [ ])
+      [
+        "host"
+        "db1"
+      ];
+  "an even number of members is refused" = complains "odd number" (
+    clustered "host" {
+      db3.database = false;
+      db3.roles = [ "proxy" ];
+    }
+  );
+  "a member that nobody could reach without a control plane is refused" =
+    complains "db2 lacks `publicKey`" (clustered "db1" { db2.publicKey = null; })
+    && complains "db2 lacks `address`" (clustered "db1" { db2.address = null; });
+  "a member without passwords is refused" = complains "`replicationPasswordFile`" {
+    imports = [ (clustered "db1" { }) ];
+    services.wisehosting.database.cluster.replicationPasswordFile = lib.mkForce null;
+  };
+  "a host without anything to do is refused" = complains "needs a role" (fleetWith {
+    other.roles = [ ];
+  });
 }

@@ -18,6 +18,7 @@ let
     api_server_secret = cfg.secretFile;
     proxy_token = cfg.proxyTokenFile;
     database_url = database.urlFile;
+    database_password = database.passwordFile;
     "tls.crt" = tls.certificate;
     "tls.key" = tls.key;
   };
@@ -141,11 +142,12 @@ in
     systemd.services.wisehosting-control-plane = {
       description = "WiseHosting control plane";
       wantedBy = [ "multi-user.target" ];
+      # Not required: it rides out a database that stops, and would not come back with one that starts again.
       wants = [
         "network-online.target"
         "wisehosting-mesh.service"
-      ];
-      requires = database.units;
+      ]
+      ++ database.units;
       after = [
         "network-online.target"
         "wisehosting-mesh.service"

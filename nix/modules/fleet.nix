@@ -16,9 +16,9 @@ let
   host = types.submodule {
     options = {
       roles = mkOption {
-        type = types.nonEmptyListOf (types.enum roles);
+        type = types.listOf (types.enum roles);
         example = [ "worker" ];
-        description = "What the host does. A single server has all three.";
+        description = "What the host does. A single server has all three; a member of the database cluster may have none.";
       };
       system = mkOption {
         type = types.enum [
@@ -127,6 +127,7 @@ let
   proxies = lib.filterAttrs (_: is "proxy") fleet.hosts;
   # Needs no token to join: pinned, or the control plane's own host.
   known = entry: entry.publicKey != null || is "control-plane" entry;
+  idle = lib.filterAttrs (_: entry: entry.roles == [ ] && !entry.database) fleet.hosts;
   others = lib.filterAttrs (other: _: other != name) pinned;
   endpoint =
     entry:
@@ -198,6 +199,10 @@ in
           lib.attrValues controlPlanes
         );
         message = "services.wisehosting.fleet.hosts.${names (lib.attrNames controlPlanes)}: the control plane needs `address` and `meshAddress`: every host dials it.";
+      }
+      {
+        assertion = idle == { };
+        message = "services.wisehosting.fleet.hosts.${names (lib.attrNames idle)}: a host needs a role (control-plane, worker, proxy) or `database = true`.";
       }
       {
         assertion = repeated addresses == [ ];

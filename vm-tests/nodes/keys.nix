@@ -16,4 +16,16 @@
     privateKey = "SG54GJMh5b1OlAAt36i1lI2zsSGIqjJNJLyLmrrJkns=";
     publicKey = "6etOnTe79Fl3e9YJda6mxltTeL4FLPucIE+okQJcsVw=";
   };
+  db1 = {
+    privateKey = "uFzFpxXzT8IpifDO6nudCdmd3YkgLgeFokSTLt6QPUI=";
+    publicKey = "5oaHRzO1gs4RBlrP93K5vGfGlis66yuChIsugf7kr2Q=";
+  };
+  db2 = {
+    privateKey = "EFTjVbu9EFf6JS/FZufMPVrNy+6wwnqY+ZkfM0TAk2A=";
+    publicKey = "oftHv2qMvbSUx0fibsHVofGNrNmyRMVs/wMWrysaeAw=";
+  };
+  db3 = {
+    privateKey = "qHipHY8HiK6D+LkSr778KzcFZyUHsAWrEmxoUkD6lF8=";
+    publicKey = "eQlmHzNsP9UlIW15YkKkMNnMygmzMktzumdDpzM/l3g=";
+  };
 }
