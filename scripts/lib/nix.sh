@@ -25,9 +25,16 @@ nix_parse() {
   for file in "$@"; do nix-instantiate --parse "$file" >/dev/null || return 1; done
 }
 
-# Everything that can be known without building, as JSON on standard output. Read-write: derivations are really made, as
-# nixos-rebuild would.
+# nix_evaluate FOLDER: everything that can be known without building, as JSON. Read-write: derivations are really made,
+# as nixos-rebuild would. A process for each part and test, because evaluation never gives memory back.
 nix_evaluate() {
+  local part name
+  for part in names hosts options apps packages checks broken testNames; do nix_find $part "$1/$part.json" || return 1; done
+  mkdir -p "$1/tests"
+  for name in $(tr -d '[]"' <"$1/testNames.json" | tr , ' '); do nix_find "tests.$name" "$1/tests/$name.json" || return 1; done
+}
+
+nix_find() {
   NIX_REMOTE=${NIX_REMOTE-local} nix-instantiate --eval --strict --json --read-write-mode \
-    --arg project "$PWD" --arg nixpkgs "$(realpath "$NIXPKGS")" -A found scripts/lib/nix/evaluate.nix >"$1"
+    --arg project "$PWD" --arg nixpkgs "$(realpath "$NIXPKGS")" -A "found.$1" scripts/lib/nix/evaluate.nix >"$2"
 }

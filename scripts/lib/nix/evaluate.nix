@@ -57,6 +57,8 @@ let
 
   checks = self.checks.${system};
   isTest = name: lib.hasPrefix "vm-" name || lib.hasPrefix "container-" name;
+  tests = lib.filterAttrs (name: _: isTest name) checks;
+  others = lib.filterAttrs (name: _: !isTest name) checks;
 in
 {
   found = {
@@ -72,16 +74,15 @@ in
         );
     hosts = lib.mapAttrs host self.nixosConfigurations;
     inherit options;
+    testNames = lib.attrNames tests;
     tests = lib.mapAttrs (_: test: {
       drvPath = drvPath test;
       script = text test.config.testScriptString;
       machines = lib.attrNames test.nodes;
-    }) (lib.filterAttrs (name: _: isTest name) checks);
-    checks = lib.mapAttrs (_: drvPath) (lib.filterAttrs (name: _: !isTest name) checks);
+    }) tests;
+    checks = lib.mapAttrs (_: drvPath) others;
     # The facts that do not hold.
-    broken = lib.concatMap (check: check.passthru.broken or [ ]) (
-      lib.attrValues (lib.filterAttrs (name: _: !isTest name) checks)
-    );
+    broken = lib.concatMap (check: check.passthru.broken or [ ]) (lib.attrValues others);
     apps = lib.mapAttrs (_: app: text app.program) self.apps.${system};
     packages = lib.mapAttrs (_: drvPath) self.packages.${system};
   };

@@ -1,6 +1,6 @@
 """Judges what evaluate.nix found: hosts, options, tests. Prints what it looked at, then what is wrong.
 
-usage: judge.py FOLDER    with found.json; unit files and scripts are put beside it
+usage: judge.py FOLDER    with <part>.json and tests/<name>.json; unit files and scripts are put beside them
 """
 
 import json
@@ -11,7 +11,7 @@ from pathlib import Path
 
 folder = Path(sys.argv[1])
 here = Path(__file__).parent
-found = json.loads((folder / "found.json").read_text())
+found = {path.stem: json.loads(path.read_text()) for path in folder.glob("*.json")}
 problems: list[str] = []
 
 # systemd's scale from 0 (closed) to 10. The worker is root, because rootful Podman is.
@@ -73,7 +73,8 @@ def judge_options() -> None:
 
 def judge_tests() -> None:
     types = (here / "driver.py").read_text()
-    for name, test in found["tests"].items():
+    for path in sorted((folder / "tests").glob("*.json")):
+        name, test = path.stem, json.loads(path.read_text())
         print(f"  test {name}: {' '.join(test['machines'])}")
         machines = "".join(f"{re.sub('[^A-Za-z0-9_]', '_', machine)}: Machine\n" for machine in test["machines"])
         if len(test["machines"]) == 1:
