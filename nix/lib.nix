@@ -74,7 +74,10 @@ in
     in
     pkgs.writeShellApplication {
       name = "wisehosting-deploy";
-      runtimeInputs = [ pkgs.nixos-rebuild ];
+      runtimeInputs = [
+        pkgs.nixos-rebuild
+        pkgs.openssh
+      ];
       text = ''
         # wisehosting-deploy HOST [switch|boot|test|dry-activate]
         host=''${1:-} action=''${2:-switch}
@@ -86,7 +89,13 @@ in
             ;;
         esac
         echo "$host → $target" >&2
-        exec nixos-rebuild "$action" --flake ".#$host" --target-host "$target"
+        nixos-rebuild "$action" --flake ".#$host" --target-host "$target"
+        case $action in
+          switch | test)
+            # Whether the host stays with it is the host's own judgement.
+            ssh "$target" 'if command -v wisehosting-health-gate > /dev/null; then wisehosting-health-gate wait; fi'
+            ;;
+        esac
       '';
     };
 

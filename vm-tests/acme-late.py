@@ -21,7 +21,7 @@ with subtest("the failed order is told with its cause"):
     def told(_last: bool) -> bool:
         return certificate()["state"] == "failed"
 
-    retry(told, timeout_seconds=120)
+    retry(told, 120)
     t.assertIn("acme.test", str(certificate()))
 
 with subtest("once the CA is there, the certificate comes by itself"):

@@ -20,6 +20,7 @@ let
     {
       imports = [ (import ./nodes/pinned.nix name) ];
       services.wisehosting.fleet = {
+        monitoring = true;
         url = "http://${address "control"}:8080";
         zone = "route.wise.test";
         hosts = {
@@ -95,6 +96,7 @@ in
         (host "control")
         load
       ];
+      services.wisehosting.backup.enable = true;
     };
   };
 }

@@ -56,6 +56,22 @@ with subtest("the control plane follows the leader, with a password that only ro
     t.assertEqual(sql("select pg_get_userbyid(datdba) from pg_database where datname = 'wisehosting'").strip(), "wisehosting")
     t.assertEqual(sql(LOCK).strip(), "1")
 
+with subtest("the cluster is backed up and restored through its leader"):
+    control.succeed("systemctl start wisehosting-backup.service", timeout=120)
+    control.succeed(
+        "wisehosting-restore --confirm wisehosting /var/lib/wisehosting/backup/wisehosting-*.dump", timeout=180
+    )
+    control.succeed("wh whoami", timeout=60)
+
+with subtest("each member tells Prometheus whether it leads"):
+    query = "curl -sSfG http://127.0.0.1:9090/api/v1/query --data-urlencode 'query=sort_desc(patroni_primary)'"
+
+    def told(_last: bool) -> bool:
+        result = json.loads(control.succeed(query))["data"]["result"]
+        return [int(series["value"][1]) for series in result] == [1, 0, 0]
+
+    retry(told, 60)
+
 with subtest("database and agreement are for the mesh, and there for those who need them"):
     for member, address in mesh.items():
         for port in [2379, 2380, 5432, 8008]:

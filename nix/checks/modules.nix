@@ -173,6 +173,30 @@ in
     in
     warned { proxy.roles = [ "proxy" ]; } && !warned { inherit proxy; };
 
+  "labels and zone reach the control plane, by its list or by the token" =
+    let
+      words = {
+        labels.disk = "nvme";
+        zone = "de.example.com";
+      };
+      of = node: { inherit (node) labels zone; };
+    in
+    of (
+      lib.head
+        (host (fleetWith {
+          other = words;
+        })).services.wisehosting.controlPlane.settings.nodes
+    ) == words
+    &&
+      of
+        (settings (
+          as "other" {
+            other = words // {
+              publicKey = null;
+            };
+          }
+        )).node == words;
+
   "a host is sent where the fleet says" =
     self.lib.deployTargets fleet == {
       host = "root@203.0.113.1";

@@ -13,7 +13,7 @@ let
   top = config.services.wisehosting;
   cfg = top.backup;
   inherit (top.controlPlane) database;
-  passwordFile = database.passwordFile or null;
+  inherit (database) passwordFile;
   stateDir = top.controlPlane.settings.api_server.state_dir;
 
   program =
@@ -145,8 +145,9 @@ in
     };
     postgresqlPackage = mkOption {
       type = types.package;
-      default = if database.createLocally then config.services.postgresql.package else pkgs.postgresql;
-      defaultText = lib.literalMD "`services.postgresql.package` for a local database, else `pkgs.postgresql`";
+      default =
+        if database.createLocally then config.services.postgresql.package else top.database.package;
+      defaultText = lib.literalMD "`services.postgresql.package` for a local database, else `database.package`";
       description = "Package with `pg_dump` and `pg_restore`, of the same major version as the server.";
     };
     metricsDirectory = mkOption {

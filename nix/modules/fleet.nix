@@ -153,7 +153,13 @@ let
     }
     // endpoint entry;
 
-  node = other: entry: peer other entry // { inherit (entry) roles; };
+  # What people said about a host, for the control plane to keep.
+  about =
+    entry:
+    lib.optionalAttrs (entry.labels != { }) { inherit (entry) labels; }
+    // lib.optionalAttrs (entry.zone != null) { inherit (entry) zone; };
+
+  node = other: entry: peer other entry // about entry // { inherit (entry) roles; };
 
   addresses = lib.filter (address: address != null) (
     lib.mapAttrsToList (_: entry: entry.meshAddress) fleet.hosts
@@ -247,6 +253,8 @@ in
               inherit (cfg.self) roles;
             }
             // endpoint cfg.self
+            # A declared host's are in the control plane's list.
+            // lib.optionalAttrs (!declared) (about cfg.self)
           );
         }
         // (
@@ -270,7 +278,7 @@ in
           base_url = lib.mkDefault fleet.url;
           mesh_listen = lib.mkDefault "${toString cfg.self.meshAddress}:8081";
         };
-        mesh = {
+        mesh = lib.mapAttrs (_: lib.mkDefault) (about cfg.self) // {
           address = lib.mkDefault cfg.self.meshAddress;
           endpoint = lib.mkDefault (endpoint cfg.self).endpoint;
           name = lib.mkDefault name;

@@ -138,6 +138,8 @@ in
         };
     };
 
+    services.wisehosting.healthGate.checks.proxy.units = [ "wisehosting-traefik.service" ];
+
     networking.firewall.allowedTCPPorts = lib.mkIf top.proxy.openFirewall [
       (portOf entryPoints.web.address)
       (portOf entryPoints.websecure.address)
