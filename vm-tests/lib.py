@@ -80,7 +80,7 @@ def source(client: Host, name: str, text: str) -> None:
 def deploy(client: Host, name: str, text: str) -> None:
     """Deploys an app that answers with `text`, and waits for its end."""
     source(client, name, text)
-    client.succeed(f"cd /root/{name} && wh deploy .", timeout=300)
+    client.succeed(f"cd /root/{name} && wh deploy . 2>&1", timeout=300)
 
 
 def of_app(client: Host, name: str, words: str) -> Any:

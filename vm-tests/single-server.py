@@ -72,6 +72,7 @@ with subtest("from outside there are SSH, HTTP and HTTPS, and the tunnel"):
 with subtest("after a reboot everything is back by itself"):
     booted = server.succeed("cat /proc/sys/kernel/random/boot_id")
     server.reboot()
+    server.wait_for_unit("multi-user.target", timeout=600)
     wait_served(client, APP, address, "on one server")
     client.wait_until_succeeds(https(CP, address), timeout=300)
     t.assertNotEqual(server.succeed("cat /proc/sys/kernel/random/boot_id"), booted)
