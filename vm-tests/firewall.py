@@ -3,7 +3,8 @@ SUSPECTS = {22, 80, 111, 443, 5432, *range(8079, 8092), 9090, 9100, *range(20000
 
 
 def address6(machine):
-    return machine.succeed("ip -6 -o address show eth1 scope global | grep -oE 'inet6 fd51::[0-9a-f]+'").split()[1]
+    shown = "ip -6 -o address show eth1 scope global | grep -oE 'inet6 fd51::[0-9a-f]+'"
+    return machine.wait_until_succeeds(shown, timeout=30).split()[1]
 
 
 def listening(machine):
