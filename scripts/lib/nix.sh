@@ -36,5 +36,5 @@ nix_evaluate() {
 
 nix_find() {
   NIX_REMOTE=${NIX_REMOTE-local} nix-instantiate --eval --strict --json --read-write-mode \
-    --arg project "$PWD" --arg nixpkgs "$(realpath "$NIXPKGS")" -A "found.$1" scripts/lib/nix/evaluate.nix >"$2"
+    --option allow-import-from-derivation false --arg project "$PWD" --arg nixpkgs "$(realpath "$NIXPKGS")" -A "found.$1" scripts/lib/nix/evaluate.nix >"$2"
 }
