@@ -272,8 +272,11 @@ fn instances_become_healthy_or_say_why_not() {
         let short = Probe { start_within_s: 2, ..Probe::default() };
         let page =
             Probe { check: ProbeCheck::Http { path: "/up".to_owned(), status: None }, ..Probe::default() };
-        let absent =
-            Probe { check: ProbeCheck::Http { path: "/nope".to_owned(), status: None }, ..short.clone() };
+        let absent = Probe {
+            check: ProbeCheck::Http { path: "/nope".to_owned(), status: None },
+            start_within_s: 6,
+            ..Probe::default()
+        };
         let good = instance(20001, SERVER, page).await;
         let silent = instance(20002, "echo waiting; exec sleep 100", short).await;
         let ends = instance(20003, "echo goodbye; exit 3", Probe::default()).await;
