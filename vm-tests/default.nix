@@ -9,23 +9,36 @@ let
     )
   );
   script = name: builtins.readFile (./. + "/${name}.py");
-  machines =
+  # What a test says: its machines, and what all of them share.
+  read =
     name:
     let
-      test = import (./. + "/${name}.nix");
+      said = import (./. + "/${name}.nix");
+      check =
+        {
+          nodes,
+          defaults ? { },
+        }:
+        {
+          inherit nodes defaults;
+        };
     in
-    (if lib.isFunction test then test { inherit lib pkgs; } else test).nodes;
+    check (if lib.isFunction said then said { inherit lib pkgs; } else said);
 
   test =
     kind: name:
+    let
+      inherit (read name) nodes defaults;
+    in
     pkgs.testers.runNixOSTest {
       inherit name;
-      ${kind} = machines name;
+      ${kind} = nodes;
       testScript = builtins.readFile ./lib.py + script name;
       globalTimeout = 1800;
       defaults.imports = [
         self.nixosModules.default
         ./nodes/base.nix
+        defaults
       ];
     };
 
