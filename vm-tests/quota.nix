@@ -23,6 +23,9 @@
         };
         worker.settings.builds.memory_mb = 128;
       };
+      # The containers' DNS wants a server to forward to.
+      networking.resolvconf.enable = false;
+      environment.etc."resolv.conf".text = "nameserver ${primaryIPAddress}\n";
       # Limits are the runtime's to set: the one that Podman uses by itself.
       virtualisation.containers.containersConf.settings.engine.runtime = lib.mkForce "crun";
       virtualisation.memorySize = 2048;

@@ -13,7 +13,7 @@ def write(app, run, resources):
 
 def failure_of(app):
     """What a deployment that must fail says of its failure."""
-    single.fail(f"cd /root/{app} && wh deploy .", timeout=400)
+    single.fail(f"cd /root/{app} && wh deploy . 2>&1", timeout=400)
     return json.loads(single.succeed(f"cd /root/{app} && wh deployments show --json", timeout=60))["failure"]
 
 
@@ -38,7 +38,7 @@ wait_online(single, "single")
 
 with subtest("an app runs under the limits that it asks for, without swap"):
     write("modest", "exec /bin/busybox httpd -f -p 8080 -h /www", "memory_mb = 64\ncpu_millis = 200\npids = 24")
-    single.succeed("cd /root/modest && wh deploy .", timeout=400)
+    single.succeed("cd /root/modest && wh deploy . 2>&1", timeout=400)
     t.assertEqual(limit("modest", "memory.max"), str(64 * 1024 * 1024))
     t.assertEqual(limit("modest", "memory.swap.max"), "0")
     t.assertEqual(limit("modest", "pids.max"), "24")

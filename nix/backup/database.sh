@@ -1,6 +1,9 @@
 # Where the database is. Read before backup.sh and restore.sh, which set nothing of it themselves.
 # shellcheck shell=bash disable=SC2034
 
+# A server that takes a connection and then says nothing, as while the leader changes, must not be waited for.
+export PGCONNECT_TIMEOUT=10
+
 say() { printf '%s\n' "$*" >&2; }
 die() {
   say "error: $*"
