@@ -106,6 +106,7 @@ export function makeDeployment(app, over = {}) {
     source: { type: "git", url: `https://git.example.com/fernhill/${app.slug}.git`, ref: "main" },
     state: "live",
     waiting_for: null,
+    queue_position: null,
     stages: makeStages(3 * HOUR, [0.3, 2.1, 29.4, 1.2, 2.8, 0.4, 5.1]),
     failure: null,
     release: app.release?.number ?? null,
@@ -114,6 +115,29 @@ export function makeDeployment(app, over = {}) {
     created_by: "ada@example.com",
     created_at: ago(3 * HOUR),
     finished_at: ago(3 * HOUR - 41),
+    ...over,
+  };
+}
+
+/**
+ * A build that waits for a slot.
+ *
+ * @param {Schemas["App"]} app
+ * @param {Partial<Schemas["QueuedBuild"]>} [over]
+ * @returns {Schemas["QueuedBuild"]}
+ */
+export function makeQueuedBuild(app, over = {}) {
+  return {
+    id: id(),
+    app: { id: app.id, slug: app.slug },
+    deployment: { id: app.deployment?.id ?? id(), number: app.deployment?.number ?? 1, kind: "build" },
+    state: "queued",
+    position: 1,
+    reason: "all 2 build slots of worker-1 are busy",
+    since: ago(42),
+    node: null,
+    cancelling: false,
+    created_by: "ada@example.com",
     ...over,
   };
 }

@@ -14,6 +14,7 @@ import {
   makeDeployment,
   makeInstance,
   makeNode,
+  makeQueuedBuild,
   makeStages,
   makeWorld,
   STAGES,
@@ -248,6 +249,7 @@ class World {
     if (resource === "events") return this.followChanges(response);
     if (resource === "apps") return this.answerApps(method, key, part, url, json, response, request);
     if (resource === "deployments") return this.answerDeployments(method, key, part, url, response);
+    if (resource === "jobs") return send(response, 200, list(this.queue()));
     if (resource === "nodes") return this.answerNodes(method, key, response);
     if (resource === "node-tokens") return this.answerNodeTokens(method, key, json, response);
     if (resource === "tokens") return this.answerTokens(method, key, json, response);
@@ -449,6 +451,7 @@ class World {
       this.tell(deployment, "end", deployment);
       return send(response, 202, deployment);
     }
+    if (part === "front" && method === "POST") return send(response, 200, deployment);
     if (part !== "events") return send(response, 200, deployment);
     const emit = openStream(response);
     emit("deployment", deployment);
@@ -458,6 +461,25 @@ class World {
     const watchers = this.watchers.get(key) ?? new Set();
     this.watchers.set(key, watchers.add(emit));
     response.on("close", () => watchers.delete(emit));
+  }
+
+  /** Builds that run, then those that wait. */
+  queue() {
+    const builds = [...this.deployments.values()].flatMap((deployment) => {
+      const app = this.app(deployment.app.slug);
+      const { id: of, number, kind, created_at: since } = deployment;
+      const own = { deployment: { id: of, number, kind }, since, created_by: deployment.created_by };
+      if (!app || (deployment.state !== "building" && deployment.state !== "queued")) return [];
+      const running = { state: /** @type {const} */ ("running"), reason: null, node: "worker-1" };
+      return [
+        makeQueuedBuild(app, { ...own, position: null, ...(deployment.state === "building" && running) }),
+      ];
+    });
+    const waiting = builds.filter(({ state }) => state === "queued");
+    waiting.forEach((build, index) => {
+      build.position = index + 1;
+    });
+    return [...builds.filter(({ state }) => state === "running"), ...waiting];
   }
 
   /** @param {Schemas["Deployment"]} deployment @param {string} event @param {unknown} data @param {number} [eventId] */

@@ -52,6 +52,7 @@ const shots = [
   { name: "deployment-running", path: latest("docs") },
   { name: "deployment-failed", path: latest("catalog-search") },
   { name: "deployment-live", path: latest("orders-api") },
+  { name: "queue", path: "/queue" },
   { name: "nodes", path: "/nodes" },
   {
     name: "add-node",

@@ -92,10 +92,15 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Option<DeploymentsCommand>,
     },
-    /// Cancel the app's running deployment
+    /// Cancel the app's running or waiting deployment
     Cancel {
         /// Its number; else the latest
         number: Option<i64>,
+    },
+    /// See which builds run and wait, and why; alone: list
+    Queue {
+        #[command(subcommand)]
+        command: Option<QueueCommand>,
     },
     /// List, set or unset environment variables; alone: list
     Env {
@@ -248,6 +253,18 @@ pub(crate) enum DeploymentsCommand {
     /// Follow one to its end
     Watch {
         /// Its number; else the latest
+        number: Option<i64>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum QueueCommand {
+    /// List the builds of all apps that run or wait
+    #[command(alias = "list")]
+    Ls,
+    /// Move the build of a deployment of the app to the front
+    Front {
+        /// The deployment's number; else the latest
         number: Option<i64>,
     },
 }

@@ -4,6 +4,7 @@ export const keys = {
   apps: ["apps"],
   instances: ["instances"],
   deployments: ["deployments"],
+  jobs: ["jobs"],
   releases: ["releases"],
   env: ["env"],
   nodes: ["nodes"],

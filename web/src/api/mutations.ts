@@ -13,6 +13,7 @@ function useDeploymentStarted() {
     client.setQueryData([...keys.deployments, deployment.id], deployment);
     void client.invalidateQueries({ queryKey: keys.apps });
     void client.invalidateQueries({ queryKey: [...keys.deployments, "of"] });
+    void client.invalidateQueries({ queryKey: keys.jobs });
   };
 }
 
@@ -53,7 +54,23 @@ export function useCancel() {
   return useMutation({
     mutationFn: (id: string) =>
       unwrap(api.POST("/api/v1/deployments/{id}/cancel", { params: { path: { id } } })),
-    onSuccess: (deployment) => client.setQueryData([...keys.deployments, deployment.id], deployment),
+    onSuccess: (deployment) => {
+      client.setQueryData([...keys.deployments, deployment.id], deployment);
+      void client.invalidateQueries({ queryKey: keys.jobs });
+    },
+  });
+}
+
+/** Moves a queued deployment's build to the front. */
+export function useFront() {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: (id: string) =>
+      unwrap(api.POST("/api/v1/deployments/{id}/front", { params: { path: { id } } })),
+    onSuccess: (deployment) => {
+      client.setQueryData([...keys.deployments, deployment.id], deployment);
+      return client.invalidateQueries({ queryKey: keys.jobs });
+    },
   });
 }
 

@@ -2,7 +2,7 @@ import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
 import { api, unwrap } from "./client";
 import { keys } from "./keys";
 import { pollInterval } from "./live";
-import type { Deployment } from "./types";
+import type { Deployment, Session } from "./types";
 
 const live = { refetchInterval: pollInterval } as const;
 const PAGE = 50;
@@ -74,6 +74,13 @@ export const deploymentQuery = (id: string) =>
     refetchInterval: ({ state }) => (state.data && isFinal(state.data) ? false : pollInterval()),
   });
 
+/** Builds that run or wait, as they will start. */
+export const queueQuery = queryOptions({
+  queryKey: keys.jobs,
+  queryFn: async ({ signal }) => (await unwrap(api.GET("/api/v1/jobs", { signal }))).items,
+  ...live,
+});
+
 export const releasesQuery = (app: string) =>
   infiniteQueryOptions({
     queryKey: [...keys.releases, app],
@@ -137,6 +144,12 @@ export const auditQuery = infiniteQueryOptions({
   initialPageParam: undefined as string | undefined,
   getNextPageParam: (page) => page.next ?? undefined,
 });
+
+/** All share the workers, so their order is for who looks after them. */
+export function mayOrderQueue(session: Session | undefined): boolean {
+  const role = session?.organization.role;
+  return role === "admin" || role === "owner";
+}
 
 export function isFinal({ state }: Pick<Deployment, "state">): boolean {
   return state !== "queued" && state !== "building" && state !== "rolling-out";

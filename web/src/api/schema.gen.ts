@@ -229,6 +229,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/deployments/{id}/front": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Moves the build of a queued deployment to the front, with earlier ones of its app, which go before it. */
+        post: operations["move_to_front"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/deployments/{id}/log": {
         parameters: {
             query?: never;
@@ -255,6 +272,23 @@ export interface paths {
         };
         /** Events `change`: hints to fetch something again. Nothing depends on getting all of them. */
         get: operations["follow_changes"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/jobs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Builds that run or wait: the running ones first, then in the order in which they will start. */
+        get: operations["list_jobs"];
         put?: never;
         post?: never;
         delete?: never;
@@ -602,7 +636,7 @@ export interface components {
          * @description Stable words for programs. The dashboard and `wh` branch on these, never on texts.
          * @enum {string}
          */
-        Code: "bad_request" | "unauthenticated" | "credentials_wrong" | "join_token_wrong" | "api_key_wrong" | "agent_token_wrong" | "forbidden" | "cross_site" | "setup_code_wrong" | "role_not_allowed" | "not_declared" | "not_found" | "release_unknown" | "setup_closed" | "slug_taken" | "name_taken" | "join_token_used" | "nothing_to_roll_back" | "nothing_deployed" | "deployment_running" | "not_running" | "node_has_instances" | "mesh_full" | "join_token_expired" | "archive_too_large" | "invalid" | "slug_invalid" | "name_invalid" | "archive_unsafe" | "archive_not_gzip_tar" | "source_invalid" | "too_many" | "internal" | "unavailable";
+        Code: "bad_request" | "unauthenticated" | "credentials_wrong" | "join_token_wrong" | "api_key_wrong" | "agent_token_wrong" | "forbidden" | "cross_site" | "setup_code_wrong" | "role_not_allowed" | "not_declared" | "not_found" | "release_unknown" | "setup_closed" | "slug_taken" | "name_taken" | "join_token_used" | "nothing_to_roll_back" | "nothing_deployed" | "deployment_running" | "not_running" | "not_queued" | "node_has_instances" | "mesh_full" | "join_token_expired" | "archive_too_large" | "invalid" | "slug_invalid" | "name_invalid" | "archive_unsafe" | "archive_not_gzip_tar" | "source_invalid" | "too_many" | "internal" | "unavailable";
         /** @description How to build a source that is not an image. */
         Containerfile: {
             /**
@@ -643,6 +677,11 @@ export interface components {
             /** Format: int32 */
             number: number;
             /**
+             * Format: int64
+             * @description Its build's place in the queue of all, while that waits; 1 is next.
+             */
+            queue_position?: number | null;
+            /**
              * Format: int32
              * @description Number of its release, once there is one.
              */
@@ -669,6 +708,12 @@ export interface components {
              * @description `after` of the next request.
              */
             next: number;
+        };
+        DeploymentRef: {
+            id: components["schemas"]["DeploymentId"];
+            kind: components["schemas"]["DeploymentKind"];
+            /** Format: int32 */
+            number: number;
         };
         DeploymentRequest: {
             message?: string | null;
@@ -812,6 +857,8 @@ export interface components {
             /** Format: int64 */
             sent_bytes: number;
         };
+        /** Format: uuid */
+        JobId: string;
         LogLine: {
             /** Format: date-time */
             at: string;
@@ -1056,6 +1103,11 @@ export interface components {
                 /** Format: int32 */
                 number: number;
                 /**
+                 * Format: int64
+                 * @description Its build's place in the queue of all, while that waits; 1 is next.
+                 */
+                queue_position?: number | null;
+                /**
                  * Format: int32
                  * @description Number of its release, once there is one.
                  */
@@ -1177,6 +1229,37 @@ export interface components {
                 id: components["schemas"]["ProjectId"];
                 name: string;
                 slug: string;
+            }[];
+            /**
+             * Format: uuid
+             * @description Where the next page begins; null on the last one.
+             */
+            next?: string | null;
+        };
+        /** @description One page of a list. */
+        Page_QueuedBuild: {
+            items: {
+                app: components["schemas"]["AppRef"];
+                /** @description It was cancelled; its worker has not stopped it yet. */
+                cancelling: boolean;
+                created_by: string;
+                deployment: components["schemas"]["DeploymentRef"];
+                id: components["schemas"]["JobId"];
+                /** @description Name of the worker that runs it. */
+                node?: string | null;
+                /**
+                 * Format: int64
+                 * @description Its place among the builds of all that wait, 1 is next; null once it runs.
+                 */
+                position?: number | null;
+                /** @description Why it does not run yet, in words; null once it does. */
+                reason?: string | null;
+                /**
+                 * Format: date-time
+                 * @description When it began to run or, until then, to wait.
+                 */
+                since: string;
+                state: components["schemas"]["QueuedState"];
             }[];
             /**
              * Format: uuid
@@ -1313,6 +1396,32 @@ export interface components {
             name?: string | null;
             slug: string;
         };
+        /** @description A build that waits or runs. */
+        QueuedBuild: {
+            app: components["schemas"]["AppRef"];
+            /** @description It was cancelled; its worker has not stopped it yet. */
+            cancelling: boolean;
+            created_by: string;
+            deployment: components["schemas"]["DeploymentRef"];
+            id: components["schemas"]["JobId"];
+            /** @description Name of the worker that runs it. */
+            node?: string | null;
+            /**
+             * Format: int64
+             * @description Its place among the builds of all that wait, 1 is next; null once it runs.
+             */
+            position?: number | null;
+            /** @description Why it does not run yet, in words; null once it does. */
+            reason?: string | null;
+            /**
+             * Format: date-time
+             * @description When it began to run or, until then, to wait.
+             */
+            since: string;
+            state: components["schemas"]["QueuedState"];
+        };
+        /** @enum {string} */
+        QueuedState: "queued" | "running";
         /** @description One release. */
         Release: {
             /** @description Commit that was built, for git sources. */
@@ -1932,6 +2041,27 @@ export interface operations {
             };
         };
     };
+    move_to_front: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["DeploymentId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Deployment"];
+                };
+            };
+        };
+    };
     read_deployment_log: {
         parameters: {
             query?: {
@@ -1971,6 +2101,25 @@ export interface operations {
                 };
                 content: {
                     "text/event-stream": components["schemas"]["Change"];
+                };
+            };
+        };
+    };
+    list_jobs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_QueuedBuild"];
                 };
             };
         };

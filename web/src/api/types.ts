@@ -25,6 +25,7 @@ export type OperatingSystem = Schemas["OperatingSystem"];
 export type Probe = Schemas["Probe"];
 export type ProbeEvidence = Schemas["ProbeEvidence"];
 export type Problem = Schemas["Problem"];
+export type QueuedBuild = Schemas["QueuedBuild"];
 export type Release = Schemas["Release"];
 export type Resources = Schemas["Resources"];
 export type Role = Schemas["Role"];

@@ -2,7 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Link, NavLink, Outlet, useMatches, useNavigate, useParams } from "react-router";
 import { useLiveState, useLiveUpdates } from "@/api/live";
 import { useLogout } from "@/api/mutations";
-import { appsQuery, nodesQuery, sessionQuery } from "@/api/queries";
+import { appsQuery, nodesQuery, queueQuery, sessionQuery } from "@/api/queries";
 import type { App } from "@/api/types";
 import { Icon, type IconName, Logo } from "@/components/icon";
 import { Menu } from "@/components/menu";
@@ -33,6 +33,7 @@ export function Frame() {
 function Sidebar() {
   const apps = useQuery(appsQuery);
   const nodes = useQuery(nodesQuery);
+  const queue = useQuery(queueQuery);
   return (
     <aside className="sidebar">
       <Link to="/" className="brand">
@@ -43,6 +44,7 @@ function Sidebar() {
         <div className="nav">
           <NavItem to="/" icon="overview" label="Overview" />
           <NavItem to="/apps" icon="apps" label="Apps" count={apps.data?.length} />
+          <NavItem to="/queue" icon="clock" label="Queue" count={queue.data?.length || undefined} />
           <NavItem to="/nodes" icon="nodes" label="Nodes" count={nodes.data?.length} />
         </div>
         <p className="nav-label">Organization</p>
@@ -94,6 +96,7 @@ function TopBar() {
 const names: Record<string, string> = {
   apps: "Apps",
   new: "New app",
+  queue: "Queue",
   nodes: "Nodes",
   audit: "Audit",
   settings: "Settings",

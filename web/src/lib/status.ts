@@ -1,4 +1,4 @@
-import type { App, Deployment, Instance, Node, Stage, StageProgress } from "@/api/types";
+import type { App, Deployment, Instance, Node, QueuedBuild, Stage, StageProgress } from "@/api/types";
 
 /** Each tone has a colour and a shape, so that colour is never the only signal. */
 export type Tone = "ok" | "busy" | "warn" | "bad" | "idle";
@@ -48,6 +48,11 @@ export const certificateState: Record<App["certificate"]["state"], StatusView> =
   pending: { tone: "busy", label: "Being issued" },
   issued: { tone: "ok", label: "Issued" },
   failed: { tone: "bad", label: "Failed" },
+};
+
+export const queuedState: Record<QueuedBuild["state"], StatusView> = {
+  queued: { tone: "idle", label: "Queued" },
+  running: { tone: "busy", label: "Running" },
 };
 
 export const stageState: Record<StageProgress["state"], StatusView> = {

@@ -72,6 +72,8 @@ pub struct Deployment {
     pub state: State,
     /// What has to happen before it goes on, in words.
     pub waiting_for: Option<String>,
+    /// Its build's place in the queue of all, while that waits; 1 is next.
+    pub queue_position: Option<i64>,
     pub stages: Vec<StageProgress>,
     pub failure: Option<Failure>,
     /// Number of its release, once there is one.

@@ -73,7 +73,10 @@ async fn a_deployment_queues_a_sealed_job_and_says_what_it_waits_for(pool: PgPoo
         (&made["number"], &made["kind"], &made["state"]),
         (&json!(1), &json!("build"), &json!("queued"))
     );
-    assert_eq!(made["waiting_for"], "a worker to come online");
+    assert_eq!(
+        (&made["waiting_for"], &made["queue_position"]),
+        (&json!("a worker to come online"), &json!(1))
+    );
     assert_eq!(made["stages"].as_array().expect("stages").len(), 7);
     assert_eq!(
         (&made["stages"][0]["stage"], &made["stages"][0]["state"]),
@@ -95,6 +98,7 @@ async fn a_deployment_queues_a_sealed_job_and_says_what_it_waits_for(pool: PgPoo
 
     let second = deploy(&owner).await;
     assert_eq!((&second["number"], &second["waiting_for"]), (&json!(2), &json!("deployment 1 of this app")));
+    assert_eq!(second["queue_position"], 2);
     assert_eq!(owner.get("/api/v1/apps/hello").await.expect(200)["status"], "deploying");
 }
 

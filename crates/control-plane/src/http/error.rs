@@ -36,6 +36,7 @@ pub enum Code {
     NothingDeployed,
     DeploymentRunning,
     NotRunning,
+    NotQueued,
     NodeHasInstances,
     MeshFull,
     // 410
@@ -79,6 +80,7 @@ impl Code {
             | Self::NothingDeployed
             | Self::DeploymentRunning
             | Self::NotRunning
+            | Self::NotQueued
             | Self::NodeHasInstances
             | Self::MeshFull => StatusCode::CONFLICT,
             Self::JoinTokenExpired => StatusCode::GONE,

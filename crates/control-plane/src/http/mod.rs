@@ -30,7 +30,7 @@ pub use permission::{Permission, guard, public};
 
 use crate::app::AppState;
 use crate::{
-    apps, archives, audit, deployments, events, front, hub, identity, logs, nodes, projects, releases,
+    apps, archives, audit, deployments, events, front, hub, identity, jobs, logs, nodes, projects, releases,
     variables,
 };
 
@@ -62,6 +62,7 @@ pub fn api(app: &AppState) -> (Router<AppState>, utoipa::openapi::OpenApi) {
         .merge(apps::api::router(app))
         .merge(archives::api::router(app))
         .merge(deployments::api::router(app))
+        .merge(jobs::queue::router(app))
         .merge(releases::api::router(app))
         .merge(variables::api::router(app))
         .merge(logs::api::router(app))

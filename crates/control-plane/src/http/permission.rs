@@ -43,6 +43,8 @@ pub enum Permission {
     ProjectWrite,
     NodeRead,
     NodeWrite,
+    /// Change the order in which builds of all wait for the workers.
+    QueueWrite,
     AuditRead,
 }
 
@@ -52,7 +54,7 @@ impl Permission {
         match self {
             Self::Account | Self::AppRead | Self::ProjectRead | Self::NodeRead => MemberRole::Viewer,
             Self::AppWrite | Self::AppDeploy => MemberRole::Developer,
-            Self::ProjectWrite | Self::NodeWrite | Self::AuditRead => MemberRole::Admin,
+            Self::ProjectWrite | Self::NodeWrite | Self::QueueWrite | Self::AuditRead => MemberRole::Admin,
         }
     }
 
@@ -66,6 +68,7 @@ impl Permission {
             Self::ProjectWrite => "project.write",
             Self::NodeRead => "node.read",
             Self::NodeWrite => "node.write",
+            Self::QueueWrite => "queue.write",
             Self::AuditRead => "audit.read",
         }
     }

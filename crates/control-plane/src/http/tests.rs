@@ -7,7 +7,11 @@ use crate::serve;
 use crate::testing::TestApp;
 
 /// Permissions that a viewer lacks; the others are a viewer's.
-const ABOVE_VIEWER: [&str; 5] = ["app.write", "app.deploy", "project.write", "node.write", "audit.read"];
+const ABOVE_VIEWER: [&str; 6] =
+    ["app.write", "app.deploy", "project.write", "node.write", "queue.write", "audit.read"];
+
+/// What these do needs no words.
+const BODILESS: [&str; 2] = ["/cancel", "/front"];
 
 fn operations() -> Vec<(Method, String, Value)> {
     let document: Value = serde_json::from_str(&serve::openapi_text().expect("document")).expect("JSON");
@@ -37,7 +41,8 @@ async fn every_operation_says_who_may_call_it_and_has_a_name_of_its_own() {
         let public = operation["x-public"].is_string();
         assert!(guarded != public, "{method} {path} needs `guard` or `public` in its route table");
         assert!(path.starts_with("/api/v1/"), "{path}");
-        let has_body = matches!(method, Method::POST | Method::PATCH) && !path.ends_with("/cancel");
+        let has_body =
+            matches!(method, Method::POST | Method::PATCH) && !BODILESS.iter().any(|end| path.ends_with(end));
         assert_eq!(operation["requestBody"].is_object(), has_body, "{method} {path} needs `request_body`");
         let name = operation["operationId"].as_str().expect("operationId").to_owned();
         assert!(names.insert(name.clone()), "{name} names two operations");

@@ -3,11 +3,15 @@
 //! A job is claimed once and runs under a lease. While its agent is connected, to whichever control plane, the lease
 //! is renewed. A job runs on through a disconnect, so an agent that is gone keeps the lease for [`LEASE_S`]; only then
 //! does the job fail, with the code `worker_lost`. Nothing is tried again by itself.
+//!
+//! Queued builds wait in one line for all workers: who was moved to the front first, then the oldest.
 
 pub mod api;
 pub mod dispatch;
 pub mod inbox;
+pub mod queue;
 pub mod store;
+pub mod waiting;
 
 use protocol::identity::AgentKind;
 

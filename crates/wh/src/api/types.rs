@@ -3,6 +3,7 @@
 //! reason.
 
 mod nodes;
+mod queue;
 
 use std::collections::BTreeMap;
 
@@ -10,6 +11,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use nodes::{Agent, NewNodeToken, Node, NodeToken, OperatingSystem};
+pub(crate) use queue::QueuedBuild;
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct Page<T> {
@@ -123,6 +125,9 @@ pub(crate) struct Deployment {
     pub(crate) state: String,
     #[serde(default)]
     pub(crate) waiting_for: Option<String>,
+    /// Its build's place in the queue, while that waits.
+    #[serde(default)]
+    pub(crate) queue_position: Option<i64>,
     #[serde(default)]
     pub(crate) stages: Vec<StageProgress>,
     #[serde(default)]

@@ -59,7 +59,7 @@ async fn ls(shell: &Shell, client: &Client) -> Result<()> {
 }
 
 /// By number, or the latest.
-async fn find(shell: &Shell, client: &Client, number: Option<i64>) -> Result<Deployment> {
+pub(super) async fn find(shell: &Shell, client: &Client, number: Option<i64>) -> Result<Deployment> {
     let app = shell.app()?;
     let Some(number) = number else {
         let latest = shell.get_app(client).await?.deployment.ok_or_else(|| {
@@ -89,6 +89,7 @@ async fn show(shell: &Shell, client: &Client, number: Option<i64>, log: bool) ->
     let rows = [
         ("deployment", format!("{} of {}", deployment.number, deployment.app.slug)),
         ("state", paint.status(&deployment.state)),
+        ("place in queue", deployment.queue_position.map(|place| place.to_string()).unwrap_or_default()),
         ("waiting for", deployment.waiting_for.as_deref().map(sanitize).unwrap_or_default()),
         (
             "source",

@@ -10,6 +10,7 @@ mod init;
 mod logs;
 mod manual;
 mod nodes;
+mod queue;
 mod releases;
 mod session;
 mod upload;
@@ -44,6 +45,7 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Result<()> {
         Command::Rollback { release, detach } => releases::rollback(&shell, release, detach).await,
         Command::Deployments { command } => deployments::run(&shell, command).await,
         Command::Cancel { number } => deployments::cancel(&shell, number).await,
+        Command::Queue { command } => queue::run(&shell, command).await,
         Command::Env { command } => env::run(&shell, command).await,
         Command::Node(command) => nodes::run(&shell, command).await,
         Command::Fleet(FleetCommand::Pin) => fleet::pin(&shell).await,

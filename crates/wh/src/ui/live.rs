@@ -1,6 +1,7 @@
 //! A deployment as it happens: log lines and ended stages scroll, one line at the bottom tells what runs now.
 
 use std::io::Write;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
@@ -8,6 +9,8 @@ use super::paint::{Paint, sanitize};
 use super::{Ui, time};
 use crate::api::types::{Deployment, LogLine, StageProgress};
 
+/// Without a bottom line a wait is told once it lasts.
+const PATIENCE: Duration = Duration::from_secs(2);
 const FRAMES: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
 
 /// Draws a deployment on standard error.
@@ -56,7 +59,8 @@ impl Live {
     /// Redraws the bottom line.
     pub(crate) fn tick(&mut self) {
         if !self.ui.live {
-            return;
+            let line = self.view.overdue(Instant::now());
+            return self.scroll(line.as_slice());
         }
         self.frame = (self.frame + 1) % FRAMES.len();
         let Some(text) = self.notice.clone().or_else(|| self.view.now(Utc::now())) else { return };
@@ -101,6 +105,10 @@ struct View {
     told: Vec<String>,
     running: Option<(String, Option<DateTime<Utc>>)>,
     waiting_for: Option<String>,
+    position: Option<i64>,
+    queued_since: Option<Instant>,
+    /// The wait as it was told last.
+    told_wait: Option<String>,
 }
 
 impl View {
@@ -117,16 +125,20 @@ impl View {
         let running = deployment.stages.iter().find(|stage| stage.state == "running");
         self.running = running.map(|stage| (stage.stage.clone(), stage.started_at));
         self.waiting_for = deployment.waiting_for.as_deref().map(sanitize);
+        self.position = deployment.queue_position;
+        self.queued_since =
+            if deployment.state == "queued" { self.queued_since.or(Some(Instant::now())) } else { None };
         if deployment.is_final() {
             self.running = None;
             self.waiting_for = None;
+            self.position = None;
         }
         lines
     }
 
     fn now(&self, now: DateTime<Utc>) -> Option<String> {
-        let waiting = self.waiting_for.as_deref();
-        let (stage, since) = match (&self.running, waiting) {
+        let waiting = self.waiting();
+        let (stage, since) = match (&self.running, &waiting) {
             (Some((stage, since)), _) => (stage.as_str(), *since),
             (None, Some(_)) => ("waiting", None),
             (None, None) => return None,
@@ -136,9 +148,24 @@ impl View {
             text = format!("{text:<8}{}", time::duration(time::between(since, now)));
         }
         if let Some(reason) = waiting {
-            text = format!("{text}  waiting for {reason}");
+            text = format!("{text}  {reason}");
         }
         Some(text)
+    }
+
+    fn waiting(&self) -> Option<String> {
+        let place = self.position.map(|place| format!("place {place} in the queue"));
+        let reason = self.waiting_for.as_deref().map(|reason| format!("waiting for {reason}"));
+        let parts: Vec<String> = place.into_iter().chain(reason).collect();
+        (!parts.is_empty()).then(|| parts.join(", "))
+    }
+
+    /// A line about a wait in the queue that lasts and was not told so yet.
+    fn overdue(&mut self, now: Instant) -> Option<String> {
+        let lasts = self.queued_since.is_some_and(|since| now.duration_since(since) >= PATIENCE);
+        let wait = self.waiting().filter(|wait| lasts && self.told_wait.as_ref() != Some(wait))?;
+        self.told_wait = Some(wait.clone());
+        Some(format!("  {wait}"))
     }
 }
 
@@ -214,6 +241,26 @@ mod tests {
         view.update(&deployment("queued", &[("queue", "running")]), Paint { on: false });
         let now = "2026-01-01T00:01:05Z".parse().expect("time");
         assert_eq!(view.now(now).as_deref(), Some("queue   1m 05s  waiting for a free build slot"));
+    }
+
+    #[test]
+    fn a_wait_that_lasts_is_told_without_a_terminal_too_and_again_when_it_changes() {
+        let (mut view, paint) = (View::default(), Paint { on: false });
+        let mut queued = deployment("queued", &[("queue", "running")]);
+        queued.queue_position = Some(2);
+        view.update(&queued, paint);
+        let now = Instant::now();
+        assert_eq!(view.overdue(now), None, "it may begin in a moment");
+        let later = now + PATIENCE;
+        let told = "  place 2 in the queue, waiting for a free build slot";
+        assert_eq!(view.overdue(later).as_deref(), Some(told));
+        assert_eq!(view.overdue(later), None, "once");
+        queued.queue_position = Some(1);
+        view.update(&queued, paint);
+        let told = "  place 1 in the queue, waiting for a free build slot";
+        assert_eq!(view.overdue(later).as_deref(), Some(told));
+        view.update(&deployment("building", &[("queue", "done"), ("build", "running")]), paint);
+        assert_eq!(view.overdue(later + PATIENCE), None);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 import { act, screen, waitFor } from "@testing-library/react";
 import { describe, expect, it } from "vitest";
-import { ago, failure, makeApp, makeDeployment, makeStages } from "@/testing/data";
+import { ago, failure, makeApp, makeDeployment, makeStages, session } from "@/testing/data";
 import { renderAt } from "@/testing/render";
 import { answer } from "@/testing/server";
 import { FakeEventSource } from "@/testing/setup";
@@ -64,6 +64,23 @@ describe("a deployment", () => {
     ]) {
       expect(card).toHaveTextContent(text);
     }
+  });
+  it("says at which place of the queue it waits and for what, and moves to the front", async () => {
+    answer("get", "/api/v1/session", session);
+    const waiting = {
+      ...running,
+      state: "queued" as const,
+      queue_position: 3,
+      waiting_for: "a free build slot: all 2 build slots of worker-1 are busy",
+    };
+    const { user } = await open(waiting);
+    expect(screen.getByText("Waiting at place 3 in the queue")).toBeInTheDocument();
+    expect(screen.getAllByText(/all 2 build slots of worker-1 are busy/)).not.toHaveLength(0);
+    const moved = answer("post", "/api/v1/deployments/{id}/front", { ...waiting, queue_position: 1 });
+    await user.click(await screen.findByRole("button", { name: "To the front" }));
+    expect(await screen.findByText("Waiting at place 1 in the queue")).toBeInTheDocument();
+    expect(moved).toHaveLength(1);
+    expect(screen.queryByRole("button", { name: "To the front" })).toBeNull();
   });
   it("is cancelled after a question", async () => {
     const { user } = await open();

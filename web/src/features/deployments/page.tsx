@@ -1,12 +1,13 @@
+import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { useNavigate, useParams } from "react-router";
 import { asApiError } from "@/api/errors";
-import { useCancel, useDeploy } from "@/api/mutations";
-import { isFinal } from "@/api/queries";
+import { useDeploy, useFront } from "@/api/mutations";
+import { isFinal, mayOrderQueue, sessionQuery } from "@/api/queries";
 import type { Deployment } from "@/api/types";
 import { Button, ButtonLink, ExternalButton } from "@/components/button";
+import { CancelDialog } from "@/components/cancel";
 import { CopyButton } from "@/components/copy";
-import { Dialog } from "@/components/dialog";
 import { Log } from "@/components/log";
 import { Empty, ErrorNotice, Notice, PageHead, Skeleton, useTitle } from "@/components/page";
 import { Badge, StatusMark } from "@/components/status";
@@ -136,31 +137,6 @@ function Actions({ deployment }: { deployment: Deployment }) {
   );
 }
 
-function CancelDialog({ deployment, onClose }: { deployment: Deployment; onClose: () => void }) {
-  const cancel = useCancel();
-  return (
-    <Dialog
-      title={`Cancel deployment #${deployment.number}?`}
-      onClose={onClose}
-      footer={
-        <>
-          <Button onClick={onClose}>Let it run</Button>
-          <Button
-            kind="danger"
-            busy={cancel.isPending}
-            onClick={() => cancel.mutate(deployment.id, { onSuccess: onClose })}
-          >
-            Cancel deployment
-          </Button>
-        </>
-      }
-    >
-      <p className="muted">What runs now goes on serving. The log of this attempt is kept.</p>
-      {cancel.isError && <ErrorNotice error={cancel.error} />}
-    </Dialog>
-  );
-}
-
 /** What came of it, said to assistive technology too. */
 function Outcome({ deployment }: { deployment: Deployment }) {
   return (
@@ -198,11 +174,44 @@ function Outcome({ deployment }: { deployment: Deployment }) {
           }
         />
       )}
-      {deployment.state === "queued" && deployment.waiting_for && (
-        <Notice tone="busy" title="Waiting">
-          {deployment.waiting_for}
-        </Notice>
-      )}
+      {deployment.state === "queued" && deployment.waiting_for && <Waiting deployment={deployment} />}
     </div>
+  );
+}
+
+function Waiting({ deployment }: { deployment: Deployment }) {
+  const { data: session } = useQuery(sessionQuery);
+  const front = useFront();
+  const toast = useToast();
+  const place = deployment.queue_position;
+  return (
+    <Notice
+      tone="busy"
+      title={place ? `Waiting at place ${place} in the queue` : "Waiting"}
+      action={
+        place && (
+          <>
+            {place > 1 && mayOrderQueue(session) && (
+              <Button
+                small
+                busy={front.isPending}
+                onClick={() =>
+                  front.mutate(deployment.id, {
+                    onError: (error) => toast.failed("The order did not change", error),
+                  })
+                }
+              >
+                To the front
+              </Button>
+            )}
+            <ButtonLink small to="/queue">
+              Queue
+            </ButtonLink>
+          </>
+        )
+      }
+    >
+      {deployment.waiting_for}
+    </Notice>
   );
 }

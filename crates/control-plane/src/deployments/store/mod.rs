@@ -9,6 +9,8 @@ use uuid::Uuid;
 
 use super::{AppRef, Deployment, Kind, StageProgress, StageState, State};
 use crate::apps::Settings;
+use crate::jobs::store::queue;
+use crate::jobs::waiting::{Slots, Waiting};
 
 /// A deployment to be.
 #[derive(Debug)]
@@ -124,13 +126,18 @@ pub async fn views(
                   (select min(earlier.number) from deployments earlier
                    where earlier.app_id = deployments.app_id and earlier.number < deployments.number
                      and earlier.state in ('queued', 'building', 'rolling-out')) as earlier,
-                  exists (select from agents where kind = 'worker' and connected_to is not null) as "has_worker!"
+                  case when jobs.id is not null then 1 + (
+                      select count(*) from jobs ahead
+                      where ahead.kind = jobs.kind and ahead.state = 'queued'
+                        and (ahead.priority > jobs.priority or ahead.priority = jobs.priority and ahead.id < jobs.id)
+                  ) end as queue_position
            from deployments
            join apps on apps.id = deployments.app_id
            join zones on zones.id = apps.zone_id
            join environments on environments.id = apps.environment_id
            join projects on projects.id = environments.project_id
            left join releases on releases.id = deployments.release_id
+           left join jobs on jobs.deployment_id = deployments.id and jobs.state = 'queued'
            where projects.organization_id = $1
              and ($2::uuid is null or deployments.id = $2)
              and ($3::uuid is null or deployments.app_id = $3)
@@ -144,6 +151,8 @@ pub async fn views(
     )
     .fetch_all(&mut *conn)
     .await?;
+    let queued = rows.iter().any(|row| row.queue_position.is_some());
+    let slots = if queued { queue::slots(conn).await? } else { Vec::new() };
     let mut deployments = Vec::new();
     for row in rows {
         deployments.push(Deployment {
@@ -153,7 +162,8 @@ pub async fn views(
             kind: row.kind,
             source: row.source.map(|source| source.0),
             state: row.state,
-            waiting_for: waiting_for(row.state, row.kind, row.earlier, row.has_worker).or(row.waiting_for),
+            waiting_for: waiting_for(row.state, row.kind, row.earlier, &slots).or(row.waiting_for),
+            queue_position: row.queue_position,
             stages: Vec::new(),
             // A failure of another version may not parse; the state still says that it failed.
             failure: row.failure.and_then(|failure| serde_json::from_value::<Failure>(failure).ok()),
@@ -169,11 +179,10 @@ pub async fn views(
     Ok(deployments)
 }
 
-fn waiting_for(state: State, kind: Kind, earlier: Option<i32>, has_worker: bool) -> Option<String> {
+fn waiting_for(state: State, kind: Kind, earlier: Option<i32>, slots: &[Slots]) -> Option<String> {
     match (state, earlier) {
-        (State::Queued, Some(number)) => Some(format!("deployment {number} of this app")),
-        (State::Queued, None) if kind.has_job() && has_worker => Some("a free build slot".to_owned()),
-        (State::Queued, None) if kind.has_job() => Some("a worker to come online".to_owned()),
+        (State::Queued, Some(number)) => Some(Waiting::Earlier(number).waiting_for()),
+        (State::Queued, None) if kind.has_job() => Some(Waiting::of(None, slots).waiting_for()),
         _ => None,
     }
 }

@@ -1,3 +1,7 @@
+//! Who gets which job.
+
+mod queue;
+
 use std::collections::{HashMap, HashSet};
 
 use protocol::identity::AgentKind;
@@ -6,7 +10,7 @@ use sqlx::PgPool;
 use super::store;
 use crate::hub::tests::{Mesh, hello, nothing};
 
-async fn connected(mesh: &Mesh, name: &str) -> crate::hub::tests::Link {
+pub(super) async fn connected(mesh: &Mesh, name: &str) -> crate::hub::tests::Link {
     let joined = mesh.join(name, &["worker"]).await;
     let mut link = mesh.dial(&joined, AgentKind::Worker, hello(Vec::new())).await;
     link.settle(&nothing()).await;
@@ -35,6 +39,37 @@ async fn fifty_claimers_give_each_job_to_one_worker_and_fill_no_slot_twice(pool:
     }
     // Two slots each.
     assert_eq!(per_node, HashMap::from([("w1".to_owned(), 2), ("w2".to_owned(), 2)]));
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn fifty_schedulers_assign_each_of_many_jobs_once(pool: PgPool) {
+    const JOBS: usize = 20;
+    let mesh = Mesh::new(pool).await;
+    let _links = [connected(&mesh, "w1").await, connected(&mesh, "w2").await];
+    sqlx::query("update agents set build_slots = 15").execute(&mesh.test.app.db).await.expect("slots");
+    for index in 0..JOBS {
+        mesh.queue_build(&format!("app{index}")).await;
+    }
+    // Each does what a control plane does when it is woken: it claims until there is nothing to claim.
+    let schedulers = (0..50).map(|_| async {
+        let mut claimed = Vec::new();
+        loop {
+            let mut tx = mesh.test.app.db.begin().await.expect("transaction");
+            let Some(one) = store::claim(&mut tx, AgentKind::Worker).await.expect("claim") else { break };
+            tx.commit().await.expect("commit");
+            claimed.push((one.id, one.node));
+        }
+        claimed
+    });
+    let claimed = futures_util::future::join_all(schedulers).await.concat();
+    let jobs: HashSet<_> = claimed.iter().map(|(job, _)| job).collect();
+    assert_eq!((claimed.len(), jobs.len()), (JOBS, JOBS), "each job, and none twice");
+    let stored: Vec<(protocol::ids::JobId, protocol::ids::NodeId)> =
+        sqlx::query_as("select id, node_id from jobs where state = 'running'")
+            .fetch_all(&mesh.test.app.db)
+            .await
+            .expect("jobs");
+    assert_eq!(stored.into_iter().collect::<HashSet<_>>(), claimed.into_iter().collect());
 }
 
 #[sqlx::test(migrator = "crate::db::MIGRATIONS")]

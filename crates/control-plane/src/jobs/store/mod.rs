@@ -1,4 +1,6 @@
-//! SQL of the queue.
+//! SQL of jobs.
+
+pub mod queue;
 
 use chrono::{DateTime, Utc};
 use protocol::identity::AgentKind;
@@ -142,28 +144,15 @@ pub async fn claim(conn: &mut PgConnection, agent: AgentKind) -> sqlx::Result<Op
 
 type Queued = Option<(JobId, Option<DeploymentId>)>;
 
-/// The oldest build whose app has no other deployment on its way or before it.
 async fn next_build(conn: &mut PgConnection) -> sqlx::Result<Queued> {
-    let row = sqlx::query!(
-        "select jobs.id, jobs.deployment_id from jobs
-         join deployments on deployments.id = jobs.deployment_id
-         where jobs.kind = 'build' and jobs.state = 'queued' and run_after <= now() and deployments.state = 'queued'
-           and not exists (
-               select 1 from deployments as other
-               where other.app_id = deployments.app_id
-                 and (other.state in ('building', 'rolling-out')
-                      or other.state = 'queued' and other.number < deployments.number))
-         order by jobs.id limit 1 for update of jobs skip locked"
-    )
-    .fetch_optional(conn)
-    .await?;
+    let row = sqlx::query_file!("src/jobs/store/next_build.sql").fetch_optional(conn).await?;
     Ok(row.map(|row| (row.id, row.deployment_id)))
 }
 
 async fn next_order(conn: &mut PgConnection) -> sqlx::Result<Queued> {
     let id = sqlx::query_scalar!(
         "select id from jobs where kind = 'certificate' and state = 'queued' and run_after <= now()
-         order by id limit 1 for update skip locked"
+         order by priority desc, id limit 1 for update skip locked"
     )
     .fetch_optional(conn)
     .await?;
