@@ -10,6 +10,7 @@ first_admin(control, client)
 wait_online(client, "worker1")
 old = worker1.succeed(f"cat {KEYS}/public.key").strip()
 t.assertEqual(peers(control), [old])
+check_tunnel(worker1)
 
 with subtest("a key that the fleet does not know has no place in the mesh"):
     worker1.succeed(f"cat /etc/next.key > {KEYS}/private.key", "systemctl restart wisehosting-mesh")
@@ -23,3 +24,4 @@ with subtest("the fleet is told, and the host is back under its new key"):
     new = worker1.succeed(f"cat {KEYS}/public.key").strip()
     t.assertNotEqual(new, old)
     t.assertEqual(peers(control), [new])
+    check_tunnel(worker1)
