@@ -265,6 +265,42 @@ export function makeInstance(node, over = {}) {
   };
 }
 
+/**
+ * @param {string} field
+ * @param {Partial<Schemas["ReleaseChange"]>} [over]
+ * @returns {Schemas["ReleaseChange"]}
+ */
+export const makeChange = (field, over = {}) => ({
+  field,
+  label: field,
+  kind: "changed",
+  before: null,
+  after: null,
+  impact: "containers",
+  ...over,
+});
+
+/**
+ * @param {number} number
+ * @param {Partial<Schemas["Release"]>} [over]
+ * @returns {Schemas["Release"]}
+ */
+export const makeRelease = (number, over = {}) => ({
+  id: id(),
+  number,
+  image: {
+    id: `sha256:${"4be1f0c2a97d3e58".repeat(4)}`,
+    reference: `wisehosting/app:${number}`,
+    size_bytes: 84_120_000,
+  },
+  source: null,
+  commit: "8c41f02be6d7a9035512c9aa1f0d2be7741c0a3e",
+  created_at: ago(HOUR),
+  deployment_id: null,
+  current: false,
+  ...over,
+});
+
 /** A fleet with something of everything. */
 export function makeWorld() {
   const rebooting = makeNode("worker-2", { mesh_address: "10.50.0.12", instances: 3 });

@@ -204,15 +204,15 @@ step("the app's log is live", async () => {
   await shot("log");
 });
 
-step("a variable waits for the next deployment, which one click starts", async () => {
+step("a variable waits until it is applied with one click", async () => {
   await tab("Environment");
   await page.getByRole("button", { name: "Add variables" }).click();
   await page.getByLabel("Name").fill("GREETING");
   await page.getByLabel("Value").fill("hello");
   await page.getByRole("button", { name: "Save", exact: true }).click();
-  await page.getByRole("button", { name: "Deploy now" }).waitFor();
+  await page.getByText("variable GREETING").waitFor();
   await shot("environment-pending");
-  await page.getByRole("button", { name: "Deploy now" }).click();
+  await page.getByRole("button", { name: "Apply", exact: true }).click();
   await page.getByRole("heading", { name: /Deployment #2/ }).waitFor();
   await live(slug);
   await shot("settings-live");
@@ -222,6 +222,10 @@ step("a release before is live again after a rollback", async () => {
   await page.goto(`${base}/apps/${slug}/releases`);
   await page.getByRole("cell", { name: /v1/ }).first().waitFor();
   await shot("releases");
+  await page.getByRole("button", { name: "Compare v1" }).click();
+  await page.getByRole("dialog").getByText("variable GREETING").waitFor();
+  await shot("compare");
+  await page.getByRole("dialog").getByRole("button", { name: "Close" }).last().click();
   await page
     .getByRole("button", { name: /Roll back/ })
     .last()

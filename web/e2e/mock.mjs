@@ -11,10 +11,12 @@ import {
   failure,
   id,
   makeApp,
+  makeChange,
   makeDeployment,
   makeInstance,
   makeNode,
   makeQueuedBuild,
+  makeRelease,
   makeStages,
   makeWorld,
   STAGES,
@@ -134,8 +136,10 @@ class World {
     this.logs = new Map();
     /** @type {Map<string, Schemas["Variable"][]>} */
     this.variables = new Map();
-    /** @type {Set<string>} */
-    this.pending = new Set();
+    /** @type {Map<string, Schemas["ReleaseChange"][]>} What waits. */
+    this.pending = new Map();
+    /** @type {Map<string, Schemas["ReleaseChange"][]>} What was applied last. */
+    this.applied = new Map();
     /** @type {Schemas["Token"][]} */
     this.tokens = firstRun
       ? []
@@ -202,7 +206,17 @@ class World {
         updated_at: ago(86_400 * (index + 1)),
       })),
     );
-    if (app.slug === "shop") this.pending.add(app.slug);
+    const memory = makeChange("resources.memory_mb", {
+      label: "memory",
+      before: "512 MiB",
+      after: "1024 MiB",
+    });
+    this.applied.set(app.slug, [memory]);
+    if (app.slug === "shop")
+      this.pending.set(app.slug, [
+        memory,
+        makeChange("variables.SMTP_HOST", { label: "variable SMTP_HOST" }),
+      ]);
   }
 
   /** @param {Schemas["Change"]["topic"]} topic @param {string} changed */
@@ -288,8 +302,21 @@ class World {
         return send(response, 200, app);
       case "GET instances":
         return send(response, 200, list(this.instances(app)));
-      case "GET releases":
-        return send(response, 200, list(this.releases(app, own)));
+      case "GET releases": {
+        const [, before, after] = url.pathname.match(/\/releases\/(\d+)\/diff\/(\d+)$/) ?? [];
+        if (!before) return send(response, 200, list(this.releases(app, own)));
+        const changes = before === after ? [] : this.applied.get(app.slug);
+        return send(response, 200, {
+          before: Number(before),
+          after: Number(after),
+          changes,
+          impact: "containers",
+        });
+      }
+      case "GET pending":
+        return send(response, 200, this.waiting(app));
+      case "POST apply":
+        return send(response, 202, this.apply(app));
       case "GET deployments":
         return send(response, 200, list(own));
       case "POST archives":
@@ -367,20 +394,34 @@ class World {
   /** @param {Schemas["App"]} app @param {Schemas["Deployment"][]} own */
   releases(app, own) {
     const latest = app.release?.number ?? 0;
-    return Array.from({ length: Math.min(6, latest) }, (_, index) => ({
-      id: id(),
-      number: latest - index,
-      image: {
-        id: `sha256:${"4be1f0c2a97d3e58".repeat(4)}`,
-        reference: `wisehosting/${app.slug}:${latest - index}`,
-        size_bytes: 84_120_000 + index * 911_000,
-      },
-      source: own[0]?.source ?? null,
-      commit: "8c41f02be6d7a9035512c9aa1f0d2be7741c0a3e",
-      created_at: ago(10_800 + 86_400 * index),
-      deployment_id: own[index]?.id ?? null,
-      current: index === 0,
-    }));
+    return Array.from({ length: Math.min(6, latest) }, (_, index) =>
+      makeRelease(latest - index, {
+        source: own[0]?.source ?? null,
+        created_at: ago(10_800 + 86_400 * index),
+        deployment_id: own[index]?.id ?? null,
+        current: index === 0,
+      }),
+    );
+  }
+
+  /** @param {Schemas["App"]} app @returns {Schemas["Pending"]} */
+  waiting(app) {
+    const changes = this.pending.get(app.slug) ?? [];
+    const isBusy = app.status === "deploying";
+    return {
+      release: app.release?.number ?? null,
+      deployment: isBusy ? (app.deployment?.number ?? null) : null,
+      applicable: changes.length > 0 && !isBusy,
+      changes,
+      impact: changes.length > 0 ? "containers" : "nothing",
+    };
+  }
+
+  /** @param {Schemas["App"]} app */
+  apply(app) {
+    this.applied.set(app.slug, this.pending.get(app.slug) ?? []);
+    this.pending.delete(app.slug);
+    return this.deploy(app, "settings", null);
   }
 
   /** @param {Schemas["App"]} app @param {boolean} reveal */
@@ -402,9 +443,12 @@ class World {
       app.slug,
       [...kept, ...added].sort((a, b) => a.name.localeCompare(b.name)),
     );
-    if (added.length + unset.length > 0 && app.release) this.pending.add(app.slug);
-    const deployment = deploy ? this.deploy(app, "settings", null) : null;
-    if (deploy) this.pending.delete(app.slug);
+    if (app.release) {
+      const names = [...added.map(({ name }) => name), ...unset];
+      const changes = names.map((name) => makeChange(`variables.${name}`, { label: `variable ${name}` }));
+      this.pending.set(app.slug, [...(this.pending.get(app.slug) ?? []), ...changes]);
+    }
+    const deployment = deploy ? this.apply(app) : null;
     return send(response, 200, { ...this.env(app, false), deployment });
   }
 

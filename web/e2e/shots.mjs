@@ -33,6 +33,11 @@ const shots = [
   { name: "deployments", path: "/apps/shop/deployments" },
   { name: "releases", path: "/apps/shop/releases" },
   {
+    name: "compare",
+    path: "/apps/shop/releases",
+    act: (page) => page.getByRole("button", { name: "Compare v29" }).click(),
+  },
+  {
     name: "rollback",
     path: "/apps/shop",
     act: (page) => page.getByRole("button", { name: "Roll back" }).click(),

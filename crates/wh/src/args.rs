@@ -76,8 +76,23 @@ pub(crate) enum Command {
     Ps,
     /// Show the app's log
     Logs(Logs),
-    /// List the app's releases
-    Releases,
+    /// List the app's releases or compare two; alone: list
+    #[command(alias = "release")]
+    Releases {
+        #[command(subcommand)]
+        command: Option<ReleasesCommand>,
+    },
+    /// Show what waits to be deployed, and what it takes
+    Plan,
+    /// Deploy what waits, with the image that serves
+    Apply {
+        /// A few words about this deployment; else what changes
+        #[arg(long, short)]
+        message: Option<String>,
+        /// Do not wait for the end
+        #[arg(long)]
+        detach: bool,
+    },
     /// Go back to an earlier release
     Rollback {
         /// Its number; else the one before
@@ -238,6 +253,20 @@ pub(crate) struct Logs {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum ReleasesCommand {
+    /// List the app's releases
+    #[command(alias = "list")]
+    Ls,
+    /// Show what differs between two releases
+    Diff {
+        /// The number of one
+        before: i64,
+        /// The number of the other; else the one that serves
+        after: Option<i64>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum DeploymentsCommand {
     /// List the app's deployments
     #[command(alias = "list")]
@@ -298,7 +327,7 @@ pub(crate) enum EnvCommand {
 /// What a change of variables does to the app.
 #[derive(Debug, Args)]
 pub(crate) struct Effect {
-    /// Takes effect with the next deployment only
+    /// Leave it pending: `wh apply` or the next deployment brings it
     #[arg(long)]
     pub(crate) stage: bool,
     /// Do not wait for the end of the deployment

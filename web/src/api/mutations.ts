@@ -49,6 +49,14 @@ export function useRollback(app: string) {
   });
 }
 
+export function useApply(app: string) {
+  const started = useDeploymentStarted();
+  return useMutation({
+    mutationFn: () => unwrap(api.POST("/api/v1/apps/{app}/apply", { params: { path: { app } }, body: {} })),
+    onSuccess: started,
+  });
+}
+
 export function useCancel() {
   const client = useQueryClient();
   return useMutation({
@@ -94,6 +102,7 @@ export function useUpdateEnv(app: string) {
       unwrap(api.PATCH("/api/v1/apps/{app}/env", { params: { path: { app } }, body })),
     onSuccess: ({ variables, pending, deployment }) => {
       client.setQueryData([...keys.env, app], { variables, pending });
+      void client.invalidateQueries({ queryKey: [...keys.apps, app, "pending"] });
       if (deployment) started(deployment);
     },
   });

@@ -96,6 +96,26 @@ export const releasesQuery = (app: string) =>
     ...live,
   });
 
+/** Releases never change, and so neither does what differs between them. */
+export const comparisonQuery = (app: string, a: number, b: number) =>
+  queryOptions({
+    queryKey: [...keys.releases, app, "diff", a, b],
+    queryFn: ({ signal }) =>
+      unwrap(
+        api.GET("/api/v1/apps/{app}/releases/{a}/diff/{b}", { params: { path: { app, a, b } }, signal }),
+      ),
+    staleTime: Number.POSITIVE_INFINITY,
+  });
+
+/** Under its app: whatever changes one changes the other. */
+export const pendingQuery = (app: string) =>
+  queryOptions({
+    queryKey: [...keys.apps, app, "pending"],
+    queryFn: ({ signal }) =>
+      unwrap(api.GET("/api/v1/apps/{app}/pending", { params: { path: { app } }, signal })),
+    ...live,
+  });
+
 /** Values are never kept in this cache: revealing is a request of its own. */
 export const envQuery = (app: string) =>
   queryOptions({

@@ -40,6 +40,23 @@ export interface paths {
         patch: operations["update_app"];
         trace?: never;
     };
+    "/api/v1/apps/{app}/apply": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Deploys what waits, with the image of the live release: nothing is built. */
+        post: operations["apply_pending"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/apps/{app}/archives": {
         parameters: {
             query?: never;
@@ -127,6 +144,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/apps/{app}/pending": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What differs between the app's present settings and variables and its live release. Values of variables are not told. */
+        get: operations["read_pending"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/apps/{app}/releases": {
         parameters: {
             query?: never;
@@ -136,6 +170,23 @@ export interface paths {
         };
         /** The releases of an app, newest first. */
         get: operations["list_releases"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/apps/{app}/releases/{a}/diff/{b}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Compares two releases: images, settings, names of variables. Values of variables are not told. */
+        get: operations["compare_releases"];
         put?: never;
         post?: never;
         delete?: never;
@@ -581,6 +632,10 @@ export interface components {
          * @enum {string}
          */
         AppStatus: "empty" | "deploying" | "running" | "degraded" | "failed" | "unknown";
+        ApplyRequest: {
+            /** @description The difference in words when absent. */
+            message?: string | null;
+        };
         /** @description An uploaded source. */
         Archive: {
             id: components["schemas"]["ArchiveId"];
@@ -632,11 +687,20 @@ export interface components {
              */
             topic: "apps" | "deployments" | "nodes" | "instances" | "certificates";
         };
+        /** @enum {string} */
+        ChangeKind: "added" | "removed" | "changed";
         /**
          * @description Stable words for programs. The dashboard and `wh` branch on these, never on texts.
          * @enum {string}
          */
-        Code: "bad_request" | "unauthenticated" | "credentials_wrong" | "join_token_wrong" | "api_key_wrong" | "agent_token_wrong" | "forbidden" | "cross_site" | "setup_code_wrong" | "role_not_allowed" | "not_declared" | "not_found" | "release_unknown" | "setup_closed" | "slug_taken" | "name_taken" | "join_token_used" | "nothing_to_roll_back" | "nothing_deployed" | "deployment_running" | "not_running" | "not_queued" | "node_has_instances" | "mesh_full" | "join_token_expired" | "archive_too_large" | "invalid" | "slug_invalid" | "name_invalid" | "archive_unsafe" | "archive_not_gzip_tar" | "source_invalid" | "too_many" | "internal" | "unavailable";
+        Code: "bad_request" | "unauthenticated" | "credentials_wrong" | "join_token_wrong" | "api_key_wrong" | "agent_token_wrong" | "forbidden" | "cross_site" | "setup_code_wrong" | "role_not_allowed" | "not_declared" | "not_found" | "release_unknown" | "setup_closed" | "slug_taken" | "name_taken" | "join_token_used" | "nothing_to_roll_back" | "nothing_deployed" | "nothing_pending" | "deployment_running" | "not_running" | "not_queued" | "node_has_instances" | "mesh_full" | "join_token_expired" | "archive_too_large" | "invalid" | "slug_invalid" | "name_invalid" | "archive_unsafe" | "archive_not_gzip_tar" | "source_invalid" | "too_many" | "internal" | "unavailable";
+        /** @description What would change if release `after` served in place of release `before`. */
+        Comparison: components["schemas"]["ReleaseDifference"] & {
+            /** Format: int32 */
+            after: number;
+            /** Format: int32 */
+            before: number;
+        };
         /** @description How to build a source that is not an image. */
         Containerfile: {
             /**
@@ -793,6 +857,11 @@ export interface components {
             /** Format: int64 */
             size_bytes: number;
         };
+        /**
+         * @description What a change takes until it serves.
+         * @enum {string}
+         */
+        Impact: "nothing" | "containers" | "build";
         /** @description One container of a release on one node. */
         Instance: {
             /** @description Where it listens on the mesh. */
@@ -1310,6 +1379,21 @@ export interface components {
              */
             next?: string | null;
         };
+        /** @description What waits to be deployed. */
+        Pending: components["schemas"]["ReleaseDifference"] & {
+            /** @description Whether something can be applied now without a build. */
+            applicable: boolean;
+            /**
+             * Format: int32
+             * @description Number of a deployment that is under way. Nothing can be applied before it ends.
+             */
+            deployment?: number | null;
+            /**
+             * Format: int32
+             * @description The release that serves; null before the first, and then nothing waits.
+             */
+            release?: number | null;
+        };
         /** @description How the agent finds out, from outside the container, that an instance serves. */
         Probe: {
             /**
@@ -1436,6 +1520,24 @@ export interface components {
             /** Format: int32 */
             number: number;
             source?: components["schemas"]["Source"] | null;
+        };
+        /** @description One thing that differs. */
+        ReleaseChange: {
+            after?: string | null;
+            /** @description In words. Null where there was nothing, and for variables. */
+            before?: string | null;
+            /** @description For programs: `image`, `port`, `resources.memory_mb`, `variables.NAME` and so on. */
+            field: string;
+            impact: components["schemas"]["Impact"];
+            kind: components["schemas"]["ChangeKind"];
+            /** @description For people. */
+            label: string;
+        };
+        /** @description All that differs. */
+        ReleaseDifference: {
+            changes: components["schemas"]["ReleaseChange"][];
+            /** @description The most that one of the changes takes. */
+            impact: components["schemas"]["Impact"];
         };
         /** Format: uuid */
         ReleaseId: string;
@@ -1715,6 +1817,32 @@ export interface operations {
             };
         };
     };
+    apply_pending: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or slug */
+                app: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ApplyRequest"];
+            };
+        };
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Deployment"];
+                };
+            };
+        };
+    };
     upload_archive: {
         parameters: {
             query?: never;
@@ -1898,6 +2026,28 @@ export interface operations {
             };
         };
     };
+    read_pending: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or slug */
+                app: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Pending"];
+                };
+            };
+        };
+    };
     list_releases: {
         parameters: {
             query?: {
@@ -1921,6 +2071,32 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Page_Release"];
+                };
+            };
+        };
+    };
+    compare_releases: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or slug */
+                app: string;
+                /** @description Number of the release before */
+                a: number;
+                /** @description Number of the release after */
+                b: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Comparison"];
                 };
             };
         };

@@ -17,6 +17,8 @@ export const cli = {
   rollback: (app: string, release?: number) =>
     `wh rollback --app ${quote(app)}${release === undefined ? "" : ` ${release}`}`,
   queue: () => "wh queue",
+  compare: (app: string, before: number, after: number) =>
+    `wh releases diff --app ${quote(app)} ${before} ${after}`,
   logs: (app: string) => `wh logs --app ${quote(app)} -f`,
   setEnv: (app: string) => `wh env set --app ${quote(app)} NAME=value`,
   addNode: () => "wh node token create --role worker",

@@ -57,6 +57,7 @@ pub async fn settings(
     conn: &mut PgConnection,
     caller: &Caller,
     of: &apps::store::App,
+    message: &str,
 ) -> Result<Deployment> {
     let current = releases::store::current(conn, of.id).await?.ok_or_else(|| {
         Error::new(Code::NothingDeployed, "nothing is deployed yet").hint("Deploy a source or an image first")
@@ -90,7 +91,7 @@ pub async fn settings(
         settings: &settings,
         variables: &sealed,
         release: Some(release),
-        message: "",
+        message,
     };
     begin(app, conn, caller, of, start).await
 }
@@ -112,9 +113,7 @@ pub async fn rollback(
             .ok_or_else(|| nothing(format!("no release before {} has served", current.number)))?,
         (None, None) => return Err(nothing("nothing is deployed yet".to_owned())),
     };
-    let release = releases::store::by_number(conn, of.id, number).await?.ok_or_else(|| {
-        Error::new(Code::ReleaseUnknown, format!("this app has no release {number}")).field("release")
-    })?;
+    let release = releases::api::find(conn, of, number).await?;
     if current.is_some_and(|current| current.id == release.id) {
         return Err(nothing(format!("release {number} serves already")).field("release"));
     }

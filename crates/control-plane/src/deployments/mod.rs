@@ -6,7 +6,7 @@ pub mod follow;
 pub mod source;
 pub mod store;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use chrono::{DateTime, Utc};
 use protocol::ids::{AppId, DeploymentId};

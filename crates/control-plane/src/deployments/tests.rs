@@ -9,14 +9,14 @@ use crate::vault::Purpose;
 
 const GIT: &str = "https://git.example.com/hello.git";
 
-async fn with_app(pool: PgPool) -> (TestApp, Client) {
+pub(crate) async fn with_app(pool: PgPool) -> (TestApp, Client) {
     let app = TestApp::new(pool).await;
     let owner = app.owner().await;
     owner.post("/api/v1/apps", json!({ "slug": "hello" })).await.expect(201);
     (app, owner)
 }
 
-async fn deploy(client: &Client) -> Value {
+pub(crate) async fn deploy(client: &Client) -> Value {
     let body = json!({ "source": { "type": "git", "url": GIT, "ref": "main" }, "message": "first" });
     client.post("/api/v1/apps/hello/deployments", body).await.expect(202)
 }
@@ -26,7 +26,7 @@ fn path_of(deployment: &Value) -> String {
 }
 
 /// What the workers and the roll-out do: makes a release and lets it serve.
-async fn make_live(app: &TestApp, deployment: &Value) {
+pub(crate) async fn make_live(app: &TestApp, deployment: &Value) {
     let mut tx = app.app.db.begin().await.expect("transaction");
     let id: uuid::Uuid = deployment["id"].as_str().expect("id").parse().expect("uuid");
     sqlx::query("update deployments set state = 'superseded' where state = 'live'")

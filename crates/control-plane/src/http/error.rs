@@ -34,6 +34,7 @@ pub enum Code {
     JoinTokenUsed,
     NothingToRollBack,
     NothingDeployed,
+    NothingPending,
     DeploymentRunning,
     NotRunning,
     NotQueued,
@@ -78,6 +79,7 @@ impl Code {
             | Self::JoinTokenUsed
             | Self::NothingToRollBack
             | Self::NothingDeployed
+            | Self::NothingPending
             | Self::DeploymentRunning
             | Self::NotRunning
             | Self::NotQueued

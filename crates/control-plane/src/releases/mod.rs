@@ -1,7 +1,11 @@
 //! Releases: immutable images with the settings and variables that they run with, numbered per app.
 
 pub mod api;
+pub mod compare;
+pub mod pending;
 pub mod store;
+#[cfg(test)]
+mod tests;
 
 use chrono::{DateTime, Utc};
 use protocol::ids::{DeploymentId, ReleaseId};

@@ -78,13 +78,7 @@ async fn read(app: &App, conn: &mut PgConnection, of: &apps::store::App, reveal:
         values.insert(sealed.name.clone(), value);
         variables.push(Variable { name: sealed.name, value: shown, updated_at: sealed.updated_at });
     }
-    let pending = match releases::store::current(conn, of.id).await? {
-        Some(current) => {
-            let released = super::open(&app.vault, of.id, &current.variables)?;
-            released != values || of.settings.for_image_of(&current.settings) != current.settings.0
-        }
-        None => false,
-    };
+    let pending = releases::pending::of(app, conn, of, &values).await?.is_runtime();
     Ok(Variables { variables, pending })
 }
 
@@ -136,7 +130,7 @@ async fn update_env(
         return Err(Error::invalid("set", format!("an app may have at most {COUNT_LIMIT} variables")));
     }
     let deployment = if patch.deploy && releases::store::current(&mut tx, found.id).await?.is_some() {
-        Some(deployments::create::settings(&app, &mut tx, &caller, &found).await?)
+        Some(deployments::create::settings(&app, &mut tx, &caller, &found, "").await?)
     } else {
         None
     };

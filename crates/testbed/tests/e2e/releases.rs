@@ -15,6 +15,7 @@ use crate::runner::tests;
 tests![
     a_rollback_serves_the_old_page_without_a_build,
     a_variable_makes_a_release_and_the_app_sees_it,
+    a_staged_change_is_planned_and_applied_without_a_build,
     the_log_of_an_app_follows_its_requests,
     nodes_instances_and_releases_are_listed,
 ];
@@ -57,6 +58,26 @@ async fn a_variable_makes_a_release_and_the_app_sees_it(bed: Arc<Bed>) -> Result
     ensure!(listed["variables"][0]["value"].is_null(), "shown without being asked for: {listed}");
     let revealed = bed.run_wh(&app.folder, &["env", "ls", "--reveal"]).await?;
     ensure!(revealed.contains("good morning"), "{revealed}");
+    Ok(())
+}
+
+async fn a_staged_change_is_planned_and_applied_without_a_build(bed: Arc<Bed>) -> Result<()> {
+    let app = bed.page("staged", "here", "")?;
+    bed.deploy(&app).await?;
+    bed.run_wh(&app.folder, &["env", "set", "TOKEN=hunter2", "--stage"]).await?;
+    let plan = bed.run_wh(&app.folder, &["plan"]).await?;
+    ensure!(plan.trim() == "+ variable TOKEN", "{plan}");
+    let applied = bed.wh_json(&app.folder, &["apply"]).await?;
+    ensure!(applied["kind"] == "settings" && applied["state"] == "live", "{applied}");
+
+    let plan = bed.wh_json(&app.folder, &["plan"]).await?;
+    ensure!(plan["release"] == 2 && plan["changes"].as_array().is_some_and(Vec::is_empty), "{plan}");
+    let compared = bed.wh_json(&app.folder, &["releases", "diff", "1"]).await?;
+    let changes = compared["changes"].as_array().context("no changes")?;
+    ensure!(changes.len() == 1 && changes[0]["field"] == "variables.TOKEN", "{compared}");
+    ensure!(!compared.to_string().contains("hunter2"), "{compared}");
+    let releases = bed.wh_json(&app.folder, &["releases"]).await?;
+    ensure!(releases[0]["image"]["id"] == releases[1]["image"]["id"], "another image: {releases}");
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 //! missing are optional: an older `wh` must speak with a newer control plane. Statuses stay words for the same
 //! reason.
 
+mod changes;
 mod nodes;
 mod queue;
 
@@ -10,6 +11,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use changes::{Change, Comparison, Pending};
 pub(crate) use nodes::{Agent, NewNodeToken, Node, NodeToken, OperatingSystem};
 pub(crate) use queue::QueuedBuild;
 

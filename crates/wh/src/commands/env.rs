@@ -53,7 +53,7 @@ async fn ls(shell: &Shell, reveal: bool) -> Result<()> {
     }
     crate::ui::data(&table.render(shell.ui.out_paint()))?;
     if env.pending {
-        shell.ui.note("changes wait for the next deployment");
+        shell.ui.note("changes wait for the next deployment: `wh plan` shows them, `wh apply` deploys them");
     }
     Ok(())
 }
@@ -72,7 +72,7 @@ async fn change(shell: &Shell, change: VariableChange<'_>, effect: &Effect) -> R
     if shell.ui.json {
         return crate::ui::json(&answer);
     }
-    let when = if answer.pending || effect.stage { " (takes effect with the next deployment)" } else { "" };
+    let when = if answer.pending { " (pending: `wh plan` shows it, `wh apply` deploys it)" } else { "" };
     shell.ui.done(&format!("{verb} {names}{}", paint.dim(when)));
     Ok(())
 }

@@ -10,6 +10,7 @@ mod init;
 mod logs;
 mod manual;
 mod nodes;
+mod plan;
 mod queue;
 mod releases;
 mod session;
@@ -41,7 +42,9 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Result<()> {
         Command::Apps { command } => apps::run(&shell, command).await,
         Command::Ps => apps::ps(&shell).await,
         Command::Logs(logs) => logs::run(&shell, logs).await,
-        Command::Releases => releases::ls(&shell).await,
+        Command::Releases { command } => releases::run(&shell, command).await,
+        Command::Plan => plan::plan(&shell).await,
+        Command::Apply { message, detach } => plan::apply(&shell, message, detach).await,
         Command::Rollback { release, detach } => releases::rollback(&shell, release, detach).await,
         Command::Deployments { command } => deployments::run(&shell, command).await,
         Command::Cancel { number } => deployments::cancel(&shell, number).await,

@@ -4,12 +4,21 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{Shell, watch};
-use crate::api::types::{Deployment, Release, Source};
-use crate::failure::Result;
+use crate::api::types::{Comparison, Deployment, Release, Source};
+use crate::args::ReleasesCommand;
+use crate::failure::{Exit, Failure, Result};
+use crate::ui::changes;
 use crate::ui::table::{Cell, Table};
 use crate::ui::time::{age_of, size};
 
-pub(crate) async fn ls(shell: &Shell) -> Result<()> {
+pub(crate) async fn run(shell: &Shell, command: Option<ReleasesCommand>) -> Result<()> {
+    match command.unwrap_or(ReleasesCommand::Ls) {
+        ReleasesCommand::Ls => ls(shell).await,
+        ReleasesCommand::Diff { before, after } => diff(shell, before, after).await,
+    }
+}
+
+async fn ls(shell: &Shell) -> Result<()> {
     let mut releases: Vec<Release> = shell.client()?.list(&shell.app_path(&["releases"])?).await?;
     releases.sort_by_key(|release| std::cmp::Reverse(release.number));
     if shell.ui.json {
@@ -37,6 +46,27 @@ pub(crate) async fn ls(shell: &Shell) -> Result<()> {
         ]);
     }
     crate::ui::data(&table.render(shell.ui.out_paint()))
+}
+
+async fn diff(shell: &Shell, before: i64, after: Option<i64>) -> Result<()> {
+    let client = shell.client()?;
+    let after = match after {
+        Some(after) => after,
+        None => shell.get_app(&client).await?.release.map(|release| release.number).ok_or_else(|| {
+            Failure::new(Exit::NotFound, "nothing_deployed", "no release serves")
+                .hint("name the other release too: `wh releases diff A B`")
+        })?,
+    };
+    let (one, other) = (before.to_string(), after.to_string());
+    let compared: Comparison = client.get(&shell.app_path(&["releases", &one, "diff", &other])?).await?;
+    if shell.ui.json {
+        return crate::ui::json(&compared);
+    }
+    if compared.changes.is_empty() {
+        shell.ui.note(&format!("releases {one} and {other} do not differ"));
+        return Ok(());
+    }
+    crate::ui::data(&changes::render(&compared.changes, shell.ui.out_paint()))
 }
 
 /// A source in words, whether the server sends it as an object or as words already.

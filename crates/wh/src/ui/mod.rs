@@ -1,6 +1,7 @@
 //! What people see: colours only on a terminal, data on standard output, progress on standard error.
 
 pub(crate) mod card;
+pub(crate) mod changes;
 pub(crate) mod live;
 pub(crate) mod os;
 pub(crate) mod paint;

@@ -5,6 +5,7 @@ mod apps;
 mod deploy;
 mod fleet;
 mod mock;
+mod plan;
 mod queue;
 
 use std::io::Write as _;

@@ -10,6 +10,7 @@ import { Empty, ErrorNotice, PageHead, Skeleton, useTitle } from "@/components/p
 import { Badge } from "@/components/status";
 import { appStatus, viewOf } from "@/lib/status";
 import { QuickActions } from "./actions";
+import { PendingChanges } from "./pending";
 
 const tabs = [
   { to: "", label: "Overview" },
@@ -74,6 +75,7 @@ export function Component() {
         ))}
       </nav>
       {app.isError && <ErrorNotice error={app.error} retry={app.refetch} />}
+      {app.data && <PendingChanges app={app.data} />}
       {app.data && <Outlet context={app.data} />}
     </div>
   );

@@ -104,7 +104,7 @@ export function VariableDialog({ app, name, known, onClose, onSaved }: Props) {
           <span>
             Deploy now
             <br />
-            <span className="faint">Otherwise the change waits for the next deployment.</span>
+            <span className="faint">Otherwise the change stays pending until it is applied.</span>
           </span>
         </label>
       )}

@@ -12,7 +12,6 @@ import { Time } from "@/components/time";
 import { useToast } from "@/components/toast";
 import { cli } from "@/lib/cli";
 import { VariableDialog } from "./edit";
-import { PendingBar } from "./pending";
 
 export function Component() {
   const app = useOutletContext<App>();
@@ -62,7 +61,6 @@ export function Component() {
           <VariableTable variables={variables} values={values} onEdit={setEditing} onRemove={setRemoving} />
         )}
       </Card>
-      {env.data?.pending && <PendingBar app={app} />}
       {editing !== undefined && (
         <VariableDialog
           app={app}

@@ -13,11 +13,13 @@ import { Time } from "@/components/time";
 import { bytes } from "@/lib/bytes";
 import { cli } from "@/lib/cli";
 import { describeSource, shortCommit } from "@/lib/source";
+import { CompareDialog, Comparison } from "./compare";
 
 export function Component() {
   const app = useOutletContext<App>();
   const query = useInfiniteQuery(releasesQuery(app.slug));
   const [target, setTarget] = useState<Release>();
+  const [compared, setCompared] = useState<Release>();
   const releases = query.data?.pages.flatMap((page) => page.items);
   if (query.isError) return <ErrorNotice error={query.error} retry={query.refetch} />;
   return (
@@ -31,9 +33,17 @@ export function Component() {
         />
       )}
       {releases && releases.length > 0 && (
-        <ReleaseTable app={app} releases={releases} onRollback={setTarget} />
+        <ReleaseTable app={app} releases={releases} onRollback={setTarget} onCompare={setCompared} />
       )}
       <MoreButton query={query} />
+      {releases && compared && (
+        <CompareDialog
+          app={app}
+          releases={releases}
+          first={compared}
+          onClose={() => setCompared(undefined)}
+        />
+      )}
       {target && <RollbackDialog app={app} release={target} onClose={() => setTarget(undefined)} />}
     </Card>
   );
@@ -43,10 +53,12 @@ function ReleaseTable({
   app,
   releases,
   onRollback,
+  onCompare,
 }: {
   app: App;
   releases: Release[];
   onRollback: (release: Release) => void;
+  onCompare: (release: Release) => void;
 }) {
   return (
     <div className="table-wrap">
@@ -98,6 +110,16 @@ function ReleaseTable({
                 )}
               </td>
               <td className="end">
+                {releases.length > 1 && (
+                  <Button
+                    small
+                    kind="ghost"
+                    onClick={() => onCompare(release)}
+                    aria-label={`Compare v${release.number}`}
+                  >
+                    Compare
+                  </Button>
+                )}
                 {!release.current && (
                   <Button
                     small
@@ -143,6 +165,7 @@ function RollbackDialog({ app, release, onClose }: { app: App; release: Release;
         Starts v{release.number} again with the settings and variables that it had; nothing is built. The
         running instances serve until the new ones answer.
       </p>
+      {app.release && <Comparison app={app} before={app.release.number} after={release.number} />}
       {rollback.isError && <ErrorNotice error={rollback.error} />}
     </Dialog>
   );

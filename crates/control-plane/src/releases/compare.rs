@@ -1,0 +1,409 @@
+//! What differs between two releases, or between the release that serves and the settings that the next one takes, and
+//! what it takes until a difference serves. Values of variables are compared and never told.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use protocol::job::{Containerfile, Source};
+use protocol::spec::{Probe, ProbeCheck, Resources};
+use serde::Serialize;
+
+use super::store::Snapshot;
+use crate::apps::Settings;
+use crate::variables::Values;
+
+/// A release with its variables open.
+#[derive(Debug, Clone, Copy)]
+pub struct Side<'a> {
+    pub release: &'a Snapshot,
+    pub variables: &'a Values,
+}
+
+/// What a change takes until it serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Impact {
+    /// Nothing: it says where something comes from.
+    Nothing,
+    /// New containers of an image that is there. The old ones serve until the new ones are healthy.
+    Containers,
+    /// A new image.
+    Build,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ChangeKind {
+    Added,
+    Removed,
+    Changed,
+}
+
+/// One thing that differs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = ReleaseChange)]
+pub struct Change {
+    /// For programs: `image`, `port`, `resources.memory_mb`, `variables.NAME` and so on.
+    pub field: String,
+    /// For people.
+    pub label: String,
+    pub kind: ChangeKind,
+    /// In words. Null where there was nothing, and for variables.
+    pub before: Option<String>,
+    pub after: Option<String>,
+    pub impact: Impact,
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let label = &self.label;
+        match (self.kind, &self.before, &self.after) {
+            (ChangeKind::Added, _, Some(after)) => write!(f, "{label} added: {after}"),
+            (ChangeKind::Added, ..) => write!(f, "{label} added"),
+            (ChangeKind::Removed, Some(before), _) => write!(f, "{label} removed: {before}"),
+            (ChangeKind::Removed, ..) => write!(f, "{label} removed"),
+            (ChangeKind::Changed, Some(before), Some(after)) => write!(f, "{label}: {before} → {after}"),
+            (ChangeKind::Changed, ..) => write!(f, "{label} changed"),
+        }
+    }
+}
+
+/// All that differs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = ReleaseDifference)]
+pub struct Difference {
+    pub changes: Vec<Change>,
+    /// The most that one of the changes takes.
+    pub impact: Impact,
+}
+
+impl Difference {
+    /// Whether something would change without a build.
+    pub fn needs_containers(&self) -> bool {
+        self.changes.iter().any(|change| change.impact == Impact::Containers)
+    }
+
+    /// What a deployment without a build brings, in at most `most` characters.
+    pub fn summary(&self, most: usize) -> String {
+        let lines = self.changes.iter().filter(|change| change.impact == Impact::Containers);
+        let text = lines.map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        let mut clean = text.chars().map(|letter| if letter.is_control() { ' ' } else { letter });
+        let mut short: String = clean.by_ref().take(most).collect();
+        if clean.next().is_some() {
+            short.pop();
+            short.push('…');
+        }
+        short
+    }
+}
+
+/// What would change if `after` served in place of `before`. Both have their images: nothing is built.
+pub fn releases(before: Side<'_>, after: Side<'_>) -> Difference {
+    let mut found = Found::default();
+    found.image(before.release, after.release);
+    let (old, new) = (&before.release.settings.0, &after.release.settings.0);
+    found.build_inputs(old, new, Impact::Nothing);
+    found.settings(old, new);
+    found.variables(before.variables, after.variables);
+    found.difference()
+}
+
+/// What waits: how the release that serves differs from what the app's settings and variables ask for by now.
+pub fn pending(live: Side<'_>, settings: &Settings, variables: &Values) -> Difference {
+    let mut found = Found::default();
+    let served = &live.release.settings.0;
+    found.build_inputs(served, settings, Impact::Build);
+    found.settings(served, &settings.for_image_of(served));
+    found.variables(live.variables, variables);
+    found.difference()
+}
+
+#[derive(Default)]
+struct Found(Vec<Change>);
+
+impl Found {
+    fn difference(self) -> Difference {
+        let impact = self.0.iter().map(|change| change.impact).max().unwrap_or(Impact::Nothing);
+        Difference { changes: self.0, impact }
+    }
+
+    fn note(
+        &mut self,
+        (field, label): (&str, &str),
+        impact: Impact,
+        before: Option<String>,
+        after: Option<String>,
+    ) {
+        let kind = match (&before, &after) {
+            _ if before == after => return,
+            (None, _) => ChangeKind::Added,
+            (_, None) => ChangeKind::Removed,
+            _ => ChangeKind::Changed,
+        };
+        self.0.push(Change { field: field.to_owned(), label: label.to_owned(), kind, before, after, impact });
+    }
+
+    fn image(&mut self, before: &Snapshot, after: &Snapshot) {
+        let id = |release: &Snapshot| Some(short(release.image_id.trim_start_matches("sha256:")));
+        self.note(("image", "image"), Impact::Containers, id(before), id(after));
+        self.note(("source", "source"), Impact::Nothing, source(before), source(after));
+        let commit = |release: &Snapshot| release.commit_id.as_deref().map(short);
+        self.note(("commit", "commit"), Impact::Nothing, commit(before), commit(after));
+    }
+
+    fn build_inputs(&mut self, before: &Settings, after: &Settings, impact: Impact) {
+        let of = |settings: &Settings| settings.containerfile.clone().unwrap_or_default();
+        // Taken apart, here and below, so that a new setting cannot be forgotten.
+        let Containerfile { path, context, target, args } = of(before);
+        let next = of(after);
+        self.note(("containerfile.path", "Containerfile"), impact, path, next.path);
+        self.note(("containerfile.context", "build context"), impact, Some(context), Some(next.context));
+        self.note(("containerfile.target", "build target"), impact, target, next.target);
+        for name in args.keys().chain(next.args.keys()).collect::<BTreeSet<_>>() {
+            let field = format!("containerfile.args.{name}");
+            let label = format!("build argument {name}");
+            self.note((&field, &label), impact, args.get(name).cloned(), next.args.get(name).cloned());
+        }
+    }
+
+    fn settings(&mut self, before: &Settings, after: &Settings) {
+        let Settings { port, replicas, probe, resources, command, containerfile: _ } = before;
+        let port_of = |port: Option<u16>| port.map(|port| port.to_string());
+        self.runs(("port", "port"), port_of(*port), port_of(after.port));
+        self.value(("replicas", "replicas"), replicas, &after.replicas);
+        let words = |command: &Option<Vec<String>>| command.as_ref().map(|words| format!("{words:?}"));
+        self.runs(("command", "command"), words(command), words(&after.command));
+        self.probe(probe, &after.probe);
+        self.resources(resources, &after.resources);
+    }
+
+    fn probe(&mut self, before: &Probe, after: &Probe) {
+        let Probe { check, interval_s, timeout_s, start_within_s, failures } = before;
+        let seconds = |number: &u32| format!("{number} s");
+        self.value(("probe.check", "probe"), &checked(check), &checked(&after.check));
+        self.value(("probe.interval_s", "probe interval"), &seconds(interval_s), &seconds(&after.interval_s));
+        self.value(("probe.timeout_s", "probe timeout"), &seconds(timeout_s), &seconds(&after.timeout_s));
+        let within = (seconds(start_within_s), seconds(&after.start_within_s));
+        self.value(("probe.start_within_s", "time to start"), &within.0, &within.1);
+        self.value(("probe.failures", "failures until unhealthy"), failures, &after.failures);
+    }
+
+    fn resources(&mut self, before: &Resources, after: &Resources) {
+        let Resources { memory_mb, cpu_millis, pids } = before;
+        let memory = |mb: u32| format!("{mb} MiB");
+        self.value(("resources.memory_mb", "memory"), &memory(*memory_mb), &memory(after.memory_mb));
+        let cpu = |millis: u32| format!("{} CPU", f64::from(millis) / 1000.0);
+        self.value(("resources.cpu_millis", "processor"), &cpu(*cpu_millis), &cpu(after.cpu_millis));
+        self.value(("resources.pids", "processes"), pids, &after.pids);
+    }
+
+    fn variables(&mut self, before: &Values, after: &Values) {
+        for name in before.keys().chain(after.keys()).collect::<BTreeSet<_>>() {
+            let kind = match (before.get(name), after.get(name)) {
+                (one, other) if one == other => continue,
+                (None, _) => ChangeKind::Added,
+                (_, None) => ChangeKind::Removed,
+                _ => ChangeKind::Changed,
+            };
+            self.0.push(Change {
+                field: format!("variables.{name}"),
+                label: format!("variable {name}"),
+                kind,
+                before: None,
+                after: None,
+                impact: Impact::Containers,
+            });
+        }
+    }
+
+    /// A setting that containers are made with.
+    fn runs(&mut self, name: (&str, &str), before: Option<String>, after: Option<String>) {
+        self.note(name, Impact::Containers, before, after);
+    }
+
+    /// One that always has a value.
+    fn value<T: ToString>(&mut self, name: (&str, &str), before: &T, after: &T) {
+        self.runs(name, Some(before.to_string()), Some(after.to_string()));
+    }
+}
+
+fn short(id: &str) -> String {
+    id.chars().take(12).collect()
+}
+
+/// Where an image came from. Uploads are not told apart: their ids say nothing to anybody.
+fn source(release: &Snapshot) -> Option<String> {
+    let source = serde_json::from_value(release.source.clone()?).ok()?;
+    Some(match source {
+        Source::Archive { .. } => "upload".to_owned(),
+        Source::Git { url, r#ref } => format!("{url} {ref}"),
+        Source::Image { reference } => reference,
+    })
+}
+
+fn checked(check: &ProbeCheck) -> String {
+    match check {
+        ProbeCheck::Tcp => "TCP connection".to_owned(),
+        ProbeCheck::Http { path, status: None } => format!("GET {path}"),
+        ProbeCheck::Http { path, status: Some(status) } => format!("GET {path} answers {status}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use protocol::ids::ReleaseId;
+    use serde_json::json;
+    use sqlx::types::Json;
+
+    use super::*;
+
+    fn release(settings: Settings) -> Snapshot {
+        Snapshot {
+            id: ReleaseId::new(),
+            number: 1,
+            image_id: format!("sha256:{}", "a".repeat(64)),
+            image_reference: "localhost/wisehosting/hello:1".to_owned(),
+            image_size_bytes: 7,
+            image_node_id: None,
+            source: Some(json!({ "type": "git", "url": "https://git.example.com/hello.git", "ref": "main" })),
+            commit_id: Some("0123456789abcdef".to_owned()),
+            settings: Json(Settings { port: Some(8080), ..settings }),
+            variables: Vec::new(),
+        }
+    }
+
+    fn values(pairs: &[(&str, &str)]) -> Values {
+        pairs.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+
+    fn text(difference: &Difference) -> String {
+        let lines = difference.changes.iter().map(|change| format!("{:?}: {change}", change.impact));
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    /// Differs from the default in everything.
+    fn other() -> Settings {
+        Settings {
+            port: Some(3000),
+            replicas: 3,
+            probe: Probe {
+                check: ProbeCheck::Http { path: "/up".to_owned(), status: Some(204) },
+                interval_s: 2,
+                timeout_s: 6,
+                start_within_s: 60,
+                failures: 4,
+            },
+            resources: Resources { memory_mb: 1024, cpu_millis: 1500, pids: 256 },
+            command: Some(vec!["serve".to_owned(), "--all of it".to_owned()]),
+            containerfile: Some(Containerfile {
+                path: Some("deploy/Containerfile".to_owned()),
+                context: "app".to_owned(),
+                target: Some("run".to_owned()),
+                args: BTreeMap::from([("GO".to_owned(), "1.25".to_owned())]),
+            }),
+        }
+    }
+
+    #[test]
+    fn everything_that_waits_is_told_with_what_it_takes() {
+        let live = release(Settings::default());
+        let old = values(&[("GONE", "1"), ("KEPT", "1"), ("TOKEN", "hunter2")]);
+        let new = values(&[("KEPT", "1"), ("NEW", "swordfish"), ("TOKEN", "hunter3")]);
+        let difference = pending(Side { release: &live, variables: &old }, &other(), &new);
+        assert_eq!(difference.impact, Impact::Build);
+        insta::assert_snapshot!(text(&difference), @r#"
+        Build: Containerfile added: deploy/Containerfile
+        Build: build context: . → app
+        Build: build target added: run
+        Build: build argument GO added: 1.25
+        Containers: port: 8080 → 3000
+        Containers: replicas: 1 → 3
+        Containers: command added: ["serve", "--all of it"]
+        Containers: probe: TCP connection → GET /up answers 204
+        Containers: probe interval: 1 s → 2 s
+        Containers: probe timeout: 5 s → 6 s
+        Containers: time to start: 30 s → 60 s
+        Containers: failures until unhealthy: 3 → 4
+        Containers: memory: 512 MiB → 1024 MiB
+        Containers: processor: 1 CPU → 1.5 CPU
+        Containers: processes: 512 → 256
+        Containers: variable GONE removed
+        Containers: variable NEW added
+        Containers: variable TOKEN changed
+        "#);
+    }
+
+    #[test]
+    fn values_of_variables_are_in_no_form_of_a_difference() {
+        let live = release(Settings::default());
+        let (old, new) = (values(&[("A", "hunter2")]), values(&[("A", "swordfish"), ("B", "tomato")]));
+        let difference = pending(Side { release: &live, variables: &old }, &live.settings, &new);
+        let json = serde_json::to_string(&difference).expect("JSON");
+        let told = format!("{json} {difference:?} {} {}", text(&difference), difference.summary(500));
+        for secret in ["hunter2", "swordfish", "tomato"] {
+            assert!(!told.contains(secret), "{told}");
+        }
+        assert_eq!(difference.changes.len(), 2);
+    }
+
+    #[test]
+    fn nothing_waits_when_the_settings_ask_for_what_serves() {
+        let live = release(Settings::default());
+        let own = values(&[("A", "1")]);
+        // The port was settled by the image, and the Containerfile's defaults are what null means.
+        let asked = Settings { containerfile: Some(Containerfile::default()), ..Settings::default() };
+        let difference = pending(Side { release: &live, variables: &own }, &asked, &own);
+        assert_eq!(difference, Difference { changes: Vec::new(), impact: Impact::Nothing });
+        assert!(!difference.needs_containers());
+    }
+
+    #[test]
+    fn two_releases_differ_by_their_images_and_nothing_has_to_be_built() {
+        let (before, mut after) = (release(other()), release(Settings::default()));
+        after.image_id = format!("sha256:{}", "b".repeat(64));
+        after.source =
+            Some(json!({ "type": "archive", "archive_id": "0198c0de-0000-7000-8000-000000000000" }));
+        after.commit_id = None;
+        after.settings.resources = before.settings.resources;
+        after.settings.probe = before.settings.probe.clone();
+        let none = Values::new();
+        let side = |release| Side { release, variables: &none };
+        let difference = releases(side(&before), side(&after));
+        assert_eq!(difference.impact, Impact::Containers);
+        insta::assert_snapshot!(text(&difference), @r#"
+        Containers: image: aaaaaaaaaaaa → bbbbbbbbbbbb
+        Nothing: source: https://git.example.com/hello.git main → upload
+        Nothing: commit removed: 0123456789ab
+        Nothing: Containerfile removed: deploy/Containerfile
+        Nothing: build context: app → .
+        Nothing: build target removed: run
+        Nothing: build argument GO removed: 1.25
+        Containers: replicas: 3 → 1
+        Containers: command removed: ["serve", "--all of it"]
+        "#);
+        assert_eq!(releases(side(&before), side(&before)).changes, []);
+    }
+
+    #[test]
+    fn a_build_input_alone_cannot_be_applied() {
+        let live = release(Settings::default());
+        let none = Values::new();
+        let asked = Settings { containerfile: other().containerfile, ..Settings::default() };
+        let difference = pending(Side { release: &live, variables: &none }, &asked, &none);
+        assert_eq!(difference.impact, Impact::Build);
+        assert!(!difference.needs_containers());
+        assert_eq!(difference.summary(500), "");
+    }
+
+    #[test]
+    fn a_summary_is_short_and_one_line() {
+        let live = release(Settings::default());
+        let none = Values::new();
+        let asked = Settings { replicas: 2, command: other().command, ..Settings::default() };
+        let difference = pending(Side { release: &live, variables: &none }, &asked, &none);
+        assert_eq!(difference.summary(500), "replicas: 1 → 2; command added: [\"serve\", \"--all of it\"]");
+        assert_eq!(difference.summary(10), "replicas:…");
+    }
+}

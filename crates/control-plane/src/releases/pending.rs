@@ -1,0 +1,125 @@
+//! What waits to be deployed: the difference between the release that serves and what the app's settings and variables
+//! ask for, and the deployment that brings it without a build.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::compare::{self, Difference, Impact, Side};
+use super::store;
+use crate::app::{App, AppState};
+use crate::apps::{self, rules};
+use crate::deployments::{self, Deployment};
+use crate::http::caller::Caller;
+use crate::http::extract::Path;
+use crate::http::{Body, Code, Error, Permission, Result, guard};
+use crate::variables::{self, Values};
+
+pub fn router(app: &AppState) -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(guard(app, Permission::AppRead, routes!(read_pending))).routes(guard(
+        app,
+        Permission::AppDeploy,
+        routes!(apply_pending),
+    ))
+}
+
+/// Characters of a deployment's message.
+const MESSAGE_LIMIT: usize = 500;
+
+/// What waits to be deployed.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct Pending {
+    /// The release that serves; null before the first, and then nothing waits.
+    release: Option<i32>,
+    /// Number of a deployment that is under way. Nothing can be applied before it ends.
+    deployment: Option<i32>,
+    /// Whether something can be applied now without a build.
+    applicable: bool,
+    #[serde(flatten)]
+    difference: Difference,
+}
+
+impl Pending {
+    /// Whether the release that serves runs with other variables or settings than the app asks for.
+    pub fn is_runtime(&self) -> bool {
+        self.difference.needs_containers()
+    }
+}
+
+/// What waits for an app that has these variables.
+pub async fn of(
+    app: &App,
+    conn: &mut PgConnection,
+    of: &apps::store::App,
+    values: &Values,
+) -> Result<Pending> {
+    let Some(live) = store::current(conn, of.id).await? else {
+        let difference = Difference { changes: Vec::new(), impact: Impact::Nothing };
+        return Ok(Pending { release: None, deployment: None, applicable: false, difference });
+    };
+    let released = variables::open(&app.vault, of.id, &live.variables)?;
+    let side = Side { release: &live, variables: &released };
+    let difference = compare::pending(side, &of.settings, values);
+    let deployment = deployments::store::unfinished(conn, of.id).await?;
+    let applicable = deployment.is_none() && difference.needs_containers();
+    Ok(Pending { release: Some(live.number), deployment, applicable, difference })
+}
+
+/// What differs between the app's present settings and variables and its live release. Values of variables are not told.
+#[utoipa::path(get, path = "/apps/{app}/pending", tag = "releases", params(("app" = String, Path, description = "Id or slug")), responses((status = 200, body = Pending)))]
+async fn read_pending(
+    State(app): State<AppState>,
+    caller: Caller,
+    Path(key): Path<String>,
+) -> Result<Json<Pending>> {
+    let mut conn = app.db.acquire().await?;
+    let found = apps::api::find(&mut conn, &caller, &key).await?;
+    let values = variables::store::values(&mut conn, &app.vault, found.id).await?;
+    Ok(Json(of(&app, &mut conn, &found, &values).await?))
+}
+
+#[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ApplyRequest {
+    /// The difference in words when absent.
+    message: Option<String>,
+}
+
+/// Deploys what waits, with the image of the live release: nothing is built.
+#[utoipa::path(post, path = "/apps/{app}/apply", tag = "releases", params(("app" = String, Path, description = "Id or slug")), request_body = ApplyRequest, responses((status = 202, body = Deployment)))]
+async fn apply_pending(
+    State(app): State<AppState>,
+    caller: Caller,
+    Path(key): Path<String>,
+    Body(request): Body<ApplyRequest>,
+) -> Result<(StatusCode, Json<Deployment>)> {
+    if let Some(message) = &request.message {
+        rules::check_text("message", message, 0, MESSAGE_LIMIT)?;
+    }
+    let mut tx = app.db.begin().await?;
+    let found = apps::api::find(&mut tx, &caller, &key).await?;
+    let found = apps::store::lock(&mut tx, found.id).await?;
+    let values = variables::store::values(&mut tx, &app.vault, found.id).await?;
+    let pending = of(&app, &mut tx, &found, &values).await?;
+    if pending.release.is_some() && !pending.is_runtime() {
+        return Err(nothing_pending(&pending.difference));
+    }
+    let message = request.message.unwrap_or_else(|| pending.difference.summary(MESSAGE_LIMIT));
+    let made = deployments::create::settings(&app, &mut tx, &caller, &found, &message).await?;
+    tx.commit().await?;
+    Ok((StatusCode::ACCEPTED, Json(made)))
+}
+
+fn nothing_pending(difference: &Difference) -> Error {
+    if difference.impact == Impact::Build {
+        Error::new(Code::NothingPending, "all that waits is for the next build")
+            .hint("Deploy the source: a new image takes the new build settings")
+    } else {
+        Error::new(Code::NothingPending, "nothing waits to be deployed")
+            .hint("The live release has the app's present settings and variables already")
+    }
+}

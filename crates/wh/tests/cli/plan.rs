@@ -1,0 +1,103 @@
+//! What waits, deploying it, and releases side by side.
+
+use serde_json::{Value, json};
+
+use crate::User;
+use crate::mock::{Mock, events, json as reply};
+
+fn change(label: &str, kind: &str, before: Value, after: Value, impact: &str) -> Value {
+    json!({ "field": label, "label": label, "kind": kind, "before": before, "after": after, "impact": impact })
+}
+
+fn pending(deployment: Value, applicable: bool, changes: Value) -> Value {
+    json!({ "release": 3, "deployment": deployment, "applicable": applicable, "changes": changes,
+            "impact": "containers" })
+}
+
+fn two_changes() -> Value {
+    json!([
+        change("memory", "changed", json!("512 MiB"), json!("1024 MiB"), "containers"),
+        change("variable TOKEN", "added", Value::Null, Value::Null, "containers"),
+    ])
+}
+
+fn deployment(state: &str) -> Value {
+    json!({ "id": "d-1", "app": { "id": "a", "slug": "a" }, "number": 12, "kind": "settings", "state": state,
+            "stages": [], "release": 4, "url": "https://a.example", "created_at": "2026-01-01T00:00:00Z" })
+}
+
+#[test]
+fn a_plan_shows_what_waits_and_what_it_takes() {
+    let build = json!([change("build target", "added", Value::Null, json!("run"), "build")]);
+    let mock = Mock::start(vec![
+        ("GET /apps/a/pending", reply(200, pending(Value::Null, true, two_changes()))),
+        ("GET /apps/a/pending", reply(200, pending(Value::Null, false, build))),
+        ("GET /apps/a/pending", reply(200, pending(json!(12), false, two_changes()))),
+        ("GET /apps/a/pending", reply(200, pending(Value::Null, false, json!([])))),
+    ]);
+    let user = User::new();
+    let plan = || user.wh(&mock, &["plan", "--app", "a"]).succeeded();
+    let run = plan();
+    assert_eq!(run.out, "~ memory: 512 MiB → 1024 MiB\n+ variable TOKEN\n");
+    assert!(run.err.contains("no build") && run.err.contains("`wh apply`"), "{run:#?}");
+    let run = plan();
+    assert_eq!(run.out, "+ build target: run  (with the next build)\n");
+    assert!(run.err.contains("`wh deploy`") && !run.err.contains("`wh apply`"), "{run:#?}");
+    assert!(plan().err.contains("deployment 12 is under way"));
+    let run = plan();
+    assert!(run.out.is_empty() && run.err.contains("nothing waits"), "{run:#?}");
+    let run = user.wh(&mock, &["plan", "--app", "a", "--json"]).succeeded();
+    assert_eq!(run.json(), pending(Value::Null, false, json!([])));
+}
+
+#[test]
+fn what_waits_is_shown_and_deployed() {
+    let end = format!("event: end\ndata: {}\n\n", deployment("live"));
+    let mock = Mock::start(vec![
+        ("GET /apps/a/pending", reply(200, pending(Value::Null, true, two_changes()))),
+        ("POST /apps/a/apply", reply(202, deployment("queued"))),
+        ("GET /deployments/d-1/events", events(&end)),
+    ]);
+    let user = User::new();
+    let run = user.wh(&mock, &["apply", "--app", "a", "-m", "more memory"]).succeeded();
+    assert_eq!(run.out, "https://a.example\n");
+    assert!(run.err.contains("+ variable TOKEN") && run.err.contains("deployment 12"), "{run:#?}");
+    assert_eq!(mock.one("POST /apps/a/apply").json(), json!({ "message": "more memory" }));
+}
+
+#[test]
+fn applying_nothing_is_no_error_and_a_build_is_not_applied() {
+    let refusal = json!({ "code": "nothing_pending", "message": "all that waits is for the next build" });
+    let build = json!([change("build target", "added", Value::Null, json!("run"), "build")]);
+    let mock = Mock::start(vec![
+        ("GET /apps/a/pending", reply(200, pending(Value::Null, false, json!([])))),
+        ("GET /apps/a/pending", reply(200, pending(Value::Null, false, build))),
+        ("POST /apps/a/apply", reply(409, refusal)),
+    ]);
+    let user = User::new();
+    let run = user.wh(&mock, &["apply", "--app", "a"]).succeeded();
+    assert!(run.err.contains("nothing waits"), "{run:#?}");
+    assert_eq!(mock.lines(), ["GET /apps/a/pending"]);
+    let run = user.wh(&mock, &["apply", "--app", "a"]).failed(5);
+    assert!(run.err.contains("next build"), "{run:#?}");
+}
+
+#[test]
+fn a_release_is_compared_with_another_or_with_the_one_that_serves() {
+    let compared = |before: u32, after: u32, changes: Value| {
+        reply(200, json!({ "before": before, "after": after, "changes": changes, "impact": "containers" }))
+    };
+    let app = json!({ "slug": "a", "release": { "number": 3 } });
+    let mock = Mock::start(vec![
+        ("GET /apps/a/releases/1/diff/2", compared(1, 2, two_changes())),
+        ("GET /apps/a/releases/2/diff/3", compared(2, 3, json!([]))),
+        ("GET /apps/a", reply(200, app)),
+        ("GET /apps/b", reply(200, json!({ "slug": "b", "release": null }))),
+    ]);
+    let user = User::new();
+    let run = user.wh(&mock, &["releases", "diff", "1", "2", "--app", "a"]).succeeded();
+    assert_eq!(run.out, "~ memory: 512 MiB → 1024 MiB\n+ variable TOKEN\n");
+    let run = user.wh(&mock, &["releases", "diff", "2", "--app", "a"]).succeeded();
+    assert!(run.out.is_empty() && run.err.contains("2 and 3 do not differ"), "{run:#?}");
+    user.wh(&mock, &["releases", "diff", "2", "--app", "b"]).failed(4);
+}
