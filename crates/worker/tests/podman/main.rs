@@ -274,7 +274,7 @@ fn instances_become_healthy_or_say_why_not() {
             Probe { check: ProbeCheck::Http { path: "/up".to_owned(), status: None }, ..Probe::default() };
         let absent = Probe {
             check: ProbeCheck::Http { path: "/nope".to_owned(), status: None },
-            start_within_s: 6,
+            start_within_s: 15,
             ..Probe::default()
         };
         let good = instance(20001, SERVER, page).await;
