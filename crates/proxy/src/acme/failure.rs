@@ -31,6 +31,10 @@ pub(super) fn is_unknown_account(problem: &Problem) -> bool {
     kind(problem) == "accountDoesNotExist"
 }
 
+pub(super) fn is_bad_nonce(problem: &Problem) -> bool {
+    kind(problem) == "badNonce"
+}
+
 /// A failure without more than a code and a sentence.
 pub(crate) fn failure(code: &str, message: impl Into<String>) -> Failure {
     Failure {

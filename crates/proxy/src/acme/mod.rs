@@ -16,6 +16,9 @@ use failure::{Trouble, explain};
 
 /// For a whole order.
 const LIMIT: Duration = Duration::from_secs(90);
+/// How often an order is begun whose nonces the CA does not know, as one with several front ends out of
+/// step does (RFC 8555 §6.5). The library repeats each request twice before.
+const TRIES: usize = 3;
 /// For the CA's check of the challenge, and again for the certificate.
 const POLL: RetryPolicy = RetryPolicy::new().timeout(Duration::from_secs(45));
 
@@ -30,11 +33,23 @@ pub trait Desk: Send {
 
 /// Gets the certificate that `order` names, within 90 s.
 pub async fn obtain(order: &CertificateOrder, desk: &mut impl Desk) -> Result<Issued, Failure> {
-    match tokio::time::timeout(LIMIT, steps(order, desk)).await {
+    match tokio::time::timeout(LIMIT, tries(order, desk)).await {
         Ok(Ok(issued)) => Ok(issued),
         Ok(Err(trouble)) => Err(explain(&trouble, order)),
         Err(_) => Err(explain(&Trouble::TooLong, order)),
     }
+}
+
+async fn tries(order: &CertificateOrder, desk: &mut impl Desk) -> Result<Issued, Trouble> {
+    for _ in 1..TRIES {
+        match steps(order, desk).await {
+            Err(Trouble::Acme(instant_acme::Error::Api(problem))) if failure::is_bad_nonce(&problem) => {
+                desk.say("The CA does not know the nonces it gave out: beginning again.".to_owned()).await;
+            }
+            other => return other,
+        }
+    }
+    steps(order, desk).await
 }
 
 async fn steps(order: &CertificateOrder, desk: &mut impl Desk) -> Result<Issued, Trouble> {

@@ -54,7 +54,7 @@ impl Pebble {
             .arg(config)
             .args(["-dnsserver", &dns.to_string()])
             .env("PEBBLE_VA_NOSLEEP", "1")
-            .env("PEBBLE_WFE_NONCEREJECT", "20")
+            .env("PEBBLE_WFE_NONCEREJECT", "10")
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .kill_on_drop(true)
@@ -152,22 +152,24 @@ impl Scene {
     async fn order(&mut self, order: CertificateOrder) -> Outcome {
         let (id, host) = (JobId::new(), order.host.clone());
         self.agent.say(FromControlPlane::JobStart(Job { id, work: Work::Certificate(order) })).await;
-        let limit = Duration::from_mins(1);
-        tokio::select! {
-            published = tokio::time::timeout(limit, self.hub.challenges.recv()) => {
-                let (job, challenge, served) = published.expect("in time").expect("hub runs");
-                assert_eq!(job, id);
-                let challenge = HttpChallenge {
-                    host: host.clone(),
-                    token: challenge.token,
-                    key_authorization: challenge.key_authorization,
-                };
-                self.push(&host, vec![], vec![challenge]).await;
-                served.send(()).expect("the proxy waits");
+        // More than one challenge where Pebble refused good nonces so often that the order began again.
+        loop {
+            let limit = Duration::from_mins(1);
+            tokio::select! {
+                published = tokio::time::timeout(limit, self.hub.challenges.recv()) => {
+                    let (job, challenge, served) = published.expect("in time").expect("hub runs");
+                    assert_eq!(job, id);
+                    let challenge = HttpChallenge {
+                        host: host.clone(),
+                        token: challenge.token,
+                        key_authorization: challenge.key_authorization,
+                    };
+                    self.push(&host, vec![], vec![challenge]).await;
+                    served.send(()).expect("the proxy waits");
+                }
+                outcome = self.agent.outcome() => return outcome,
             }
-            outcome = self.agent.outcome() => return outcome,
         }
-        self.agent.outcome().await
     }
 
     async fn issue(&mut self, order: CertificateOrder) -> Issued {

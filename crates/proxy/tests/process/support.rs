@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -52,10 +53,17 @@ pub(crate) struct Proxy {
     pub(crate) mesh: SocketAddr,
 }
 
-/// A port that was free a moment ago.
+/// A port that is free, and given to nobody else of this process. Not one that the kernel would pick:
+/// those are also the source ports of everybody's connections.
 pub(crate) fn free_port() -> SocketAddr {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("free port");
-    listener.local_addr().expect("address")
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = u16::try_from(std::process::id() % 200).expect("below 200") * 100;
+    loop {
+        let port = 10_000 + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % 20_000;
+        if let Ok(listener) = std::net::TcpListener::bind(("127.0.0.1", port)) {
+            return listener.local_addr().expect("address");
+        }
+    }
 }
 
 fn command(folders: &Folders, http: SocketAddr, https: SocketAddr, mesh: SocketAddr) -> Command {
