@@ -1,15 +1,18 @@
-//! `bench`: how long the first minutes take. One JSON line per figure.
+//! `bench`: how long the first minutes and a way back take. One JSON line per figure.
 
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::ValueEnum;
+use serde_json::{Value, json};
+use testbed::cluster::Cluster;
 use testbed::preflight;
 use testbed::session::Session;
 
-use super::up::{ended, first_app};
-use super::{Places, hello::round};
+use super::hello::round;
+use super::up::{ended, first_app, forward_dashboard};
+use super::{Places, rollback};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Case {
@@ -17,6 +20,8 @@ pub(crate) enum Case {
     Boot,
     /// The first `wh deploy` until the app answers over HTTPS.
     Deploy,
+    /// `wh rollback` until the older release serves its first request.
+    Rollback,
 }
 
 impl Case {
@@ -25,6 +30,7 @@ impl Case {
         match self {
             Self::Boot => 10.0,
             Self::Deploy => 20.0,
+            Self::Rollback => 3.0,
         }
     }
 }
@@ -34,25 +40,56 @@ pub(crate) async fn run(places: &Places, case: Case) -> Result<ExitCode> {
     preflight::check_machine()?;
     let session = Session::begin(&places.state, places.options()?)?;
     let work = async {
-        let (boot_s, served) = first_app(&session.options, Path::new("examples/hello")).await?;
-        let (name, value) = match case {
-            Case::Boot => ("boot", boot_s),
-            Case::Deploy => ("deploy", served.seconds),
-        };
-        println!(
-            "{}",
-            serde_json::json!({
-                "bench": name,
-                "case": "fresh cluster",
-                "metric": format!("{name}_s"),
-                "value": round(value),
-                "unit": "s",
-                "versus": null,
-                "target": case.target(),
-                "ok": value <= case.target(),
-            })
-        );
+        println!("{}", measure(&session, case).await?);
         Ok(())
     };
     ended(session.run(work).await?)
+}
+
+async fn measure(session: &Session, case: Case) -> Result<Value> {
+    if let Case::Rollback = case {
+        let cluster = Cluster::boot(&session.options).await?;
+        let dashboard = forward_dashboard(&cluster, 0).await?;
+        let rounds = rollback::measure(&cluster, dashboard.port);
+        let seconds = session.options.progress.step("rollbacks", rounds).await?;
+        let mut line = line("rollback", "between two releases", "rollback_p99_s", at(&seconds, 99), case);
+        line["p50"] = json!(round(at(&seconds, 50)));
+        line["rounds"] = json!(seconds.len());
+        return Ok(line);
+    }
+    let (boot_s, served) = first_app(&session.options, Path::new("examples/hello")).await?;
+    Ok(match case {
+        Case::Boot => line("boot", "fresh cluster", "boot_s", boot_s, case),
+        _ => line("deploy", "fresh cluster", "deploy_s", served.seconds, case),
+    })
+}
+
+fn line(bench: &str, what: &str, metric: &str, seconds: f64, case: Case) -> Value {
+    json!({
+        "bench": bench,
+        "case": what,
+        "metric": metric,
+        "value": round(seconds),
+        "unit": "s",
+        "versus": null,
+        "target": case.target(),
+        "ok": seconds <= case.target(),
+    })
+}
+
+/// The value that `percent` of the sorted `values` do not exceed.
+fn at(values: &[f64], percent: usize) -> f64 {
+    let rank = (values.len() * percent).div_ceil(100).max(1);
+    values.get(rank - 1).copied().unwrap_or(f64::NAN)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_percentile_is_a_value_that_was_measured() {
+        let values: Vec<f64> = (1..=20).map(f64::from).collect();
+        let found = [50, 95, 99, 100].map(|percent| super::at(&values, percent));
+        assert_eq!(format!("{found:?}"), "[10.0, 19.0, 20.0, 20.0]");
+        assert_eq!(super::at(&[7.0], 50).to_string(), "7");
+    }
 }

@@ -2,6 +2,7 @@
 
 mod bench;
 mod hello;
+mod rollback;
 mod up;
 
 use std::os::unix::process::ExitStatusExt;

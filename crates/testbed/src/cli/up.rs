@@ -101,7 +101,7 @@ pub(crate) fn ended(end: Option<()>) -> Result<ExitCode> {
     end.map(|()| ExitCode::SUCCESS).context("stopped by a signal")
 }
 
-async fn forward_dashboard(cluster: &Cluster, port: u16) -> Result<Forward> {
+pub(super) async fn forward_dashboard(cluster: &Cluster, port: u16) -> Result<Forward> {
     Forward::open(port, cluster.host("cp")?, topology::DASHBOARD).await
 }
 
