@@ -169,11 +169,13 @@ fn container(spec: &InstanceSpec, network: String) -> NewContainer {
         cap_add: CAPABILITIES.to_vec(),
         no_new_privileges: true,
         resource_limits: ResourceLimits {
-            // Swap is memory and swap together, so the same number means none.
-            memory: MemoryLimit { limit: memory, swap: memory },
+            memory: MemoryLimit { limit: memory },
             cpu: CpuLimit { quota: i64::from(spec.resources.cpu_millis.max(10)) * 100, period: 100_000 },
             pids: PidsLimit { limit: i64::from(spec.resources.pids) },
         },
+        // Not as `memory.swap`, which counts memory and swap together: crun hands that sum to systemd as the swap
+        // alone (`get_memory_swap_max` in its cgroup-systemd.c, up to 1.29 at least).
+        unified: BTreeMap::from([("memory.swap.max", "0")]),
         netns: NetNs { nsmode: "bridge" },
         networks: BTreeMap::from([(network, serde_json::Map::new())]),
         portmappings: vec![PortMapping {

@@ -57,9 +57,9 @@ pub(super) async fn watch(host: &Host, spec: &InstanceSpec, container: &str) {
         });
         match verdict.flatten() {
             None => return,
-            Some(Verdict::TooLate { refused }) => {
+            Some(Verdict::TooLate) => {
                 let lines = last_lines(host, container).await;
-                host.board.update(spec.id, |record| record.too_late(refused, spec, lines));
+                host.board.update(spec.id, |record| record.too_late(spec, lines));
                 return;
             }
             Some(Verdict::Same | Verdict::Changed) => {}

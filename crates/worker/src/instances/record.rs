@@ -38,6 +38,9 @@ pub(crate) struct Record {
     pub(crate) retry_at: Option<DateTime<Utc>>,
     /// Probe failures in a row.
     pub(crate) misses: u32,
+    /// Since the last start somebody accepted a connection of the probe.
+    #[serde(default)]
+    pub(crate) listened: bool,
 }
 
 /// How a container ended.
@@ -73,6 +76,7 @@ impl Record {
             strikes: 0,
             retry_at: None,
             misses: 0,
+            listened: false,
         }
     }
 
@@ -99,6 +103,7 @@ impl Record {
         self.started_at = Some(now);
         self.retry_at = None;
         self.misses = 0;
+        self.listened = false;
         self.exit_code = None;
         self.out_of_memory = false;
     }
@@ -143,10 +148,14 @@ impl Record {
         self.pause(now);
     }
 
-    /// Takes one attempt of the probe into account. `true` when that changed the state.
+    /// Takes one attempt of the probe into account, and says what it meant.
     pub(crate) fn probed(&mut self, attempt: Attempt, probe: &Probe, now: DateTime<Utc>) -> Verdict {
         let before = self.state;
-        self.probe = Some(attempt.evidence);
+        // Of an app that was never healthy, an answer says more than the connection that was lost after it.
+        if !attempt.refused || !self.listened || self.healthy_once {
+            self.probe = Some(attempt.evidence);
+        }
+        self.listened |= !attempt.refused;
         if attempt.success {
             self.misses = 0;
             self.healthy_once = true;
@@ -158,7 +167,7 @@ impl Record {
             let late = running_s >= i64::from(probe.start_within_s);
             match self.state {
                 InstanceState::Starting if late && self.healthy_once => self.state = InstanceState::Unhealthy,
-                InstanceState::Starting if late => return Verdict::TooLate { refused: attempt.refused },
+                InstanceState::Starting if late => return Verdict::TooLate,
                 InstanceState::Healthy if self.misses >= probe.failures.max(1) => {
                     self.state = InstanceState::Unhealthy;
                 }
@@ -169,9 +178,16 @@ impl Record {
     }
 
     /// After [`Verdict::TooLate`]: the container is stopped and kept for inspection.
-    pub(crate) fn too_late(&mut self, refused: bool, spec: &InstanceSpec, last_lines: Vec<String>) {
+    pub(crate) fn too_late(&mut self, spec: &InstanceSpec, last_lines: Vec<String>) {
         let within = spec.probe.start_within_s;
-        let failure = if refused {
+        let failure = if self.listened {
+            failure(
+                Stage::Probe,
+                "probe_failed",
+                format!("the app listened, but its probe had no success within {within} s after the start"),
+            )
+            .hint("Look at the probe's last answer; set the probe's path or give the app more time to start")
+        } else {
             failure(
                 Stage::Probe,
                 "never_listened",
@@ -181,13 +197,6 @@ impl Record {
                 "The app must listen on port {} on all addresses (0.0.0.0, not 127.0.0.1); otherwise set the app's port",
                 spec.port
             ))
-        } else {
-            failure(
-                Stage::Probe,
-                "probe_failed",
-                format!("the app listened, but its probe had no success within {within} s after the start"),
-            )
-            .hint("Look at the probe's last answer; set the probe's path or give the app more time to start")
         };
         self.give_up(failure.last_lines(last_lines).probe(self.probe.clone()));
     }
@@ -223,9 +232,7 @@ pub(crate) enum Verdict {
     Same,
     Changed,
     /// Not healthy within the time to start.
-    TooLate {
-        refused: bool,
-    },
+    TooLate,
 }
 
 /// 1 s, 2 s, 4 s … 60 s.
@@ -279,15 +286,25 @@ mod tests {
     #[test]
     fn an_app_that_never_listens_fails_with_its_evidence() {
         let (mut record, spec) = (started(), spec("a", 1));
-        assert_eq!(
-            record.probed(attempt(false, true), &spec.probe, at(30)),
-            Verdict::TooLate { refused: true }
-        );
-        record.too_late(true, &spec, vec!["last".to_owned()]);
+        assert_eq!(record.probed(attempt(false, true), &spec.probe, at(30)), Verdict::TooLate);
+        record.too_late(&spec, vec!["last".to_owned()]);
         let failure = record.failure.expect("failure");
         assert_eq!((failure.code.as_str(), failure.last_lines.len()), ("never_listened", 1));
         assert!(failure.probe.is_some());
         assert_eq!(record.state, InstanceState::Failed);
+    }
+
+    #[test]
+    fn an_app_that_listened_fails_by_its_answer_though_the_last_connection_was_lost() {
+        let (mut record, spec) = (started(), spec("a", 1));
+        let mut answer = attempt(false, false);
+        answer.evidence.outcome = "HTTP 404".to_owned();
+        record.probed(answer, &spec.probe, at(1));
+        assert_eq!(record.probed(attempt(false, true), &spec.probe, at(30)), Verdict::TooLate);
+        record.too_late(&spec, Vec::new());
+        let failure = record.failure.expect("failure");
+        assert_eq!(failure.code, "probe_failed");
+        assert_eq!(failure.probe.expect("evidence").outcome, "HTTP 404");
     }
 
     #[test]

@@ -196,6 +196,8 @@ pub struct NewContainer {
     pub cap_add: Vec<&'static str>,
     pub no_new_privileges: bool,
     pub resource_limits: ResourceLimits,
+    /// Files of the container's cgroup (version 2) and what they hold.
+    pub unified: BTreeMap<&'static str, &'static str>,
     pub netns: NetNs,
     #[serde(rename = "Networks")]
     pub networks: BTreeMap<String, serde_json::Map<String, serde_json::Value>>,
@@ -244,7 +246,6 @@ pub struct ResourceLimits {
 #[derive(Debug, Clone, Serialize)]
 pub struct MemoryLimit {
     pub limit: i64,
-    pub swap: i64,
 }
 
 #[derive(Debug, Clone, Serialize)]
