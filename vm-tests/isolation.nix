@@ -35,8 +35,6 @@ in
               public
               metadata
             ];
-        networking.resolvconf.enable = false;
-        environment.etc."resolv.conf".text = "nameserver ${primaryIPAddress}\n";
 
         # A service of the host itself, open to everybody else.
         networking.firewall.allowedTCPPorts = [ 9999 ];

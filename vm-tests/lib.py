@@ -28,9 +28,9 @@ def address_of(machine: Host, interface: str = "eth1") -> str:
 
 def first_admin(control: Host, client: Host) -> None:
     """Opens the first-run page with the code that only root of the host can get, and signs `client` in."""
-    control.wait_for_unit("wisehosting-control-plane.service", timeout=180)
+    control.wait_for_unit("wisehosting-control-plane.service", timeout=600)
     # Its network is up.
-    client.wait_for_unit("multi-user.target", timeout=180)
+    client.wait_for_unit("multi-user.target", timeout=600)
     # `wh` sends a password in clear text only to a literal private address.
     url = f"http://{address_of(control)}:8080"
     code = control.succeed("wisehosting-admin setup-code --bare", timeout=60).strip()

@@ -13,8 +13,6 @@
       { nodes, pkgs, ... }:
       {
         services.openssh.enable = true;
-        # The DNS of Podman's networks does not start on a host that has none.
-        environment.etc."resolv.conf".text = "nameserver ${nodes.internet.networking.primaryIPAddress}\n";
         services.wisehosting = {
           fleet = {
             url = "https://cp.wise.test";

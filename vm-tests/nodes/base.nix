@@ -1,5 +1,6 @@
 # What every machine of the tests has.
 {
+  config,
   lib,
   nodes,
   pkgs,
@@ -14,6 +15,12 @@
   networking.extraHosts = lib.optionalString (
     nodes ? internet
   ) "${nodes.internet.networking.primaryIPAddress} acme.test";
+
+  # The containers' DNS server wants one to forward to: the test's, or nobody.
+  networking.resolvconf.enable = lib.mkDefault false;
+  environment.etc."resolv.conf".text = lib.mkDefault ''
+    nameserver ${(nodes.internet or config).networking.primaryIPAddress}
+  '';
 
   virtualisation.memorySize = lib.mkDefault 1024;
   environment.systemPackages = [
