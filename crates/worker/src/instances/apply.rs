@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use super::image::{self, Trouble};
 use super::plan::Step;
 use super::record::spec_hash;
-use super::{Host, label};
+use super::{Cgroups, Host, label};
 use crate::failure::{FailureExt as _, failure};
 use crate::podman::{
     CpuLimit, Error, HealthConfig, LogDriver, MemoryLimit, NetNs, NewContainer, NewNetwork, PidsLimit,
@@ -87,7 +87,7 @@ async fn fetch_image(host: &Host, spec: &InstanceSpec) -> Result<(), Trouble> {
 async fn create(host: &Host, spec: &InstanceSpec) -> Result<String, Trouble> {
     let network = network_name(&spec.project);
     host.podman.ensure_network(&NewNetwork::bridge(network.clone())).await.map_err(worker_error)?;
-    host.podman.create(&container(spec, network)).await.map_err(|error| {
+    host.podman.create(&container(spec, network, host.cgroups)).await.map_err(|error| {
         let fatal = matches!(error, Error::Invalid(_));
         (start_failed(spec, &error), fatal)
     })
@@ -148,8 +148,21 @@ fn container_name(spec: &InstanceSpec) -> String {
     format!("wh-{}-{}-{}", spec.app, spec.release, &id[id.len() - 8..])
 }
 
-fn container(spec: &InstanceSpec, network: String) -> NewContainer {
-    let memory = i64::from(spec.resources.memory_mb) * 1024 * 1024;
+/// The limit of `bytes` without swap.
+///
+/// `memory.swap` counts memory and swap together, so the limit itself should mean none. But crun hands that sum to
+/// systemd as the swap alone (`get_memory_swap_max` in its cgroup-systemd.c, in 1.29 still), while it takes 0 for none;
+/// runc takes 0 for unset and the file for what it says.
+fn memory_without_swap(bytes: i64, cgroups: Cgroups) -> (MemoryLimit, BTreeMap<&'static str, &'static str>) {
+    match cgroups {
+        Cgroups::V1 => (MemoryLimit { limit: bytes, swap: bytes }, BTreeMap::new()),
+        Cgroups::V2 => (MemoryLimit { limit: bytes, swap: 0 }, BTreeMap::from([("memory.swap.max", "0")])),
+    }
+}
+
+fn container(spec: &InstanceSpec, network: String, cgroups: Cgroups) -> NewContainer {
+    let bytes = i64::from(spec.resources.memory_mb) * 1024 * 1024;
+    let (memory, unified) = memory_without_swap(bytes, cgroups);
     let mut env = spec.env.clone();
     // What apps written for other platforms look for.
     env.entry("PORT".to_owned()).or_insert_with(|| spec.port.to_string());
@@ -169,13 +182,11 @@ fn container(spec: &InstanceSpec, network: String) -> NewContainer {
         cap_add: CAPABILITIES.to_vec(),
         no_new_privileges: true,
         resource_limits: ResourceLimits {
-            memory: MemoryLimit { limit: memory },
+            memory,
             cpu: CpuLimit { quota: i64::from(spec.resources.cpu_millis.max(10)) * 100, period: 100_000 },
             pids: PidsLimit { limit: i64::from(spec.resources.pids) },
         },
-        // Not as `memory.swap`, which counts memory and swap together: crun hands that sum to systemd as the swap
-        // alone (`get_memory_swap_max` in its cgroup-systemd.c, up to 1.29 at least).
-        unified: BTreeMap::from([("memory.swap.max", "0")]),
+        unified,
         netns: NetNs { nsmode: "bridge" },
         networks: BTreeMap::from([(network, serde_json::Map::new())]),
         portmappings: vec![PortMapping {
@@ -202,13 +213,21 @@ mod tests {
     #[test]
     fn a_container_has_its_limits_and_no_more_rights_than_it_needs() {
         let spec = spec("hello", 7);
-        let made = serde_json::to_value(container(&spec, network_name(&spec.project))).expect("json");
+        let made =
+            serde_json::to_value(container(&spec, network_name(&spec.project), Cgroups::V2)).expect("json");
         insta::assert_json_snapshot!(made, {
             ".name" => "wh-hello-7-[id]",
             ".labels[\"wisehosting.instance\"]" => "[id]",
             ".labels[\"wisehosting.app-id\"]" => "[id]",
             ".labels[\"wisehosting.spec-hash\"]" => "[hash]",
         });
+    }
+
+    #[test]
+    fn a_host_with_old_cgroups_is_asked_in_its_own_words() {
+        let (memory, unified) = memory_without_swap(64, Cgroups::V1);
+        assert_eq!((memory.limit, memory.swap), (64, 64));
+        assert!(unified.is_empty(), "runtimes refuse it there");
     }
 
     #[test]

@@ -63,6 +63,21 @@ pub(crate) struct Host {
     board: Board,
     /// Of this run of the host.
     boot: String,
+    cgroups: Cgroups,
+}
+
+/// The kernel's control groups, in which limits are asked for differently.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cgroups {
+    V1,
+    V2,
+}
+
+impl Cgroups {
+    fn of_this_host() -> Self {
+        let unified = std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
+        if unified { Self::V2 } else { Self::V1 }
+    }
 }
 
 /// Settings of [`Instances`].
@@ -127,6 +142,7 @@ impl<U: Uplink> Instances<U> {
             probe: probe::client()?,
             board: board.clone(),
             boot: boot.trim().to_owned(),
+            cgroups: Cgroups::of_this_host(),
         };
         let instances = Self {
             host,

@@ -196,7 +196,8 @@ pub struct NewContainer {
     pub cap_add: Vec<&'static str>,
     pub no_new_privileges: bool,
     pub resource_limits: ResourceLimits,
-    /// Files of the container's cgroup (version 2) and what they hold.
+    /// Files of the container's cgroup and what they hold. For hosts with cgroups v2 alone.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub unified: BTreeMap<&'static str, &'static str>,
     pub netns: NetNs,
     #[serde(rename = "Networks")]
@@ -246,6 +247,7 @@ pub struct ResourceLimits {
 #[derive(Debug, Clone, Serialize)]
 pub struct MemoryLimit {
     pub limit: i64,
+    pub swap: i64,
 }
 
 #[derive(Debug, Clone, Serialize)]
