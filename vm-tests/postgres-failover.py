@@ -66,11 +66,11 @@ with subtest("the cluster is backed up and restored through its leader"):
 with subtest("each member tells Prometheus whether it leads"):
     query = "curl -sSfG http://127.0.0.1:9090/api/v1/query --data-urlencode 'query=sort_desc(patroni_primary)'"
 
-    def told(_last: bool) -> bool:
+    def one_leads(_last: bool) -> bool:
         result = json.loads(control.succeed(query))["data"]["result"]
         return [int(series["value"][1]) for series in result] == [1, 0, 0]
 
-    retry(told, 60)
+    retry(one_leads, 60)
 
 with subtest("database and agreement are for the mesh, and there for those who need them"):
     for member, address in mesh.items():
