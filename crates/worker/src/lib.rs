@@ -10,6 +10,7 @@ pub mod agent;
 pub mod config;
 mod failure;
 pub mod guard;
+mod handover;
 pub mod instances;
 pub mod job;
 pub mod leave;

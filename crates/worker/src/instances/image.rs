@@ -1,10 +1,8 @@
 //! Gets the image of an instance: from another worker over the mesh, or from its registry.
 
-use std::time::Duration;
-
 use protocol::job::{Failure, Stage};
-use protocol::spec::{ImageSource, ImageSpec};
-use tracing::{info, warn};
+use protocol::spec::ImageSpec;
+use tracing::warn;
 
 use super::Host;
 use crate::failure::{FailureExt as _, failure};
@@ -17,7 +15,7 @@ pub(super) type Trouble = (Failure, bool);
 pub(super) async fn ensure(host: &Host, image: &ImageSpec) -> Result<(), Trouble> {
     let mut problems = Vec::new();
     for source in &image.sources {
-        match from_worker(host, image, source).await {
+        match host.taker.fetch(image, source).await {
             Ok(()) => return Ok(()),
             Err(error) => {
                 warn!(image.id, source = %source.address, error = format!("{error:#}"), "cannot fetch the image");
@@ -36,21 +34,6 @@ pub(super) async fn ensure(host: &Host, image: &ImageSpec) -> Result<(), Trouble
     .hint("Check that the workers that have it are online, or deploy again to build it anew")
     .last_lines(problems);
     Err((failure, false))
-}
-
-async fn from_worker(host: &Host, image: &ImageSpec, source: &ImageSource) -> anyhow::Result<()> {
-    let url = format!("http://{}/v1/images/{}", source.address, image.id);
-    let request = host.http.get(url).bearer_auth(&source.ticket).timeout(Duration::from_mins(30));
-    let response = request.send().await.map_err(reqwest::Error::without_url)?;
-    let status = response.status();
-    if !status.is_success() {
-        let said = response.text().await.unwrap_or_default();
-        anyhow::bail!("answered {status}: {}", said.chars().take(200).collect::<String>());
-    }
-    host.podman.load(reqwest::Body::wrap_stream(response.bytes_stream())).await?;
-    anyhow::ensure!(host.podman.image(&image.id).await?.is_some(), "sent another image");
-    info!(image.id, source = %source.address, "fetched the image");
-    Ok(())
 }
 
 async fn from_registry(host: &Host, image: &ImageSpec) -> Result<(), Trouble> {

@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 use crate::guard::Guard;
+use crate::handover::Taker;
 use crate::logs::{self, Owner};
 use crate::podman::{Listed, Podman};
 use crate::uplink::Uplink;
@@ -57,8 +58,7 @@ const REPORT_EVERY: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone)]
 pub(crate) struct Host {
     podman: Podman,
-    /// For images of other workers.
-    http: reqwest::Client,
+    taker: Taker,
     probe: reqwest::Client,
     board: Board,
     /// Of this run of the host.
@@ -129,16 +129,11 @@ impl<U: Uplink> Instances<U> {
         spec: watch::Receiver<Arc<WorkerSpec>>,
         activator: Activator,
     ) -> anyhow::Result<(Self, Observer)> {
-        let options = daemon::http::ClientOptions {
-            timeout: Some(Duration::from_mins(30)),
-            root_pem: None,
-            direct: true,
-        };
         let board = Board::load(&config.state_dir.join("instances.json"), activator);
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         let host = Host {
+            taker: Taker::new(config.podman.clone(), &config.state_dir)?,
             podman: config.podman,
-            http: daemon::http::client(&options)?,
             probe: probe::client()?,
             board: board.clone(),
             boot: boot.trim().to_owned(),

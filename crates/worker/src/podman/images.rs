@@ -62,6 +62,11 @@ impl Podman {
         self.get("/images/json", &[("filters", &filters)]).await
     }
 
+    /// All images of this host, whoever made them.
+    pub async fn all_images(&self) -> Result<Vec<ListedImage>, Error> {
+        self.get("/images/json", &[]).await
+    }
+
     /// Takes one name away, and the image with its last. Refused while a container uses it.
     pub async fn remove_image(&self, name: &str) -> Result<(), Error> {
         self.send(self.request(Method::DELETE, &format!("/images/{name}"), &[])).await.map(drop)
@@ -105,16 +110,6 @@ impl Podman {
         let request =
             self.request(Method::GET, &format!("/images/{image}/get"), &[("format", "docker-archive")]);
         Ok(self.send(request.timeout(BULK)).await?.bytes_stream())
-    }
-
-    /// Takes in what [`Podman::save`] wrote.
-    pub async fn load(&self, archive: reqwest::Body) -> Result<(), Error> {
-        let request = self
-            .request(Method::POST, "/images/load", &[])
-            .header(reqwest::header::CONTENT_TYPE, "application/x-tar")
-            .timeout(BULK)
-            .body(archive);
-        self.send(request).await.map(drop)
     }
 }
 

@@ -29,6 +29,16 @@ pub struct Image {
     pub size: u64,
     #[serde(deserialize_with = "or_default")]
     pub config: ImageConfig,
+    #[serde(rename = "RootFS")]
+    pub root_fs: RootFs,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct RootFs {
+    /// Digests of the layers' content, `sha256:<64 digits>`, base first.
+    #[serde(deserialize_with = "or_default")]
+    pub layers: Vec<String>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]

@@ -8,7 +8,6 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::StreamExt as _;
 use protocol::ids::{AppId, ArchiveId, DeploymentId, InstanceId, JobId};
 use protocol::job::{Build, BuildLimits, Containerfile, Failure, Job, Outcome, Source, Work};
 use protocol::message::FromAgent;
@@ -366,29 +365,26 @@ fn containers_reach_neither_the_mesh_nor_the_host() {
 }
 
 #[test]
-fn an_image_goes_from_worker_to_worker_with_its_id() {
-    on_a_host("an_image_goes_from_worker_to_worker_with_its_id", async {
+fn an_image_goes_from_worker_to_worker_without_the_layers_that_are_there() {
+    on_a_host("an_image_goes_from_worker_to_worker_without_the_layers_that_are_there", async {
         let Outcome::Built(built) =
             built_from(&[("Containerfile", "FROM busybox\nCOPY page /page\n"), ("page", "x")]).await
         else {
             panic!("not built")
         };
         let key = protocol::identity::ApiKey::generate().signing_key();
-        let listener = worker::serve::listen(MESH, 8090).expect("listen");
-        let saved = podman().save(&built.image_id).await.expect("save");
-        let archive: Vec<u8> = saved.map(|chunk| chunk.expect("chunk").to_vec()).concat().await;
-        // The sending worker is a Podman that has the image; the receiving one is the same without it.
-        let sender = axum::Router::new()
-            .route("/v1/images/{id}", axum::routing::get(move || std::future::ready(archive.clone())));
-        let mut servers = JoinSet::new();
-        servers.spawn(worker::serve::serve(listener, sender, CancellationToken::new()));
+        let ticket =
+            protocol::job::ImageTicket { image_id: built.image_id.clone(), expires_at: i64::MAX }.seal(&key);
+        let offered = Offered::of(&built.image_id, &key, &ticket).await;
+        // The sending worker is what it answered; the receiving one is the same host without the image.
         let removed =
             tokio::process::Command::new("podman").args(["rmi", "-f", &built.image_id]).output().await;
         assert!(removed.expect("podman").status.success());
+        let listener = worker::serve::listen(MESH, 8090).expect("listen");
+        let mut servers = JoinSet::new();
+        servers.spawn(worker::serve::serve(listener, offered.router(), CancellationToken::new()));
 
         let mut wanted = instance(20001, SERVER, Probe::default()).await;
-        let ticket =
-            protocol::job::ImageTicket { image_id: built.image_id.clone(), expires_at: i64::MAX }.seal(&key);
         let source = protocol::spec::ImageSource {
             node: protocol::ids::NodeId::new(),
             address: (MESH, 8090).into(),
@@ -401,5 +397,52 @@ fn an_image_goes_from_worker_to_worker_with_its_id() {
         let _tasks = run_instances(&control_plane, vec![wanted]).await;
         reported(&control_plane, id, "healthy", |i| i.state == InstanceState::Healthy).await;
         assert!(podman().image(&built.image_id).await.expect("podman").is_some());
+        assert_eq!(*offered.asked.lock().expect("lock"), ["have=0"], "the base is here");
+        assert!(offered.top.len() < offered.whole / 10, "{} of {}", offered.top.len(), offered.whole);
+        let left = std::fs::read_dir(state_dir().join("handover")).expect("folder").count();
+        assert_eq!(left, 0, "nothing is left of the way");
     });
+}
+
+/// What a worker answered for an image whose base the other side has.
+#[derive(Clone)]
+struct Offered {
+    layers: String,
+    top: bytes::Bytes,
+    /// Bytes of the whole image.
+    whole: usize,
+    /// Queries for the image.
+    asked: Arc<std::sync::Mutex<Vec<String>>>,
+}
+
+impl Offered {
+    async fn of(image: &str, key: &protocol::identity::SigningKey, ticket: &str) -> Self {
+        let stop = CancellationToken::new();
+        let listener = worker::serve::listen(MESH, 8091).expect("listen");
+        let router = worker::serve::router(podman(), key.clone(), axum::Router::new());
+        let mut server = JoinSet::new();
+        server.spawn(worker::serve::serve(listener, router, stop.clone()));
+        let client = reqwest::Client::builder().no_proxy().build().expect("client");
+        let get = async |path: &str| {
+            let url = format!("http://{MESH}:8091/v1/images/{image}{path}");
+            let answer = client.get(url).bearer_auth(ticket).send().await.expect("answer");
+            answer.error_for_status().expect("success").bytes().await.expect("body")
+        };
+        let layers = String::from_utf8(get("/layers").await.to_vec()).expect("text");
+        let offered =
+            Self { layers, top: get("?have=0").await, whole: get("").await.len(), asked: Arc::default() };
+        stop.cancel();
+        offered
+    }
+
+    fn router(&self) -> axum::Router {
+        let (list, offered) = (self.layers.clone(), self.clone());
+        let image = async move |axum::extract::RawQuery(query): axum::extract::RawQuery| {
+            offered.asked.lock().expect("lock").push(query.unwrap_or_default());
+            offered.top.clone()
+        };
+        axum::Router::new()
+            .route("/v1/images/{id}/layers", axum::routing::get(move || std::future::ready(list.clone())))
+            .route("/v1/images/{id}", axum::routing::get(image))
+    }
 }
