@@ -168,8 +168,13 @@ impl<U: Uplink> Instances<U> {
     }
 
     /// Containers that ended by themselves since the last pass.
-    async fn settle(&self, observed: &[Observed]) {
+    async fn settle(&self, spec: &WorkerSpec, observed: &[Observed]) {
         for seen in observed.iter().filter(|seen| seen.phase == Phase::Exited) {
+            // One that is to go is not judged any more.
+            let Some(wanted) = spec.instances.iter().find(|wanted| wanted.id == seen.instance) else {
+                continue;
+            };
+            let memory_mb = wanted.resources.memory_mb;
             let ours = |record: &Record| {
                 record.is_live()
                     && record.boot == self.host.boot
@@ -189,7 +194,7 @@ impl<U: Uplink> Instances<U> {
                 }
             };
             let lines = probe::last_lines(&self.host, &seen.container).await;
-            self.host.board.update(seen.instance, |record| record.exited(exit, lines, Utc::now()));
+            self.host.board.update(seen.instance, |record| record.exited(exit, memory_mb, lines, Utc::now()));
         }
     }
 
@@ -297,7 +302,7 @@ impl<U: Uplink> Reconciler for Instances<U> {
         let observed: Vec<Observed> = listed.iter().filter_map(observe).collect();
         let present = observed.iter().map(|seen| seen.instance).collect();
         self.host.board.align(&spec, &present, Utc::now());
-        self.settle(&observed).await;
+        self.settle(&spec, &observed).await;
         let plan = plan::plan(&spec, &observed, &self.host.board.snapshot(), Utc::now());
         self.carry_out(&spec, plan, guarded.is_ok());
         self.probe(&spec, &observed);

@@ -109,12 +109,12 @@ impl Record {
     }
 
     /// The container ended by itself.
-    pub(crate) fn exited(&mut self, exit: Exit, last_lines: Vec<String>, now: DateTime<Utc>) {
+    pub(crate) fn exited(&mut self, exit: Exit, memory_mb: u32, last_lines: Vec<String>, now: DateTime<Utc>) {
         // Podman on cgroup v1 never says that memory ran out; SIGKILL that was not ours is its only sign.
         self.out_of_memory = exit.oom_killed || exit.code == 137;
         self.exit_code = Some(exit.code);
         if !self.healthy_once {
-            let failure = self.exit_failure(exit.code, last_lines);
+            let failure = self.exit_failure(exit.code, memory_mb, last_lines);
             return self.give_up(failure);
         }
         if self.started_at.is_some_and(|at| now - at > CALM) {
@@ -124,14 +124,16 @@ impl Record {
         self.pause(now);
     }
 
-    fn exit_failure(&self, code: i32, last_lines: Vec<String>) -> Failure {
+    fn exit_failure(&self, code: i32, memory_mb: u32, last_lines: Vec<String>) -> Failure {
         let message = format!("the app ended with exit code {code} before it was healthy");
         let hint = if self.out_of_memory {
-            "It was killed, most likely at its memory limit: raise the limit, or let the app need less"
+            format!(
+                "It was killed, most likely at its memory limit of {memory_mb} MB: raise `memory_mb`, or let the app need less"
+            )
         } else if code == 0 {
-            "An app must keep running; a command that finishes its work and ends is no server"
+            "An app must keep running; a command that finishes its work and ends is no server".to_owned()
         } else {
-            "The last lines show what the app said before it ended"
+            "The last lines show what the app said before it ended".to_owned()
         };
         let mut failure = failure(Stage::Start, "exited", message).hint(hint);
         failure.out_of_memory = self.out_of_memory;
@@ -310,10 +312,11 @@ mod tests {
     #[test]
     fn an_exit_before_the_first_success_is_final() {
         let mut record = started();
-        record.exited(Exit { code: 137, oom_killed: false }, vec!["bye".to_owned()], at(3));
+        record.exited(Exit { code: 137, oom_killed: false }, 64, vec!["bye".to_owned()], at(3));
         let failure = record.failure.clone().expect("failure");
         assert_eq!((failure.code.as_str(), failure.exit_code), ("exited", Some(137)));
         assert!(failure.out_of_memory && record.gave_up());
+        assert!(failure.hint.is_some_and(|hint| hint.contains("64 MB")));
     }
 
     #[test]
@@ -321,13 +324,13 @@ mod tests {
         let mut record = started();
         record.probed(attempt(true, false), &Probe::default(), at(1));
         for (second, pause) in [(2, 1), (10, 2), (20, 4)] {
-            record.exited(Exit { code: 1, oom_killed: false }, Vec::new(), at(second));
+            record.exited(Exit { code: 1, oom_killed: false }, 64, Vec::new(), at(second));
             assert_eq!(record.retry_at, Some(at(second + pause)));
             assert!(record.waits(at(second)) && !record.waits(at(second + pause)));
             record.started("c1".to_owned(), "boot", at(second + pause));
         }
         assert_eq!(record.restarts, 3);
-        record.exited(Exit { code: 1, oom_killed: false }, Vec::new(), at(1000));
+        record.exited(Exit { code: 1, oom_killed: false }, 64, Vec::new(), at(1000));
         assert_eq!(record.retry_at, Some(at(1001)), "calm for long enough");
     }
 
