@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use hmac::{Hmac, KeyInit as _, Mac as _};
+pub use presets::{Preset, Recipe};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
@@ -32,8 +33,11 @@ pub struct Build {
     pub app_id: AppId,
     pub app: String,
     pub source: Source,
-    pub containerfile: Containerfile,
+    pub containerfile: Box<Containerfile>,
     pub limits: BuildLimits,
+    /// Every step is carried out anew, and base images are looked up again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_cache: bool,
     /// Name for the image, for example `wisehosting/hello:0198…`.
     pub tag: String,
 }
@@ -69,9 +73,15 @@ pub enum Source {
 #[serde(deny_unknown_fields, default)]
 #[cfg_attr(feature = "control-plane", derive(utoipa::ToSchema))]
 pub struct Containerfile {
-    /// Path below the source's root; `Containerfile`, then `Dockerfile`, when absent.
+    /// Folder of the source that is built as if it were the whole; the root when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub folder: Option<String>,
+    /// Path below that folder; `Containerfile`, then `Dockerfile`, when absent. With neither, a preset that fits.
     pub path: Option<String>,
-    /// Folder below the source's root that is the build context.
+    /// The preset that builds, whatever else the source has. Not together with `path`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preset: Option<Preset>,
+    /// Folder below that folder that is the build context.
     pub context: String,
     /// Stage to stop at.
     pub target: Option<String>,
@@ -81,7 +91,14 @@ pub struct Containerfile {
 
 impl Default for Containerfile {
     fn default() -> Self {
-        Self { path: None, context: ".".to_owned(), target: None, args: BTreeMap::new() }
+        Self {
+            folder: None,
+            path: None,
+            preset: None,
+            context: ".".to_owned(),
+            target: None,
+            args: BTreeMap::new(),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{AppId, InstanceId, JobId};
-use crate::job::{Failure, ProbeEvidence, Stage};
+use crate::job::{Failure, ProbeEvidence, Recipe, Stage};
 use crate::spec::Generation;
 
 /// The first message on every connection.
@@ -138,6 +138,9 @@ pub struct JobProgress {
     pub job_id: JobId,
     pub stage: Stage,
     pub at: DateTime<Utc>,
+    /// How a source without a Containerfile is built; said when that is known, before anything is built.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipe: Option<Box<Recipe>>,
 }
 
 /// Lines of a job's log, numbered from 1 without gaps. Sent again until acknowledged; storing twice is harmless.

@@ -160,7 +160,7 @@ async fn carry_out(job: Job, link: &LinkHandle, turns: &Semaphore) -> Outcome {
 }
 
 async fn obtain(order: &CertificateOrder, desk: &mut LinkDesk) -> Outcome {
-    let progress = JobProgress { job_id: desk.job_id, stage: Stage::Route, at: Utc::now() };
+    let progress = JobProgress { job_id: desk.job_id, stage: Stage::Route, at: Utc::now(), recipe: None };
     // Err only when the link has ended, and the process with it.
     let _ = desk.link.send(FromAgent::JobProgress(progress)).await;
     match acme::obtain(order, desk).await {

@@ -181,9 +181,9 @@ pub(crate) struct Init {
     /// Overwrite wisehosting.toml
     #[arg(long)]
     pub(crate) force: bool,
-    /// Write a first Containerfile too, when there is none
+    /// Write the Containerfile of the preset that fits, to change it
     #[arg(long)]
-    pub(crate) containerfile: bool,
+    pub(crate) eject: bool,
 }
 
 #[derive(Debug, Args)]
@@ -200,6 +200,9 @@ pub(crate) struct Deploy {
     /// An image of a registry
     #[arg(long, value_name = "REFERENCE")]
     pub(crate) image: Option<String>,
+    /// Build every step anew, not from what earlier builds left
+    #[arg(long, conflicts_with = "image")]
+    pub(crate) no_cache: bool,
     /// The project of an app that is created
     #[arg(long)]
     pub(crate) project: Option<String>,
@@ -278,6 +281,9 @@ pub(crate) enum DeploymentsCommand {
         /// Its log too
         #[arg(long)]
         log: bool,
+        /// Only the Containerfile that a preset wrote for it
+        #[arg(long, conflicts_with = "log")]
+        containerfile: bool,
     },
     /// Follow one to its end
     Watch {

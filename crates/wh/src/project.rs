@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use presets::Preset;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -28,6 +29,8 @@ pub(crate) struct Project {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Build {
+    pub(crate) folder: Option<String>,
+    pub(crate) preset: Option<Preset>,
     pub(crate) containerfile: Option<String>,
     pub(crate) context: Option<String>,
     pub(crate) target: Option<String>,
@@ -142,6 +145,12 @@ impl Project {
         if self.run.port == Some(0) {
             return Err("run.port must be between 1 and 65535".to_owned());
         }
+        if self.build.preset.is_some() && self.build.containerfile.is_some() {
+            return Err(
+                "build.preset writes the Containerfile: leave out build.containerfile, or the preset"
+                    .to_owned(),
+            );
+        }
         if let Some(probe) = &self.probe {
             match (probe.r#type, &probe.path) {
                 (Check::Http, Some(path)) if !path.starts_with('/') => {
@@ -180,6 +189,8 @@ impl Project {
             settings.insert("resources".to_owned(), Value::Object(resources));
         }
         let mut build = Map::new();
+        put(&mut build, "folder", self.build.folder.clone());
+        put(&mut build, "preset", self.build.preset);
         put(&mut build, "path", self.build.containerfile.clone());
         put(&mut build, "context", self.build.context.clone());
         put(&mut build, "target", self.build.target.clone());
@@ -257,6 +268,8 @@ mod tests {
         assert!(refused("app = \"a\"\n[run]\nport = 99999").0.starts_with("f.toml line 3:"));
         assert_eq!(refused("[run]\nport = 0").0, "f.toml: run.port must be between 1 and 65535");
         assert_eq!(refused("[probe]\npath = \"up\"").0, "f.toml: probe.path must start with `/`");
+        assert!(refused("[build]\npreset = \"go\"\ncontainerfile = \"x\"").0.contains("build.preset"));
+        assert!(refused("[build]\npreset = \"cobol\"").0.contains("line 2: unknown variant `cobol`"));
         assert_eq!(
             refused("[env]\nrequired = [\"A=secret\"]").0,
             "f.toml: env.required holds names only; set values with `wh env set`"
@@ -290,6 +303,14 @@ mod tests {
                 "resources": { "memory_mb": 256 },
                 "containerfile": { "path": "deploy/Containerfile", "args": { "A": "1" } },
             })
+        );
+    }
+
+    #[test]
+    fn a_preset_and_a_folder_are_settings_of_the_build() {
+        assert_eq!(
+            parse("[build]\nfolder = \"web\"\npreset = \"vite\"", "f").expect("valid").settings(),
+            json!({ "containerfile": { "folder": "web", "preset": "vite" } })
         );
     }
 

@@ -711,15 +711,22 @@ export interface components {
                 [key: string]: string;
             };
             /**
-             * @description Folder below the source's root that is the build context.
+             * @description Folder below that folder that is the build context.
              * @default .
              */
             context: string;
             /**
-             * @description Path below the source's root; `Containerfile`, then `Dockerfile`, when absent.
+             * @description Folder of the source that is built as if it were the whole; the root when absent.
+             * @default null
+             */
+            folder: string | null;
+            /**
+             * @description Path below that folder; `Containerfile`, then `Dockerfile`, when absent. With neither, a preset that fits.
              * @default null
              */
             path: string | null;
+            /** @default null */
+            preset: components["schemas"]["Preset"] | null;
             /**
              * @description Stage to stop at.
              * @default null
@@ -745,6 +752,7 @@ export interface components {
              * @description Its build's place in the queue of all, while that waits; 1 is next.
              */
             queue_position?: number | null;
+            recipe?: components["schemas"]["Recipe"] | null;
             /**
              * Format: int32
              * @description Number of its release, once there is one.
@@ -781,6 +789,8 @@ export interface components {
         };
         DeploymentRequest: {
             message?: string | null;
+            /** @description Builds every step anew, with base images looked up again, instead of what earlier builds left. */
+            no_cache?: boolean;
             settings?: components["schemas"]["SettingsPatch"] | null;
             source: components["schemas"]["Source"];
         };
@@ -1176,6 +1186,7 @@ export interface components {
                  * @description Its build's place in the queue of all, while that waits; 1 is next.
                  */
                 queue_position?: number | null;
+                recipe?: components["schemas"]["Recipe"] | null;
                 /**
                  * Format: int32
                  * @description Number of its release, once there is one.
@@ -1394,6 +1405,11 @@ export interface components {
              */
             release?: number | null;
         };
+        /**
+         * @description A way to build a source that has no Containerfile of its own.
+         * @enum {string}
+         */
+        Preset: "node" | "nextjs" | "vite" | "go" | "python" | "rust" | "static";
         /** @description How the agent finds out, from outside the container, that an instance serves. */
         Probe: {
             /**
@@ -1506,6 +1522,22 @@ export interface components {
         };
         /** @enum {string} */
         QueuedState: "queued" | "running";
+        /** @description How a source is built by a preset. */
+        Recipe: {
+            /** @description What was found, one line each, for people. */
+            because: string[];
+            containerfile: string;
+            /** @description What of the source does not go into the build, in the form of `.containerignore`. */
+            ignore: string;
+            /** @description Presets that would fit too; the setting `preset` chooses one. */
+            others: components["schemas"]["Preset"][];
+            /**
+             * Format: int32
+             * @description The port that the app listens on unless told another by `PORT`.
+             */
+            port: number;
+            preset: components["schemas"]["Preset"];
+        };
         /** @description One release. */
         Release: {
             /** @description Commit that was built, for git sources. */

@@ -180,6 +180,15 @@ fn check_containerfile(containerfile: &Containerfile, field: &str) -> Result<()>
         check_inside(path, format!("{field}.path"))?;
     }
     check_inside(&containerfile.context, format!("{field}.context"))?;
+    if let Some(folder) = &containerfile.folder {
+        check_inside(folder, format!("{field}.folder"))?;
+    }
+    if let (Some(preset), Some(path)) = (containerfile.preset, &containerfile.path) {
+        let message = format!("the preset `{preset}` writes the Containerfile, so that `{path}` is not used");
+        return Err(
+            Error::invalid(format!("{field}.preset"), message).hint("Set one of `preset` and `path` to null")
+        );
+    }
     let word = |text: &str| {
         text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
             && text.starts_with(|first: char| first.is_ascii_alphanumeric())
@@ -282,6 +291,19 @@ mod tests {
             (
                 refused(|settings| settings.containerfile = file(|file| file.context = "-v".to_owned())),
                 "settings.containerfile.context",
+            ),
+            (
+                refused(|settings| settings.containerfile = file(|file| file.folder = Some("/a".to_owned()))),
+                "settings.containerfile.folder",
+            ),
+            (
+                refused(|settings| {
+                    settings.containerfile = file(|file| {
+                        file.preset = Some(protocol::job::Preset::Go);
+                        file.path = Some("Containerfile".to_owned());
+                    });
+                }),
+                "settings.containerfile.preset",
             ),
             (
                 refused(|settings| {

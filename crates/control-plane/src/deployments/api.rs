@@ -41,6 +41,9 @@ struct DeploymentRequest {
     /// Changes of the app's settings, kept for later deployments too.
     settings: Option<SettingsPatch>,
     message: Option<String>,
+    /// Builds every step anew, with base images looked up again, instead of what earlier builds left.
+    #[serde(default)]
+    no_cache: bool,
 }
 
 /// Deploys a source or an image.
@@ -67,7 +70,8 @@ async fn create_deployment(
             bus::say(&mut tx, Topic::Apps, found.id).await?;
         }
     }
-    let made = create::from_source(&app, &mut tx, &caller, &found, &request.source, &message).await?;
+    let how = create::How { message: &message, no_cache: request.no_cache };
+    let made = create::from_source(&app, &mut tx, &caller, &found, &request.source, how).await?;
     tx.commit().await?;
     Ok((StatusCode::ACCEPTED, Json(made)))
 }

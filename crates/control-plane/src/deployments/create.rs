@@ -24,6 +24,16 @@ struct Start<'a> {
     variables: &'a [u8],
     release: Option<ReleaseId>,
     message: &'a str,
+    /// Every step of the build anew.
+    no_cache: bool,
+}
+
+/// What a user says about a deployment besides its source.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct How<'a> {
+    pub message: &'a str,
+    /// Build every step anew.
+    pub no_cache: bool,
 }
 
 /// Builds or pulls `from`. The caller holds the app's row and has saved its settings.
@@ -33,7 +43,7 @@ pub async fn from_source(
     caller: &Caller,
     of: &apps::store::App,
     from: &Source,
-    message: &str,
+    how: How<'_>,
 ) -> Result<Deployment> {
     source::check(from)?;
     if let Source::Archive { archive_id } = from
@@ -47,7 +57,9 @@ pub async fn from_source(
     let sealed = variables::seal(&app.vault, of.id, &values);
     let kind = if matches!(from, Source::Image { .. }) { Kind::Image } else { Kind::Build };
     let settings = &of.settings.0;
-    let start = Start { kind, source: Some(from), settings, variables: &sealed, release: None, message };
+    let How { message, no_cache } = how;
+    let start =
+        Start { kind, source: Some(from), settings, variables: &sealed, release: None, message, no_cache };
     begin(app, conn, caller, of, start).await
 }
 
@@ -92,6 +104,7 @@ pub async fn settings(
         variables: &sealed,
         release: Some(release),
         message,
+        no_cache: false,
     };
     begin(app, conn, caller, of, start).await
 }
@@ -124,6 +137,7 @@ pub async fn rollback(
         variables: &release.variables,
         release: Some(release.id),
         message: "",
+        no_cache: false,
     };
     begin(app, conn, caller, of, start).await
 }
@@ -149,7 +163,7 @@ async fn begin(
     let number = store::insert(conn, &new).await?;
     if let Some(from) = start.source {
         let job = JobId::new();
-        let work = work(app, of, &new, number, from);
+        let work = work(app, of, &new, number, from, start.no_cache);
         let text = serde_json::to_vec(&work).map_err(anyhow::Error::new)?;
         let payload = app.vault.seal(Purpose::JobPayload, &format!("job:{job}"), &text);
         store::insert_job(conn, job, new.id, &payload).await?;
@@ -163,20 +177,28 @@ async fn begin(
         .ok_or_else(|| anyhow::anyhow!("a new deployment cannot be read back").into())
 }
 
-fn work(app: &App, of: &apps::store::App, new: &store::New<'_>, number: i32, from: &Source) -> Work {
+fn work(
+    app: &App,
+    of: &apps::store::App,
+    new: &store::New<'_>,
+    number: i32,
+    from: &Source,
+    no_cache: bool,
+) -> Work {
     let limits = &app.config.limits;
     Work::Build(Build {
         deployment_id: new.id,
         app_id: of.id,
         app: of.slug.clone(),
         source: from.clone(),
-        containerfile: new.settings.containerfile.clone().unwrap_or_default(),
+        containerfile: Box::new(new.settings.containerfile.clone().unwrap_or_default()),
         limits: BuildLimits {
             memory_mb: limits.build_memory_mb,
             cpu_millis: limits.build_cpu_millis,
             timeout_s: limits.build_timeout_s,
             source_bytes: limits.source_bytes,
         },
+        no_cache,
         tag: format!("localhost/wisehosting/{}:{number}", of.slug),
     })
 }

@@ -10,7 +10,7 @@ pub(crate) mod tests;
 
 use chrono::{DateTime, Utc};
 use protocol::ids::{AppId, DeploymentId};
-use protocol::job::{Failure, Source, Stage};
+use protocol::job::{Failure, Recipe, Source, Stage};
 use serde::{Deserialize, Serialize};
 
 macro_rules! words {
@@ -69,6 +69,8 @@ pub struct Deployment {
     pub number: i32,
     pub kind: Kind,
     pub source: Option<Source>,
+    /// How a source without a Containerfile is built; known when its build begins.
+    pub recipe: Option<Recipe>,
     pub state: State,
     /// What has to happen before it goes on, in words.
     pub waiting_for: Option<String>,

@@ -1,9 +1,13 @@
+use protocol::identity::AgentKind;
 use protocol::ids::JobId;
-use protocol::job::{Job, Work};
+use protocol::job::{Job, Preset, Recipe, Stage, Work};
+use protocol::message::FromAgent;
+use protocol::report::JobProgress;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use crate::http::permission::MemberRole;
+use crate::hub::tests::{Mesh, hello, nothing};
 use crate::testing::{Client, TestApp};
 use crate::vault::Purpose;
 
@@ -241,4 +245,52 @@ async fn another_organizations_deployment_does_not_exist(pool: PgPool) {
     }
     other.post("/api/v1/apps/hello/rollback", json!({})).await.expect(404);
     other.patch("/api/v1/apps/hello/env", json!({})).await.expect(404);
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn a_build_says_by_which_preset_before_it_ends(pool: PgPool) {
+    let mesh = Mesh::new(pool).await;
+    let joined = mesh.join("w1", &["worker"]).await;
+    let mut link = mesh.dial(&joined, AgentKind::Worker, hello(Vec::new())).await;
+    link.settle(&nothing()).await;
+    let (_, deployment, job_id) = mesh.queue_build("hello").await;
+    crate::jobs::dispatch::claim_all(&mesh.test.app).await.expect("claim");
+    let recipe = Recipe {
+        preset: Preset::Static,
+        because: vec!["index.html".to_owned()],
+        others: Vec::new(),
+        port: 8080,
+        containerfile: "FROM busybox\n".to_owned(),
+        ignore: String::new(),
+    };
+    let step = |recipe| JobProgress { job_id, stage: Stage::Build, at: chrono::Utc::now(), recipe };
+    let read = async || {
+        let owner = mesh.test.owner().await;
+        owner.get(&format!("/api/v1/deployments/{deployment}")).await.expect(200)
+    };
+    link.settle(&FromAgent::JobProgress(step(None))).await;
+    assert_eq!(read().await["recipe"], Value::Null);
+    link.settle(&FromAgent::JobProgress(step(Some(Box::new(recipe.clone()))))).await;
+    let shown = read().await;
+    assert_eq!(shown["recipe"], json!(recipe));
+    assert_eq!(shown["state"], "building");
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn a_build_without_cache_and_by_a_chosen_preset_is_told_to_the_worker(pool: PgPool) {
+    let (app, owner) = with_app(pool).await;
+    let source = json!({ "type": "git", "url": GIT, "ref": "main" });
+    let settings = json!({ "containerfile": { "preset": "vite", "folder": "web" } });
+    let body = json!({ "source": source, "settings": settings, "no_cache": true });
+    owner.post("/api/v1/apps/hello/deployments", body).await.expect(202);
+    let (id, payload): (JobId, Vec<u8>) =
+        sqlx::query_as("select id, payload from jobs").fetch_one(&app.app.db).await.expect("job");
+    let plain = app.app.vault.open(Purpose::JobPayload, &format!("job:{id}"), &payload).expect("opens");
+    let work: Value = serde_json::from_slice(&plain).expect("work");
+    assert_eq!((&work["no_cache"], &work["containerfile"]["preset"]), (&json!(true), &json!("vite")));
+    let settings = json!({ "containerfile": { "preset": "cobol" } });
+    owner
+        .post("/api/v1/apps/hello/deployments", json!({ "source": source, "settings": settings }))
+        .await
+        .expect(422);
 }

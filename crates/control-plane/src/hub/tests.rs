@@ -8,7 +8,7 @@ use protocol::enrol::{AccessToken, Joined};
 use protocol::envelope::{MessageId, Receiver, Sender};
 use protocol::identity::{AgentKind, ApiKey};
 use protocol::ids::{AppId, DeploymentId, InstanceId, JobId, NodeId};
-use protocol::job::{Build, BuildLimits, Containerfile, Outcome, Source, Work};
+use protocol::job::{Build, BuildLimits, Outcome, Source, Work};
 use protocol::message::{FromAgent, FromControlPlane, JobDone};
 use protocol::report::{Hello, HostFacts, InstanceLog, JobLog, LogLine, OperatingSystem, Stream};
 use serde_json::json;
@@ -140,8 +140,9 @@ fn build(app: AppId, deployment: DeploymentId) -> Work {
         app_id: app,
         app: "hello".to_owned(),
         source: Source::Image { reference: "example".to_owned() },
-        containerfile: Containerfile::default(),
+        containerfile: Box::default(),
         limits: BuildLimits { memory_mb: 1, cpu_millis: 1, timeout_s: 1, source_bytes: 1 },
+        no_cache: false,
         tag: "hello:1".to_owned(),
     })
 }

@@ -17,8 +17,10 @@ use crate::releases::store::{NewRelease, create};
 
 pub async fn progress(conn: &mut PgConnection, node: NodeId, report: &JobProgress) -> sqlx::Result<()> {
     let job = store::lock_running(conn, report.job_id, node).await?;
-    match job.and_then(|job| job.deployment_id) {
-        Some(deployment) => progress::enter(conn, deployment, report.stage, Some(report.at)).await,
+    let Some(deployment) = job.and_then(|job| job.deployment_id) else { return Ok(()) };
+    progress::enter(conn, deployment, report.stage, Some(report.at)).await?;
+    match &report.recipe {
+        Some(recipe) => progress::set_recipe(conn, deployment, recipe).await,
         None => Ok(()),
     }
 }

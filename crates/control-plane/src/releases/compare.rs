@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use protocol::job::{Containerfile, Source};
+use protocol::job::{Containerfile, Preset, Source};
 use protocol::spec::{Probe, ProbeCheck, Resources};
 use serde::Serialize;
 
@@ -154,8 +154,11 @@ impl Found {
     fn build_inputs(&mut self, before: &Settings, after: &Settings, impact: Impact) {
         let of = |settings: &Settings| settings.containerfile.clone().unwrap_or_default();
         // Taken apart, here and below, so that a new setting cannot be forgotten.
-        let Containerfile { path, context, target, args } = of(before);
+        let Containerfile { folder, path, preset, context, target, args } = of(before);
         let next = of(after);
+        let named = |preset: Option<Preset>| preset.map(|preset| preset.to_string());
+        self.note(("containerfile.folder", "folder"), impact, folder, next.folder);
+        self.note(("containerfile.preset", "preset"), impact, named(preset), named(next.preset));
         self.note(("containerfile.path", "Containerfile"), impact, path, next.path);
         self.note(("containerfile.context", "build context"), impact, Some(context), Some(next.context));
         self.note(("containerfile.target", "build target"), impact, target, next.target);
@@ -298,6 +301,8 @@ mod tests {
             resources: Resources { memory_mb: 1024, cpu_millis: 1500, pids: 256 },
             command: Some(vec!["serve".to_owned(), "--all of it".to_owned()]),
             containerfile: Some(Containerfile {
+                folder: Some("web".to_owned()),
+                preset: Some(Preset::Go),
                 path: Some("deploy/Containerfile".to_owned()),
                 context: "app".to_owned(),
                 target: Some("run".to_owned()),
@@ -314,6 +319,8 @@ mod tests {
         let difference = pending(Side { release: &live, variables: &old }, &other(), &new);
         assert_eq!(difference.impact, Impact::Build);
         insta::assert_snapshot!(text(&difference), @r#"
+        Build: folder added: web
+        Build: preset added: go
         Build: Containerfile added: deploy/Containerfile
         Build: build context: . → app
         Build: build target added: run
@@ -376,6 +383,8 @@ mod tests {
         Containers: image: aaaaaaaaaaaa → bbbbbbbbbbbb
         Nothing: source: https://git.example.com/hello.git main → upload
         Nothing: commit removed: 0123456789ab
+        Nothing: folder removed: web
+        Nothing: preset removed: go
         Nothing: Containerfile removed: deploy/Containerfile
         Nothing: build context: app → .
         Nothing: build target removed: run

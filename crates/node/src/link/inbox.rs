@@ -13,7 +13,6 @@ const MAX_EVENTS: usize = 256;
 
 /// What the link tells the agent.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "few are queued, and agents match on the message itself")]
 pub enum LinkEvent {
     /// Signed in, `hello` said; the control plane now sends the spec and the jobs of this agent.
     Connected,

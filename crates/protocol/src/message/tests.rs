@@ -9,7 +9,7 @@ use crate::envelope::{Receiver, Sender};
 use crate::identity::ApiKey;
 use crate::ids::{AppId, ArchiveId, DeploymentId, InstanceId, NodeId};
 use crate::job::{
-    Build, BuildLimits, Built, CertificateOrder, Containerfile, Failure, ProbeEvidence, Source, Stage, Work,
+    Build, BuildLimits, Built, CertificateOrder, Failure, Preset, ProbeEvidence, Recipe, Source, Stage, Work,
 };
 use crate::report::{
     HostFacts, InstanceReport, InstanceState, InstanceStats, LogLine, OperatingSystem, PeerReport, Stream,
@@ -82,6 +82,17 @@ fn failure() -> Failure {
     }
 }
 
+fn recipe() -> Recipe {
+    Recipe {
+        preset: Preset::Static,
+        because: vec!["index.html".to_owned()],
+        others: Vec::new(),
+        port: 8080,
+        containerfile: "FROM scratch\n".to_owned(),
+        ignore: ".git\n".to_owned(),
+    }
+}
+
 fn lines() -> Vec<LogLine> {
     vec![LogLine { seq: 1, at: at(), stream: Stream::Stderr, text: "a line".to_owned() }]
 }
@@ -133,7 +144,13 @@ fn said_by_agents() -> Vec<FromAgent> {
                 failure: Some(failure()),
             }],
         }),
-        FromAgent::JobProgress(JobProgress { job_id, stage: Stage::Build, at: at() }),
+        FromAgent::JobProgress(JobProgress { job_id, stage: Stage::Fetch, at: at(), recipe: None }),
+        FromAgent::JobProgress(JobProgress {
+            job_id,
+            stage: Stage::Build,
+            at: at(),
+            recipe: Some(Box::new(recipe())),
+        }),
         FromAgent::JobLog(JobLog { job_id, lines: lines() }),
         FromAgent::JobDone(JobDone {
             job_id,
@@ -232,8 +249,9 @@ fn said_by_the_control_plane() -> Vec<FromControlPlane> {
         app_id: AppId(id(3)),
         app: "hello".to_owned(),
         source: Source::Archive { archive_id: ArchiveId(id(6)) },
-        containerfile: Containerfile::default(),
+        containerfile: Box::default(),
         limits: BuildLimits { memory_mb: 2048, cpu_millis: 2000, timeout_s: 1800, source_bytes: 1 << 30 },
+        no_cache: false,
         tag: "localhost/wisehosting/hello:1".to_owned(),
     };
     let order = CertificateOrder {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use hub::Hub;
 use protocol::identity::NodeIdentity;
 use protocol::ids::{AppId, DeploymentId, JobId};
-use protocol::job::{Build, BuildLimits, Containerfile, Job, Outcome, Source, Work};
+use protocol::job::{Build, BuildLimits, Job, Outcome, Source, Work};
 use protocol::message::FromControlPlane;
 use protocol::spec::{ProxySpec, Spec, Versioned, WorkerSpec};
 use support::{App, Folders, Proxy, ends_with, get, route, soon};
@@ -107,8 +107,9 @@ fn build() -> Job {
         app_id: AppId::new(),
         app: "app".to_owned(),
         source: Source::Image { reference: "app:1".to_owned() },
-        containerfile: Containerfile::default(),
+        containerfile: Box::default(),
         limits: BuildLimits { memory_mb: 1, cpu_millis: 1, timeout_s: 1, source_bytes: 1 },
+        no_cache: false,
         tag: "app:1".to_owned(),
     };
     Job { id: JobId::new(), work: Work::Build(build) }

@@ -55,12 +55,18 @@ impl Bed {
 
     /// An app that listens on 8080 and answers `GET /`.
     pub(crate) fn source(&self, name: &str, containerfile: &str) -> Result<App> {
-        let app = App { name: name.to_owned(), folder: self.scratch.join(name) };
-        fs::create_dir(&app.folder)?;
+        let app = self.folder(name)?;
         let project =
             format!("app = \"{name}\"\n[run]\nport = 8080\n[probe]\ntype = \"http\"\npath = \"/\"\n");
         app.write("wisehosting.toml", &project)?;
         app.write("Containerfile", containerfile)?;
+        Ok(app)
+    }
+
+    /// An app with nothing in its folder.
+    pub(crate) fn folder(&self, name: &str) -> Result<App> {
+        let app = App { name: name.to_owned(), folder: self.scratch.join(name) };
+        fs::create_dir(&app.folder)?;
         Ok(app)
     }
 

@@ -14,6 +14,7 @@ mod guard;
 mod hello;
 mod nodes;
 mod outages;
+mod presets;
 mod releases;
 mod runner;
 mod traefik;
@@ -32,6 +33,7 @@ fn tests() -> Vec<Test> {
         bad_input::TESTS,
         forged::TESTS,
         git::TESTS,
+        presets::TESTS,
         releases::TESTS,
         guard::TESTS,
         traefik::TESTS,

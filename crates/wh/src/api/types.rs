@@ -124,6 +124,8 @@ pub(crate) struct Deployment {
     pub(crate) kind: String,
     #[serde(default)]
     pub(crate) source: Option<Source>,
+    #[serde(default)]
+    pub(crate) recipe: Option<Recipe>,
     pub(crate) state: String,
     #[serde(default)]
     pub(crate) waiting_for: Option<String>,
@@ -149,6 +151,23 @@ impl Deployment {
     /// Whether nothing more will happen.
     pub(crate) fn is_final(&self) -> bool {
         matches!(self.state.as_str(), "live" | "superseded" | "failed" | "cancelled")
+    }
+}
+
+/// How a preset builds a source.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Recipe {
+    pub(crate) preset: String,
+    pub(crate) because: Vec<String>,
+    pub(crate) others: Vec<String>,
+    pub(crate) port: u16,
+    pub(crate) containerfile: String,
+}
+
+impl Recipe {
+    pub(crate) fn in_words(&self) -> String {
+        crate::ui::sanitize(&format!("{} · {}", self.preset, self.because.join(", ")))
     }
 }
 

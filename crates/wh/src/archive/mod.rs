@@ -114,6 +114,23 @@ impl Manifest {
         self.entries.iter().any(|entry| entry.path == Path::new(path))
     }
 
+    /// All paths, as far as they are text.
+    pub(crate) fn names(&self) -> impl Iterator<Item = String> {
+        self.entries
+            .iter()
+            .filter(|entry| matches!(entry.kind, Kind::File { .. }))
+            .filter_map(|entry| entry.path.to_str().map(str::to_owned))
+    }
+
+    /// The text of a file of the size that people write.
+    pub(crate) fn text(&self, path: &str) -> Option<String> {
+        const LARGEST: u64 = 256 * 1024;
+        let file = self.open(Path::new(path)).ok()?;
+        let mut text = String::new();
+        let whole = file.metadata().ok()?.len() <= LARGEST;
+        (whole && file.take(LARGEST).read_to_string(&mut text).is_ok()).then_some(text)
+    }
+
     /// The files and top folders that weigh most.
     pub(crate) fn largest(&self, count: usize) -> Vec<(String, u64)> {
         let mut sizes = BTreeMap::<String, u64>::new();

@@ -122,6 +122,9 @@ async fn start_deployment(
     if settings.as_object().is_some_and(|settings| !settings.is_empty()) {
         body.insert("settings".to_owned(), settings);
     }
+    if deploy.no_cache {
+        body.insert("no_cache".to_owned(), json!(true));
+    }
     if let Some(message) = &deploy.message {
         body.insert("message".to_owned(), json!(message));
     }

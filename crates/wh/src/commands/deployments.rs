@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{Shell, watch};
-use crate::api::types::{Deployment, LogLine, Page};
+use crate::api::types::{Deployment, LogLine, Page, Recipe};
 use crate::api::{Client, path, path_with};
 use crate::args::DeploymentsCommand;
 use crate::failure::{Exit, Failure, Result};
@@ -20,7 +20,10 @@ pub(crate) async fn run(shell: &Shell, command: Option<DeploymentsCommand>) -> R
     let client = shell.client()?;
     match command.unwrap_or(DeploymentsCommand::Ls) {
         DeploymentsCommand::Ls => ls(shell, &client).await,
-        DeploymentsCommand::Show { number, log } => show(shell, &client, number, log).await,
+        DeploymentsCommand::Show { number, containerfile: true, .. } => {
+            containerfile(shell, &client, number).await
+        }
+        DeploymentsCommand::Show { number, log, .. } => show(shell, &client, number, log).await,
         DeploymentsCommand::Watch { number } => {
             let deployment = find(shell, &client, number).await?;
             watch::finish(shell, &client, deployment, false).await
@@ -95,6 +98,7 @@ async fn show(shell: &Shell, client: &Client, number: Option<i64>, log: bool) ->
             "source",
             deployment.source.as_ref().map(|source| sanitize(&source.to_string())).unwrap_or_default(),
         ),
+        ("preset", deployment.recipe.as_ref().map(Recipe::in_words).unwrap_or_default()),
         ("release", deployment.release.map(|number| number.to_string()).unwrap_or_default()),
         ("by", sanitize(&deployment.created_by)),
         ("started", time::age_of(Some(deployment.created_at))),
@@ -112,6 +116,17 @@ async fn show(shell: &Shell, client: &Client, number: Option<i64>, log: bool) ->
         card::failure(&deployment, shell.ui.err_paint()).print(shell.ui);
     }
     Ok(())
+}
+
+/// What a preset wrote, as it is.
+async fn containerfile(shell: &Shell, client: &Client, number: Option<i64>) -> Result<()> {
+    let deployment = find(shell, client, number).await?;
+    let Some(recipe) = deployment.recipe else {
+        let message = format!("deployment {} was not built by a preset", deployment.number);
+        return Err(Failure::new(Exit::NotFound, "no_preset", message)
+            .hint("its Containerfile is the source's own, or its build has not begun"));
+    };
+    if shell.ui.json { crate::ui::json(&recipe) } else { crate::ui::data(&sanitize(&recipe.containerfile)) }
 }
 
 #[derive(Deserialize)]

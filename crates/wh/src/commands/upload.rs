@@ -15,6 +15,7 @@ use super::Shell;
 use crate::api::types::{Archive, Source};
 use crate::api::{Client, path};
 use crate::archive::Manifest;
+use crate::detect::{Builder, detect};
 use crate::failure::{Exit, Failure, Result};
 use crate::project::Project;
 use crate::ui::live::Live;
@@ -48,20 +49,22 @@ fn check(shell: &Shell, manifest: &Manifest, project: &Project, folder: &Path) -
         return Err(Failure::usage(format!("{} holds nothing to deploy", folder.display()))
             .hint("do .gitignore, .dockerignore or .whignore leave everything out?"));
     }
-    let context = project.build.context.as_deref().unwrap_or(".").trim_start_matches("./").trim_matches('/');
-    let has = |name: &str| manifest.contains(name) || manifest.contains(&format!("{context}/{name}"));
-    match project.build.containerfile.as_deref().map(|name| name.trim_start_matches("./")) {
-        Some(name) if !has(name) => {
+    let clean = |path: &str| path.trim_start_matches("./").trim_matches('/').to_owned();
+    let folder =
+        project.build.folder.as_deref().map(clean).filter(|folder| !folder.is_empty() && folder != ".");
+    let has = |name: &str| match &folder {
+        Some(folder) => manifest.contains(&format!("{folder}/{name}")),
+        None => manifest.contains(name),
+    };
+    match project.build.containerfile.as_deref().map(clean) {
+        Some(name) if !has(&name) => {
             return Err(Failure::usage(format!(
                 "build.containerfile names {name}, which is not among the files sent"
             ))
             .hint("does it exist, and does .gitignore or .whignore leave it out?"));
         }
-        None if !has("Containerfile") && !has("Dockerfile") => {
-            return Err(Failure::usage("there is no Containerfile or Dockerfile here")
-                .hint("`wh init --force --containerfile` writes a first one; `wh deploy --image REFERENCE` needs none"));
-        }
-        _ => {}
+        Some(_) => {}
+        None => say_preset(shell, &detect(manifest, &project.build))?,
     }
     for skipped in &manifest.skipped {
         shell.ui.warn(&format!("left out: {skipped}"));
@@ -79,6 +82,28 @@ fn check(shell: &Shell, manifest: &Manifest, project: &Project, folder: &Path) -
             size(manifest.size()),
             largest.join(", ")
         ));
+    }
+    Ok(())
+}
+
+/// Which preset will build, before anything is sent.
+fn say_preset(shell: &Shell, builder: &Builder) -> Result<()> {
+    match builder {
+        Builder::Containerfile { .. } => {}
+        Builder::Preset(recipe) => {
+            let paint = shell.ui.err_paint();
+            let because = recipe.because.join(", ");
+            shell.ui.note(&format!("  {} {} · {because}", paint.dim("preset"), recipe.preset));
+            if !recipe.others.is_empty() {
+                let others: Vec<&str> = recipe.others.iter().map(|preset| preset.name()).collect();
+                let others = others.join(" and ");
+                shell.ui.note(&format!("  {others} would fit too: `preset` in [build] chooses"));
+            }
+        }
+        Builder::Nothing(unknown) => {
+            return Err(Failure::usage(unknown.message.clone())
+                .hint(format!("{}; `wh deploy --image REFERENCE` needs none", unknown.hint)));
+        }
     }
     Ok(())
 }

@@ -201,24 +201,66 @@ fn what_cannot_be_deployed_is_refused_before_anything_is_sent() {
     assert!(run.err.contains("wisehosting.toml line 3: unknown key `ports`"), "{run:?}");
     assert!(run.err.contains("did you mean `port`?"), "{run:?}");
     assert_eq!(mock.lines(), Vec::<String>::new());
-    let run = User::with_files(&[("index.html", "x")]).wh(&mock, &["deploy", "--app", "hello"]).failed(2);
-    assert!(run.err.contains("no Containerfile"), "{run:?}");
+    let user = User::with_files(&[("notes.md", "x"), ("web/index.html", "x")]);
+    let run = user.wh(&mock, &["deploy", "--app", "hello"]).failed(2);
+    assert!(run.err.contains("no preset fits: it has web/, notes.md"), "{run:?}");
+    assert!(run.err.contains("`web` (static files): name its folder with `folder` in [build]"), "{run:?}");
     assert_eq!(mock.lines(), ["GET /apps/hello"]);
 }
 
 #[test]
 fn init_explains_what_it_found_and_never_overwrites() {
     let user = User::with_files(&[("package.json", r#"{"scripts":{"start":"node ."}}"#)]);
-    let run = user.bare(&["init", "--app", "hello", "--containerfile"], &[], "").succeeded();
-    assert!(run.err.contains("package.json (Node.js with a start script)"), "{run:?}");
+    let run = user.bare(&["init", "--app", "hello"], &[], "").succeeded();
+    assert!(run.err.contains("package.json (script `start`)"), "{run:?}");
+    assert!(run.err.contains("preset node, port 3000"), "{run:?}");
     assert!(user.file("wisehosting.toml").contains("app = \"hello\"\n\n[run]\nport = 3000\n"));
-    assert!(user.file("Containerfile").contains("EXPOSE 3000"));
     let before = user.file("wisehosting.toml");
     user.bare(&["init", "--app", "other"], &[], "").failed(5);
     assert_eq!(user.file("wisehosting.toml"), before);
     user.bare(&["init", "--app", "other", "--force"], &[], "").succeeded();
     assert!(user.file("wisehosting.toml").contains("app = \"other\""));
     user.bare(&["init", "--app", "Not A Name", "--force"], &[], "").failed(2);
+}
+
+#[test]
+fn a_preset_is_named_before_the_upload_and_can_be_ejected() {
+    let mock = server(&live());
+    let user = User::with_files(&[
+        ("wisehosting.toml", "app = \"hello\"\n[build]\nfolder = \"web\"\n"),
+        ("web/index.html", "<h1>"),
+    ]);
+    let run = user.wh(&mock, &["deploy", "--no-cache", "--detach"]).succeeded();
+    assert!(run.err.starts_with("  preset static · index.html\n"), "{run:?}");
+    assert_eq!(
+        mock.one("POST /apps/hello/deployments").json(),
+        json!({ "source": { "type": "archive", "archive_id": "arc-1" }, "no_cache": true,
+                "settings": { "containerfile": { "folder": "web" } } })
+    );
+    let before = user.file("wisehosting.toml");
+    let run = user.bare(&["init", "--eject", "--json"], &[], "").succeeded();
+    assert_eq!(run.json()["wrote"], json!(["Containerfile", ".dockerignore"]));
+    assert_eq!(user.file("wisehosting.toml"), before);
+    assert!(user.file("web/Containerfile").contains("\nCOPY . /www\n"));
+    assert!(user.file("web/.dockerignore").contains("**/.env\n"));
+    user.bare(&["init", "--eject"], &[], "").failed(5);
+}
+
+#[test]
+fn what_a_preset_wrote_can_be_read_later() {
+    let mut built = live();
+    built["recipe"] = json!({ "preset": "static", "because": ["index.html"], "others": [], "port": 8080,
+                              "containerfile": "FROM busybox\n", "ignore": "" });
+    let latest = json!({ "slug": "hello", "deployment": { "id": "d-1", "number": 12, "state": "live" } });
+    let mock = Mock::start(vec![
+        ("GET /apps/hello", reply(200, latest)),
+        ("GET /deployments/d-1", reply(200, built)),
+    ]);
+    let user = User::new();
+    let run = user.wh(&mock, &["deployments", "show", "--app", "hello"]).succeeded();
+    assert!(run.out.contains("static · index.html"), "{run:?}");
+    let run = user.wh(&mock, &["deployments", "show", "--containerfile", "--app", "hello"]).succeeded();
+    assert_eq!(run.out.trim_end(), "FROM busybox");
 }
 
 #[test]

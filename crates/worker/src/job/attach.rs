@@ -298,13 +298,14 @@ impl<U: Uplink> Shared<U> {
         &self,
         id: JobId,
         lines: Vec<protocol::report::LogLine>,
-        stage: Option<(Stage, chrono::DateTime<chrono::Utc>)>,
+        step: Option<log::Step>,
     ) -> Result<(), crate::uplink::LinkEnded> {
         if !lines.is_empty() {
             self.uplink.deliver(FromAgent::JobLog(JobLog { job_id: id, lines })).await?;
         }
-        if let Some((stage, at)) = stage {
-            self.uplink.deliver(FromAgent::JobProgress(JobProgress { job_id: id, stage, at })).await?;
+        if let Some(log::Step { stage, at, recipe }) = step {
+            let progress = JobProgress { job_id: id, stage, at, recipe };
+            self.uplink.deliver(FromAgent::JobProgress(progress)).await?;
         }
         Ok(())
     }

@@ -8,24 +8,37 @@ use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
 use super::command;
-use super::containerfile::{self, Found};
+use super::containerfile::{self, Found, Search};
+use super::folder::Folder;
 use super::log::Log;
 use super::run::Stop;
-use super::{BUILD_NETWORK, JobFile};
+use super::{BUILD_NETWORK, JobFile, preset};
 use crate::failure::{FailureExt as _, failure};
 use crate::instances::label;
 
-/// Builds the source in `root` as the image `job.build.tag`.
+/// Builds the source in `root` as the image `job.build.tag`. What is written for it goes into `folder`.
 pub(super) async fn build(
     job: &JobFile,
+    folder: &Folder,
     root: &Path,
     log: &Log,
     stop: &CancellationToken,
 ) -> Result<(), Stop> {
     check_words(&job.build)?;
-    let found = containerfile::find(root, &job.build.containerfile)?;
-    log.say(&format!("Building with {}", found.name));
-    let command = podman_build(job, &found);
+    let wanted = &job.build.containerfile;
+    let (found, ignore) = match containerfile::find(root, wanted)? {
+        Search::Found(found) => {
+            log.say(&format!("Building with {}", found.name));
+            (found, None)
+        }
+        Search::Preset(context) => {
+            let prepared = preset::prepare(context, wanted, folder)?;
+            preset::explain(&prepared.recipe, wanted.preset.is_some(), log);
+            log.recipe(prepared.recipe);
+            (prepared.found, Some(prepared.ignore))
+        }
+    };
+    let command = podman_build(job, &found, ignore.as_deref());
     let status = command::run(command, log, stop).await?.ok_or(Stop::Cancelled)?;
     if status.success() {
         return Ok(());
@@ -34,17 +47,22 @@ pub(super) async fn build(
     Err(explain(&found.name, &text, status.code(), log.last_lines(), job.memory_mb()).into())
 }
 
-fn podman_build(job: &JobFile, found: &Found) -> Command {
+fn podman_build(job: &JobFile, found: &Found, ignore: Option<&Path>) -> Command {
     let mut podman = command::quiet("podman");
     let memory = format!("{}m", job.memory_mb());
     podman
-        .args(["build", "--network", BUILD_NETWORK, "--pull=missing", "--layers"])
+        .args(["build", "--network", BUILD_NETWORK, "--layers"])
         .args(["--memory", &memory, "--memory-swap", &memory])
         .args(["--cpu-period", "100000", "--cpu-quota", &(job.cpu_millis().max(10) * 100).to_string()])
         .args(["--label", &format!("{}=built", label::IMAGE)])
         .args(["--tag", &job.build.tag])
         .arg("--file")
         .arg(&found.file);
+    // A base image that cannot be looked up again is used as it is here.
+    podman.args(if job.build.no_cache { &["--no-cache", "--pull=newer"][..] } else { &["--pull=missing"] });
+    if let Some(ignore) = ignore {
+        podman.arg("--ignorefile").arg(ignore);
+    }
     if let Some(target) = &job.build.containerfile.target {
         podman.arg(format!("--target={target}"));
     }

@@ -15,39 +15,51 @@ pub(super) struct Found {
     pub(super) name: String,
 }
 
-const EXAMPLE: &str = "Add a file `Containerfile` to the root of the source, for example:\n\
-    FROM docker.io/library/node:22-slim\nWORKDIR /app\nCOPY . .\nEXPOSE 3000\nCMD [\"node\", \"server.js\"]";
+/// What the settings point at.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Search {
+    Found(Found),
+    /// The source has none, or a preset was chosen: the folder to build in.
+    Preset(PathBuf),
+}
 
 /// Looks below `root`. Links may not lead out of it.
-pub(super) fn find(root: &Path, wanted: &Containerfile) -> Result<Found, Box<Failure>> {
+pub(super) fn find(root: &Path, wanted: &Containerfile) -> Result<Search, Box<Failure>> {
     let root = root
         .canonicalize()
         .map_err(|error| Box::new(crate::failure::internal(Stage::Build, &error.into())))?;
     let inside = |path: &Path| path.canonicalize().ok().filter(|path| path.starts_with(&root));
-    let context = inside(&root.join(&wanted.context)).filter(|path| path.is_dir()).ok_or_else(|| {
-        let message = format!("the source has no folder `{}` to build in", wanted.context);
-        let failure = failure(Stage::Build, "context_not_found", message);
-        Box::new(failure.hint("Set `context` to a folder of the source, `.` for its root"))
-    })?;
+    let folder = |path: &Path, name: &str, setting: &str| {
+        inside(path).filter(|path| path.is_dir()).ok_or_else(|| {
+            let message = format!("the source has no folder `{name}` to build in");
+            let failure = failure(Stage::Build, &format!("{setting}_not_found"), message);
+            Box::new(failure.hint(format!("Set `{setting}` to a folder of the source, `.` for its root")))
+        })
+    };
+    let root = match &wanted.folder {
+        Some(name) => folder(&root.join(name), name, "folder")?,
+        None => root.clone(),
+    };
+    let context = folder(&root.join(&wanted.context), &wanted.context, "context")?;
+    if wanted.preset.is_some() {
+        return Ok(Search::Preset(context));
+    }
     let candidates = match &wanted.path {
         Some(path) => vec![path.as_str()],
         None => vec!["Containerfile", "Dockerfile"],
     };
     for name in candidates {
         if let Some(file) = inside(&root.join(name)).filter(|path| path.is_file()) {
-            return Ok(Found { file, context, name: name.to_owned() });
+            return Ok(Search::Found(Found { file, context, name: name.to_owned() }));
         }
     }
-    Err(Box::new(match &wanted.path {
-        Some(path) => failure(Stage::Build, "no_containerfile", format!("the source has no file `{path}`"))
-            .hint("Correct the path of the Containerfile, or leave it out to use `Containerfile` or `Dockerfile`"),
-        None => failure(
-            Stage::Build,
-            "no_containerfile",
-            "the source has neither a Containerfile nor a Dockerfile at its root",
-        )
-        .hint(EXAMPLE),
-    }))
+    match &wanted.path {
+        Some(path) => Err(Box::new(
+            failure(Stage::Build, "no_containerfile", format!("the source has no file `{path}`"))
+                .hint("Correct the path of the Containerfile, or leave it out to use `Containerfile` or `Dockerfile`"),
+        )),
+        None => Ok(Search::Preset(context)),
+    }
 }
 
 /// The step that was running when `podman build` said `lines`, as in `RUN npm ci`, and how many earlier steps had the
@@ -105,6 +117,8 @@ fn squeezed(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use protocol::job::Preset;
+
     use super::*;
 
     const FILE: &str = "# an app\nFROM busybox AS a\nRUN true\n\nRUN echo ok && \\\n    # inside\n    echo more\nFROM a\nRUN true\n";
@@ -134,32 +148,48 @@ mod tests {
     #[test]
     fn a_containerfile_is_found_by_path_or_by_its_usual_names() {
         let root = tempfile::tempdir().expect("temp dir");
-        let find = |path: Option<&str>| {
-            super::find(
-                root.path(),
-                &Containerfile { path: path.map(str::to_owned), ..Containerfile::default() },
-            )
+        let search = |wanted: Containerfile| super::find(root.path(), &wanted);
+        let name = |wanted: Containerfile| match search(wanted) {
+            Ok(Search::Found(found)) => found.name,
+            other => panic!("{other:?}"),
         };
-        let none = find(None).expect_err("nothing there");
-        assert_eq!(none.code, "no_containerfile");
-        assert!(none.hint.expect("hint").contains("FROM "));
+        let here = Search::Preset(root.path().canonicalize().expect("path"));
+        assert_eq!(search(Containerfile::default()).expect("a preset may fit"), here);
         std::fs::write(root.path().join("Dockerfile"), "FROM a").expect("write");
-        assert_eq!(find(None).expect("found").name, "Dockerfile");
+        assert_eq!(name(Containerfile::default()), "Dockerfile");
         std::fs::write(root.path().join("Containerfile"), "FROM a").expect("write");
-        assert_eq!(find(None).expect("found").name, "Containerfile");
-        assert!(
-            find(Some("deploy/Containerfile")).expect_err("absent").message.contains("deploy/Containerfile")
-        );
+        assert_eq!(name(Containerfile::default()), "Containerfile");
+        let chosen = Containerfile { preset: Some(Preset::Static), ..Containerfile::default() };
+        assert_eq!(search(chosen).expect("chosen"), here, "a chosen preset wins");
+        let path = Some("deploy/Containerfile".to_owned());
+        let absent = search(Containerfile { path, ..Containerfile::default() }).expect_err("absent");
+        assert!(absent.message.contains("deploy/Containerfile"), "{}", absent.message);
+    }
+
+    #[test]
+    fn a_folder_of_the_source_is_built_as_if_it_were_the_whole() {
+        let root = tempfile::tempdir().expect("temp dir");
+        std::fs::create_dir_all(root.path().join("apps/web")).expect("folders");
+        std::fs::write(root.path().join("Containerfile"), "FROM a").expect("write");
+        let search = |folder: &str| {
+            let folder = Some(folder.to_owned());
+            super::find(root.path(), &Containerfile { folder, ..Containerfile::default() })
+        };
+        let web = root.path().canonicalize().expect("path").join("apps/web");
+        assert_eq!(search("apps/web").expect("no Containerfile there"), Search::Preset(web.clone()));
+        std::fs::write(web.join("Containerfile"), "FROM b").expect("write");
+        let Ok(Search::Found(found)) = search("apps/web") else { panic!("not found") };
+        assert_eq!((found.file, found.context), (web.join("Containerfile"), web));
+        assert_eq!(search("apps/api").expect_err("absent").code, "folder_not_found");
+        assert_eq!(search("..").expect_err("outside").code, "folder_not_found");
     }
 
     #[test]
     fn links_do_not_lead_out_of_the_source() {
         let root = tempfile::tempdir().expect("temp dir");
         std::os::unix::fs::symlink("/etc/hostname", root.path().join("Containerfile")).expect("link");
-        assert_eq!(
-            find(root.path(), &Containerfile::default()).expect_err("outside").code,
-            "no_containerfile"
-        );
+        let found = find(root.path(), &Containerfile::default()).expect("a preset may fit");
+        assert!(matches!(found, Search::Preset(_)), "{found:?}");
         let outside = Containerfile { context: "..".to_owned(), ..Containerfile::default() };
         assert_eq!(find(root.path(), &outside).expect_err("outside").code, "context_not_found");
     }

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
-use protocol::job::Stage;
+use protocol::job::{Recipe, Stage};
 use protocol::report::{LogLine, Stream};
 use serde::{Deserialize, Serialize};
 
@@ -33,7 +33,16 @@ pub(crate) const BATCH_BYTES: usize = 256 * 1024;
 #[serde(rename_all = "snake_case")]
 pub(super) enum Entry {
     Line(LogLine),
-    Stage { stage: Stage, at: DateTime<Utc> },
+    Stage(Step),
+}
+
+/// The job is in a stage; with how it is built, once that is known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Step {
+    pub(super) stage: Stage,
+    pub(super) at: DateTime<Utc>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) recipe: Option<Box<Recipe>>,
 }
 
 /// The writing end. Cheap to clone.
@@ -59,7 +68,13 @@ impl Log {
     }
 
     pub(super) fn stage(&self, stage: Stage) {
-        self.writer().append(&Entry::Stage { stage, at: Utc::now() });
+        self.writer().append(&Entry::Stage(Step { stage, at: Utc::now(), recipe: None }));
+    }
+
+    /// How the source is built, when a preset says so.
+    pub(super) fn recipe(&self, recipe: Recipe) {
+        let step = Step { stage: Stage::Build, at: Utc::now(), recipe: Some(Box::new(recipe)) };
+        self.writer().append(&Entry::Stage(step));
     }
 
     /// `WiseHosting` itself says something.
@@ -112,7 +127,7 @@ impl Writer {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Batch {
     pub(super) lines: Vec<LogLine>,
-    pub(super) stage: Option<(Stage, DateTime<Utc>)>,
+    pub(super) stage: Option<Step>,
     /// Where the next batch begins.
     pub(super) end: u64,
 }
@@ -140,7 +155,7 @@ pub(super) fn read_batch(path: &Path, offset: u64) -> io::Result<Batch> {
                 bytes += length;
                 batch.lines.push(line);
             }
-            Ok(Entry::Stage { stage, at }) => batch.stage = Some((stage, at)),
+            Ok(Entry::Stage(step)) => batch.stage = Some(step),
             // Half a line of a process that was killed, then the next one's: lost, the rest is good.
             Err(error) => tracing::warn!(%error, "skipped a damaged line of a build's log"),
         }
@@ -184,9 +199,12 @@ mod tests {
         log.stage(Stage::Build);
         log.line(Stream::Stderr, "two");
         let first = read_batch(&path, 0).expect("read");
-        assert_eq!((texts(&first), first.stage.expect("stage").0), (vec![(1, "one")], Stage::Build));
+        assert_eq!(
+            (texts(&first), first.stage.as_ref().expect("stage").stage),
+            (vec![(1, "one")], Stage::Build)
+        );
         let second = read_batch(&path, first.end).expect("read");
-        assert_eq!((texts(&second), second.stage), (vec![(2, "two")], None));
+        assert_eq!((texts(&second), &second.stage), (vec![(2, "two")], &None));
         assert_eq!(
             read_batch(&path, second.end).expect("read"),
             Batch { end: second.end, ..Batch::default() }

@@ -21,6 +21,7 @@ mod containerfile;
 mod folder;
 mod git;
 mod log;
+mod preset;
 mod process;
 mod run;
 mod target;

@@ -118,7 +118,7 @@ async fn work(job: &JobFile, folder: &Folder, log: &Log, stop: &CancellationToke
             let commit = fetch(job, source, folder, &root, log, stop).await?;
             log.stage(Stage::Build);
             until(stop, async { Ok(prepare(&podman).await?) }).await?;
-            build::build(job, &root, log, stop).await?;
+            build::build(job, folder, &root, log, stop).await?;
             until(stop, inspect(&podman, &job.build.tag, commit)).await
         }
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use protocol::ids::{AppId, ArchiveId, DeploymentId, InstanceId, JobId};
-use protocol::job::{Build, BuildLimits, Containerfile, Failure, Job, Outcome, Source, Work};
+use protocol::job::{Build, BuildLimits, Failure, Job, Outcome, Preset, Source, Work};
 use protocol::message::FromAgent;
 use protocol::report::{InstanceReport, InstanceState};
 use protocol::spec::{ImageSpec, InstanceSpec, Probe, ProbeCheck, Resources, WorkerSpec};
@@ -48,7 +48,8 @@ fn build(source: Source) -> Job {
         app_id: AppId::new(),
         app: "hello".to_owned(),
         source,
-        containerfile: Containerfile::default(),
+        containerfile: Box::default(),
+        no_cache: false,
         limits: BuildLimits { memory_mb: 128, cpu_millis: 1000, timeout_s: 60, source_bytes: 1_000_000 },
         tag: "wisehosting/hello:1".to_owned(),
     };
@@ -134,9 +135,41 @@ fn a_failing_containerfile_shows_its_line() {
             failure.last_lines
         );
 
-        assert_eq!(failed(built_from(&[("readme", "nothing to build")]).await).code, "no_containerfile");
+        assert_eq!(failed(built_from(&[("readme", "nothing to build")]).await).code, "no_preset");
         let hungry = "FROM busybox\nRUN dd if=/dev/zero of=/dev/null bs=400M count=1\n";
         assert!(failed(built_from(&[("Containerfile", hungry)]).await).out_of_memory);
+    });
+}
+
+#[test]
+fn pages_without_a_containerfile_are_built_by_a_preset_that_is_told_at_once() {
+    on_a_host("pages_without_a_containerfile_are_built_by_a_preset_that_is_told_at_once", async {
+        let control_plane = ControlPlane::with_archive(archive(&[
+            ("index.html", "<h1>"),
+            (".env", "SECRET=1"),
+            (".dockerignore", "drafts"),
+            ("drafts", ""),
+        ]));
+        let (commands, _tasks) = start_jobs(&control_plane);
+        let mut job = build(Source::Archive { archive_id: ArchiveId::new() });
+        let Work::Build(work) = &mut job.work else { panic!("a build") };
+        // The image that tests have has another tag than the preset's.
+        work.containerfile
+            .args
+            .insert("SERVER_IMAGE".to_owned(), "docker.io/library/busybox:latest".to_owned());
+        commands.send(JobCommand::Start(Box::new(job))).await.expect("sent");
+        let recipe = |message: &FromAgent| match message {
+            FromAgent::JobProgress(progress) => progress.recipe.clone(),
+            _ => None,
+        };
+        let recipe = control_plane.wait("recipe", 60, |heard| heard.iter().find_map(recipe)).await;
+        assert_eq!((recipe.preset, recipe.port), (Preset::Static, 8080));
+        said(&control_plane, "  | COPY . /www").await;
+        let Outcome::Built(built) = outcome(&control_plane, 60).await else { panic!("not built") };
+        assert_eq!(built.exposed_ports, [8080]);
+        let list = ["run", "--rm", "--network", "none", &built.image_id, "ls", "-A", "/www"];
+        let list = std::process::Command::new("podman").args(list).output().expect("podman");
+        assert_eq!(String::from_utf8_lossy(&list.stdout), "index.html\n", "{list:?}");
     });
 }
 

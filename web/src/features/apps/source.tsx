@@ -107,7 +107,10 @@ export function SourceFields({ source, onChange, problems, progress }: Props) {
         />
       )}
       {source.type !== "image" && (
-        <p className="field-help">Built with the Containerfile or Dockerfile at the root of the source.</p>
+        <p className="field-help">
+          Built with the Containerfile or Dockerfile at the root of the source; without one, with the preset
+          that fits: Node.js, Next.js, Vite, Go, Python, Rust or static files.
+        </p>
       )}
     </div>
   );

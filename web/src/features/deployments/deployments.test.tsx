@@ -82,6 +82,22 @@ describe("a deployment", () => {
     expect(moved).toHaveLength(1);
     expect(screen.queryByRole("button", { name: "To the front" })).toBeNull();
   });
+  it("shows the preset that builds it and the Containerfile that it wrote", async () => {
+    const recipe = {
+      preset: "static" as const,
+      because: ["index.html"],
+      others: [],
+      port: 8080,
+      containerfile: "FROM busybox\nEXPOSE 8080\n",
+      ignore: "",
+    };
+    const { stream, user } = await open();
+    expect(screen.queryByRole("region", { name: "Preset" })).toBeNull();
+    act(() => stream.say("deployment", { ...running, recipe }));
+    const card = await screen.findByRole("region", { name: "Preset" });
+    await user.click(screen.getByText(/Built with the preset static/));
+    for (const text of ["index.html", "EXPOSE 8080", "wh init --eject"]) expect(card).toHaveTextContent(text);
+  });
   it("is cancelled after a question", async () => {
     const { user } = await open();
     const requests = answer(

@@ -18,6 +18,7 @@ import { describeSource } from "@/lib/source";
 import { deploymentState, kindName, viewOf } from "@/lib/status";
 import { FailureCard } from "./failure";
 import { useDeployment } from "./follow";
+import { RecipeCard } from "./recipe";
 import { Stages } from "./stages";
 
 export function Component() {
@@ -61,6 +62,7 @@ export function Component() {
           <Stages deployment={deployment} />
         </section>
       )}
+      {deployment?.recipe && <RecipeCard recipe={deployment.recipe} />}
       <div className="deployment-log">
         <Log
           name={`${app} deployment ${deployment?.number ?? ""}`}

@@ -1,7 +1,7 @@
 pub mod progress;
 pub mod rollout;
 use protocol::ids::{AppId, DeploymentId, JobId, OrganizationId, ReleaseId};
-use protocol::job::{Failure, Source, Stage};
+use protocol::job::{Failure, Recipe, Source, Stage};
 use protocol::report::LogLine;
 use sqlx::PgConnection;
 use sqlx::types::Json;
@@ -119,7 +119,7 @@ pub async fn views(
 ) -> sqlx::Result<Vec<Deployment>> {
     let rows = sqlx::query!(
         r#"select deployments.id, deployments.app_id, apps.slug, deployments.number, deployments.kind,
-                  deployments.source as "source: Json<Source>", deployments.state, deployments.failure,
+                  deployments.source as "source: Json<Source>", deployments.recipe, deployments.state, deployments.failure,
                   deployments.message, deployments.created_by, deployments.created_at, deployments.finished_at,
                   deployments.waiting_for,
                   releases.number as "release?", apps.slug || '.' || zones.suffix as "hostname!",
@@ -161,11 +161,12 @@ pub async fn views(
             number: row.number,
             kind: row.kind,
             source: row.source.map(|source| source.0),
+            recipe: row.recipe.and_then(|recipe| serde_json::from_value::<Recipe>(recipe).ok()),
             state: row.state,
             waiting_for: waiting_for(row.state, row.kind, row.earlier, &slots).or(row.waiting_for),
             queue_position: row.queue_position,
             stages: Vec::new(),
-            // A failure of another version may not parse; the state still says that it failed.
+            // A failure (or a recipe) of another version may not parse; the state still says that it failed.
             failure: row.failure.and_then(|failure| serde_json::from_value::<Failure>(failure).ok()),
             release: row.release,
             url: format!("{scheme}://{}", row.hostname),

@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use protocol::ids::{AppId, DeploymentId, ReleaseId};
-use protocol::job::{Failure, Stage};
+use protocol::job::{Failure, Recipe, Stage};
 use serde_json::Value;
 use sqlx::PgConnection;
 use sqlx::types::Json;
@@ -23,6 +23,14 @@ pub async fn enter(
         close(conn, id, earlier).await?;
     }
     set(conn, id, stage, StageState::Running, at).await?;
+    bus::say(conn, Topic::Deployments, id).await
+}
+
+/// The deployment's source is built in this way.
+pub async fn set_recipe(conn: &mut PgConnection, id: DeploymentId, recipe: &Recipe) -> sqlx::Result<()> {
+    sqlx::query!("update deployments set recipe = $2 where id = $1", id as _, Json(recipe) as _)
+        .execute(&mut *conn)
+        .await?;
     bus::say(conn, Topic::Deployments, id).await
 }
 
