@@ -15,6 +15,7 @@ export default defineConfig({
   },
   server: { port: 5173, proxy: { "/api": { target: controlPlane, secure: false } } },
   test: {
+    testTimeout: 20_000,
     environment: "jsdom",
     setupFiles: ["src/testing/setup.ts"],
     include: ["src/**/*.test.{ts,tsx}"],

@@ -1,7 +1,10 @@
 import "@testing-library/jest-dom/vitest";
-import { cleanup } from "@testing-library/react";
+import { cleanup, configure } from "@testing-library/react";
 import { afterAll, afterEach, beforeAll } from "vitest";
 import { server } from "./server";
+
+// On a busy machine a second is soon over.
+configure({ asyncUtilTimeout: 5000 });
 
 // jsdom has no modal dialogs, no event sources and no observers of sizes.
 HTMLDialogElement.prototype.showModal = function showModal() {

@@ -147,11 +147,13 @@ async fn a_limit_by_address_is_each_clients_own(pool: PgPool) {
         body["email"] = json!(format!("nobody{email}@example.com"));
         from(&front, "10.50.0.1", &[client], "/api/v1/session", Some(body)).await.status.as_u16()
     };
-    let mut last = 0;
-    for attempt in 0..21 {
-        last = guess("198.51.100.7", attempt).await;
+    // On a busy machine a few are given back before the twenty are used up.
+    let mut attempt = 0;
+    while guess("198.51.100.7", attempt).await != 429 {
+        attempt += 1;
+        assert!(attempt < 60, "never limited");
     }
-    assert_eq!(last, 429);
+    assert!(attempt >= 20, "limited after {attempt}");
     assert_eq!(guess("198.51.100.8", 99).await, 401);
 }
 
