@@ -65,6 +65,7 @@ export function makeApp(slug, over = {}) {
     },
     instances: { wanted: 2, healthy: 2, observed_at: ago(4) },
     certificate: { state: "issued", not_after: ago(-71 * DAY), issuer: "Let's Encrypt R11", error: null },
+    stopped_at: null,
     created_at: ago(46 * DAY),
     updated_at: ago(3 * HOUR),
     ...over,

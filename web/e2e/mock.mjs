@@ -130,6 +130,8 @@ class World {
     this.nodes = nodes;
     /** @type {Schemas["App"][]} */
     this.apps = apps;
+    /** @type {{ app: Schemas["App"], stone: Schemas["Tombstone"] }[]} */
+    this.tombstones = [];
     /** @type {Map<string, Schemas["Deployment"]>} */
     this.deployments = new Map();
     /** @type {Map<string, Schemas["LogLine"][]>} */
@@ -262,6 +264,8 @@ class World {
     }
     if (resource === "events") return this.followChanges(response);
     if (resource === "apps") return this.answerApps(method, key, part, url, json, response, request);
+    if (resource === "tombstones")
+      return send(response, 200, list(this.tombstones.map(({ stone }) => stone)));
     if (resource === "deployments") return this.answerDeployments(method, key, part, url, response);
     if (resource === "jobs") return send(response, 200, list(this.queue()));
     if (resource === "nodes") return this.answerNodes(method, key, response);
@@ -288,6 +292,7 @@ class World {
         return send(response, 200, list([...this.apps].sort((a, b) => a.slug.localeCompare(b.slug))));
       return this.createApp(json(), response);
     }
+    if (part === "undelete") return this.undelete(key, response);
     const app = this.app(key);
     if (!app) return send(response, 404, problem("app_unknown", "There is no such app."));
     const route = `${method} ${part}`;
@@ -336,6 +341,13 @@ class World {
           202,
           this.deploy(app, "rollback", own.find((deployment) => deployment.source)?.source ?? null),
         );
+      case "POST stop":
+      case "POST start":
+      case "POST restart":
+      case "POST scale":
+        return send(response, 202, this.power(app, part, json()));
+      case "DELETE ":
+        return this.bury(app, url, response);
       case "GET env":
         return send(response, 200, this.env(app, url.searchParams.get("reveal") === "true"));
       case "PATCH env":
@@ -345,6 +357,47 @@ class World {
       default:
         return send(response, 404, problem("not_found", "There is nothing here."));
     }
+  }
+
+  /** @param {Schemas["App"]} app @param {string} verb @param {{ replicas?: number }} body */
+  power(app, verb, { replicas }) {
+    if (verb === "stop") {
+      Object.assign(app, { status: "stopped", stopped_at: ago(0) });
+      Object.assign(app.instances, { wanted: 0, healthy: 0 });
+      this.announce("apps", app.id);
+      return { app, deployment: null };
+    }
+    app.stopped_at = null;
+    app.settings.replicas = replicas ?? app.settings.replicas;
+    app.instances.wanted = app.settings.replicas;
+    const kind = verb === "start" ? "start" : verb === "scale" ? "scale" : "restart";
+    return { app, deployment: this.deploy(app, kind, null) };
+  }
+
+  /** @param {Schemas["App"]} app @param {URL} url @param {Response} response */
+  bury(app, url, response) {
+    if (url.searchParams.get("confirm") !== app.slug)
+      return send(response, 422, problem("invalid", "This is not its name.", "confirm"));
+    this.apps = this.apps.filter((other) => other !== app);
+    const stone = {
+      id: app.id,
+      slug: app.slug,
+      deleted_at: ago(0),
+      deleted_by: session.user.email,
+      gone_at: ago(-7 * 86_400),
+    };
+    this.tombstones.push({ app, stone });
+    this.announce("apps", app.id);
+    return send(response, 200, stone);
+  }
+
+  /** @param {string} slug @param {Response} response */
+  undelete(slug, response) {
+    const buried = this.tombstones.find(({ stone }) => stone.slug === slug);
+    if (!buried) return send(response, 404, problem("not_found", "There is no such deleted app."));
+    this.tombstones = this.tombstones.filter((other) => other !== buried);
+    this.apps.push(buried.app);
+    return send(response, 202, this.power(buried.app, "start", {}));
   }
 
   /** @param {Schemas["AppRequest"]} body @param {Response} response */

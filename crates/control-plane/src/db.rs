@@ -23,7 +23,12 @@ const ANSWER: Duration = Duration::from_secs(2);
 pub fn pool(options: PgConnectOptions, connections: u32) -> PgPool {
     let options = options
         .application_name("wisehosting-control-plane")
-        .options([("statement_timeout", "30s"), ("idle_in_transaction_session_timeout", "60s")]);
+        // Every statement here is short: compiling one takes longer than any of them.
+        .options([
+            ("statement_timeout", "30s"),
+            ("idle_in_transaction_session_timeout", "60s"),
+            ("jit", "off"),
+        ]);
     PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(Duration::from_secs(5))

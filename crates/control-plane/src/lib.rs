@@ -37,5 +37,6 @@ pub mod plan;
 pub mod projects;
 pub mod reconcile;
 pub mod releases;
+pub mod tombstones;
 pub mod traefik;
 pub mod variables;

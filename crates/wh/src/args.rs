@@ -74,6 +74,28 @@ pub(crate) enum Command {
     },
     /// List the app's instances
     Ps,
+    /// Stop the app; its release and its address stay
+    Stop,
+    /// Start the stopped app again
+    Start {
+        /// Do not wait for the end
+        #[arg(long)]
+        detach: bool,
+    },
+    /// Replace the app's instances, without losing a request
+    Restart {
+        /// Do not wait for the end
+        #[arg(long)]
+        detach: bool,
+    },
+    /// Set the number of the app's instances
+    Scale {
+        #[arg(value_parser = clap::value_parser!(u16).range(1..=100))]
+        replicas: u16,
+        /// Do not wait for the end
+        #[arg(long)]
+        detach: bool,
+    },
     /// Show the app's log
     Logs(Logs),
     /// List the app's releases or compare two; alone: list
@@ -225,6 +247,9 @@ pub(crate) enum AppsCommand {
         /// Of one project
         #[arg(long)]
         project: Option<String>,
+        /// The deleted ones that can still come back
+        #[arg(long, conflicts_with = "project")]
+        deleted: bool,
     },
     /// Create an app without deploying it
     Create {
@@ -240,6 +265,21 @@ pub(crate) enum AppsCommand {
     /// Show one app
     #[command(alias = "show")]
     Info { name: Option<String> },
+    /// Delete an app; for 7 days it can come back
+    #[command(alias = "delete")]
+    Rm {
+        name: String,
+        /// The name once more, instead of being asked for it
+        #[arg(long, value_name = "NAME")]
+        confirm: Option<String>,
+    },
+    /// Bring a deleted app back
+    Undelete {
+        name: String,
+        /// Do not wait for the end
+        #[arg(long)]
+        detach: bool,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -2,6 +2,7 @@
 export const keys = {
   session: ["session"],
   apps: ["apps"],
+  tombstones: ["tombstones"],
   instances: ["instances"],
   deployments: ["deployments"],
   jobs: ["jobs"],

@@ -2,7 +2,7 @@ import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { api, unwrap, upload } from "./client";
 import { keys } from "./keys";
 import type { components } from "./schema.gen";
-import type { Deployment, SettingsPatch, Source } from "./types";
+import type { AppChanged, Deployment, SettingsPatch, Source } from "./types";
 
 type Schemas = components["schemas"];
 
@@ -54,6 +54,52 @@ export function useApply(app: string) {
   return useMutation({
     mutationFn: () => unwrap(api.POST("/api/v1/apps/{app}/apply", { params: { path: { app } }, body: {} })),
     onSuccess: started,
+  });
+}
+
+/** A change of the app itself, and of its deployments if one does it. */
+function useAppChange<V>(mutationFn: (value: V) => Promise<AppChanged>) {
+  const client = useQueryClient();
+  const started = useDeploymentStarted();
+  return useMutation({
+    mutationFn,
+    onSuccess: ({ app, deployment }) => {
+      client.setQueryData([...keys.apps, app.slug], app);
+      if (deployment) started(deployment);
+      else void client.invalidateQueries({ queryKey: keys.apps });
+      void client.invalidateQueries({ queryKey: keys.tombstones });
+    },
+  });
+}
+
+const of = (app: string) => ({ params: { path: { app } } });
+
+export const useStop = (app: string) =>
+  useAppChange(() => unwrap(api.POST("/api/v1/apps/{app}/stop", of(app))));
+
+export const useStart = (app: string) =>
+  useAppChange(() => unwrap(api.POST("/api/v1/apps/{app}/start", of(app))));
+
+export const useRestart = (app: string) =>
+  useAppChange(() => unwrap(api.POST("/api/v1/apps/{app}/restart", of(app))));
+
+export const useScale = (app: string) =>
+  useAppChange((replicas: number) =>
+    unwrap(api.POST("/api/v1/apps/{app}/scale", { ...of(app), body: { replicas } })),
+  );
+
+export const useUndelete = () =>
+  useAppChange((app: string) => unwrap(api.POST("/api/v1/apps/{app}/undelete", of(app))));
+
+export function useDeleteApp(app: string) {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: () =>
+      unwrap(api.DELETE("/api/v1/apps/{app}", { params: { path: { app }, query: { confirm: app } } })),
+    onSuccess: () => {
+      void client.invalidateQueries({ queryKey: [...keys.apps, "list"] });
+      void client.invalidateQueries({ queryKey: keys.tombstones });
+    },
   });
 }
 

@@ -43,6 +43,12 @@ export const appQuery = (app: string) =>
     ...live,
   });
 
+export const tombstonesQuery = queryOptions({
+  queryKey: keys.tombstones,
+  queryFn: async ({ signal }) => (await unwrap(api.GET("/api/v1/tombstones", { signal }))).items,
+  ...live,
+});
+
 export const instancesQuery = (app: string) =>
   queryOptions({
     queryKey: [...keys.instances, app],

@@ -33,7 +33,11 @@ export interface paths {
         get: operations["read_app"];
         put?: never;
         post?: never;
-        delete?: never;
+        /**
+         * Deletes an app. Its requests end, then its instances, and its address is gone. All else is kept for 7 days, in
+         *     which it can be undeleted; so long its slug is taken.
+         */
+        delete: operations["delete_app"];
         options?: never;
         head?: never;
         /** Changes settings. They take effect with the next release. */
@@ -195,6 +199,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/apps/{app}/restart": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Replaces all instances by new ones of the same release. The old ones serve until the new ones do. */
+        post: operations["restart_app"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/apps/{app}/rollback": {
         parameters: {
             query?: never;
@@ -206,6 +227,80 @@ export interface paths {
         put?: never;
         /** Makes an older release serve again, without building. */
         post: operations["roll_back"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/apps/{app}/scale": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Sets the number of instances, also for later releases. The ones that run stay; only what is missing starts, and
+         *     only what is too many stops. A stopped app takes the number when it starts.
+         */
+        post: operations["scale_app"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/apps/{app}/start": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Starts a stopped app: rolls its release out again. An app that runs is left alone. */
+        post: operations["start_app"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/apps/{app}/stop": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Stops an app. Its requests end, then its instances; the release and the address stay, and the address answers 503.
+         *     A stopped app stays stopped.
+         */
+        post: operations["stop_app"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/apps/{app}/undelete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Brings a deleted app back. If it ran, its release is rolled out again. */
+        post: operations["undelete_app"];
         delete?: never;
         options?: never;
         head?: never;
@@ -509,6 +604,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/tombstones": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The apps that were deleted and can still come back, the newest first. */
+        get: operations["list_tombstones"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -545,9 +657,19 @@ export interface components {
             settings: components["schemas"]["AppSettings"];
             slug: string;
             status: components["schemas"]["AppStatus"];
+            /**
+             * Format: date-time
+             * @description Since when it is to be stopped; null when it is to run.
+             */
+            stopped_at?: string | null;
             /** Format: date-time */
             updated_at: string;
             url: string;
+        };
+        /** @description What came of it. */
+        AppChanged: {
+            app: components["schemas"]["App"];
+            deployment?: components["schemas"]["Deployment"] | null;
         };
         /** Format: uuid */
         AppId: string;
@@ -631,7 +753,7 @@ export interface components {
          * @description How an app is.
          * @enum {string}
          */
-        AppStatus: "empty" | "deploying" | "running" | "degraded" | "failed" | "unknown";
+        AppStatus: "empty" | "deploying" | "running" | "degraded" | "failed" | "stopped" | "unknown";
         ApplyRequest: {
             /** @description The difference in words when absent. */
             message?: string | null;
@@ -693,7 +815,7 @@ export interface components {
          * @description Stable words for programs. The dashboard and `wh` branch on these, never on texts.
          * @enum {string}
          */
-        Code: "bad_request" | "unauthenticated" | "credentials_wrong" | "join_token_wrong" | "api_key_wrong" | "agent_token_wrong" | "forbidden" | "cross_site" | "setup_code_wrong" | "role_not_allowed" | "not_declared" | "not_found" | "release_unknown" | "setup_closed" | "slug_taken" | "name_taken" | "join_token_used" | "nothing_to_roll_back" | "nothing_deployed" | "nothing_pending" | "deployment_running" | "not_running" | "not_queued" | "node_has_instances" | "mesh_full" | "join_token_expired" | "archive_too_large" | "invalid" | "slug_invalid" | "name_invalid" | "archive_unsafe" | "archive_not_gzip_tar" | "source_invalid" | "too_many" | "internal" | "unavailable";
+        Code: "bad_request" | "unauthenticated" | "credentials_wrong" | "join_token_wrong" | "api_key_wrong" | "agent_token_wrong" | "forbidden" | "cross_site" | "setup_code_wrong" | "role_not_allowed" | "not_declared" | "not_found" | "release_unknown" | "setup_closed" | "slug_taken" | "name_taken" | "join_token_used" | "nothing_to_roll_back" | "nothing_deployed" | "nothing_pending" | "deployment_running" | "app_stopped" | "not_running" | "not_queued" | "node_has_instances" | "mesh_full" | "join_token_expired" | "archive_too_large" | "invalid" | "slug_invalid" | "name_invalid" | "archive_unsafe" | "archive_not_gzip_tar" | "source_invalid" | "too_many" | "internal" | "unavailable";
         /** @description What would change if release `after` served in place of release `before`. */
         Comparison: components["schemas"]["ReleaseDifference"] & {
             /** Format: int32 */
@@ -771,7 +893,7 @@ export interface components {
          * @description What a deployment begins with.
          * @enum {string}
          */
-        DeploymentKind: "build" | "image" | "settings" | "rollback";
+        DeploymentKind: "build" | "image" | "settings" | "rollback" | "start" | "restart" | "scale";
         /** @description Lines of a deployment's log, at most 1000 at a time. */
         DeploymentLog: {
             lines: components["schemas"]["LogLine"][];
@@ -1133,6 +1255,11 @@ export interface components {
                 settings: components["schemas"]["AppSettings"];
                 slug: string;
                 status: components["schemas"]["AppStatus"];
+                /**
+                 * Format: date-time
+                 * @description Since when it is to be stopped; null when it is to run.
+                 */
+                stopped_at?: string | null;
                 /** Format: date-time */
                 updated_at: string;
                 url: string;
@@ -1390,6 +1517,26 @@ export interface components {
              */
             next?: string | null;
         };
+        /** @description One page of a list. */
+        Page_Tombstone: {
+            items: {
+                /** Format: date-time */
+                deleted_at: string;
+                deleted_by: string;
+                /**
+                 * Format: date-time
+                 * @description When it is removed for good; until then its slug and hostname are its own.
+                 */
+                gone_at: string;
+                id: components["schemas"]["AppId"];
+                slug: string;
+            }[];
+            /**
+             * Format: uuid
+             * @description Where the next page begins; null on the last one.
+             */
+            next?: string | null;
+        };
         /** @description What waits to be deployed. */
         Pending: components["schemas"]["ReleaseDifference"] & {
             /** @description Whether something can be applied now without a build. */
@@ -1612,6 +1759,13 @@ export interface components {
              */
             release?: number | null;
         };
+        ScaleRequest: {
+            /**
+             * Format: int32
+             * @description Instances that it is to have, from 1 to 100.
+             */
+            replicas: number;
+        };
         /** @description Who is signed in, and where. */
         Session: {
             organization: components["schemas"]["Organization"];
@@ -1708,6 +1862,19 @@ export interface components {
             expires_in_days?: number | null;
             name: string;
             password?: string | null;
+        };
+        /** @description A deleted app. */
+        Tombstone: {
+            /** Format: date-time */
+            deleted_at: string;
+            deleted_by: string;
+            /**
+             * Format: date-time
+             * @description When it is removed for good; until then its slug and hostname are its own.
+             */
+            gone_at: string;
+            id: components["schemas"]["AppId"];
+            slug: string;
         };
         User: {
             email: string;
@@ -1819,6 +1986,31 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["App"];
+                };
+            };
+        };
+    };
+    delete_app: {
+        parameters: {
+            query?: {
+                /** @description The app's slug once more. */
+                confirm?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Id or slug */
+                app: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Tombstone"];
                 };
             };
         };
@@ -2133,6 +2325,28 @@ export interface operations {
             };
         };
     };
+    restart_app: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or slug */
+                app: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AppChanged"];
+                };
+            };
+        };
+    };
     roll_back: {
         parameters: {
             query?: never;
@@ -2155,6 +2369,98 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Deployment"];
+                };
+            };
+        };
+    };
+    scale_app: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or slug */
+                app: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ScaleRequest"];
+            };
+        };
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AppChanged"];
+                };
+            };
+        };
+    };
+    start_app: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or slug */
+                app: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AppChanged"];
+                };
+            };
+        };
+    };
+    stop_app: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or slug */
+                app: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AppChanged"];
+                };
+            };
+        };
+    };
+    undelete_app: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or slug */
+                app: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AppChanged"];
                 };
             };
         };
@@ -2698,6 +3004,25 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+        };
+    };
+    list_tombstones: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Tombstone"];
+                };
             };
         };
     };

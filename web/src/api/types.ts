@@ -4,6 +4,7 @@ type Schemas = components["schemas"];
 
 export type Agent = Schemas["Agent"];
 export type App = Schemas["App"];
+export type AppChanged = Schemas["AppChanged"];
 export type AppLogLine = Schemas["AppLogLine"];
 export type AppSettings = Schemas["AppSettings"];
 export type AppStatus = Schemas["AppStatus"];
@@ -38,5 +39,6 @@ export type Source = Schemas["Source"];
 export type Stage = Schemas["Stage"];
 export type StageProgress = Schemas["StageProgress"];
 export type Token = Schemas["Token"];
+export type Tombstone = Schemas["Tombstone"];
 export type Variable = Schemas["Variable"];
 export type Variables = Schemas["Variables"];

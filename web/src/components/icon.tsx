@@ -38,6 +38,8 @@ const paths = {
   terminal: "M3 4.500 6.500 8 3 11.500M8 12h5",
   down: "M8 3v9.500M4 8.800l4 4 4-4",
   stop: "M4 4h8v8H4z",
+  play: "M5 3.500 12.500 8 5 12.500z",
+  restart: "M13 8a5 5 0 1 1-1.500-3.600M13 2.500V5.500H10",
 } as const;
 
 export type IconName = keyof typeof paths;

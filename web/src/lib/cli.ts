@@ -12,8 +12,13 @@ export const cli = {
   },
   /** The same deployment once more; what a rollback brought live is a release already. */
   again({ app, kind, source, release }: Pick<Deployment, "app" | "kind" | "source" | "release">): string {
-    return kind === "rollback" ? cli.rollback(app.slug, release ?? undefined) : cli.deploy(app.slug, source);
+    if (kind === "rollback") return cli.rollback(app.slug, release ?? undefined);
+    if (kind === "start" || kind === "restart" || kind === "scale") return cli.power(app.slug, "restart");
+    return cli.deploy(app.slug, source);
   },
+  power: (app: string, verb: "start" | "stop" | "restart") => `wh ${verb} --app ${quote(app)}`,
+  scale: (app: string, replicas: number) => `wh scale ${replicas} --app ${quote(app)}`,
+  deleteApp: (app: string) => `wh apps rm ${quote(app)} --confirm ${quote(app)}`,
   rollback: (app: string, release?: number) =>
     `wh rollback --app ${quote(app)}${release === undefined ? "" : ` ${release}`}`,
   queue: () => "wh queue",

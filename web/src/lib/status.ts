@@ -13,6 +13,7 @@ export const appStatus: Record<App["status"], StatusView> = {
   running: { tone: "ok", label: "Running" },
   degraded: { tone: "warn", label: "Degraded" },
   failed: { tone: "bad", label: "Failed" },
+  stopped: { tone: "idle", label: "Stopped" },
   unknown: { tone: "idle", label: "Unknown" },
 };
 
@@ -88,6 +89,9 @@ export const kindName: Record<Deployment["kind"], string> = {
   image: "Image",
   settings: "Settings",
   rollback: "Rollback",
+  start: "Start",
+  restart: "Restart",
+  scale: "Scale",
 };
 
 /** A state that this dashboard does not know yet must not take the page down. */

@@ -18,7 +18,10 @@ type Success<P extends keyof paths, M extends Method> = paths[P][M] extends { re
       }[keyof R]
   : never;
 
-export const server = setupServer(http.get("*/api/v1/setup", () => HttpResponse.json({ needed: false })));
+export const server = setupServer(
+  http.get("*/api/v1/setup", () => HttpResponse.json({ needed: false })),
+  http.get("*/api/v1/tombstones", () => HttpResponse.json({ items: [], next: null })),
+);
 
 /** Answers an operation; path and body are checked against the schema. Returns the requests that came. */
 export function answer<P extends keyof paths, M extends Method>(

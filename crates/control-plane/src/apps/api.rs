@@ -10,7 +10,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::{AppView, Settings, SettingsPatch, instances, rules, store};
+use super::{AppView, Settings, SettingsPatch, instances, power, rules, store};
 use crate::app::{App, AppState};
 use crate::bus::{self, Topic};
 use crate::http::caller::Caller;
@@ -18,7 +18,7 @@ use crate::http::error::violates;
 use crate::http::extract::{Path, Query};
 use crate::http::page::Page;
 use crate::http::{Body, Code, Error, Permission, Result, guard};
-use crate::{audit, projects};
+use crate::{audit, projects, tombstones};
 
 pub fn router(app: &AppState) -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -27,13 +27,23 @@ pub fn router(app: &AppState) -> OpenApiRouter<AppState> {
         .routes(guard(app, Permission::AppRead, routes!(read_app)))
         .routes(guard(app, Permission::AppWrite, routes!(update_app)))
         .merge(instances::router(app))
+        .merge(power::router(app))
 }
 
 /// The app of the path, if the caller may see it.
 pub async fn find(conn: &mut PgConnection, caller: &Caller, id_or_slug: &str) -> Result<store::App> {
-    store::find(conn, caller.organization_id, id_or_slug)
-        .await?
-        .ok_or_else(|| Error::not_found(format!("app {id_or_slug}")).hint("`wh apps ls` lists the apps"))
+    store::find(conn, caller.organization_id, id_or_slug).await?.ok_or_else(|| unknown(id_or_slug))
+}
+
+/// The app of the path, held until the transaction ends.
+pub async fn hold(conn: &mut PgConnection, caller: &Caller, id_or_slug: &str) -> Result<store::App> {
+    let found = find(conn, caller, id_or_slug).await?;
+    // Somebody may have deleted it in between.
+    store::lock(conn, found.id).await?.ok_or_else(|| unknown(id_or_slug))
+}
+
+fn unknown(id_or_slug: &str) -> Error {
+    Error::not_found(format!("app {id_or_slug}")).hint("`wh apps ls` lists the apps")
 }
 
 /// How apps are served: `https` where certificates can be had.
@@ -42,7 +52,7 @@ pub fn scheme(app: &App) -> &'static str {
 }
 
 /// One app as clients see it.
-async fn view(
+pub(super) async fn view(
     app: &App,
     conn: &mut PgConnection,
     organization: OrganizationId,
@@ -131,6 +141,7 @@ async fn create_app(
     let zone = store::zone(&mut tx, &app.config.proxy.subdomain_base)
         .await?
         .ok_or_else(|| anyhow::anyhow!("the zone of the configuration is not in the database"))?;
+    check_free(&mut tx, caller.organization_id, &request.slug).await?;
     let id = store::create(&mut tx, environment, zone, &request.slug, &settings).await.map_err(|error| {
         if violates(&error, "apps_slug_key") {
             return Error::new(Code::SlugTaken, format!("another app has the slug {}", request.slug))
@@ -145,6 +156,22 @@ async fn create_app(
     let view = view(&app, &mut tx, caller.organization_id, id).await?;
     tx.commit().await?;
     Ok((StatusCode::CREATED, Json(view)))
+}
+
+/// A deleted app of one's own keeps its slug; those of others are not told of.
+async fn check_free(conn: &mut PgConnection, organization: OrganizationId, slug: &str) -> Result<()> {
+    let kept = tombstones::store::list(conn, organization, Some(slug), tombstones::KEPT_DAYS).await?;
+    match kept.first() {
+        None => Ok(()),
+        Some(kept) => {
+            Err(Error::new(Code::SlugTaken, format!("the deleted app {} keeps its slug", kept.slug))
+                .field("slug")
+                .hint(format!(
+                    "Undelete it, or choose another slug until {}",
+                    kept.gone_at.format("%Y-%m-%d")
+                )))
+        }
+    }
 }
 
 /// One app, by id or slug.
@@ -168,9 +195,9 @@ async fn update_app(
     Body(patch): Body<SettingsPatch>,
 ) -> Result<Json<AppView>> {
     let mut tx = app.db.begin().await?;
-    let found = find(&mut tx, &caller, &key).await?;
-    let mut settings = store::lock(&mut tx, found.id).await?.settings.0;
-    let before = settings.clone();
+    let found = hold(&mut tx, &caller, &key).await?;
+    let before = found.settings.0;
+    let mut settings = before.clone();
     patch.apply(&mut settings);
     rules::check_settings(&settings, "")?;
     if settings != before {

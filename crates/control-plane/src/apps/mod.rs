@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod instances;
+pub mod power;
 pub mod rules;
 pub mod store;
 #[cfg(test)]
@@ -122,6 +123,8 @@ pub struct AppView {
     pub deployment: Option<DeploymentSummary>,
     pub instances: InstanceCount,
     pub certificate: Certificate,
+    /// Since when it is to be stopped; null when it is to run.
+    pub stopped_at: Option<DateTime<Utc>>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
 }
@@ -188,6 +191,8 @@ pub enum Status {
     /// Some wanted instances are healthy.
     Degraded,
     Failed,
+    /// Somebody stopped it: nothing is to run, its release and its address stay.
+    Stopped,
     /// Nobody has seen its instances lately.
     Unknown,
 }
@@ -198,6 +203,8 @@ pub struct Evidence {
     /// Of the newest deployment.
     pub latest: Option<deployments::State>,
     pub has_release: bool,
+    /// Whether somebody stopped it.
+    pub stopped: bool,
     /// Instances that exist of the release that serves.
     pub existing: i64,
     pub instances: InstanceCount,
@@ -213,6 +220,7 @@ pub fn status(evidence: &Evidence, now: DateTime<Utc>) -> Status {
         Some(latest) if !latest.is_final() => return Status::Deploying,
         Some(deployments::State::Failed) if !evidence.has_release => return Status::Failed,
         _ if !evidence.has_release => return Status::Empty,
+        _ if evidence.stopped => return Status::Stopped,
         _ => {}
     }
     let seen_lately = observed_at.is_some_and(|at| now - at <= STALE_AFTER);
@@ -236,7 +244,7 @@ mod status_tests {
         let now = Utc::now();
         let observed_at = age.map(|age| now - TimeDelta::seconds(age));
         let instances = InstanceCount { wanted: 2, healthy, observed_at };
-        status(&Evidence { latest, has_release, existing, instances }, now)
+        status(&Evidence { latest, has_release, stopped: false, existing, instances }, now)
     }
 
     #[test]
@@ -265,6 +273,15 @@ mod status_tests {
     #[test]
     fn a_failed_deployment_does_not_hide_that_the_old_release_serves() {
         assert_eq!(of(Some(State::Failed), true, 2, 2, Some(1)), Status::Running);
+    }
+
+    #[test]
+    fn a_stopped_app_is_stopped_until_a_deployment_is_on_its_way() {
+        let instances = InstanceCount { wanted: 0, healthy: 0, observed_at: None };
+        let of = |latest| Evidence { latest, has_release: true, stopped: true, existing: 0, instances };
+        assert_eq!(status(&of(Some(State::Live)), Utc::now()), Status::Stopped);
+        assert_eq!(status(&of(Some(State::Failed)), Utc::now()), Status::Stopped);
+        assert_eq!(status(&of(Some(State::RollingOut)), Utc::now()), Status::Deploying);
     }
 
     #[test]

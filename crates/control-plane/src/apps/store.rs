@@ -35,10 +35,10 @@ pub async fn views(
 ) -> sqlx::Result<Vec<AppView>> {
     let rows = sqlx::query!(
         r#"select apps.id, apps.slug, apps.settings as "settings: Json<Settings>", apps.created_at, apps.updated_at,
-                  projects.id as project_id, projects.slug as project_slug,
+                  apps.stopped_at, projects.id as project_id, projects.slug as project_slug,
                   apps.slug || '.' || zones.suffix as "hostname!", now() as "now!",
                   current.number as "release_number?", current.created_at as "release_created_at?",
-                  current.settings as "release_settings?: Json<Settings>",
+                  current.replicas as "replicas?",
                   latest.id as "latest_id?: DeploymentId", latest.number as "latest_number?",
                   latest.state as "latest_state?: State", latest.created_at as "latest_created_at?",
                   latest.finished_at as "latest_finished_at?",
@@ -50,7 +50,8 @@ pub async fn views(
            join projects on projects.id = environments.project_id
            join zones on zones.id = apps.zone_id
            left join lateral (
-               select deployments.id as deployment_id, releases.number, releases.created_at, releases.settings
+               select deployments.id as deployment_id, releases.number, releases.created_at,
+                      coalesce(deployments.settings ->> 'replicas', releases.settings ->> 'replicas')::bigint as replicas
                from deployments join releases on releases.id = deployments.release_id
                where deployments.app_id = apps.id and deployments.state = 'live'
            ) current on true
@@ -64,7 +65,7 @@ pub async fn views(
                from instances where app_id = apps.id and wanted and deployment_id = current.deployment_id
            ) seen
            left join certificates on certificates.host = apps.slug || '.' || zones.suffix
-           where projects.organization_id = $1
+           where projects.organization_id = $1 and apps.deleted_at is null
              and ($2::uuid is null or apps.id = $2)
              and ($3::text is null or projects.slug = $3)
              and ($4::uuid is null or apps.id > $4)
@@ -79,13 +80,14 @@ pub async fn views(
     .await?;
     let views = rows.into_iter().map(|row| {
         let instances = InstanceCount {
-            wanted: row.release_settings.map_or(0, |settings| settings.replicas.into()),
+            wanted: row.replicas.filter(|_| row.stopped_at.is_none()).unwrap_or(0),
             healthy: row.healthy,
             observed_at: row.observed_at,
         };
         let evidence = Evidence {
             latest: row.latest_state,
             has_release: row.release_number.is_some(),
+            stopped: row.stopped_at.is_some(),
             existing: row.existing,
             instances,
         };
@@ -115,6 +117,7 @@ pub async fn views(
                 issuer: row.issuer,
                 error: row.certificate_error,
             },
+            stopped_at: row.stopped_at,
             created_at: row.created_at,
             updated_at: row.updated_at,
         }
@@ -147,6 +150,8 @@ pub struct App {
     pub id: AppId,
     pub slug: String,
     pub settings: Json<Settings>,
+    /// Since when it is to be stopped.
+    pub stopped_at: Option<DateTime<Utc>>,
 }
 
 /// The organization's app with this id or slug.
@@ -157,10 +162,10 @@ pub async fn find(
 ) -> sqlx::Result<Option<App>> {
     sqlx::query_as!(
         App,
-        r#"select apps.id, apps.slug, apps.settings as "settings: Json<Settings>" from apps
+        r#"select apps.id, apps.slug, apps.settings as "settings: Json<Settings>", stopped_at from apps
            join environments on environments.id = apps.environment_id
            join projects on projects.id = environments.project_id
-           where projects.organization_id = $1 and (apps.id = $2 or apps.slug = $3)"#,
+           where projects.organization_id = $1 and deleted_at is null and (apps.id = $2 or apps.slug = $3)"#,
         organization as _,
         id_or_slug.parse::<Uuid>().ok(),
         id_or_slug
@@ -169,14 +174,16 @@ pub async fn find(
     .await
 }
 
-/// The app, held until the transaction ends: whoever numbers or changes something of it takes turns.
-pub async fn lock(conn: &mut PgConnection, id: AppId) -> sqlx::Result<App> {
+/// The app, held until the transaction ends: whoever numbers or changes something of it takes turns. `None` when it was
+/// deleted.
+pub async fn lock(conn: &mut PgConnection, id: AppId) -> sqlx::Result<Option<App>> {
     sqlx::query_as!(
         App,
-        r#"select id, slug, settings as "settings: Json<Settings>" from apps where id = $1 for update"#,
+        r#"select id, slug, settings as "settings: Json<Settings>", stopped_at from apps
+           where id = $1 and deleted_at is null for update"#,
         id as _
     )
-    .fetch_one(conn)
+    .fetch_optional(conn)
     .await
 }
 
@@ -212,6 +219,14 @@ pub async fn update(conn: &mut PgConnection, id: AppId, settings: &Settings) -> 
     )
     .execute(conn)
     .await?;
+    Ok(())
+}
+
+/// The app is to be stopped. Its instances go as the planner says.
+pub async fn stop(conn: &mut PgConnection, id: AppId) -> sqlx::Result<()> {
+    sqlx::query!("update apps set stopped_at = now(), updated_at = now() where id = $1", id as _)
+        .execute(conn)
+        .await?;
     Ok(())
 }
 

@@ -91,9 +91,7 @@ pub async fn certificates(conn: &mut PgConnection) -> sqlx::Result<Vec<Certifica
     sqlx::query_as!(
         Certificate,
         r#"select host, extract(epoch from not_after)::float8 as ends_at, failures from certificates
-           where exists (select 1 from instances
-                         join apps on apps.id = instances.app_id join zones on zones.id = apps.zone_id
-                         where in_rotation and apps.slug || '.' || zones.suffix = certificates.host)"#
+           where host in (select host from served_apps)"#
     )
     .fetch_all(conn)
     .await

@@ -134,13 +134,11 @@ pub async fn add_account(conn: &mut PgConnection, directory: &str, sealed: &[u8]
     Ok(())
 }
 
-/// Every hostname of an app that has instances in rotation, and the front's, is to have a certificate.
+/// Every hostname of an app that the proxies answer for, and the front's, is to have a certificate.
 pub async fn want_for_routed(conn: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into certificates (host)
-         select apps.slug || '.' || zones.suffix
-         from instances join apps on apps.id = instances.app_id join zones on zones.id = apps.zone_id
-         where in_rotation
+         select host from served_apps
          union
          select host from fronts
          on conflict do nothing"
@@ -165,10 +163,7 @@ pub async fn without_order(conn: &mut PgConnection) -> sqlx::Result<Vec<Due>> {
         "select host, not_before, not_after from certificates
          where retry_at <= now()
            and not exists (select 1 from jobs where jobs.host = certificates.host and state in ('queued', 'running'))
-           and (exists (select 1 from instances
-                        join apps on apps.id = instances.app_id join zones on zones.id = apps.zone_id
-                        where in_rotation and apps.slug || '.' || zones.suffix = certificates.host)
-                or exists (select 1 from fronts where fronts.host = certificates.host))
+           and host in (select host from served_apps union all select host from fronts)
          order by host"
     )
     .fetch_all(conn)

@@ -57,8 +57,7 @@ async fn create_deployment(
     let message = request.message.unwrap_or_default();
     rules::check_text("message", &message, 0, 500)?;
     let mut tx = app.db.begin().await?;
-    let found = apps::api::find(&mut tx, &caller, &key).await?;
-    let mut found = apps::store::lock(&mut tx, found.id).await?;
+    let mut found = apps::api::hold(&mut tx, &caller, &key).await?;
     if let Some(patch) = request.settings {
         let before = found.settings.0.clone();
         patch.apply(&mut found.settings.0);
@@ -181,8 +180,7 @@ async fn roll_back(
     Body(request): Body<RollbackRequest>,
 ) -> Result<(StatusCode, Json<Deployment>)> {
     let mut tx = app.db.begin().await?;
-    let found = apps::api::find(&mut tx, &caller, &key).await?;
-    let found = apps::store::lock(&mut tx, found.id).await?;
+    let found = apps::api::hold(&mut tx, &caller, &key).await?;
     let made = create::rollback(&app, &mut tx, &caller, &found, request.release).await?;
     tx.commit().await?;
     Ok((StatusCode::ACCEPTED, Json(made)))

@@ -11,7 +11,7 @@ use crate::apps::{self, Settings};
 use crate::bus::{self, Topic};
 use crate::http::caller::Caller;
 use crate::http::{Code, Error, Result};
-use crate::releases::store::NewRelease;
+use crate::releases::store::{NewRelease, Snapshot};
 use crate::vault::Purpose;
 use crate::{archives, audit, releases, variables};
 
@@ -71,17 +71,9 @@ pub async fn settings(
     of: &apps::store::App,
     message: &str,
 ) -> Result<Deployment> {
-    let current = releases::store::current(conn, of.id).await?.ok_or_else(|| {
-        Error::new(Code::NothingDeployed, "nothing is deployed yet").hint("Deploy a source or an image first")
-    })?;
+    let current = current(conn, of).await?;
     // It would bring back the image that a deployment before it replaces.
-    if let Some(number) = store::unfinished(conn, of.id).await? {
-        return Err(Error::new(
-            Code::DeploymentRunning,
-            format!("deployment {number} of this app is still under way"),
-        )
-        .hint("Wait for it or cancel it, then deploy the change"));
-    }
+    check_idle(conn, of).await?;
     let settings = of.settings.for_image_of(&current.settings);
     let values = variables::store::values(conn, &app.vault, of.id).await?;
     let sealed = variables::seal(&app.vault, of.id, &values);
@@ -109,7 +101,48 @@ pub async fn settings(
     begin(app, conn, caller, of, start).await
 }
 
-/// Runs an older release again: the one with `number`, or the one that served before.
+/// Runs the live release once more, with as many instances as the app's settings say.
+pub async fn again(
+    app: &App,
+    conn: &mut PgConnection,
+    caller: &Caller,
+    of: &apps::store::App,
+    kind: Kind,
+) -> Result<Deployment> {
+    let current = current(conn, of).await?;
+    check_idle(conn, of).await?;
+    let start = Start {
+        kind,
+        source: None,
+        settings: &Settings { replicas: of.settings.replicas, ..current.settings.0 },
+        variables: &current.variables,
+        release: Some(current.id),
+        message: "",
+        no_cache: false,
+    };
+    begin(app, conn, caller, of, start).await
+}
+
+/// The live release, which has to be there.
+pub async fn current(conn: &mut PgConnection, of: &apps::store::App) -> Result<Snapshot> {
+    releases::store::current(conn, of.id).await?.ok_or_else(|| {
+        Error::new(Code::NothingDeployed, "nothing is deployed yet").hint("Deploy a source or an image first")
+    })
+}
+
+/// The app's deploy lock: refuses while a deployment is queued or under way. The caller holds the app's row.
+pub async fn check_idle(conn: &mut PgConnection, of: &apps::store::App) -> Result<()> {
+    match store::unfinished(conn, of.id).await? {
+        None => Ok(()),
+        Some(number) => Err(Error::new(
+            Code::DeploymentRunning,
+            format!("deployment {number} of this app is still under way"),
+        )
+        .hint("Wait for it or cancel it, then try again")),
+    }
+}
+
+/// Runs an older release again, with as many instances as the app has now: the one with `number`, or the one that served before.
 pub async fn rollback(
     app: &App,
     conn: &mut PgConnection,
@@ -133,7 +166,7 @@ pub async fn rollback(
     let start = Start {
         kind: Kind::Rollback,
         source: None,
-        settings: &release.settings.0,
+        settings: &Settings { replicas: of.settings.replicas, ..release.settings.0 },
         variables: &release.variables,
         release: Some(release.id),
         message: "",

@@ -35,6 +35,12 @@ words! {
         Settings,
         /// An older release.
         Rollback,
+        /// The live release, after a stop.
+        Start,
+        /// The live release, with new instances.
+        Restart,
+        /// The live release, with more or fewer instances.
+        Scale,
     }
 
     /// How far it is.
@@ -105,6 +111,11 @@ impl Kind {
     /// Whether a job has to make an image first.
     pub fn has_job(self) -> bool {
         matches!(self, Self::Build | Self::Image)
+    }
+
+    /// Whether instances that run the same release stay.
+    pub fn keeps_instances(self) -> bool {
+        self == Self::Scale
     }
 
     /// How `stage` begins in a deployment of this kind.

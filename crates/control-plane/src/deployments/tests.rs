@@ -185,6 +185,26 @@ async fn a_rollback_runs_the_release_before_without_building(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn scaling_leaves_nothing_pending_and_a_rollback_keeps_the_number(pool: PgPool) {
+    let (app, owner) = with_app(pool).await;
+    for _ in 0..2 {
+        make_live(&app, &deploy(&owner).await).await;
+    }
+    let scaled = owner.post("/api/v1/apps/hello/scale", json!({ "replicas": 3 })).await.expect(202);
+    assert_eq!(
+        (&scaled["deployment"]["kind"], &scaled["deployment"]["release"]),
+        (&json!("scale"), &json!(2))
+    );
+    assert_eq!(owner.get("/api/v1/apps/hello/env").await.expect(200)["pending"], true, "not live yet");
+    make_live(&app, &scaled["deployment"]).await;
+    assert_eq!(owner.get("/api/v1/apps/hello/env").await.expect(200)["pending"], false);
+    let back = owner.post("/api/v1/apps/hello/rollback", json!({ "release": 1 })).await.expect(202);
+    make_live(&app, &back).await;
+    let shown = owner.get("/api/v1/apps/hello").await.expect(200);
+    assert_eq!((&shown["release"]["number"], &shown["instances"]["wanted"]), (&json!(1), &json!(3)));
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
 async fn new_variables_deploy_the_image_that_serves(pool: PgPool) {
     let (app, owner) = with_app(pool).await;
     let body = json!({ "set": { "A": "1" }, "deploy": true });

@@ -36,6 +36,7 @@ pub enum Code {
     NothingDeployed,
     NothingPending,
     DeploymentRunning,
+    AppStopped,
     NotRunning,
     NotQueued,
     NodeHasInstances,
@@ -81,6 +82,7 @@ impl Code {
             | Self::NothingDeployed
             | Self::NothingPending
             | Self::DeploymentRunning
+            | Self::AppStopped
             | Self::NotRunning
             | Self::NotQueued
             | Self::NodeHasInstances

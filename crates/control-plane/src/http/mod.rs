@@ -31,7 +31,7 @@ pub use permission::{Permission, guard, public};
 use crate::app::AppState;
 use crate::{
     apps, archives, audit, deployments, events, front, hub, identity, jobs, logs, nodes, projects, releases,
-    variables,
+    tombstones, variables,
 };
 
 #[derive(OpenApi)]
@@ -60,6 +60,7 @@ pub fn api(app: &AppState) -> (Router<AppState>, utoipa::openapi::OpenApi) {
         .merge(identity::api::router(app))
         .merge(projects::api::router(app))
         .merge(apps::api::router(app))
+        .merge(tombstones::api::router(app))
         .merge(archives::api::router(app))
         .merge(deployments::api::router(app))
         .merge(jobs::queue::router(app))

@@ -11,7 +11,7 @@ const ABOVE_VIEWER: [&str; 6] =
     ["app.write", "app.deploy", "project.write", "node.write", "queue.write", "audit.read"];
 
 /// What these do needs no words.
-const BODILESS: [&str; 2] = ["/cancel", "/front"];
+const BODILESS: [&str; 6] = ["/cancel", "/front", "/stop", "/start", "/restart", "/undelete"];
 
 fn operations() -> Vec<(Method, String, Value)> {
     let document: Value = serde_json::from_str(&serve::openapi_text().expect("document")).expect("JSON");

@@ -4,4 +4,5 @@ pub mod mesh;
 pub mod placement;
 pub mod rollout;
 pub mod routes;
+pub mod stop;
 pub mod worker;

@@ -16,7 +16,9 @@ pub struct Situation {
     pub replicas: usize,
     /// Instances that it has started and still wants.
     pub new: Vec<New>,
-    /// Instances of earlier deployments in rotation.
+    /// Instances in rotation that may stay, because they run the same release and only their number changes.
+    pub kept: Vec<Kept>,
+    /// The other instances of earlier deployments in rotation.
     pub old: Vec<InstanceId>,
     /// Workers that are online.
     pub workers: Vec<Candidate>,
@@ -37,6 +39,14 @@ pub struct New {
     pub node_gone: bool,
     pub state: InstanceState,
     pub failure: Option<Failure>,
+}
+
+/// An instance of the release that serves already.
+#[derive(Debug, Clone)]
+pub struct Kept {
+    pub id: InstanceId,
+    pub node: String,
+    pub healthy: bool,
 }
 
 /// What to do.
@@ -97,7 +107,8 @@ pub fn plan(now: &Situation) -> Vec<Step> {
     if !gone.is_empty() {
         return gone;
     }
-    let missing = now.replicas.saturating_sub(now.new.len());
+    let surplus = surplus(&now.kept, now.replicas);
+    let missing = now.replicas.saturating_sub(now.new.len() + now.kept.len() - surplus.len());
     if missing > 0 {
         let places = choose(now.workers.clone(), missing);
         if places.is_empty() {
@@ -108,7 +119,7 @@ pub fn plan(now: &Situation) -> Vec<Step> {
     let healthy = now.new.iter().filter(|new| new.state == InstanceState::Healthy).count();
     if healthy == now.new.len() {
         let enter = now.new.iter().map(|new| new.id).collect();
-        return vec![Step::Switch { enter, leave: now.old.clone() }];
+        return vec![Step::Switch { enter, leave: [now.old.clone(), surplus].concat() }];
     }
     let runs = |new: &New| !matches!(new.state, InstanceState::Pending | InstanceState::Pulling);
     let mut steps = Vec::new();
@@ -127,6 +138,19 @@ pub fn plan(now: &Situation) -> Vec<Step> {
         now.new.len()
     )));
     steps
+}
+
+/// The instances that go when `replicas` may stay: those that do not serve first, then of the nodes that have most.
+fn surplus(kept: &[Kept], replicas: usize) -> Vec<InstanceId> {
+    let mut stay: Vec<&Kept> = kept.iter().collect();
+    let mut leave = Vec::new();
+    while stay.len() > replicas {
+        let on = |node: &str| stay.iter().filter(|kept| kept.node == node).count();
+        let rank = |at: &usize| (!stay[*at].healthy, on(&stay[*at].node), stay[*at].id);
+        let Some(last) = (0..stay.len()).max_by_key(rank) else { break };
+        leave.push(stay.swap_remove(last).id);
+    }
+    leave
 }
 
 /// Why the release cannot serve, if an instance has shown it.
@@ -178,6 +202,7 @@ mod tests {
         Situation {
             replicas: 2,
             new,
+            kept: Vec::new(),
             old: vec![InstanceId::new()],
             workers: vec![worker("w1"), worker("w2")],
             probing: false,
@@ -249,8 +274,46 @@ mod tests {
     }
 
     #[test]
-    fn an_app_scaled_to_nothing_leaves_the_table() {
+    fn without_replicas_the_old_ones_leave_the_table() {
         let now = Situation { replicas: 0, ..situation(Vec::new()) };
         assert_eq!(text(&now), "switch: 0 enter, 1 leave");
+    }
+
+    fn kept(node: &str, healthy: bool) -> Kept {
+        Kept { id: InstanceId::new(), node: node.to_owned(), healthy }
+    }
+
+    fn scaling(kept: Vec<Kept>, replicas: usize) -> Situation {
+        Situation { kept, replicas, old: Vec::new(), ..situation(Vec::new()) }
+    }
+
+    #[test]
+    fn scaling_starts_and_ends_only_what_is_too_few_or_too_many() {
+        use InstanceState::{Healthy, Starting};
+        let mut story = Vec::new();
+        let mut up = scaling(vec![kept("w1", true), kept("w2", true)], 3);
+        story.push(text(&up));
+        up.new = vec![new("w1", Starting)];
+        up.probing = true;
+        story.push(text(&up));
+        up.new = vec![new("w1", Healthy)];
+        story.push(text(&up));
+        story.push(text(&scaling(vec![kept("w1", true), kept("w2", true), kept("w1", true)], 1)));
+        story.push(text(&scaling(vec![kept("w1", true)], 1)));
+        insta::assert_snapshot!(story.join("\n"), @r"
+        start on w1 port 20000
+        wait for instances on w1 (0 of 1 healthy)
+        switch: 1 enter, 0 leave
+        switch: 0 enter, 2 leave
+        switch: 0 enter, 0 leave
+        ");
+    }
+
+    #[test]
+    fn those_that_do_not_serve_go_first_and_then_those_that_share_a_node() {
+        let all = [kept("w1", true), kept("w1", true), kept("w2", true), kept("w3", false)];
+        assert_eq!(surplus(&all, 3), [all[3].id]);
+        assert_eq!(surplus(&all, 2), [all[3].id, all[1].id]);
+        assert_eq!(surplus(&all, 4), []);
     }
 }

@@ -33,105 +33,100 @@ impl Front {
     }
 }
 
+/// An app that the proxies answer for.
+#[derive(Debug, Clone)]
+pub struct Served {
+    pub app_id: AppId,
+    pub slug: String,
+    pub host: String,
+    /// Its instances in rotation.
+    pub backends: Vec<Backend>,
+}
+
 /// An instance that is in rotation.
 #[derive(Debug, Clone)]
 pub struct Backend {
-    pub app_id: AppId,
-    pub slug: String,
-    pub suffix: String,
     pub instance: InstanceId,
     pub address: Ipv4Addr,
     pub port: u16,
     pub state: InstanceState,
 }
 
-impl Backend {
-    pub fn host(&self) -> String {
-        format!("{}.{}", self.slug, self.suffix)
-    }
-}
-
-/// The front, then one route per app that has instances in rotation. The ones that do not serve are left out; an app
-/// without any keeps its route, so that the proxy can say that it is unavailable. An app that had the front's host
-/// before the front did has no route: passwords are typed there.
-pub fn routes(front: Option<&Front>, backends: &[Backend], https_only: bool) -> Vec<Route> {
-    let is_free = |backend: &&Backend| front.is_none_or(|front| front.host != backend.host());
-    let mut backends: Vec<&Backend> = backends.iter().filter(is_free).collect();
-    backends.sort_by(|one, other| (&one.slug, one.instance).cmp(&(&other.slug, other.instance)));
-    let of_one_app = backends.chunk_by(|one, other| one.app_id == other.app_id);
-    let apps = of_one_app.map(|backends| Route {
-        id: backends[0].app_id.to_string(),
-        app: backends[0].slug.clone(),
-        hosts: vec![backends[0].host()],
+/// The front, then one route per app. Instances that do not serve are left out; an app without any, be it stopped or
+/// broken, keeps its route, so that the proxy can say that it is unavailable. An app that had the front's host before
+/// the front did has no route: passwords are typed there.
+pub fn routes(front: Option<&Front>, served: &[Served], https_only: bool) -> Vec<Route> {
+    let is_free = |served: &&Served| front.is_none_or(|front| front.host != served.host);
+    let mut served: Vec<&Served> = served.iter().filter(is_free).collect();
+    served.sort_by(|one, other| one.slug.cmp(&other.slug));
+    let apps = served.into_iter().map(|served| Route {
+        id: served.app_id.to_string(),
+        app: served.slug.clone(),
+        hosts: vec![served.host.clone()],
         path: "/".to_owned(),
-        upstreams: backends
-            .iter()
-            .filter(|backend| backend.state == InstanceState::Healthy)
-            .map(|backend| Upstream {
-                instance: backend.instance,
-                address: SocketAddr::new(backend.address.into(), backend.port),
-                weight: 1,
-            })
-            .collect(),
+        upstreams: upstreams(&served.backends),
         https_only,
     });
     front.map(|front| front.route(https_only)).into_iter().chain(apps).collect()
 }
 
+fn upstreams(backends: &[Backend]) -> Vec<Upstream> {
+    let healthy = backends.iter().filter(|backend| backend.state == InstanceState::Healthy);
+    let mut upstreams: Vec<Upstream> = healthy
+        .map(|backend| Upstream {
+            instance: backend.instance,
+            address: SocketAddr::new(backend.address.into(), backend.port),
+            weight: 1,
+        })
+        .collect();
+    upstreams.sort_by_key(|upstream| upstream.instance);
+    upstreams
+}
+
 /// Everything a proxy needs.
 pub fn spec(
     front: Option<&Front>,
-    backends: &[Backend],
+    served: &[Served],
     mut certificates: Vec<Certificate>,
     mut challenges: Vec<HttpChallenge>,
     https_only: bool,
 ) -> ProxySpec {
     certificates.sort_by(|one, other| one.hosts.cmp(&other.hosts));
     challenges.sort_by(|one, other| one.token.cmp(&other.token));
-    ProxySpec { routes: routes(front, backends, https_only), certificates, challenges }
+    ProxySpec { routes: routes(front, served, https_only), certificates, challenges }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn backend(app_id: AppId, slug: &str, port: u16, state: InstanceState) -> Backend {
-        Backend {
-            app_id,
-            slug: slug.to_owned(),
-            suffix: "route.test".to_owned(),
-            instance: InstanceId::new(),
-            address: Ipv4Addr::new(10, 50, 0, 2),
-            port,
-            state,
-        }
+    fn served(slug: &str, backends: Vec<Backend>) -> Served {
+        Served { app_id: AppId::new(), slug: slug.to_owned(), host: format!("{slug}.route.test"), backends }
+    }
+
+    fn backend(port: u16, state: InstanceState) -> Backend {
+        Backend { instance: InstanceId::new(), address: Ipv4Addr::new(10, 50, 0, 2), port, state }
     }
 
     #[test]
     fn the_order_of_rows_does_not_change_the_table() {
-        let (one, two) = (AppId::new(), AppId::new());
-        let mut rows = vec![
-            backend(two, "zoo", 20002, InstanceState::Healthy),
-            backend(one, "ape", 20000, InstanceState::Healthy),
-            backend(one, "ape", 20001, InstanceState::Healthy),
-        ];
+        let healthy = |port| backend(port, InstanceState::Healthy);
+        let mut rows =
+            vec![served("zoo", vec![healthy(20002)]), served("ape", vec![healthy(20000), healthy(20001)])];
         let table = routes(None, &rows, true);
         rows.reverse();
+        rows[0].backends.reverse();
         assert_eq!(routes(None, &rows, true), table);
         assert_eq!(table[0].hosts, ["ape.route.test"]);
         assert_eq!(table[0].upstreams.len(), 2);
     }
 
     #[test]
-    fn an_app_whose_instances_all_fail_keeps_a_route_without_upstreams() {
-        let app = AppId::new();
-        let rows = [
-            backend(app, "ape", 20000, InstanceState::Unhealthy),
-            backend(app, "ape", 20001, InstanceState::Exited),
-        ];
-        let table = routes(None, &rows, false);
-        assert_eq!(table.len(), 1);
-        assert_eq!(table[0].upstreams, []);
+    fn an_app_of_which_nothing_serves_keeps_a_route_without_upstreams() {
+        let failing = vec![backend(20000, InstanceState::Unhealthy), backend(20001, InstanceState::Exited)];
+        let table = routes(None, &[served("ape", failing), served("bee", Vec::new())], false);
+        assert_eq!(table.len(), 2);
+        assert!(table.iter().all(|route| route.upstreams.is_empty()));
     }
 
     #[test]
@@ -139,8 +134,8 @@ mod tests {
         let front =
             Front { host: "ape.route.test".to_owned(), upstream: "10.50.0.1:8082".parse().expect("address") };
         let rows = [
-            backend(AppId::new(), "ape", 20000, InstanceState::Healthy),
-            backend(AppId::new(), "bee", 20001, InstanceState::Healthy),
+            served("ape", vec![backend(20000, InstanceState::Healthy)]),
+            served("bee", vec![backend(20001, InstanceState::Healthy)]),
         ];
         let table = routes(Some(&front), &rows, true);
         let apps: Vec<&str> = table.iter().map(|route| route.app.as_str()).collect();

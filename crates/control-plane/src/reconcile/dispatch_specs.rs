@@ -119,10 +119,10 @@ pub async fn proxy_spec(
     conn: &mut PgConnection,
 ) -> anyhow::Result<protocol::spec::ProxySpec> {
     let front = front::store::find(conn).await?;
-    let backends = instances::store::in_rotation(conn).await?;
+    let served = instances::store::served(conn).await?;
     let certificates = certificates::store::issued(conn, &app.vault).await?;
     let challenges = certificates::store::challenges(conn).await?;
-    Ok(plan::routes::spec(front.as_ref(), &backends, certificates, challenges, app.config.acme.is_some()))
+    Ok(plan::routes::spec(front.as_ref(), &served, certificates, challenges, app.config.acme.is_some()))
 }
 
 async fn worker_spec(

@@ -11,6 +11,7 @@ pub mod node_health;
 pub mod presence;
 pub mod retention;
 pub mod rollouts;
+mod stops;
 
 use std::time::Duration;
 

@@ -9,6 +9,7 @@ use protocol::job::Stage;
 use sqlx::PgConnection;
 use tracing::info;
 
+use super::stops;
 use crate::app::AppState;
 use crate::bus::{self, Topic};
 use crate::deployments::store::progress;
@@ -46,6 +47,7 @@ impl Reconciler for Rollouts {
         }
         let mut tx = db.begin().await?;
         clear_away(&mut tx).await?;
+        stops::advance(&mut tx).await?;
         drain(&mut tx).await?;
         tx.commit().await?;
         failed
@@ -99,6 +101,7 @@ async fn take(conn: &mut PgConnection, rolling: &Rolling, step: Step) -> anyhow:
             rollout::switch(conn, id, generation, &enter, &leave).await?;
             progress::enter(conn, id, Stage::Route, None).await?;
             let healthy = match enter.len() {
+                0 => "Nothing has to start".to_owned(),
                 1 => "The instance is healthy".to_owned(),
                 count => format!("All {count} instances are healthy"),
             };
@@ -144,7 +147,7 @@ async fn clear_away(conn: &mut PgConnection) -> anyhow::Result<()> {
     raise_workers(conn, left).await
 }
 
-async fn raise_workers(
+pub(super) async fn raise_workers(
     conn: &mut PgConnection,
     nodes: impl IntoIterator<Item = NodeId>,
 ) -> anyhow::Result<()> {

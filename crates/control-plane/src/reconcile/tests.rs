@@ -1,5 +1,7 @@
 //! A deployment from its build to its drain, with agents on real sockets.
 
+mod power;
+
 use daemon::reconcile::Reconciler;
 use protocol::identity::AgentKind;
 use protocol::ids::{AppId, DeploymentId, InstanceId, JobId};

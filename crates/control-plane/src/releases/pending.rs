@@ -101,8 +101,7 @@ async fn apply_pending(
         rules::check_text("message", message, 0, MESSAGE_LIMIT)?;
     }
     let mut tx = app.db.begin().await?;
-    let found = apps::api::find(&mut tx, &caller, &key).await?;
-    let found = apps::store::lock(&mut tx, found.id).await?;
+    let found = apps::api::hold(&mut tx, &caller, &key).await?;
     let values = variables::store::values(&mut tx, &app.vault, found.id).await?;
     let pending = of(&app, &mut tx, &found, &values).await?;
     if pending.release.is_some() && !pending.is_runtime() {

@@ -65,12 +65,15 @@ pub struct Snapshot {
     pub variables: Vec<u8>,
 }
 
-/// The release that serves.
+/// The release that serves, with as many replicas as it has now: scaling makes no release.
 pub async fn current(conn: &mut PgConnection, app: AppId) -> sqlx::Result<Option<Snapshot>> {
     sqlx::query_as!(
         Snapshot,
         r#"select releases.id, releases.number, image_id, image_reference, image_size_bytes, image_node_id,
-                  releases.source, commit_id, releases.settings as "settings: Json<Settings>", releases.variables
+                  releases.source, commit_id, releases.variables,
+                  releases.settings
+                      || jsonb_strip_nulls(jsonb_build_object('replicas', deployments.settings -> 'replicas'))
+                      as "settings!: Json<Settings>"
            from releases join deployments on deployments.release_id = releases.id
            where deployments.app_id = $1 and deployments.state = 'live'"#,
         app as _

@@ -113,8 +113,7 @@ async fn update_env(
 ) -> Result<Json<VariablesPatched>> {
     check(&patch)?;
     let mut tx = app.db.begin().await?;
-    let found = apps::api::find(&mut tx, &caller, &key).await?;
-    let found = apps::store::lock(&mut tx, found.id).await?;
+    let found = apps::api::hold(&mut tx, &caller, &key).await?;
     for name in &patch.unset {
         store::unset(&mut tx, found.id, name).await?;
     }

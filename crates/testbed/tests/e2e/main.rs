@@ -14,6 +14,7 @@ mod guard;
 mod hello;
 mod nodes;
 mod outages;
+mod power;
 mod presets;
 mod releases;
 mod runner;
@@ -35,6 +36,7 @@ fn tests() -> Vec<Test> {
         git::TESTS,
         presets::TESTS,
         releases::TESTS,
+        power::TESTS,
         guard::TESTS,
         traefik::TESTS,
         engine::TESTS,

@@ -83,6 +83,24 @@ pub(crate) struct Named {
     pub(crate) slug: String,
 }
 
+/// A deleted app.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Tombstone {
+    pub(crate) slug: String,
+    pub(crate) deleted_at: DateTime<Utc>,
+    #[serde(default)]
+    pub(crate) deleted_by: String,
+    pub(crate) gone_at: DateTime<Utc>,
+}
+
+/// What came of stop, start, restart and scale.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct AppChanged {
+    pub(crate) app: App,
+    #[serde(default)]
+    pub(crate) deployment: Option<Deployment>,
+}
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct ReleaseBrief {
     pub(crate) number: i64,

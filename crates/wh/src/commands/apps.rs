@@ -6,7 +6,7 @@ use chrono::{TimeDelta, Utc};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
-use super::{Shell, short};
+use super::{Shell, short, tombstones};
 use crate::api::types::{App, Instance};
 use crate::api::{path, path_with};
 use crate::args::AppsCommand;
@@ -20,12 +20,15 @@ use crate::ui::time::{age_of, size};
 const STALE: TimeDelta = TimeDelta::seconds(120);
 
 pub(crate) async fn run(shell: &Shell, command: Option<AppsCommand>) -> Result<()> {
-    match command.unwrap_or(AppsCommand::Ls { project: None }) {
-        AppsCommand::Ls { project } => ls(shell, project.as_deref()).await,
+    match command.unwrap_or(AppsCommand::Ls { project: None, deleted: false }) {
+        AppsCommand::Ls { deleted: true, .. } => tombstones::ls(shell).await,
+        AppsCommand::Ls { project, .. } => ls(shell, project.as_deref()).await,
         AppsCommand::Create { name, project, port, replicas } => {
             create(shell, &name, project, port, replicas).await
         }
         AppsCommand::Info { name } => info(shell, name).await,
+        AppsCommand::Rm { name, confirm } => tombstones::rm(shell, &name, confirm).await,
+        AppsCommand::Undelete { name, detach } => tombstones::undelete(shell, &name, detach).await,
     }
 }
 

@@ -11,9 +11,11 @@ mod logs;
 mod manual;
 mod nodes;
 mod plan;
+mod power;
 mod queue;
 mod releases;
 mod session;
+mod tombstones;
 mod upload;
 mod watch;
 
@@ -41,6 +43,10 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Result<()> {
         Command::Deploy(deploy) => deploy::run(&shell, deploy).await,
         Command::Apps { command } => apps::run(&shell, command).await,
         Command::Ps => apps::ps(&shell).await,
+        Command::Stop => power::stop(&shell).await,
+        Command::Start { detach } => power::start(&shell, detach).await,
+        Command::Restart { detach } => power::restart(&shell, detach).await,
+        Command::Scale { replicas, detach } => power::scale(&shell, replicas, detach).await,
         Command::Logs(logs) => logs::run(&shell, logs).await,
         Command::Releases { command } => releases::run(&shell, command).await,
         Command::Plan => plan::plan(&shell).await,

@@ -6,6 +6,7 @@ mod deploy;
 mod fleet;
 mod mock;
 mod plan;
+mod power;
 mod queue;
 
 use std::io::Write as _;

@@ -11,6 +11,7 @@ import { Badge } from "@/components/status";
 import { appStatus, viewOf } from "@/lib/status";
 import { QuickActions } from "./actions";
 import { PendingChanges } from "./pending";
+import { Power } from "./power";
 
 const tabs = [
   { to: "", label: "Overview" },
@@ -40,7 +41,7 @@ export function Component() {
         <Empty
           icon="apps"
           title={`There is no app “${slug}”`}
-          text="It may have been removed, or you may not be allowed to see it."
+          text="It may have been deleted, or you may not be allowed to see it."
         />
       </div>
     );
@@ -58,6 +59,7 @@ export function Component() {
           app.data && (
             <>
               <QuickActions app={app.data} />
+              <Power app={app.data} />
               {app.data.release && (
                 <ExternalButton kind="primary" href={app.data.url}>
                   Open

@@ -10,6 +10,7 @@ import { Status } from "@/components/status";
 import { Time } from "@/components/time";
 import { cli } from "@/lib/cli";
 import { appStatus, deploymentState, viewOf } from "@/lib/status";
+import { Tombstones } from "./deletion";
 
 export function Component() {
   useTitle("Apps");
@@ -26,6 +27,7 @@ export function Component() {
         }
       />
       {apps.isError && <ErrorNotice error={apps.error} retry={apps.refetch} />}
+      <Tombstones />
       {apps.isPending && (
         <Card flush>
           <TableSkeleton columns={[150, 90, 220, 40, 110]} />

@@ -8,6 +8,7 @@ import { Dialog } from "@/components/dialog";
 import { Field } from "@/components/field";
 import { Card, ErrorNotice } from "@/components/page";
 import { useToast } from "@/components/toast";
+import { DeleteApp } from "./deletion";
 import { formOf, ProbeFields, patchOf, problemsOf, ResourceFields, ServeFields, serverProblem } from "./form";
 
 export function Component() {
@@ -37,54 +38,62 @@ export function Component() {
     });
   };
   return (
-    <form className="stack loose" style={{ maxWidth: 760 }} onSubmit={submit} noValidate>
-      <Card title="Serving" text="Takes effect with the next release.">
-        <ServeFields {...props} />
-      </Card>
-      <Card title="Probe" text="How we find out, from outside the container, that an instance serves.">
-        <ProbeFields {...props} />
-      </Card>
-      <Card title="Resources" text="What one instance may use.">
-        <ResourceFields {...props} />
-      </Card>
-      <Card title="Command" text="Replaces the image's command.">
-        <Field label="Arguments" optional help="One per line; no shell reads them." error={problems.command}>
-          {(control) => (
-            <textarea
-              className="textarea mono"
-              value={form.command}
-              onChange={(event) => setForm({ ...form, command: event.target.value })}
-              {...control}
-            />
-          )}
-        </Field>
-      </Card>
-      {error && Object.keys(serverProblem(error.field, "x")).length === 0 && <ErrorNotice error={error} />}
-      {(changed || update.isPending) && (
-        <div className="pending-bar">
-          <span className="grow">{valid ? "Unsaved changes" : "Some values cannot be right"}</span>
-          <Button onClick={() => setForm(saved)}>Discard</Button>
-          <Button kind="primary" type="submit" busy={update.isPending} disabled={!valid}>
-            Save settings
-          </Button>
-        </div>
-      )}
-      {guard.state === "blocked" && (
-        <Dialog
-          title="Leave without saving?"
-          onClose={() => guard.reset()}
-          footer={
-            <>
-              <Button onClick={() => guard.reset()}>Stay</Button>
-              <Button kind="danger" onClick={() => guard.proceed()}>
-                Leave
-              </Button>
-            </>
-          }
-        >
-          <p className="muted">The changes to the settings of {app.slug} would be lost.</p>
-        </Dialog>
-      )}
-    </form>
+    <div className="stack loose" style={{ maxWidth: 760 }}>
+      <form className="stack loose" onSubmit={submit} noValidate>
+        <Card title="Serving" text="Takes effect with the next release.">
+          <ServeFields {...props} />
+        </Card>
+        <Card title="Probe" text="How we find out, from outside the container, that an instance serves.">
+          <ProbeFields {...props} />
+        </Card>
+        <Card title="Resources" text="What one instance may use.">
+          <ResourceFields {...props} />
+        </Card>
+        <Card title="Command" text="Replaces the image's command.">
+          <Field
+            label="Arguments"
+            optional
+            help="One per line; no shell reads them."
+            error={problems.command}
+          >
+            {(control) => (
+              <textarea
+                className="textarea mono"
+                value={form.command}
+                onChange={(event) => setForm({ ...form, command: event.target.value })}
+                {...control}
+              />
+            )}
+          </Field>
+        </Card>
+        {error && Object.keys(serverProblem(error.field, "x")).length === 0 && <ErrorNotice error={error} />}
+        {(changed || update.isPending) && (
+          <div className="pending-bar">
+            <span className="grow">{valid ? "Unsaved changes" : "Some values cannot be right"}</span>
+            <Button onClick={() => setForm(saved)}>Discard</Button>
+            <Button kind="primary" type="submit" busy={update.isPending} disabled={!valid}>
+              Save settings
+            </Button>
+          </div>
+        )}
+        {guard.state === "blocked" && (
+          <Dialog
+            title="Leave without saving?"
+            onClose={() => guard.reset()}
+            footer={
+              <>
+                <Button onClick={() => guard.reset()}>Stay</Button>
+                <Button kind="danger" onClick={() => guard.proceed()}>
+                  Leave
+                </Button>
+              </>
+            }
+          >
+            <p className="muted">The changes to the settings of {app.slug} would be lost.</p>
+          </Dialog>
+        )}
+      </form>
+      <DeleteApp app={app} />
+    </div>
   );
 }

@@ -1,5 +1,6 @@
 pub mod progress;
 pub mod rollout;
+pub mod stop;
 use protocol::ids::{AppId, DeploymentId, JobId, OrganizationId, ReleaseId};
 use protocol::job::{Failure, Recipe, Source, Stage};
 use protocol::report::LogLine;

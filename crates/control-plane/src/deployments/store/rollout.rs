@@ -10,19 +10,20 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::progress;
+use super::{Kind, progress};
 use crate::apps::Settings;
 use crate::bus::{self, Topic};
 use crate::instances::store::image_holders;
 use crate::nodes::store::proxies_behind;
 use crate::plan::placement::{Candidate, Place};
-use crate::plan::rollout::{New, Situation};
+use crate::plan::rollout::{Kept, New, Situation};
 
 /// A deployment that is rolling out, held until the transaction ends.
 #[derive(Debug)]
 pub struct Rolling {
     pub id: DeploymentId,
     pub app_id: AppId,
+    pub kind: Kind,
     pub release_id: ReleaseId,
     pub image_id: String,
     pub settings: Json<Settings>,
@@ -33,7 +34,7 @@ pub struct Rolling {
 pub async fn startable(conn: &mut PgConnection) -> sqlx::Result<Vec<DeploymentId>> {
     sqlx::query_scalar!(
         "select id from deployments
-         where state = 'queued' and kind in ('settings', 'rollback') and release_id is not null
+         where state = 'queued' and release_id is not null
            and not exists (
                select 1 from deployments as other
                where other.app_id = deployments.app_id
@@ -83,8 +84,8 @@ pub async fn rolling(conn: &mut PgConnection) -> sqlx::Result<Vec<DeploymentId>>
 pub async fn lock(conn: &mut PgConnection, id: DeploymentId) -> sqlx::Result<Option<Rolling>> {
     sqlx::query_as!(
         Rolling,
-        r#"select deployments.id, deployments.app_id, releases.id as release_id, image_id,
-                  releases.settings as "settings: Json<Settings>", switch_generation
+        r#"select deployments.id, deployments.app_id, deployments.kind, releases.id as release_id, image_id,
+                  deployments.settings as "settings: Json<Settings>", switch_generation
            from deployments join releases on releases.id = release_id
            where deployments.id = $1 and deployments.state = 'rolling-out' for update of deployments"#,
         id as _
@@ -96,13 +97,7 @@ pub async fn lock(conn: &mut PgConnection, id: DeploymentId) -> sqlx::Result<Opt
 /// What the planner decides on.
 pub async fn situation(conn: &mut PgConnection, rolling: &Rolling) -> sqlx::Result<Situation> {
     let new = new_instances(conn, rolling.id).await?;
-    let old = sqlx::query_scalar!(
-        "select id from instances where app_id = $1 and in_rotation and deployment_id <> $2 order by id",
-        rolling.app_id as _,
-        rolling.id as _
-    )
-    .fetch_all(&mut *conn)
-    .await?;
+    let (kept, old) = serving(conn, rolling).await?;
     let probing = sqlx::query_scalar!(
         r#"select exists (select 1 from deployment_stages
                           where deployment_id = $1 and stage = 'probe' and state <> 'waiting') as "begun!""#,
@@ -117,12 +112,31 @@ pub async fn situation(conn: &mut PgConnection, rolling: &Rolling) -> sqlx::Resu
     Ok(Situation {
         replicas: usize::from(rolling.settings.replicas),
         new,
+        kept,
         old,
         workers: workers(conn, rolling).await?,
         probing,
         switched: rolling.switch_generation.is_some(),
         proxies_behind,
     })
+}
+
+/// The instances of earlier deployments in rotation: the ones that may stay, and the others.
+async fn serving(conn: &mut PgConnection, rolling: &Rolling) -> sqlx::Result<(Vec<Kept>, Vec<InstanceId>)> {
+    let rows = sqlx::query!(
+        r#"select instances.id, nodes.name, instances.state = 'healthy' as "healthy!", release_id = $3 as "same!"
+           from instances join nodes on nodes.id = instances.node_id
+           where app_id = $1 and in_rotation and deployment_id <> $2 order by instances.id"#,
+        rolling.app_id as _,
+        rolling.id as _,
+        rolling.release_id as _
+    )
+    .fetch_all(conn)
+    .await?;
+    let (kept, old): (Vec<_>, Vec<_>) =
+        rows.into_iter().partition(|row| row.same && rolling.kind.keeps_instances());
+    let kept = kept.into_iter().map(|row| Kept { id: row.id, node: row.name, healthy: row.healthy });
+    Ok((kept.collect(), old.into_iter().map(|row| row.id).collect()))
 }
 
 /// Seconds for which a node may be offline before its instances are placed elsewhere.
@@ -153,10 +167,14 @@ async fn workers(conn: &mut PgConnection, rolling: &Rolling) -> sqlx::Result<Vec
     let rows = sqlx::query!(
         r#"select nodes.id, nodes.name,
                   (select count(*) from instances where node_id = nodes.id and wanted) as "instances!",
-                  (select count(*) from instances where node_id = nodes.id and wanted and deployment_id = $1) as "own!"
+                  (select count(*) from instances
+                   where node_id = nodes.id and wanted
+                     and (deployment_id = $1 or $2 and release_id = $3 and in_rotation)) as "own!"
            from nodes join agents on agents.node_id = nodes.id and kind = 'worker' and connected_to is not null
            where removed_at is null and 'worker' = any(roles) order by nodes.name"#,
-        rolling.id as _
+        rolling.id as _,
+        rolling.kind.keeps_instances(),
+        rolling.release_id as _
     )
     .fetch_all(&mut *conn)
     .await?;
@@ -216,24 +234,36 @@ pub async fn switch(
     enter: &[InstanceId],
     leave: &[InstanceId],
 ) -> sqlx::Result<()> {
-    let ids = |ids: &[InstanceId]| ids.iter().map(|id| id.0).collect::<Vec<Uuid>>();
-    sqlx::query!("update instances set in_rotation = true where id = any($1)", &ids(enter))
+    let enter: Vec<Uuid> = enter.iter().map(|id| id.0).collect();
+    sqlx::query!("update instances set in_rotation = true where id = any($1)", &enter)
         .execute(&mut *conn)
         .await?;
-    sqlx::query!(
-        "update instances set in_rotation = false, out_generation = $2, out_at = now() where id = any($1)",
-        &ids(leave),
-        generation
-    )
-    .execute(&mut *conn)
-    .await?;
+    take_out(conn, generation, leave).await?;
     sqlx::query!("update deployments set switch_generation = $2 where id = $1", id as _, generation)
         .execute(conn)
         .await?;
     Ok(())
 }
 
-/// The deployment is the app's live one.
+/// The route table of `generation` no longer leads to `ids`.
+pub async fn take_out(
+    conn: &mut PgConnection,
+    generation: Generation,
+    ids: &[InstanceId],
+) -> sqlx::Result<()> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    sqlx::query!(
+        "update instances set in_rotation = false, out_generation = $2, out_at = now() where id = any($1)",
+        &ids,
+        generation
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The deployment is the app's live one, and so are all instances that serve: those that it kept become its own. A
+/// stopped app runs again.
 pub async fn go_live(conn: &mut PgConnection, rolling: &Rolling) -> sqlx::Result<()> {
     sqlx::query!(
         "update deployments set state = 'superseded' where app_id = $1 and state = 'live'",
@@ -244,6 +274,19 @@ pub async fn go_live(conn: &mut PgConnection, rolling: &Rolling) -> sqlx::Result
     sqlx::query!("update deployments set state = 'live', finished_at = now() where id = $1", rolling.id as _)
         .execute(&mut *conn)
         .await?;
+    sqlx::query!(
+        "update instances set deployment_id = $2 where app_id = $1 and in_rotation and deployment_id <> $2",
+        rolling.app_id as _,
+        rolling.id as _
+    )
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query!(
+        "update apps set stopped_at = null where id = $1 and stopped_at is not null",
+        rolling.app_id as _
+    )
+    .execute(&mut *conn)
+    .await?;
     progress::enter(conn, rolling.id, Stage::Drain, None).await?;
     if !draining(conn, rolling.app_id).await? {
         progress::close(conn, rolling.id, Stage::Drain).await?;

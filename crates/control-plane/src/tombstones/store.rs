@@ -1,0 +1,121 @@
+use protocol::ids::{AppId, OrganizationId};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{Removed, Tombstone};
+
+/// The organization's tombstones, the newest first; the one with this id or slug, if `key` is given.
+pub async fn list(
+    conn: &mut PgConnection,
+    organization: OrganizationId,
+    key: Option<&str>,
+    kept_days: i32,
+) -> sqlx::Result<Vec<Tombstone>> {
+    sqlx::query_as!(
+        Tombstone,
+        r#"select apps.id, apps.slug, deleted_at as "deleted_at!", coalesce(deleted_by, '') as "deleted_by!",
+                  deleted_at + make_interval(days => $2) as "gone_at!"
+           from apps
+           join environments on environments.id = apps.environment_id
+           join projects on projects.id = environments.project_id
+           where projects.organization_id = $1 and deleted_at is not null
+             and ($3::text is null or apps.slug = $3 or apps.id = $4)
+           order by deleted_at desc"#,
+        organization as _,
+        kept_days,
+        key,
+        key.and_then(|key| key.parse::<Uuid>().ok())
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// The app is deleted. Its instances go as the planner says.
+pub async fn bury(conn: &mut PgConnection, id: AppId, by: &str) -> sqlx::Result<()> {
+    sqlx::query!("update apps set deleted_at = now(), deleted_by = $2 where id = $1", id as _, by)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// The app is back, if it is still there to come back.
+pub async fn revive(conn: &mut PgConnection, id: AppId) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        "update apps set deleted_at = null, deleted_by = null where id = $1 and deleted_at is not null",
+        id as _
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// Tombstones whose time is over and of which nothing is to run any more.
+pub async fn due(conn: &mut PgConnection, kept_days: i32) -> sqlx::Result<Vec<AppId>> {
+    sqlx::query_scalar!(
+        "select id from apps
+         where deleted_at < now() - make_interval(days => $1)
+           and not exists (select from instances where app_id = apps.id and wanted)
+         order by deleted_at",
+        kept_days
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// One of them, held until the transaction ends, if it still is one.
+pub async fn lock_due(conn: &mut PgConnection, id: AppId, kept_days: i32) -> sqlx::Result<Option<Tombstone>> {
+    sqlx::query_as!(
+        Tombstone,
+        r#"select id, slug, deleted_at as "deleted_at!", coalesce(deleted_by, '') as "deleted_by!",
+                  deleted_at + make_interval(days => $2) as "gone_at!"
+           from apps where id = $1 and deleted_at < now() - make_interval(days => $2) for update"#,
+        id as _,
+        kept_days
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// Removes the app with all that is its own, and counts it.
+pub async fn remove(conn: &mut PgConnection, id: AppId) -> sqlx::Result<Removed> {
+    let images = sqlx::query_scalar!(
+        "select distinct image_reference from releases where app_id = $1 order by image_reference",
+        id as _
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    let certificates = sqlx::query!(
+        "delete from certificates using apps join zones on zones.id = apps.zone_id
+         where apps.id = $1 and host = apps.slug || '.' || zones.suffix",
+        id as _
+    )
+    .execute(&mut *conn)
+    .await?;
+    let log_lines =
+        sqlx::query!("delete from instance_log where app_id = $1", id as _).execute(&mut *conn).await?;
+    let deployment_log_lines = sqlx::query!(
+        "delete from deployment_log using deployments
+         where deployments.id = deployment_log.deployment_id and app_id = $1",
+        id as _
+    )
+    .execute(&mut *conn)
+    .await?;
+    let uploads = sqlx::query!("delete from archives where app_id = $1", id as _).execute(&mut *conn).await?;
+    let variables =
+        sqlx::query!("delete from app_variables where app_id = $1", id as _).execute(&mut *conn).await?;
+    let deployments =
+        sqlx::query!("delete from deployments where app_id = $1", id as _).execute(&mut *conn).await?;
+    let releases =
+        sqlx::query!("delete from releases where app_id = $1", id as _).execute(&mut *conn).await?;
+    sqlx::query!("delete from apps where id = $1", id as _).execute(conn).await?;
+    Ok(Removed {
+        variables: variables.rows_affected(),
+        releases: releases.rows_affected(),
+        deployments: deployments.rows_affected(),
+        deployment_log_lines: deployment_log_lines.rows_affected(),
+        log_lines: log_lines.rows_affected(),
+        uploads: uploads.rows_affected(),
+        certificates: certificates.rows_affected(),
+        images,
+    })
+}

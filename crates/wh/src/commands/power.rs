@@ -1,0 +1,61 @@
+//! Stop, start, restart and scale.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::{Shell, watch};
+use crate::api::Client;
+use crate::api::types::AppChanged;
+use crate::failure::Result;
+
+pub(crate) async fn stop(shell: &Shell) -> Result<()> {
+    let what = "stopped; `wh start` starts it again, until then its address answers 503";
+    change(shell, "stop", json!({}), what, false).await
+}
+
+pub(crate) async fn start(shell: &Shell, detach: bool) -> Result<()> {
+    let what = "not stopped; `wh restart` replaces its instances";
+    change(shell, "start", json!({}), what, detach).await
+}
+
+pub(crate) async fn restart(shell: &Shell, detach: bool) -> Result<()> {
+    change(shell, "restart", json!({}), "restarted", detach).await
+}
+
+pub(crate) async fn scale(shell: &Shell, replicas: u16, detach: bool) -> Result<()> {
+    let what = format!("set to {replicas} instances");
+    change(shell, "scale", json!({ "replicas": replicas }), &what, detach).await
+}
+
+/// Asks for `verb`.
+async fn change(shell: &Shell, verb: &str, body: Value, otherwise: &str, detach: bool) -> Result<()> {
+    let client = shell.client()?;
+    let changed: AppChanged = client.send(Method::POST, &shell.app_path(&[verb])?, &body).await?;
+    finish(shell, &client, changed, verb, otherwise, detach).await
+}
+
+/// Follows the deployment of a change called `verb`; without one says `otherwise`.
+pub(super) async fn finish(
+    shell: &Shell,
+    client: &Client,
+    changed: AppChanged,
+    verb: &str,
+    otherwise: &str,
+    detach: bool,
+) -> Result<()> {
+    let paint = shell.ui.err_paint();
+    let Some(deployment) = changed.deployment else {
+        if shell.ui.json {
+            return crate::ui::json(&changed);
+        }
+        shell.ui.done(&format!("{} is {otherwise}", paint.bold(&changed.app.slug)));
+        return Ok(());
+    };
+    shell.ui.note(&format!(
+        "{} deployment {} · {}",
+        paint.bold(&deployment.app.slug),
+        deployment.number,
+        paint.dim(verb)
+    ));
+    watch::finish(shell, client, deployment, detach).await
+}
