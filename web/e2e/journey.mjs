@@ -204,6 +204,23 @@ step("the app's log is live", async () => {
   await shot("log");
 });
 
+step("a shell in an instance is a terminal of the page", async () => {
+  await tab("Terminal");
+  await page.getByRole("button", { name: "Connect" }).click();
+  await page.getByText("Connected", { exact: true }).waitFor();
+  await page.keyboard.type("echo terminal $((6 * 7)); stty size\n");
+  const rows = page.locator(".xterm-rows");
+  await retry(async () => assert.match(await rows.innerText(), /terminal 42\s+\d+ \d+/), 20);
+  const height = await rows
+    .locator("div")
+    .first()
+    .evaluate((row) => row.getBoundingClientRect().height);
+  assert.ok(height > 10, "its styles are there, under the policy");
+  await shot("terminal");
+  await page.keyboard.type("exit 3\n");
+  await page.getByText("The shell ended with exit code 3").waitFor();
+});
+
 step("a variable waits until it is applied with one click", async () => {
   await tab("Environment");
   await page.getByRole("button", { name: "Add variables" }).click();

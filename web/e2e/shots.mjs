@@ -43,6 +43,7 @@ const shots = [
     act: (page) => page.getByRole("button", { name: "Roll back" }).click(),
   },
   { name: "logs", path: "/apps/shop/logs" },
+  { name: "terminal", path: "/apps/shop/terminal" },
   { name: "environment", path: "/apps/shop/environment" },
   {
     name: "env-add",

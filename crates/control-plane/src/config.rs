@@ -139,6 +139,12 @@ pub struct Limits {
     pub build_cpu_millis: u32,
     /// Seconds of one build.
     pub build_timeout_s: u32,
+    /// Sessions in instances of one organization at the same time.
+    pub exec_sessions: u32,
+    /// Seconds without input and output after which a session ends.
+    pub exec_idle_s: u32,
+    /// Seconds of one session.
+    pub exec_total_s: u32,
 }
 
 impl Default for Limits {
@@ -149,6 +155,9 @@ impl Default for Limits {
             build_memory_mb: 2048,
             build_cpu_millis: 2000,
             build_timeout_s: 1800,
+            exec_sessions: 20,
+            exec_idle_s: 1800,
+            exec_total_s: 28_800,
         }
     }
 }

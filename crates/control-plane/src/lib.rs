@@ -27,6 +27,7 @@ pub mod census;
 pub mod certificates;
 pub mod deployments;
 pub mod events;
+pub mod exec;
 pub mod hub;
 pub mod identity;
 pub mod instances;

@@ -54,6 +54,8 @@ ids! {
     SessionId;
     /// An API token of a user.
     TokenId;
+    /// A program that someone runs in an instance.
+    ExecId;
     /// A join token of a node to come.
     NodeTokenId;
 }

@@ -4,13 +4,12 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use hmac::{Hmac, KeyInit as _, Mac as _};
 pub use presets::{Preset, Recipe};
 use serde::{Deserialize, Serialize};
-use sha2::Sha256;
 
 use crate::identity::SigningKey;
 use crate::ids::{AppId, ArchiveId, DeploymentId, JobId};
+use crate::ticket;
 
 /// A job as handed to an agent.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -257,25 +256,17 @@ pub struct ImageTicket {
 }
 
 impl ImageTicket {
-    /// `<expiry>.<hmac>`.
     pub fn seal(&self, key: &SigningKey) -> String {
-        format!("{}.{}", self.expires_at, hex::encode(self.mac(key).finalize().into_bytes()))
+        ticket::seal(TICKET, &self.image_id, self.expires_at, key)
     }
 
     /// Whether `ticket` opens `image_id` at `now` (Unix seconds).
     pub fn admits(ticket: &str, image_id: &str, key: &SigningKey, now: i64) -> bool {
-        let Some((expires_at, hmac)) = ticket.split_once('.') else { return false };
-        let (Ok(expires_at), Ok(hmac)) = (expires_at.parse(), hex::decode(hmac)) else { return false };
-        let expected = Self { image_id: image_id.to_owned(), expires_at };
-        expires_at > now && expected.mac(key).verify_slice(&hmac).is_ok()
-    }
-
-    fn mac(&self, key: &SigningKey) -> Hmac<Sha256> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&key.0).expect("HMAC takes keys of any length");
-        mac.update(format!("image ticket v1|{}|{}", self.image_id, self.expires_at).as_bytes());
-        mac
+        ticket::admits(ticket, TICKET, image_id, key, now)
     }
 }
+
+const TICKET: &str = "image";
 
 #[cfg(test)]
 mod tests {

@@ -6,6 +6,7 @@
 
 pub mod enrol;
 pub mod envelope;
+pub mod exec;
 pub mod identity;
 pub mod ids;
 pub mod job;
@@ -13,3 +14,4 @@ pub mod labels;
 pub mod message;
 pub mod report;
 pub mod spec;
+mod ticket;

@@ -98,6 +98,9 @@ pub(crate) enum Command {
     },
     /// Show the app's log
     Logs(Logs),
+    /// Run a program in an instance, such as a shell
+    #[command(alias = "console")]
+    Exec(Exec),
     /// List the app's releases or compare two; alone: list
     #[command(alias = "release")]
     Releases {
@@ -293,6 +296,21 @@ pub(crate) struct Logs {
     /// Of one instance, by its id or the end of it
     #[arg(long, value_name = "ID")]
     pub(crate) instance: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Exec {
+    /// The app; else as for every command
+    pub(crate) app_name: Option<String>,
+    /// In one instance, by its id or the end of it; else in a healthy one
+    #[arg(long, value_name = "ID")]
+    pub(crate) instance: Option<String>,
+    /// Give the program no terminal
+    #[arg(long, short = 'T')]
+    pub(crate) no_terminal: bool,
+    /// The program and its arguments; else `sh`
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<String>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -26,7 +26,7 @@ fn main() -> ExitCode {
     };
     let ui = Ui::detect(cli.global.json || cli.global.output == Output::Json);
     match run(cli, ui) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => ExitCode::from(code),
         Err(failure) => {
             failure.print(ui);
             exit_code(failure.exit)
@@ -53,7 +53,7 @@ fn usage(error: &clap::Error) -> ExitCode {
     if error.use_stderr() { exit_code(Exit::Usage) } else { ExitCode::SUCCESS }
 }
 
-fn run(cli: Cli, ui: Ui) -> Result<()> {
+fn run(cli: Cli, ui: Ui) -> Result<u8> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use axum::Router;
 use daemon::lifecycle::Lifecycle;
 use daemon::reconcile::{Activator, StatusCell, drive};
 use node::ledger::Ledger;
@@ -25,7 +26,7 @@ use crate::instances::{self, Instances, InstancesConfig};
 use crate::job::{BuildSettings, JobCommand, Jobs, JobsConfig};
 use crate::podman::Podman;
 use crate::uplink::Uplink as _;
-use crate::{job, leave, serve, stats};
+use crate::{exec, job, leave, serve, stats};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// For links and open hand-overs; instances and builds go on without the agent.
@@ -95,8 +96,7 @@ impl Parts {
         let listener = serve::listen(identity.mesh_address, config.mesh.port)
             .with_context(|| format!("cannot listen on {}:{}", identity.mesh_address, config.mesh.port))?;
         let metrics = daemon::status::install_metrics();
-        let status = daemon::status::router(metrics.clone());
-        let router = serve::router(podman.clone(), identity.api_key.signing_key(), status);
+        let router = mesh_router(&podman, &identity, daemon::status::router(metrics.clone()), stop);
         let inbox = Inbox {
             handle: handle.clone(),
             ledger,
@@ -145,6 +145,12 @@ impl Parts {
         }
         Ok(())
     }
+}
+
+fn mesh_router(podman: &Podman, identity: &NodeIdentity, status: Router, stop: &CancellationToken) -> Router {
+    let key = identity.api_key.signing_key();
+    let programs = exec::router(podman.clone(), key.clone(), stop.clone());
+    serve::router(podman.clone(), key, status).merge(programs)
 }
 
 fn hello(

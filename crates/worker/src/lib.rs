@@ -3,11 +3,13 @@
 //! * [`agent`] joins the parts: link, ledger, reconciler, jobs, HTTP on the mesh.
 //! * [`job`]: source to image, each build in a process that survives the agent.
 //! * [`instances`]: keeps the instances of the spec running and no others.
+//! * [`exec`]: programs that people run in instances.
 //! * [`leave`]: takes away what all of these made.
 //! * [`podman`]: the client of Podman's REST interface.
 
 pub mod agent;
 pub mod config;
+pub mod exec;
 mod failure;
 pub mod guard;
 mod handover;

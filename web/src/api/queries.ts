@@ -171,6 +171,11 @@ export const auditQuery = infiniteQueryOptions({
   getNextPageParam: (page) => page.next ?? undefined,
 });
 
+/** Whoever runs programs in an app sees its secrets. */
+export function mayRunPrograms({ organization }: Session): boolean {
+  return organization.role !== "viewer";
+}
+
 /** All share the workers, so their order is for who looks after them. */
 export function mayOrderQueue(session: Session | undefined): boolean {
   const role = session?.organization.role;

@@ -114,6 +114,23 @@ export interface paths {
         patch: operations["update_env"];
         trace?: never;
     };
+    "/api/v1/apps/{app}/exec": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A session in one of the app's instances. It is attached to within 30 seconds. */
+        post: operations["create_exec"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/apps/{app}/instances": {
         parameters: {
             query?: never;
@@ -418,6 +435,27 @@ export interface paths {
         };
         /** Events `change`: hints to fetch something again. Nothing depends on getting all of them. */
         get: operations["follow_changes"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/exec/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Attaches to a session of one's own, once: a WebSocket. Binary frames carry bytes behind one that names the channel (0
+         *     input, 1 output, 2 error output; an empty frame ends the input), text frames are JSON: `resize` from the client, at the
+         *     end `exit` or `failed` to it.
+         */
+        get: operations["attach_exec"];
         put?: never;
         post?: never;
         delete?: never;
@@ -930,6 +968,30 @@ export interface components {
             /** Format: int32 */
             number: number;
             state: components["schemas"]["DeploymentState"];
+        };
+        /** @description A session that waits to be attached to. */
+        Exec: {
+            id: components["schemas"]["ExecId"];
+            instance: components["schemas"]["InstanceId"];
+            /** @description The node that it is on. */
+            node: string;
+            /**
+             * Format: int32
+             * @description The number of its release.
+             */
+            release: number;
+        };
+        /**
+         * Format: uuid
+         * @description A program that someone runs in an instance.
+         */
+        ExecId: string;
+        /** @description What to run, and where. */
+        ExecRequest: {
+            /** @description The program and its arguments. No shell reads them. */
+            command: string[];
+            instance?: components["schemas"]["InstanceId"] | null;
+            terminal?: components["schemas"]["Size"] | null;
         };
         /** @description Why a job or a roll-out failed, in words for the user, with the remedy. */
         Failure: {
@@ -1797,6 +1859,13 @@ export interface components {
             /** @description Whether nobody has set this control plane up yet. */
             needed: boolean;
         };
+        /** @description Of a terminal. */
+        Size: {
+            /** Format: int32 */
+            cols: number;
+            /** Format: int32 */
+            rows: number;
+        };
         /** @description Where the image comes from. */
         Source: {
             archive_id: components["schemas"]["ArchiveId"];
@@ -2193,6 +2262,32 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["VariablesPatched"];
+                };
+            };
+        };
+    };
+    create_exec: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or slug */
+                app: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ExecRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Exec"];
                 };
             };
         };
@@ -2616,6 +2711,26 @@ export interface operations {
                 content: {
                     "text/event-stream": components["schemas"]["Change"];
                 };
+            };
+        };
+    };
+    attach_exec: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["ExecId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The session */
+            101: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
         };
     };

@@ -21,6 +21,7 @@ const appTabs: RouteObject[] = [
   { path: "deployments", lazy: () => import("@/features/deployments/list") },
   { path: "releases", lazy: () => import("@/features/releases/list") },
   { path: "logs", lazy: () => import("@/features/logs/page") },
+  { path: "terminal", lazy: () => import("@/features/terminal/page") },
   { path: "environment", lazy: () => import("@/features/env/page") },
   { path: "settings", lazy: () => import("@/features/apps/settings") },
 ];

@@ -25,6 +25,7 @@ export const cli = {
   compare: (app: string, before: number, after: number) =>
     `wh releases diff --app ${quote(app)} ${before} ${after}`,
   logs: (app: string) => `wh logs --app ${quote(app)} -f`,
+  exec: (app: string) => `wh exec ${quote(app)}`,
   setEnv: (app: string) => `wh env set --app ${quote(app)} NAME=value`,
   addNode: () => "wh node token create --role worker",
 };

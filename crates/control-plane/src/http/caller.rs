@@ -91,19 +91,28 @@ pub fn refuse_cross_site(method: &Method, headers: &HeaderMap) -> Result<()> {
     if method.is_safe() {
         return Ok(());
     }
-    let text = |name| headers.get(name).and_then(|value: &axum::http::HeaderValue| value.to_str().ok());
-    let same_origin = match (text(ORIGIN), text(HOST)) {
-        (Some(origin), Some(host)) => origin.split_once("://").is_some_and(|(_, rest)| rest == host),
-        // Browsers send Origin with every change; a client without one is no browser.
-        (None, _) => true,
-        _ => false,
-    };
-    if same_origin {
-        Ok(())
-    } else {
-        Err(Error::new(Code::CrossSite, "this request comes from another site")
-            .hint("Use the dashboard's own address, or an API token"))
-    }
+    // Browsers send Origin with every change; a client without one is no browser.
+    if same_origin(headers).unwrap_or(true) { Ok(()) } else { Err(cross_site()) }
+}
+
+/// A WebSocket is opened by a GET, from any site, with the cookies of ours. Browsers always say from which.
+pub fn refuse_foreign_socket(caller: &Caller, headers: &HeaderMap) -> Result<()> {
+    let by_cookie = matches!(caller.via, Via::Session(_));
+    if same_origin(headers).unwrap_or(!by_cookie) { Ok(()) } else { Err(cross_site()) }
+}
+
+/// `None` without an origin.
+fn same_origin(headers: &HeaderMap) -> Option<bool> {
+    let text =
+        |name| headers.get(name).map(|value: &axum::http::HeaderValue| value.to_str().unwrap_or_default());
+    let origin = text(ORIGIN)?;
+    let host = text(HOST).unwrap_or_default();
+    Some(!host.is_empty() && origin.split_once("://").is_some_and(|(_, rest)| rest == host))
+}
+
+fn cross_site() -> Error {
+    Error::new(Code::CrossSite, "this request comes from another site")
+        .hint("Use the dashboard's own address, or an API token")
 }
 
 #[cfg(test)]

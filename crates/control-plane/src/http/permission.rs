@@ -39,6 +39,8 @@ pub enum Permission {
     AppWrite,
     /// Deploy, roll back, cancel.
     AppDeploy,
+    /// Run programs in instances, with all that these can reach.
+    AppExec,
     ProjectRead,
     ProjectWrite,
     NodeRead,
@@ -53,7 +55,7 @@ impl Permission {
     pub fn least_role(self) -> MemberRole {
         match self {
             Self::Account | Self::AppRead | Self::ProjectRead | Self::NodeRead => MemberRole::Viewer,
-            Self::AppWrite | Self::AppDeploy => MemberRole::Developer,
+            Self::AppWrite | Self::AppDeploy | Self::AppExec => MemberRole::Developer,
             Self::ProjectWrite | Self::NodeWrite | Self::QueueWrite | Self::AuditRead => MemberRole::Admin,
         }
     }
@@ -64,6 +66,7 @@ impl Permission {
             Self::AppRead => "app.read",
             Self::AppWrite => "app.write",
             Self::AppDeploy => "app.deploy",
+            Self::AppExec => "app.exec",
             Self::ProjectRead => "project.read",
             Self::ProjectWrite => "project.write",
             Self::NodeRead => "node.read",

@@ -7,8 +7,8 @@ use crate::serve;
 use crate::testing::TestApp;
 
 /// Permissions that a viewer lacks; the others are a viewer's.
-const ABOVE_VIEWER: [&str; 6] =
-    ["app.write", "app.deploy", "project.write", "node.write", "queue.write", "audit.read"];
+const ABOVE_VIEWER: [&str; 7] =
+    ["app.write", "app.deploy", "app.exec", "project.write", "node.write", "queue.write", "audit.read"];
 
 /// What these do needs no words.
 const BODILESS: [&str; 6] = ["/cancel", "/front", "/stop", "/start", "/restart", "/undelete"];

@@ -11,8 +11,8 @@ use protocol::spec::{ImageSource, ImageSpec, InstanceSpec, WorkerSpec};
 
 use crate::apps::Settings;
 
-/// Where a worker hands out images.
-const IMAGE_PORT: u16 = 8090;
+/// Where a worker hands out images and runs programs in instances.
+pub const WORKER_PORT: u16 = 8090;
 /// Seconds between SIGTERM and SIGKILL.
 const STOP_GRACE_S: u32 = 10;
 
@@ -88,7 +88,7 @@ fn sources(node: NodeId, image_id: &str, holders: &[Holder], expires_at: i64) ->
         .into_iter()
         .map(|holder| ImageSource {
             node: holder.node,
-            address: SocketAddr::new(holder.address.into(), IMAGE_PORT),
+            address: SocketAddr::new(holder.address.into(), WORKER_PORT),
             ticket: ticket(holder),
         })
         .collect()

@@ -1,12 +1,12 @@
-//! What has had its time goes: logs after 14 days, deleted apps after 7, ended sessions, codes, challenges, and uploads
-//! that nobody deployed.
+//! What has had its time goes: logs after 14 days, deleted apps after 7, ended sessions of users and in instances, codes,
+//! challenges, and uploads that nobody deployed.
 
 use chrono::Utc;
 use daemon::reconcile::Reconciler;
 
 use crate::app::AppState;
 use crate::generations::{self, Consumer};
-use crate::{archives, logs, tombstones};
+use crate::{archives, exec, logs, tombstones};
 
 pub struct Retention(pub AppState);
 
@@ -37,6 +37,7 @@ impl Reconciler for Retention {
         .await?;
         let mut conn = db.acquire().await?;
         archives::store::sweep(&mut conn).await?;
+        exec::store::sweep(&mut conn).await?;
         drop(conn);
         tombstones::sweep(&self.0).await?;
         refresh_tickets(&self.0).await

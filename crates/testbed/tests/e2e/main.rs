@@ -7,6 +7,7 @@ mod bad_input;
 mod bed;
 mod builds;
 mod engine;
+mod exec;
 mod forged;
 mod front;
 mod git;
@@ -37,6 +38,7 @@ fn tests() -> Vec<Test> {
         presets::TESTS,
         releases::TESTS,
         power::TESTS,
+        exec::TESTS,
         guard::TESTS,
         traefik::TESTS,
         engine::TESTS,

@@ -1,5 +1,6 @@
 //! The public API, `/api/v1`, as a client sees it.
 
+pub(crate) mod socket;
 pub(crate) mod sse;
 pub(crate) mod stream;
 pub(crate) mod types;
@@ -7,7 +8,7 @@ pub(crate) mod types;
 use std::path::Path;
 use std::time::Duration;
 
-use reqwest::{Method, RequestBuilder, Response};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -35,14 +36,14 @@ impl Client {
     pub(crate) fn new(base: &Url, token: Option<SecretString>, ca_file: Option<&Path>) -> Result<Self> {
         daemon::http::check_base_url(base).map_err(|_| plain_http(base))?;
         let root_pem = ca_file.map(read_ca).transpose()?;
-        let http = http(root_pem.as_deref(), REQUEST_TIMEOUT, REQUEST_TIMEOUT)?;
+        let http = http(root_pem.as_deref(), REQUEST_TIMEOUT, REQUEST_TIMEOUT, |builder| builder)?;
         Ok(Self { http, base: base.clone(), token, root_pem })
     }
 
     /// The same for an upload: the limit on silence of the other side counts from the start of the request, so it
     /// must be as long as the upload may last.
     pub(crate) fn for_upload(&self) -> Result<Self> {
-        let http = http(self.root_pem.as_deref(), UPLOAD_TIMEOUT, UPLOAD_TIMEOUT)?;
+        let http = http(self.root_pem.as_deref(), UPLOAD_TIMEOUT, UPLOAD_TIMEOUT, |builder| builder)?;
         Ok(Self { http, ..self.clone() })
     }
 
@@ -108,7 +109,7 @@ impl Client {
     pub(crate) async fn response(&self, request: RequestBuilder) -> Result<Response> {
         let response = request.send().await.map_err(|error| self.unreachable(&error))?;
         let status = response.status();
-        if status.is_success() {
+        if status.is_success() || status == StatusCode::SWITCHING_PROTOCOLS {
             return Ok(response);
         }
         if status.is_redirection() {
@@ -153,7 +154,12 @@ impl Client {
 }
 
 /// A client that gives up and follows no redirects.
-fn http(root_pem: Option<&[u8]>, whole: Duration, silence: Duration) -> Result<reqwest::Client> {
+fn http(
+    root_pem: Option<&[u8]>,
+    whole: Duration,
+    silence: Duration,
+    also: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
+) -> Result<reqwest::Client> {
     let failed = |error: reqwest::Error| {
         Failure::new(Exit::Error, "client", format!("cannot set up TLS: {}", chain(&error)))
             .hint("is the CA file a PEM certificate?")
@@ -169,7 +175,7 @@ fn http(root_pem: Option<&[u8]>, whole: Duration, silence: Duration) -> Result<r
             builder = builder.add_root_certificate(certificate);
         }
     }
-    builder.build().map_err(failed)
+    also(builder).build().map_err(failed)
 }
 
 fn plain_http(base: &Url) -> Box<Failure> {

@@ -59,7 +59,7 @@ async fn follow(shell: &Shell, client: &Client, app: &str, instance: Option<&str
 }
 
 /// The full id for one that was typed: whole, or the end that `wh ps` shows.
-async fn instance_id(client: &Client, app: &str, part: &str) -> Result<String> {
+pub(super) async fn instance_id(client: &Client, app: &str, part: &str) -> Result<String> {
     let instances: Vec<Instance> = client.list(&path(&["apps", app, "instances"])).await?;
     let mut matching = instances.into_iter().map(|instance| instance.id).filter(|id| id.ends_with(part));
     match (matching.next(), matching.next()) {

@@ -5,6 +5,7 @@ mod contexts;
 mod deploy;
 mod deployments;
 mod env;
+mod exec;
 mod fleet;
 mod init;
 mod logs;
@@ -32,37 +33,40 @@ use crate::failure::{Exit, Failure, Result};
 use crate::project::{self, Found};
 use crate::ui::Ui;
 
-pub(crate) async fn run(cli: Cli, ui: Ui) -> Result<()> {
-    let shell = Shell { ui, global: cli.global };
-    match cli.command {
-        Command::Login(login) => session::login(&shell, login).await,
-        Command::Logout => session::logout(&shell).await,
-        Command::Whoami => session::whoami(&shell).await,
-        Command::Context(command) => contexts::run(&shell, command),
-        Command::Init(init) => init::run(&shell, &init),
-        Command::Deploy(deploy) => deploy::run(&shell, deploy).await,
-        Command::Apps { command } => apps::run(&shell, command).await,
-        Command::Ps => apps::ps(&shell).await,
-        Command::Stop => power::stop(&shell).await,
-        Command::Start { detach } => power::start(&shell, detach).await,
-        Command::Restart { detach } => power::restart(&shell, detach).await,
-        Command::Scale { replicas, detach } => power::scale(&shell, replicas, detach).await,
-        Command::Logs(logs) => logs::run(&shell, logs).await,
-        Command::Releases { command } => releases::run(&shell, command).await,
-        Command::Plan => plan::plan(&shell).await,
-        Command::Apply { message, detach } => plan::apply(&shell, message, detach).await,
-        Command::Rollback { release, detach } => releases::rollback(&shell, release, detach).await,
-        Command::Deployments { command } => deployments::run(&shell, command).await,
-        Command::Cancel { number } => deployments::cancel(&shell, number).await,
-        Command::Queue { command } => queue::run(&shell, command).await,
-        Command::Env { command } => env::run(&shell, command).await,
-        Command::Node(command) => nodes::run(&shell, command).await,
-        Command::Fleet(FleetCommand::Pin) => fleet::pin(&shell).await,
-        Command::Open { print } => apps::open(&shell, print).await,
+/// Runs a command; the exit code is 0 unless it is that of a program elsewhere.
+pub(crate) async fn run(cli: Cli, ui: Ui) -> Result<u8> {
+    let shell = &Shell { ui, global: cli.global };
+    let done = match cli.command {
+        Command::Exec(exec) => return exec::run(shell, exec).await,
+        Command::Login(login) => session::login(shell, login).await,
+        Command::Logout => session::logout(shell).await,
+        Command::Whoami => session::whoami(shell).await,
+        Command::Context(command) => contexts::run(shell, command),
+        Command::Init(init) => init::run(shell, &init),
+        Command::Deploy(deploy) => deploy::run(shell, deploy).await,
+        Command::Apps { command } => apps::run(shell, command).await,
+        Command::Ps => apps::ps(shell).await,
+        Command::Stop => power::stop(shell).await,
+        Command::Start { detach } => power::start(shell, detach).await,
+        Command::Restart { detach } => power::restart(shell, detach).await,
+        Command::Scale { replicas, detach } => power::scale(shell, replicas, detach).await,
+        Command::Logs(logs) => logs::run(shell, logs).await,
+        Command::Releases { command } => releases::run(shell, command).await,
+        Command::Plan => plan::plan(shell).await,
+        Command::Apply { message, detach } => plan::apply(shell, message, detach).await,
+        Command::Rollback { release, detach } => releases::rollback(shell, release, detach).await,
+        Command::Deployments { command } => deployments::run(shell, command).await,
+        Command::Cancel { number } => deployments::cancel(shell, number).await,
+        Command::Queue { command } => queue::run(shell, command).await,
+        Command::Env { command } => env::run(shell, command).await,
+        Command::Node(command) => nodes::run(shell, command).await,
+        Command::Fleet(FleetCommand::Pin) => fleet::pin(shell).await,
+        Command::Open { print } => apps::open(shell, print).await,
         Command::Completions { shell: kind } => completion(kind),
-        Command::Version => session::version(&shell).await,
+        Command::Version => session::version(shell).await,
         Command::Man { directory } => manual::write(&directory),
-    }
+    };
+    done.map(|()| 0)
 }
 
 fn completion(kind: clap_complete::Shell) -> Result<()> {

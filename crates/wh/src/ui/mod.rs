@@ -7,6 +7,7 @@ pub(crate) mod os;
 pub(crate) mod paint;
 pub(crate) mod prompt;
 pub(crate) mod table;
+pub(crate) mod terminal;
 pub(crate) mod time;
 
 use std::io::{IsTerminal, Write};

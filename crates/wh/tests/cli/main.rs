@@ -3,6 +3,7 @@
 mod account;
 mod apps;
 mod deploy;
+mod exec;
 mod fleet;
 mod mock;
 mod plan;

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::ws::{Message, WebSocket};
+use axum::extract::{FromRequestParts as _, Request, State, WebSocketUpgrade};
 use axum::http::{HeaderMap, Response};
 use serde_json::Value;
 use tokio::sync::oneshot;
@@ -16,20 +17,28 @@ pub(crate) struct Reply {
     kind: &'static str,
     body: String,
     hangs: bool,
+    /// The last words of a program behind a WebSocket.
+    program: Option<String>,
 }
 
 pub(crate) fn json(status: u16, body: Value) -> Reply {
-    Reply { status, kind: "application/json", body: body.to_string(), hangs: false }
+    Reply { status, kind: "application/json", body: body.to_string(), hangs: false, program: None }
 }
 
 /// Events, after which the connection ends.
 pub(crate) fn events(text: &str) -> Reply {
-    Reply { status: 200, kind: "text/event-stream", body: text.to_owned(), hangs: false }
+    Reply { status: 200, kind: "text/event-stream", body: text.to_owned(), hangs: false, program: None }
 }
 
 /// No answer at all.
 pub(crate) fn hangs() -> Reply {
-    Reply { status: 200, kind: "", body: String::new(), hangs: true }
+    Reply { status: 200, kind: "", body: String::new(), hangs: true, program: None }
+}
+
+/// A program behind a WebSocket: complains, gives back what it is told, and says its last words when its input ends or
+/// Ctrl-D comes.
+pub(crate) fn program(last: Value) -> Reply {
+    Reply { program: Some(last.to_string()), ..hangs() }
 }
 
 #[derive(Debug, Clone)]
@@ -50,6 +59,9 @@ impl Asked {
     }
 }
 
+/// Frames of a WebSocket.
+type Frames = Vec<Vec<u8>>;
+
 /// Answers by method and path; of several for one the last stays.
 type Script = HashMap<String, VecDeque<Reply>>;
 
@@ -57,6 +69,7 @@ type Script = HashMap<String, VecDeque<Reply>>;
 struct Memory {
     script: Mutex<Script>,
     asked: Mutex<Vec<Asked>>,
+    frames: Mutex<Frames>,
 }
 
 pub(crate) struct Mock {
@@ -100,6 +113,11 @@ impl Mock {
         self.asked().into_iter().map(|asked| asked.line).collect()
     }
 
+    /// What programs were told.
+    pub(crate) fn frames(&self) -> Frames {
+        self.memory.frames.lock().expect("not poisoned").clone()
+    }
+
     /// The only request with this method and path.
     pub(crate) fn one(&self, wanted: &str) -> Asked {
         let mut found: Vec<_> =
@@ -117,14 +135,14 @@ impl Drop for Mock {
 }
 
 async fn answer(State(memory): State<Arc<Memory>>, request: Request) -> Response<Body> {
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
     let body = axum::body::to_bytes(body, 64 << 20).await.expect("a whole body").to_vec();
     let path = head.uri.path().strip_prefix("/api/v1").expect("the API's prefix").to_owned();
     let query = head.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
     let line = format!("{} {path}", head.method);
     memory.asked.lock().expect("not poisoned").push(Asked {
         line: format!("{line}{query}"),
-        headers: head.headers,
+        headers: head.headers.clone(),
         body,
     });
     let reply = {
@@ -137,6 +155,10 @@ async fn answer(State(memory): State<Arc<Memory>>, request: Request) -> Response
     };
     let reply =
         reply.unwrap_or_else(|| json(404, serde_json::json!({ "code": "not_found", "message": line })));
+    if let Some(last) = reply.program {
+        let upgrade = WebSocketUpgrade::from_request_parts(&mut head, &memory).await.expect("a WebSocket");
+        return upgrade.on_upgrade(move |socket| play(socket, memory, last));
+    }
     if reply.hangs {
         std::future::pending::<()>().await;
     }
@@ -146,4 +168,20 @@ async fn answer(State(memory): State<Arc<Memory>>, request: Request) -> Response
         .header("location", "/elsewhere")
         .body(Body::from(reply.body))
         .expect("a response")
+}
+
+async fn play(mut socket: WebSocket, memory: Arc<Memory>, last: String) {
+    // Nothing reads any more when the client has what it wants.
+    let _ = socket.send(Message::Binary([&[2][..], b"complaint\n"].concat().into())).await;
+    while let Some(Ok(message)) = socket.recv().await {
+        let frame = message.into_data().to_vec();
+        memory.frames.lock().expect("not poisoned").push(frame.clone());
+        if frame == [0] || frame == [0, 4] {
+            break;
+        }
+        if frame[0] == 0 {
+            let _ = socket.send(Message::Binary([&[1][..], &frame[1..]].concat().into())).await;
+        }
+    }
+    let _ = socket.send(Message::Text(last.into())).await;
 }

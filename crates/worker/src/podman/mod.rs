@@ -2,6 +2,7 @@
 //! version of Podman does not send are empty, so one odd container never spoils a list.
 
 mod containers;
+mod exec;
 mod images;
 mod types;
 
@@ -13,6 +14,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 pub use containers::ContainerEvent;
+pub use exec::{Exec, NewExec};
 pub use images::PullError;
 pub use types::*;
 
@@ -127,7 +129,8 @@ impl Podman {
             source: source.without_url(),
         })?;
         let status = response.status();
-        if status.is_success() || status == StatusCode::NOT_MODIFIED {
+        let as_wanted = [StatusCode::NOT_MODIFIED, StatusCode::SWITCHING_PROTOCOLS].contains(&status);
+        if status.is_success() || as_wanted {
             return Ok(response);
         }
         let text = response.text().await.unwrap_or_default();

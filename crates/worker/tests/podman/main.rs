@@ -1,5 +1,6 @@
 //! The worker's parts with real Podman. Needs root, podman, runc and busybox-static.
 
+mod exec;
 mod leave;
 mod support;
 

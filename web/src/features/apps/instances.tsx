@@ -69,6 +69,7 @@ function InstanceRow({ instance, memoryMb }: { instance: Instance; memoryMb: num
         <Link to={`/nodes/${instance.node.name}`}>{instance.node.name}</Link>
         <span className="sub nowrap">
           <code>{instance.id.slice(-8)}</code> <Copy text={instance.id} label="Copy instance id" />
+          {instance.wanted && <Link to={`terminal?instance=${instance.id}`}>Terminal</Link>}
         </span>
       </td>
       <td className="hide-small">

@@ -18,6 +18,7 @@ const tabs = [
   { to: "deployments", label: "Deployments" },
   { to: "releases", label: "Releases" },
   { to: "logs", label: "Logs" },
+  { to: "terminal", label: "Terminal" },
   { to: "environment", label: "Environment" },
   { to: "settings", label: "Settings" },
 ];
@@ -47,7 +48,7 @@ export function Component() {
     );
   }
   return (
-    <div className={pathname.endsWith("/logs") ? "page logs" : "page"}>
+    <div className={/\/(logs|terminal)$/.test(pathname) ? "page logs" : "page"}>
       <PageHead
         title={
           <>

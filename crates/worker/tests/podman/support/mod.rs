@@ -42,7 +42,7 @@ ip link add wh0 type bridge; ip addr add 10.50.0.11/24 dev wh0; ip link set wh0 
 ip route add default via 198.51.100.1
 sysctl -qw net.ipv4.ip_forward=1
 cp /bin/busybox "$HOST/tree/bin/"
-for applet in sh httpd cat echo sleep ls id true false touch nc wget dd mkdir; do ln -s busybox "$HOST/tree/bin/$applet"; done
+for applet in sh httpd cat echo sleep ls id true false touch nc wget dd mkdir stty; do ln -s busybox "$HOST/tree/bin/$applet"; done
 tar -C "$HOST/tree" -c . | podman import -q --change 'CMD=["/bin/sh"]' - docker.io/library/busybox:latest >/dev/null 2>&1
 podman system service --time=0 unix:///run/podman/podman.sock >"$HOST/podman.log" 2>&1 &
 for i in $(seq 100); do [ -S /run/podman/podman.sock ] && break; sleep 0.05; done

@@ -1,0 +1,50 @@
+//! The way from the control plane to a worker: a WebSocket over the mesh, opened with a ticket.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context;
+use chrono::Utc;
+use futures_util::SinkExt;
+use protocol::exec::{ExecTicket, MAX_FRAME, Open};
+use protocol::identity::SigningKey;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+
+use super::store::Attached;
+use crate::app::App;
+use crate::plan::worker::WORKER_PORT;
+use crate::vault::Purpose;
+
+/// Time for the worker to answer.
+const DIAL: Duration = Duration::from_secs(10);
+/// Seconds that a ticket is good for.
+const TICKET_S: i64 = 60;
+
+/// Opens the session at its worker and says what to run.
+pub(super) async fn dial(app: &App, session: &Attached) -> anyhow::Result<WebSocketStream<TcpStream>> {
+    let sealed = session.signing_key.as_deref().context("the node has no API key: join it again")?;
+    let key = app.vault.open(Purpose::NodeSigningKey, &format!("node:{}", session.node), sealed)?;
+    let key = SigningKey(key.try_into().map_err(|_| anyhow::anyhow!("a signing key has another length"))?);
+    let ticket = ExecTicket { session: session.id, instance: session.instance };
+    let address = SocketAddr::new(session.address.into(), WORKER_PORT);
+    let mut request = format!("ws://{address}{}", ticket.path()).into_client_request()?;
+    let bearer = format!("Bearer {}", ticket.seal(Utc::now().timestamp() + TICKET_S, &key));
+    request.headers_mut().insert("authorization", bearer.parse()?);
+    let limits = WebSocketConfig::default().max_message_size(Some(MAX_FRAME)).max_frame_size(Some(MAX_FRAME));
+    let open = Open { command: session.command.clone(), terminal: session.terminal };
+    let dialled = timeout(DIAL, async {
+        let stream = TcpStream::connect(address).await?;
+        // A key that is typed goes at once.
+        stream.set_nodelay(true)?;
+        let (mut socket, _) =
+            tokio_tungstenite::client_async_with_config(request, stream, Some(limits)).await?;
+        socket.send(Message::text(serde_json::to_string(&open)?)).await?;
+        anyhow::Ok(socket)
+    });
+    dialled.await.context("the worker did not answer in time")?
+}

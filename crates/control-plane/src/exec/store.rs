@@ -1,0 +1,165 @@
+//! SQL of sessions.
+
+use std::net::Ipv4Addr;
+
+use protocol::exec::Size;
+use protocol::ids::{AppId, ExecId, InstanceId, NodeId, OrganizationId, SessionId, TokenId};
+use sqlx::{PgConnection, PgPool};
+
+use super::Exec;
+use crate::apps;
+use crate::http::caller::{Caller, Via};
+use crate::http::permission::{MemberRole, Permission};
+use crate::nodes::v4;
+
+/// Sessions of an organization that wait or run; no other is added before the transaction ends.
+pub(super) async fn count_open(conn: &mut PgConnection, organization: OrganizationId) -> sqlx::Result<i64> {
+    sqlx::query!(
+        "select pg_advisory_xact_lock(hashtextextended('exec:' || $1::text, 0))",
+        organization.to_string()
+    )
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query_scalar!(
+        r#"select count(*) as "count!" from exec_sessions
+           where organization_id = $1 and ended_at is null and seen_at > now() - interval '1 minute'"#,
+        organization as _
+    )
+    .fetch_one(conn)
+    .await
+}
+
+pub(super) async fn insert(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    app: &apps::store::App,
+    node: NodeId,
+    exec: &Exec,
+    request: &super::ExecRequest,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into exec_sessions (id, organization_id, app_id, instance_id, node_id, user_id, command, cols, rows)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        exec.id as _,
+        caller.organization_id as _,
+        app.id as _,
+        exec.instance as _,
+        node as _,
+        caller.user_id as _,
+        &request.command,
+        request.terminal.map(|size| i32::from(size.cols)),
+        request.terminal.map(|size| i32::from(size.rows)),
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// A session that its owner attaches to.
+#[derive(Debug)]
+pub(super) struct Attached {
+    pub(super) id: ExecId,
+    pub(super) app_id: AppId,
+    pub(super) app: String,
+    pub(super) instance: InstanceId,
+    pub(super) node: NodeId,
+    pub(super) node_name: String,
+    pub(super) address: Ipv4Addr,
+    /// Sealed.
+    pub(super) signing_key: Option<Vec<u8>>,
+    pub(super) command: Vec<String>,
+    pub(super) terminal: Option<Size>,
+}
+
+/// Takes the session, once and soon after it was made. Nobody else's, of whatever organization.
+pub(super) async fn attach(
+    conn: &mut PgConnection,
+    caller: &Caller,
+    id: ExecId,
+) -> sqlx::Result<Option<Attached>> {
+    let row = sqlx::query!(
+        "with taken as (
+             update exec_sessions set attached_at = now(), seen_at = now()
+             where id = $1 and user_id = $2 and organization_id = $3 and attached_at is null and ended_at is null
+               and created_at > now() - interval '30 seconds'
+             returning id, app_id, instance_id, node_id, command, cols, rows
+         )
+         select taken.app_id as \"app_id: AppId\", apps.slug, taken.instance_id as \"instance_id: InstanceId\",
+                taken.node_id as \"node_id: NodeId\", nodes.name, mesh_address, signing_key, command, cols, rows
+         from taken join apps on apps.id = taken.app_id join nodes on nodes.id = taken.node_id",
+        id as _,
+        caller.user_id as _,
+        caller.organization_id as _
+    )
+    .fetch_optional(conn)
+    .await?;
+    let cells = |count: Option<i32>| count.and_then(|count| u16::try_from(count).ok());
+    Ok(row.map(|row| Attached {
+        id,
+        app_id: row.app_id,
+        app: row.slug,
+        instance: row.instance_id,
+        node: row.node_id,
+        node_name: row.name,
+        address: v4(row.mesh_address),
+        signing_key: row.signing_key,
+        command: row.command,
+        terminal: cells(row.cols).zip(cells(row.rows)).map(|(cols, rows)| Size { cols, rows }),
+    }))
+}
+
+/// Says that the session lives; `false` when its owner may not have it any more: signed out, the token revoked, another
+/// role, no member.
+pub(super) async fn beat(pool: &PgPool, caller: &Caller, id: ExecId) -> sqlx::Result<bool> {
+    let (session, token) = match caller.via {
+        Via::Session(session) => (Some(session), None),
+        Via::Token(token) => (None, Some(token)),
+        Via::Password => (None, None),
+    };
+    let role: Option<MemberRole> = sqlx::query_scalar!(
+        r#"update exec_sessions set seen_at = now() from members
+           where exec_sessions.id = $1 and ended_at is null
+             and members.organization_id = exec_sessions.organization_id and members.user_id = exec_sessions.user_id
+             and ($2::uuid is null or exists (select from sessions where id = $2 and expires_at > now()))
+             and ($3::uuid is null
+                  or exists (select from api_tokens where id = $3 and (expires_at is null or expires_at > now())))
+           returning role as "role: MemberRole""#,
+        id as _,
+        session as Option<SessionId>,
+        token as Option<TokenId>
+    )
+    .fetch_optional(pool)
+    .await?;
+    Ok(role.is_some_and(|role| role >= Permission::AppExec.least_role()))
+}
+
+pub(super) async fn end(
+    conn: &mut PgConnection,
+    id: ExecId,
+    exit_code: Option<i32>,
+    reason: &str,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update exec_sessions set ended_at = now(), exit_code = $2, reason = $3 where id = $1 and ended_at is null",
+        id as _,
+        exit_code,
+        reason
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Sessions whose control plane died with them end; the rows of ended ones go after 30 days.
+pub async fn sweep(conn: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update exec_sessions set ended_at = seen_at, reason = 'lost'
+         where ended_at is null and seen_at < now() - interval '1 minute'"
+    )
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query!("delete from exec_sessions where ended_at < now() - interval '30 days'")
+        .execute(conn)
+        .await?;
+    Ok(())
+}
