@@ -37,6 +37,7 @@ export const settings = () => ({
     failures: 3,
   },
   resources: { memory_mb: 512, cpu_millis: 1000, pids: 512 },
+  crash_guard: { restarts: 5, calm_s: 300 },
   command: null,
   containerfile: null,
 });
@@ -63,7 +64,8 @@ export function makeApp(slug, over = {}) {
       created_at: ago(3 * HOUR),
       finished_at: ago(3 * HOUR - 41),
     },
-    instances: { wanted: 2, healthy: 2, observed_at: ago(4) },
+    instances: { wanted: 2, healthy: 2, unknown: 0, observed_at: ago(4), unknown_since: null },
+    failure: null,
     certificate: { state: "issued", not_after: ago(-71 * DAY), issuer: "Let's Encrypt R11", error: null },
     stopped_at: null,
     created_at: ago(46 * DAY),
@@ -247,6 +249,7 @@ export function makeInstance(node, over = {}) {
     exit_code: null,
     started_at: ago(3 * HOUR),
     observed_at: ago(4),
+    unknown_since: null,
     probe: {
       at: ago(4),
       target: `GET http://${node.mesh_address}:20014/up`,
@@ -328,7 +331,7 @@ export function makeWorld() {
   ];
   const shop = makeApp("shop", {
     status: "degraded",
-    instances: { wanted: 3, healthy: 2, observed_at: ago(6) },
+    instances: { wanted: 3, healthy: 2, unknown: 0, observed_at: ago(6), unknown_since: null },
     release: { number: 31, created_at: ago(2 * DAY) },
   });
   const api = makeApp("orders-api");
@@ -351,11 +354,11 @@ export function makeWorld() {
     status: "empty",
     release: null,
     deployment: null,
-    instances: { wanted: 1, healthy: 0, observed_at: null },
+    instances: { wanted: 1, healthy: 0, unknown: 0, observed_at: null, unknown_since: null },
     certificate: { state: "none", not_after: null, issuer: null, error: null },
   });
   const blog = makeApp("blog", {
-    instances: { wanted: 1, healthy: 1, observed_at: ago(2) },
+    instances: { wanted: 1, healthy: 1, unknown: 0, observed_at: ago(2), unknown_since: null },
     release: { number: 3, created_at: ago(20 * DAY) },
   });
   return { nodes, apps: [api, blog, failed, deploying, shop, fresh] };

@@ -409,7 +409,13 @@ class World {
       status: "empty",
       release: null,
       deployment: null,
-      instances: { wanted: body.replicas ?? 1, healthy: 0, observed_at: null },
+      instances: {
+        wanted: body.replicas ?? 1,
+        healthy: 0,
+        unknown: 0,
+        observed_at: null,
+        unknown_since: null,
+      },
       certificate: { state: "none", not_after: null, issuer: null, error: null },
       created_at: ago(0),
     });
@@ -428,6 +434,7 @@ class World {
       return makeInstance(node, {
         release,
         observed_at: ago(sick ? 540 : 4),
+        unknown_since: sick ? ago(540) : null,
         ...(sick && {
           state: "unhealthy",
           in_rotation: false,
@@ -650,7 +657,13 @@ class World {
     Object.assign(deployment, { state: "live", release: number, finished_at: ago(0) });
     app.release = { number, created_at: ago(0) };
     app.status = "running";
-    app.instances = { wanted: app.instances.wanted, healthy: app.instances.wanted, observed_at: ago(0) };
+    app.instances = {
+      wanted: app.instances.wanted,
+      healthy: app.instances.wanted,
+      unknown: 0,
+      observed_at: ago(0),
+      unknown_since: null,
+    };
     app.certificate = {
       state: "issued",
       not_after: ago(-90 * 86_400),

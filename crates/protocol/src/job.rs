@@ -179,12 +179,15 @@ impl std::fmt::Debug for Issued {
     }
 }
 
+/// [`Failure::code`] of an instance that the crash guard stopped.
+pub const CRASH_LOOPING: &str = "crash_looping";
+
 /// Why a job or a roll-out failed, in words for the user, with the remedy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "control-plane", derive(utoipa::ToSchema))]
 pub struct Failure {
-    /// Stable word, for example `containerfile_failed`, `image_not_found`, `never_listened`, `exited`.
+    /// Stable word, for example `containerfile_failed`, `image_not_found`, `never_listened`, `crash_looping`.
     pub code: String,
     /// One sentence: what happened.
     pub message: String,

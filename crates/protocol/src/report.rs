@@ -126,7 +126,7 @@ pub enum InstanceState {
     Unhealthy,
     /// Ended by itself; the agent starts it again after a back-off.
     Exited,
-    /// Gave up: it never became healthy, or the image cannot be had. See the report's failure.
+    /// Gave up: it never became healthy, its image cannot be had, or it ended again and again. See the report's failure.
     Failed,
     /// Ended because the control plane said so.
     Stopped,

@@ -71,6 +71,9 @@ pub struct InstanceSpec {
     pub published: SocketAddr,
     pub probe: Probe,
     pub resources: Resources,
+    /// Left out where it is the default: what a container is made from does not change by it.
+    #[serde(default, skip_serializing_if = "CrashGuard::is_default")]
+    pub crash_guard: CrashGuard,
     /// Seconds between SIGTERM and SIGKILL.
     pub stop_grace_s: u32,
 }
@@ -169,6 +172,29 @@ pub struct Resources {
 impl Default for Resources {
     fn default() -> Self {
         Self { memory_mb: 512, cpu_millis: 1000, pids: 512 }
+    }
+}
+
+/// When an instance that ends by itself is not started again any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[cfg_attr(feature = "control-plane", derive(utoipa::ToSchema))]
+pub struct CrashGuard {
+    /// Restarts in a row, with longer and longer pauses; the next end is final.
+    pub restarts: u32,
+    /// Seconds after which an instance that runs counts from the start again.
+    pub calm_s: u32,
+}
+
+impl Default for CrashGuard {
+    fn default() -> Self {
+        Self { restarts: 5, calm_s: 300 }
+    }
+}
+
+impl CrashGuard {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
     }
 }
 

@@ -22,6 +22,7 @@ pub(crate) struct Project {
     pub(crate) run: Run,
     pub(crate) probe: Option<Probe>,
     pub(crate) resources: Resources,
+    pub(crate) crash_guard: CrashGuard,
     pub(crate) env: Env,
 }
 
@@ -74,6 +75,14 @@ pub(crate) struct Resources {
     memory_mb: Option<u32>,
     cpu_millis: Option<u32>,
     pids: Option<u32>,
+}
+
+/// When an instance that ends by itself is not started again any more.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct CrashGuard {
+    restarts: Option<u32>,
+    calm_s: Option<u32>,
 }
 
 /// Names only: values are set with `wh env set`.
@@ -188,6 +197,12 @@ impl Project {
         if !resources.is_empty() {
             settings.insert("resources".to_owned(), Value::Object(resources));
         }
+        let mut guard = Map::new();
+        put(&mut guard, "restarts", self.crash_guard.restarts);
+        put(&mut guard, "calm_s", self.crash_guard.calm_s);
+        if !guard.is_empty() {
+            settings.insert("crash_guard".to_owned(), Value::Object(guard));
+        }
         let mut build = Map::new();
         put(&mut build, "folder", self.build.folder.clone());
         put(&mut build, "preset", self.build.preset);
@@ -257,7 +272,7 @@ mod tests {
             refused("weather = 1"),
             (
                 "f.toml line 1: unknown key `weather`".to_owned(),
-                "known here: app, project, build, run, probe, resources, env".to_owned()
+                "known here: app, project, build, run, probe, resources, crash_guard, env".to_owned()
             )
         );
         assert_eq!(refused("[biuld]\ncontext = \".\"").1, "did you mean `build`?");
@@ -294,13 +309,15 @@ mod tests {
             failures = 5
             [resources]
             memory_mb = 256
+            [crash_guard]
+            restarts = 2
         "#;
         assert_eq!(
             parse(text, "f").expect("valid").settings(),
             json!({
                 "port": 8080, "command": ["serve", "-p"],
                 "probe": { "check": { "type": "http", "path": "/up", "status": 204 }, "failures": 5 },
-                "resources": { "memory_mb": 256 },
+                "resources": { "memory_mb": 256 }, "crash_guard": { "restarts": 2 },
                 "containerfile": { "path": "deploy/Containerfile", "args": { "A": "1" } },
             })
         );

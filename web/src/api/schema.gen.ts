@@ -686,6 +686,7 @@ export interface components {
             /** Format: date-time */
             created_at: string;
             deployment?: components["schemas"]["DeploymentSummary"] | null;
+            failure?: components["schemas"]["Failure"] | null;
             hostname: string;
             id: components["schemas"]["AppId"];
             instances: components["schemas"]["InstanceCount"];
@@ -735,6 +736,7 @@ export interface components {
         /** @description A new app. What is absent takes the default. */
         AppRequest: {
             command?: string[] | null;
+            crash_guard?: components["schemas"]["CrashGuard"] | null;
             /** Format: int32 */
             port?: number | null;
             probe?: components["schemas"]["Probe"] | null;
@@ -755,6 +757,13 @@ export interface components {
             command: string[] | null;
             /** @default null */
             containerfile: components["schemas"]["Containerfile"] | null;
+            /**
+             * @default {
+             *       "calm_s": 300,
+             *       "restarts": 5
+             *     }
+             */
+            crash_guard: components["schemas"]["CrashGuard"];
             /**
              * Format: int32
              * @description The port that the app listens on; the lowest that the image exposes when null.
@@ -791,7 +800,7 @@ export interface components {
          * @description How an app is.
          * @enum {string}
          */
-        AppStatus: "empty" | "deploying" | "running" | "degraded" | "failed" | "stopped" | "unknown";
+        AppStatus: "empty" | "deploying" | "running" | "degraded" | "failed" | "crash-looping" | "stopped" | "unknown";
         ApplyRequest: {
             /** @description The difference in words when absent. */
             message?: string | null;
@@ -892,6 +901,21 @@ export interface components {
              * @default null
              */
             target: string | null;
+        };
+        /** @description When an instance that ends by itself is not started again any more. */
+        CrashGuard: {
+            /**
+             * Format: int32
+             * @description Seconds after which an instance that runs counts from the start again.
+             * @default 300
+             */
+            calm_s: number;
+            /**
+             * Format: int32
+             * @description Restarts in a row, with longer and longer pauses; the next end is final.
+             * @default 5
+             */
+            restarts: number;
         };
         /** @description One deployment as clients see it. */
         Deployment: {
@@ -995,7 +1019,7 @@ export interface components {
         };
         /** @description Why a job or a roll-out failed, in words for the user, with the remedy. */
         Failure: {
-            /** @description Stable word, for example `containerfile_failed`, `image_not_found`, `never_listened`, `exited`. */
+            /** @description Stable word, for example `containerfile_failed`, `image_not_found`, `never_listened`, `crash_looping`. */
             code: string;
             /** Format: int32 */
             exit_code?: number | null;
@@ -1082,20 +1106,39 @@ export interface components {
             restarts: number;
             /** Format: date-time */
             started_at?: string | null;
+            /** @description As its worker saw it last. */
             state: components["schemas"]["InstanceState"];
             stats?: components["schemas"]["InstanceStats"] | null;
+            /**
+             * Format: date-time
+             * @description Since when nobody knows how it is; null while what was seen is younger than 45 s.
+             */
+            unknown_since?: string | null;
             /** @description Whether it should run. */
             wanted: boolean;
         };
         /** @description Instances of the release that serves. */
         InstanceCount: {
-            /** Format: int64 */
+            /**
+             * Format: int64
+             * @description Seen healthy lately.
+             */
             healthy: number;
             /**
              * Format: date-time
              * @description When the one seen longest ago was seen.
              */
             observed_at?: string | null;
+            /**
+             * Format: int64
+             * @description Not seen lately, so that nobody knows how they are.
+             */
+            unknown: number;
+            /**
+             * Format: date-time
+             * @description Since when the first of the unknown ones is; null while all are known.
+             */
+            unknown_since?: string | null;
             /** Format: int64 */
             wanted: number;
         };
@@ -1308,6 +1351,7 @@ export interface components {
                 /** Format: date-time */
                 created_at: string;
                 deployment?: components["schemas"]["DeploymentSummary"] | null;
+                failure?: components["schemas"]["Failure"] | null;
                 hostname: string;
                 id: components["schemas"]["AppId"];
                 instances: components["schemas"]["InstanceCount"];
@@ -1421,8 +1465,14 @@ export interface components {
                 restarts: number;
                 /** Format: date-time */
                 started_at?: string | null;
+                /** @description As its worker saw it last. */
                 state: components["schemas"]["InstanceState"];
                 stats?: components["schemas"]["InstanceStats"] | null;
+                /**
+                 * Format: date-time
+                 * @description Since when nobody knows how it is; null while what was seen is younger than 45 s.
+                 */
+                unknown_since?: string | null;
                 /** @description Whether it should run. */
                 wanted: boolean;
             }[];
@@ -1839,6 +1889,7 @@ export interface components {
         SettingsPatch: {
             command?: string[] | null;
             containerfile?: components["schemas"]["Containerfile"] | null;
+            crash_guard?: components["schemas"]["CrashGuard"] | null;
             /** Format: int32 */
             port?: number | null;
             probe?: components["schemas"]["Probe"] | null;

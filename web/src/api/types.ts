@@ -33,6 +33,7 @@ export type Recipe = Schemas["Recipe"];
 export type Release = Schemas["Release"];
 export type ReleaseChange = Schemas["ReleaseChange"];
 export type Resources = Schemas["Resources"];
+export type CrashGuard = Schemas["CrashGuard"];
 export type Role = Schemas["Role"];
 export type Session = Schemas["Session"];
 export type SettingsPatch = Schemas["SettingsPatch"];

@@ -7,14 +7,18 @@ export interface StatusView {
   label: string;
 }
 
+/** What nobody has seen lately. */
+export const unknown: StatusView = { tone: "idle", label: "Unknown" };
+
 export const appStatus: Record<App["status"], StatusView> = {
   empty: { tone: "idle", label: "Not deployed" },
   deploying: { tone: "busy", label: "Deploying" },
   running: { tone: "ok", label: "Running" },
   degraded: { tone: "warn", label: "Degraded" },
   failed: { tone: "bad", label: "Failed" },
+  "crash-looping": { tone: "bad", label: "Crash-looping" },
   stopped: { tone: "idle", label: "Stopped" },
-  unknown: { tone: "idle", label: "Unknown" },
+  unknown,
 };
 
 export const deploymentState: Record<Deployment["state"], StatusView> = {

@@ -2,7 +2,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use protocol::ids::{AppId, OrganizationId};
-use protocol::spec::{Probe, Resources};
+use protocol::spec::{CrashGuard, Probe, Resources};
 use serde::Deserialize;
 use serde_json::json;
 use sqlx::PgConnection;
@@ -100,6 +100,7 @@ struct AppRequest {
     replicas: Option<u16>,
     probe: Option<Probe>,
     resources: Option<Resources>,
+    crash_guard: Option<CrashGuard>,
     command: Option<Vec<String>>,
 }
 
@@ -111,6 +112,7 @@ impl AppRequest {
             replicas: self.replicas.unwrap_or(default.replicas),
             probe: self.probe.clone().unwrap_or_default(),
             resources: self.resources.unwrap_or_default(),
+            crash_guard: self.crash_guard.unwrap_or_default(),
             command: self.command.clone(),
             containerfile: None,
         }

@@ -32,6 +32,7 @@ pub struct Instance {
     pub wanted: bool,
     /// Whether requests are sent to it.
     pub in_rotation: bool,
+    /// As its worker saw it last.
     pub state: InstanceState,
     /// Where it listens on the mesh.
     pub address: Option<String>,
@@ -40,6 +41,8 @@ pub struct Instance {
     pub started_at: Option<DateTime<Utc>>,
     /// When its worker last said how it is.
     pub observed_at: Option<DateTime<Utc>>,
+    /// Since when nobody knows how it is; null while what was seen is younger than 45 s.
+    pub unknown_since: Option<DateTime<Utc>>,
     pub probe: Option<ProbeEvidence>,
     pub failure: Option<Failure>,
     /// Null unless its worker is connected to the control plane that answers.

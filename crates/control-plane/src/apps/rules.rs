@@ -1,7 +1,7 @@
 //! What may be written into an app: slugs, settings, short texts.
 
 use protocol::job::Containerfile;
-use protocol::spec::{Probe, ProbeCheck, Resources};
+use protocol::spec::{CrashGuard, Probe, ProbeCheck, Resources};
 
 use super::Settings;
 use crate::http::{Code, Error, Result};
@@ -120,6 +120,7 @@ pub fn check_settings(settings: &Settings, prefix: &str) -> Result<()> {
     range(field("replicas"), settings.replicas.into(), 1, 100)?;
     check_probe(&settings.probe, &field("probe"))?;
     check_resources(&settings.resources, &field("resources"))?;
+    check_crash_guard(settings.crash_guard, &field("crash_guard"))?;
     if let Some(command) = &settings.command {
         check_command(command, &field("command"))?;
     }
@@ -154,6 +155,11 @@ fn check_probe(probe: &Probe, field: &str) -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn check_crash_guard(guard: CrashGuard, field: &str) -> Result<()> {
+    range(format!("{field}.restarts"), guard.restarts, 0, 100)?;
+    range(format!("{field}.calm_s"), guard.calm_s, 10, 86_400)
 }
 
 fn check_resources(resources: &Resources, field: &str) -> Result<()> {

@@ -9,11 +9,10 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::instances::{Instance, NodeRef};
-use super::{
-    AppView, Certificate, Certification, DeploymentSummary, Evidence, InstanceCount, ProjectRef, ReleaseRef,
-    Settings, status,
-};
+use super::status::{Evidence, InstanceCount, Seen, failure, status};
+use super::{AppView, Certificate, Certification, DeploymentSummary, ProjectRef, ReleaseRef, Settings};
 use crate::deployments::State;
+use crate::instances::unknown_since;
 
 /// Which apps of an organization.
 #[derive(Debug, Clone, Copy, Default)]
@@ -42,7 +41,7 @@ pub async fn views(
                   latest.id as "latest_id?: DeploymentId", latest.number as "latest_number?",
                   latest.state as "latest_state?: State", latest.created_at as "latest_created_at?",
                   latest.finished_at as "latest_finished_at?",
-                  seen.existing as "existing!", seen.healthy as "healthy!", seen.observed_at as "observed_at?",
+                  seen.instances as "seen?: Json<Vec<Seen>>",
                   certificates.state as "certificate_state?", certificates.not_after as "not_after?",
                   certificates.issuer as "issuer?", certificates.error as "certificate_error?"
            from apps
@@ -60,8 +59,9 @@ pub async fn views(
                where app_id = apps.id order by number desc limit 1
            ) latest on true
            cross join lateral (
-               select count(*) as existing, count(*) filter (where state = 'healthy') as healthy,
-                      min(observed_at) as observed_at
+               select jsonb_agg(jsonb_build_object(
+                          'state', state, 'created_at', created_at, 'observed_at', observed_at,
+                          'failure', report -> 'failure')) as instances
                from instances where app_id = apps.id and wanted and deployment_id = current.deployment_id
            ) seen
            left join certificates on certificates.host = apps.slug || '.' || zones.suffix
@@ -79,17 +79,16 @@ pub async fn views(
     .fetch_all(conn)
     .await?;
     let views = rows.into_iter().map(|row| {
-        let instances = InstanceCount {
-            wanted: row.replicas.filter(|_| row.stopped_at.is_none()).unwrap_or(0),
-            healthy: row.healthy,
-            observed_at: row.observed_at,
-        };
+        let seen = row.seen.map(|seen| seen.0).unwrap_or_default();
+        let wanted = row.replicas.filter(|_| row.stopped_at.is_none()).unwrap_or(0);
+        let instances = InstanceCount::of(&seen, wanted, row.now);
+        let failure = failure(&seen);
         let evidence = Evidence {
             latest: row.latest_state,
             has_release: row.release_number.is_some(),
             stopped: row.stopped_at.is_some(),
-            existing: row.existing,
             instances,
+            failure: failure.as_ref(),
         };
         AppView {
             id: row.id,
@@ -97,7 +96,7 @@ pub async fn views(
             project: ProjectRef { id: row.project_id, slug: row.project_slug },
             url: format!("{scheme}://{}", row.hostname),
             hostname: row.hostname,
-            status: status(&evidence, row.now),
+            status: status(&evidence),
             settings: row.settings.0,
             release: row
                 .release_number
@@ -111,6 +110,7 @@ pub async fn views(
                 row.latest_finished_at,
             ),
             instances,
+            failure,
             certificate: Certificate {
                 state: certification(row.certificate_state.as_deref()),
                 not_after: row.not_after,
@@ -233,13 +233,13 @@ pub async fn stop(conn: &mut PgConnection, id: AppId) -> sqlx::Result<()> {
 /// All instances of the app that still have a row, newest release first.
 pub async fn instances(conn: &mut PgConnection, app: AppId) -> sqlx::Result<Vec<Instance>> {
     let rows = sqlx::query!(
-        "select instances.id, instances.node_id, nodes.name, nodes.mesh_address, releases.number, wanted, in_rotation,
-                instances.state, host_port, report, observed_at
+        r#"select instances.id, instances.node_id, nodes.name, nodes.mesh_address, releases.number, wanted, in_rotation,
+                instances.state, host_port, report, observed_at, instances.created_at, now() as "now!"
          from instances
          join nodes on nodes.id = instances.node_id
          join releases on releases.id = instances.release_id
          where instances.app_id = $1
-         order by releases.number desc, instances.id limit 1000",
+         order by releases.number desc, instances.id limit 1000"#,
         app as _
     )
     .fetch_all(conn)
@@ -259,6 +259,7 @@ pub async fn instances(conn: &mut PgConnection, app: AppId) -> sqlx::Result<Vec<
             exit_code: report.as_ref().and_then(|report| report.exit_code),
             started_at: report.as_ref().and_then(|report| report.started_at),
             observed_at: row.observed_at,
+            unknown_since: unknown_since(row.observed_at, row.created_at, row.now),
             probe: report.as_ref().and_then(|report| report.probe.clone()),
             failure: report.and_then(|report| report.failure),
             stats: None,

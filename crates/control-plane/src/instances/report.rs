@@ -3,11 +3,14 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use protocol::ids::{AppId, InstanceId, NodeId};
+use protocol::job::{CRASH_LOOPING, Failure};
 use protocol::report::{InstanceReport, InstanceState};
+use serde_json::json;
 use sqlx::PgConnection;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::store::{self, Seen};
+use crate::audit;
 use crate::bus::{self, Topic};
 use crate::generations::{self, Consumer};
 
@@ -23,6 +26,9 @@ pub async fn take(conn: &mut PgConnection, node: NodeId, reports: &[InstanceRepo
         };
         if store::observe(conn, report).await? {
             changes.note(seen, report.state);
+            if let Some(failure) = given_up(seen, report) {
+                record(conn, node, report, failure).await?;
+            }
         }
     }
     // Before its newest spec is in force, the worker may not have begun with an instance or still be stopping it.
@@ -41,6 +47,32 @@ pub async fn take(conn: &mut PgConnection, node: NodeId, reports: &[InstanceRepo
         }
     }
     changes.say(conn).await
+}
+
+/// Why the crash guard stopped an instance, if the report is the first to say so.
+fn given_up<'a>(before: &Seen, report: &'a InstanceReport) -> Option<&'a Failure> {
+    let news = report.state == InstanceState::Failed && before.state != InstanceState::Failed;
+    report.failure.as_ref().filter(|failure| news && failure.code == CRASH_LOOPING)
+}
+
+async fn record(
+    conn: &mut PgConnection,
+    node: NodeId,
+    report: &InstanceReport,
+    failure: &Failure,
+) -> sqlx::Result<()> {
+    let Some(of) = store::origin(conn, report.id).await? else { return Ok(()) };
+    warn!(app.id = %of.app_id, instance.id = %report.id, node.id = %node, "the crash guard stopped an instance");
+    let detail = json!({
+        "instance": report.id,
+        "release": of.release,
+        "restarts": report.restarts,
+        "exit_code": failure.exit_code,
+        "out_of_memory": failure.out_of_memory,
+        "message": failure.message,
+    });
+    let actor = format!("node:{}", of.node);
+    audit::record_system(conn, &actor, "app.crash-loop", &format!("app:{}", of.app), detail).await
 }
 
 #[derive(Debug, Default)]

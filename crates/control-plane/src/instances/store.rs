@@ -52,6 +52,30 @@ pub async fn observe(conn: &mut PgConnection, report: &InstanceReport) -> sqlx::
     Ok(changed.unwrap_or(false))
 }
 
+/// What an instance is of and where it runs, in the words of people.
+#[derive(Debug)]
+pub struct Origin {
+    pub app_id: AppId,
+    pub app: String,
+    pub release: i32,
+    pub node: String,
+}
+
+pub async fn origin(conn: &mut PgConnection, id: InstanceId) -> sqlx::Result<Option<Origin>> {
+    sqlx::query_as!(
+        Origin,
+        "select instances.app_id, apps.slug as app, releases.number as release, nodes.name as node
+         from instances
+         join apps on apps.id = instances.app_id
+         join releases on releases.id = instances.release_id
+         join nodes on nodes.id = instances.node_id
+         where instances.id = $1",
+        id as _
+    )
+    .fetch_optional(conn)
+    .await
+}
+
 /// The worker no longer sees an instance that it should run.
 pub async fn lose(conn: &mut PgConnection, id: InstanceId) -> sqlx::Result<()> {
     sqlx::query!("update instances set state = 'pending', observed_at = now() where id = $1", id as _)

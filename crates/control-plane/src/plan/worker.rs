@@ -70,6 +70,7 @@ pub fn spec(
             published: SocketAddr::new(address.into(), wanted.host_port),
             probe: wanted.settings.probe,
             resources: wanted.settings.resources,
+            crash_guard: wanted.settings.crash_guard,
             stop_grace_s: STOP_GRACE_S,
         })
         .collect();

@@ -1,5 +1,6 @@
 //! A deployment from its build to its drain, with agents on real sockets.
 
+mod crashes;
 mod power;
 
 use daemon::reconcile::Reconciler;

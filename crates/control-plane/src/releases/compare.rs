@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use protocol::job::{Containerfile, Preset, Source};
-use protocol::spec::{Probe, ProbeCheck, Resources};
+use protocol::spec::{CrashGuard, Probe, ProbeCheck, Resources};
 use serde::Serialize;
 
 use super::store::Snapshot;
@@ -170,7 +170,7 @@ impl Found {
     }
 
     fn settings(&mut self, before: &Settings, after: &Settings) {
-        let Settings { port, replicas, probe, resources, command, containerfile: _ } = before;
+        let Settings { port, replicas, probe, resources, crash_guard, command, containerfile: _ } = before;
         let port_of = |port: Option<u16>| port.map(|port| port.to_string());
         self.runs(("port", "port"), port_of(*port), port_of(after.port));
         self.value(("replicas", "replicas"), replicas, &after.replicas);
@@ -178,6 +178,11 @@ impl Found {
         self.runs(("command", "command"), words(command), words(&after.command));
         self.probe(probe, &after.probe);
         self.resources(resources, &after.resources);
+        let CrashGuard { restarts, calm_s } = crash_guard;
+        let next = after.crash_guard;
+        self.value(("crash_guard.restarts", "restarts before it is stopped"), restarts, &next.restarts);
+        let calm = |seconds: u32| format!("{seconds} s");
+        self.value(("crash_guard.calm_s", "calm after a restart"), &calm(*calm_s), &calm(next.calm_s));
     }
 
     fn probe(&mut self, before: &Probe, after: &Probe) {
@@ -299,6 +304,7 @@ mod tests {
                 failures: 4,
             },
             resources: Resources { memory_mb: 1024, cpu_millis: 1500, pids: 256 },
+            crash_guard: CrashGuard { restarts: 2, calm_s: 60 },
             command: Some(vec!["serve".to_owned(), "--all of it".to_owned()]),
             containerfile: Some(Containerfile {
                 folder: Some("web".to_owned()),
@@ -336,6 +342,8 @@ mod tests {
         Containers: memory: 512 MiB → 1024 MiB
         Containers: processor: 1 CPU → 1.5 CPU
         Containers: processes: 512 → 256
+        Containers: restarts before it is stopped: 5 → 2
+        Containers: calm after a restart: 300 s → 60 s
         Containers: variable GONE removed
         Containers: variable NEW added
         Containers: variable TOKEN changed

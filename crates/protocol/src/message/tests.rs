@@ -15,8 +15,8 @@ use crate::report::{
     HostFacts, InstanceReport, InstanceState, InstanceStats, LogLine, OperatingSystem, PeerReport, Stream,
 };
 use crate::spec::{
-    Certificate, HttpChallenge, ImageSource, ImageSpec, InstanceSpec, MeshPeer, MeshSpec, Probe, ProxySpec,
-    Resources, Route, Upstream, WorkerSpec,
+    Certificate, CrashGuard, HttpChallenge, ImageSource, ImageSpec, InstanceSpec, MeshPeer, MeshSpec, Probe,
+    ProxySpec, Resources, Route, Upstream, WorkerSpec,
 };
 
 fn sent(message: &FromAgent) -> Envelope {
@@ -205,6 +205,7 @@ fn worker_spec() -> WorkerSpec {
             published: ([10, 50, 0, 11], 20000).into(),
             probe: Probe::default(),
             resources: Resources::default(),
+            crash_guard: CrashGuard { restarts: 3, calm_s: 60 },
             stop_grace_s: 10,
         }],
     }

@@ -6,6 +6,7 @@
 mod bad_input;
 mod bed;
 mod builds;
+mod crashes;
 mod engine;
 mod exec;
 mod forged;
@@ -39,6 +40,7 @@ fn tests() -> Vec<Test> {
         releases::TESTS,
         power::TESTS,
         exec::TESTS,
+        crashes::TESTS,
         guard::TESTS,
         traefik::TESTS,
         engine::TESTS,

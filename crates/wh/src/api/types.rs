@@ -71,6 +71,8 @@ pub(crate) struct App {
     #[serde(default)]
     pub(crate) instances: InstanceCount,
     #[serde(default)]
+    pub(crate) failure: Option<Failed>,
+    #[serde(default)]
     pub(crate) certificate: CertificateBrief,
     #[serde(default)]
     pub(crate) created_at: Option<DateTime<Utc>>,
@@ -122,6 +124,9 @@ pub(crate) struct DeploymentBrief {
 pub(crate) struct InstanceCount {
     pub(crate) wanted: u32,
     pub(crate) healthy: u32,
+    pub(crate) unknown: u32,
+    pub(crate) observed_at: Option<DateTime<Utc>>,
+    pub(crate) unknown_since: Option<DateTime<Utc>>,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -306,6 +311,8 @@ pub(crate) struct Instance {
     pub(crate) started_at: Option<DateTime<Utc>>,
     #[serde(default)]
     pub(crate) observed_at: Option<DateTime<Utc>>,
+    #[serde(default)]
+    pub(crate) unknown_since: Option<DateTime<Utc>>,
     #[serde(default)]
     pub(crate) probe: Option<Probed>,
     #[serde(default)]

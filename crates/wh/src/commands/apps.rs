@@ -2,22 +2,18 @@
 
 use std::process::{Command, Stdio};
 
-use chrono::{TimeDelta, Utc};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
 use super::{Shell, short, tombstones};
-use crate::api::types::{App, Instance};
+use crate::api::types::{App, Instance, InstanceCount};
 use crate::api::{path, path_with};
 use crate::args::AppsCommand;
 use crate::failure::{Exit, Failure, Result};
-use crate::ui::card::probed;
+use crate::ui::card::{self, probed};
 use crate::ui::sanitize;
 use crate::ui::table::{Cell, Table, facts};
 use crate::ui::time::{age_of, size};
-
-/// Workers report every 30 s; an instance that was not seen for longer than this may be anything by now.
-const STALE: TimeDelta = TimeDelta::seconds(120);
 
 pub(crate) async fn run(shell: &Shell, command: Option<AppsCommand>) -> Result<()> {
     match command.unwrap_or(AppsCommand::Ls { project: None, deleted: false }) {
@@ -109,7 +105,7 @@ async fn info(shell: &Shell, name: Option<String>) -> Result<()> {
         ("project", app.project.slug.clone()),
         ("status", paint.status(&app.status)),
         ("url", sanitize(&app.url)),
-        ("instances", format!("{} of {} healthy", app.instances.healthy, app.instances.wanted)),
+        ("instances", counted(&app.instances)),
         ("release", release.unwrap_or_default()),
         ("deployment", deployment.unwrap_or_default()),
         ("certificate", certificate),
@@ -118,7 +114,19 @@ async fn info(shell: &Shell, name: Option<String>) -> Result<()> {
         ("resources", resources(&app.settings["resources"])),
         ("created", age_of(app.created_at)),
     ];
-    crate::ui::data(&facts(&rows, paint))
+    crate::ui::data(&facts(&rows, paint))?;
+    if let Some(failed) = &app.failure {
+        crate::ui::data(&card::ended(failed, paint))?;
+    }
+    Ok(())
+}
+
+fn counted(count: &InstanceCount) -> String {
+    let InstanceCount { wanted, healthy, unknown, .. } = count;
+    match count.unknown_since {
+        None => format!("{healthy} of {wanted} healthy"),
+        since => format!("{healthy} of {wanted} healthy, {unknown} unknown since {}", age_of(since)),
+    }
 }
 
 fn probe(check: &Value) -> String {
@@ -149,17 +157,16 @@ pub(crate) async fn ps(shell: &Shell) -> Result<()> {
         crate::ui::data(&table(&instances).render(shell.ui.out_paint()))?;
         instances.iter().filter_map(trouble).for_each(|line| shell.ui.note(&line));
     }
-    let old = |instance: &&Instance| {
-        instance.wanted && instance.observed_at.is_none_or(|at| Utc::now() - at > STALE)
-    };
+    let unknown = |instance: &&Instance| instance.wanted && instance.unknown_since.is_some();
     let mut nodes: Vec<&str> =
-        instances.iter().filter(old).map(|instance| instance.node.name.as_str()).collect();
+        instances.iter().filter(unknown).map(|instance| instance.node.name.as_str()).collect();
     nodes.sort_unstable();
     nodes.dedup();
     if nodes.is_empty() {
         return Ok(());
     }
-    let message = format!("nothing was heard for two minutes from {}", nodes.join(", "));
+    let message =
+        format!("nobody knows how the instances on {} are: nothing is heard from there", nodes.join(", "));
     Err(Failure::new(Exit::Partial, "observation_old", message)
         .hint("`wh node ls` shows which nodes are offline"))
 }
@@ -174,7 +181,7 @@ fn table(instances: &[Instance]) -> Table {
             Cell::name(short(&instance.id)),
             Cell::plain(&instance.node.name),
             Cell::plain(instance.release.to_string()),
-            Cell::status(&instance.state),
+            Cell::status(if instance.unknown_since.is_some() { "unknown" } else { &instance.state }),
             if instance.in_rotation { Cell::plain("yes") } else { Cell::dim("no") },
             Cell::plain(instance.restarts.to_string()),
             Cell::plain(
@@ -190,15 +197,23 @@ fn table(instances: &[Instance]) -> Table {
     table
 }
 
-/// Why an instance does not serve, if something is known.
+/// Why an instance does not serve, or that nobody knows how it is.
 fn trouble(instance: &Instance) -> Option<String> {
-    let what = match (&instance.failure, &instance.probe, instance.exit_code) {
+    let what = if instance.unknown_since.is_some() {
+        format!("unknown since {}; then it was {}", age_of(instance.unknown_since), instance.state)
+    } else {
+        why(instance)?
+    };
+    Some(format!("  {}  {}", short(&instance.id), sanitize(&what)))
+}
+
+fn why(instance: &Instance) -> Option<String> {
+    Some(match (&instance.failure, &instance.probe, instance.exit_code) {
         (Some(failure), ..) => failure.message.clone(),
         (None, Some(probe), _) if instance.state == "unhealthy" => probed(probe),
         (None, _, Some(code)) if instance.state == "exited" => format!("ended with exit code {code}"),
         _ => return None,
-    };
-    Some(format!("  {}  {}", short(&instance.id), sanitize(&what)))
+    })
 }
 
 /// Opens the app's address, or prints it.

@@ -35,6 +35,14 @@ pub(crate) fn failure(deployment: &Deployment, paint: Paint) -> Box<Failure> {
     failure
 }
 
+/// Why an instance of a live app ended: what happened, what to do, and the evidence.
+pub(crate) fn ended(failed: &Failed, paint: Paint) -> String {
+    let mut lines = vec![format!("\n{}", paint.red(&sanitize(&failed.message)))];
+    lines.extend(failed.hint.as_deref().map(|hint| format!("  {}", sanitize(hint))));
+    lines.extend(details(failed, paint));
+    lines.join("\n")
+}
+
 /// Evidence: how the app ended, what the probe saw, what was said last.
 fn details(failed: &Failed, paint: Paint) -> Vec<String> {
     let exit_code = failed.exit_code.map(|code| code.to_string()).unwrap_or_default();

@@ -41,9 +41,10 @@ fn the_app_comes_from_flag_environment_or_project_file() {
     );
 }
 
-fn instance(seen: &str, state: &str) -> Value {
+/// One that was seen at `seen`, and of which nobody has heard since if it is `unknown`.
+fn instance(seen: &str, state: &str, unknown: bool) -> Value {
     json!({ "id": ID, "node": { "id": "n", "name": "w1" }, "release": 3, "wanted": true, "in_rotation": true,
-            "state": state, "restarts": 0, "exit_code": null, "started_at": null, "observed_at": seen,
+            "state": state, "restarts": 0, "exit_code": null, "started_at": null, "observed_at": seen, "unknown_since": unknown.then_some(seen),
             "probe": { "target": "GET http://10.50.0.11:1/", "attempts": 3, "outcome": "HTTP 503 in 1 ms" },
             "stats": { "id": ID, "cpu_millis": 12, "memory_bytes": 5_242_880 } })
 }
@@ -54,11 +55,11 @@ fn instances_are_shown_with_evidence_and_old_news_is_a_partial_answer() {
     let mock = Mock::start(vec![
         (
             "GET /apps/a/instances",
-            reply(200, json!({ "items": [instance(&now, "unhealthy")], "next": null })),
+            reply(200, json!({ "items": [instance(&now, "unhealthy", false)], "next": null })),
         ),
         (
             "GET /apps/a/instances",
-            reply(200, json!({ "items": [instance("2026-01-01T00:00:00Z", "healthy")] })),
+            reply(200, json!({ "items": [instance("2026-01-01T00:00:00Z", "healthy", true)] })),
         ),
     ]);
     let run = User::new().wh(&mock, &["ps", "--app", "a"]).succeeded();
@@ -68,7 +69,25 @@ fn instances_are_shown_with_evidence_and_old_news_is_a_partial_answer() {
     );
     assert_eq!(run.err, "  deadbeef  GET http://10.50.0.11:1/ → HTTP 503 in 1 ms (3 attempts)\n");
     let run = User::new().wh(&mock, &["ps", "--app", "a"]).failed(8);
-    assert!(run.out.contains("deadbeef") && run.err.contains("from w1"), "{run:#?}");
+    assert!(run.out.contains("deadbeef  w1    3        unknown "), "{run:#?}");
+    assert!(run.err.contains("then it was healthy") && run.err.contains("instances on w1"), "{run:#?}");
+}
+
+#[test]
+fn an_app_that_was_stopped_by_the_crash_guard_says_why() {
+    let failure = json!({ "code": "crash_looping", "stage": "start", "message": "the app ended 6 times in a row",
+                          "hint": "raise the limit", "exit_code": 137, "out_of_memory": true,
+                          "last_lines": ["allocating"] });
+    let counted = json!({ "wanted": 2, "healthy": 0, "unknown": 1, "unknown_since": "2026-01-01T00:00:00Z" });
+    let app = json!({ "slug": "a", "status": "crash-looping", "instances": counted, "failure": failure });
+    let mock = Mock::start(vec![("GET /apps/a", reply(200, app))]);
+    let run = User::new().wh(&mock, &["apps", "info", "a"]).succeeded();
+    assert!(
+        run.out.contains("crash-looping") && run.out.contains("0 of 2 healthy, 1 unknown since"),
+        "{run:#?}"
+    );
+    let card = "the app ended 6 times in a row\n  raise the limit\n  exit code  137\n  memory     exhausted";
+    assert!(run.out.contains(card) && run.out.contains("│ allocating"), "{run:#?}");
 }
 
 fn line(id: &str, text: &str) -> Value {
@@ -80,7 +99,7 @@ fn the_last_lines_of_one_instance_are_shown() {
     let mock = Mock::start(vec![
         (
             "GET /apps/a/instances",
-            reply(200, json!({ "items": [instance("2026-01-01T00:00:00Z", "healthy")] })),
+            reply(200, json!({ "items": [instance("2026-01-01T00:00:00Z", "healthy", true)] })),
         ),
         (
             "GET /apps/a/logs",

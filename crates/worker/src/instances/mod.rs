@@ -174,7 +174,6 @@ impl<U: Uplink> Instances<U> {
             let Some(wanted) = spec.instances.iter().find(|wanted| wanted.id == seen.instance) else {
                 continue;
             };
-            let memory_mb = wanted.resources.memory_mb;
             let ours = |record: &Record| {
                 record.is_live()
                     && record.boot == self.host.boot
@@ -185,16 +184,17 @@ impl<U: Uplink> Instances<U> {
             {
                 continue;
             }
-            let exit = match self.host.podman.inspect(&seen.container).await {
+            let state = match self.host.podman.inspect(&seen.container).await {
                 Ok(found) if found.state.running => continue,
-                Ok(found) => Exit { code: found.state.exit_code, oom_killed: found.state.oom_killed },
+                Ok(found) => found.state,
                 Err(error) => {
                     warn!(instance.id = %seen.instance, %error, "cannot see how the instance ended");
                     continue;
                 }
             };
-            let lines = probe::last_lines(&self.host, &seen.container).await;
-            self.host.board.update(seen.instance, |record| record.exited(exit, memory_mb, lines, Utc::now()));
+            let last_lines = probe::last_lines(&self.host, &seen.container).await;
+            let exit = Exit { code: state.exit_code, oom_killed: state.oom_killed, last_lines };
+            self.host.board.update(seen.instance, |record| record.exited(exit, wanted, Utc::now()));
         }
     }
 

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use protocol::ids::InstanceId;
-use protocol::job::{Failure, ProbeEvidence, Stage};
+use protocol::job::{CRASH_LOOPING, Failure, ProbeEvidence, Stage};
 use protocol::report::{InstanceReport, InstanceState};
-use protocol::spec::{InstanceSpec, Probe};
+use protocol::spec::{CrashGuard, InstanceSpec, Probe};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -14,9 +14,6 @@ use crate::failure::{FailureExt as _, failure};
 
 const FIRST_PAUSE_S: u64 = 1;
 const LONGEST_PAUSE_S: u64 = 60;
-/// An instance that ran for so long begins again with the shortest pause.
-const CALM: TimeDelta = TimeDelta::minutes(5);
-
 /// Kept on disk, so that a restarted agent knows what an instance has been through.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Record {
@@ -35,6 +32,9 @@ pub(crate) struct Record {
     pub(crate) failure: Option<Failure>,
     /// Ends or vain attempts in a row; they set the pause before the next one.
     pub(crate) strikes: u32,
+    /// Ends in a row after it was healthy once; the crash guard counts them.
+    #[serde(default)]
+    pub(crate) crashes: u32,
     pub(crate) retry_at: Option<DateTime<Utc>>,
     /// Probe failures in a row.
     pub(crate) misses: u32,
@@ -44,10 +44,12 @@ pub(crate) struct Record {
 }
 
 /// How a container ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Exit {
     pub(crate) code: i32,
     pub(crate) oom_killed: bool,
+    /// What it said before.
+    pub(crate) last_lines: Vec<String>,
 }
 
 /// One attempt of the probe.
@@ -74,6 +76,7 @@ impl Record {
             probe: None,
             failure: None,
             strikes: 0,
+            crashes: 0,
             retry_at: None,
             misses: 0,
             listened: false,
@@ -109,35 +112,55 @@ impl Record {
     }
 
     /// The container ended by itself.
-    pub(crate) fn exited(&mut self, exit: Exit, memory_mb: u32, last_lines: Vec<String>, now: DateTime<Utc>) {
+    pub(crate) fn exited(&mut self, exit: Exit, spec: &InstanceSpec, now: DateTime<Utc>) {
         // Podman on cgroup v1 never says that memory ran out; SIGKILL that was not ours is its only sign.
         self.out_of_memory = exit.oom_killed || exit.code == 137;
         self.exit_code = Some(exit.code);
+        let code = exit.code;
         if !self.healthy_once {
-            let failure = self.exit_failure(exit.code, memory_mb, last_lines);
-            return self.give_up(failure);
+            let message = format!("the app ended with exit code {code} before it was healthy");
+            return self.give_up(self.exit_failure("exited", message, exit, spec));
         }
-        if self.started_at.is_some_and(|at| now - at > CALM) {
-            self.strikes = 0;
+        let guard = spec.crash_guard;
+        let calm = TimeDelta::seconds(guard.calm_s.into());
+        if self.started_at.is_some_and(|at| now - at > calm) {
+            (self.strikes, self.crashes) = (0, 0);
+        }
+        self.crashes += 1;
+        if self.crashes > guard.restarts {
+            let message = match self.crashes {
+                1 => format!("the app ended with exit code {code}; it is not started again"),
+                many => format!(
+                    "the app ended {many} times in a row, last with exit code {code}; it is not started again"
+                ),
+            };
+            return self.give_up(self.exit_failure(CRASH_LOOPING, message, exit, spec));
         }
         self.state = InstanceState::Exited;
         self.pause(now);
+        let message = format!(
+            "the app ended with exit code {code}; it starts again after {} s (restart {} of {})",
+            pause(self.strikes).as_secs(),
+            self.crashes,
+            guard.restarts
+        );
+        self.failure = Some(self.exit_failure("crashed", message, exit, spec));
     }
 
-    fn exit_failure(&self, code: i32, memory_mb: u32, last_lines: Vec<String>) -> Failure {
-        let message = format!("the app ended with exit code {code} before it was healthy");
+    fn exit_failure(&self, code: &str, message: String, exit: Exit, spec: &InstanceSpec) -> Failure {
         let hint = if self.out_of_memory {
             format!(
-                "It was killed, most likely at its memory limit of {memory_mb} MB: raise `memory_mb`, or let the app need less"
+                "It was killed, most likely at its memory limit of {} MB: raise `memory_mb`, or let the app need less",
+                spec.resources.memory_mb
             )
-        } else if code == 0 {
+        } else if exit.code == 0 {
             "An app must keep running; a command that finishes its work and ends is no server".to_owned()
         } else {
             "The last lines show what the app said before it ended".to_owned()
         };
-        let mut failure = failure(Stage::Start, "exited", message).hint(hint);
+        let mut failure = failure(Stage::Start, code, message).hint(hint);
         failure.out_of_memory = self.out_of_memory;
-        failure.exit_code(Some(code)).last_lines(last_lines).probe(self.probe.clone())
+        failure.exit_code(Some(exit.code)).last_lines(exit.last_lines).probe(self.probe.clone())
     }
 
     /// The image, the container or its start could not be had; `fatal` when trying again is without hope.
@@ -242,11 +265,13 @@ pub(crate) fn pause(strikes: u32) -> Duration {
     Duration::from_secs((FIRST_PAUSE_S << strikes.saturating_sub(1).min(10)).min(LONGEST_PAUSE_S))
 }
 
-/// Identifies what a container was made from. Who has the image does not matter, nor under which name.
+/// Identifies what a container was made from. Who has the image does not matter, nor under which name, nor when its
+/// restarts end.
 pub(crate) fn spec_hash(spec: &InstanceSpec) -> String {
     let mut spec = spec.clone();
     spec.image.sources.clear();
     spec.image.reference.clear();
+    spec.crash_guard = CrashGuard::default();
     let text = serde_json::to_vec(&spec).expect("a spec has string keys only");
     hex::encode(&Sha256::digest(text)[..16])
 }
@@ -265,6 +290,14 @@ mod tests {
             body: None,
         };
         Attempt { evidence, success, refused }
+    }
+
+    fn exit(code: i32) -> Exit {
+        Exit { code, oom_killed: false, last_lines: vec!["the last line".to_owned()] }
+    }
+
+    fn guarded(restarts: u32, calm_s: u32) -> InstanceSpec {
+        InstanceSpec { crash_guard: CrashGuard { restarts, calm_s }, ..spec("a", 1) }
     }
 
     fn started() -> Record {
@@ -312,7 +345,7 @@ mod tests {
     #[test]
     fn an_exit_before_the_first_success_is_final() {
         let mut record = started();
-        record.exited(Exit { code: 137, oom_killed: false }, 64, vec!["bye".to_owned()], at(3));
+        record.exited(exit(137), &spec("a", 1), at(3));
         let failure = record.failure.clone().expect("failure");
         assert_eq!((failure.code.as_str(), failure.exit_code), ("exited", Some(137)));
         assert!(failure.out_of_memory && record.gave_up());
@@ -324,14 +357,78 @@ mod tests {
         let mut record = started();
         record.probed(attempt(true, false), &Probe::default(), at(1));
         for (second, pause) in [(2, 1), (10, 2), (20, 4)] {
-            record.exited(Exit { code: 1, oom_killed: false }, 64, Vec::new(), at(second));
+            record.exited(exit(1), &spec("a", 1), at(second));
             assert_eq!(record.retry_at, Some(at(second + pause)));
             assert!(record.waits(at(second)) && !record.waits(at(second + pause)));
             record.started("c1".to_owned(), "boot", at(second + pause));
         }
         assert_eq!(record.restarts, 3);
-        record.exited(Exit { code: 1, oom_killed: false }, 64, Vec::new(), at(1000));
+        record.exited(exit(1), &spec("a", 1), at(1000));
         assert_eq!(record.retry_at, Some(at(1001)), "calm for long enough");
+    }
+
+    /// The ends of an instance that was healthy once, each a moment after its start, until it is given up.
+    fn crashes(spec: &InstanceSpec, code: i32) -> Record {
+        let mut record = started();
+        record.probed(attempt(true, false), &Probe::default(), at(0));
+        for second in (0..).step_by(100) {
+            record.exited(exit(code), spec, at(second + 1));
+            if record.gave_up() {
+                break;
+            }
+            record.started("c1".to_owned(), "boot", at(second + 100));
+        }
+        record
+    }
+
+    #[test]
+    fn the_crash_guard_stops_after_its_restarts_and_says_why() {
+        let record = crashes(&guarded(3, 300), 3);
+        assert_eq!((record.restarts, record.retry_at), (3, None));
+        let failure = record.failure.expect("failure");
+        assert_eq!((failure.code.as_str(), failure.exit_code), (CRASH_LOOPING, Some(3)));
+        assert_eq!(failure.last_lines, ["the last line"]);
+        insta::assert_snapshot!(
+            failure.message,
+            @"the app ended 4 times in a row, last with exit code 3; it is not started again"
+        );
+        let killed = crashes(&guarded(0, 300), 137);
+        assert_eq!(killed.restarts, 0, "the first end is final");
+        assert!(killed.failure.is_some_and(|failure| failure.out_of_memory));
+    }
+
+    #[test]
+    fn between_its_restarts_an_instance_says_how_it_ended_and_what_comes() {
+        let mut record = started();
+        record.probed(attempt(true, false), &Probe::default(), at(1));
+        record.exited(exit(7), &spec("a", 1), at(2));
+        let failure = record.failure.clone().expect("failure");
+        insta::assert_snapshot!(
+            failure.message,
+            @"the app ended with exit code 7; it starts again after 1 s (restart 1 of 5)"
+        );
+        assert_eq!((failure.code.as_str(), failure.last_lines.len()), ("crashed", 1));
+        record.started("c1".to_owned(), "boot", at(3));
+        record.probed(attempt(true, false), &Probe::default(), at(4));
+        assert_eq!(record.failure, None, "it serves");
+    }
+
+    #[test]
+    fn calm_and_troubles_of_the_host_do_not_count_as_crashes() {
+        let spec = guarded(2, 60);
+        let mut record = started();
+        record.probed(attempt(true, false), &Probe::default(), at(0));
+        for round in 1..20 {
+            record.exited(exit(1), &spec, at(round * 100));
+            record.started("c1".to_owned(), "boot", at(round * 100 + 1));
+        }
+        assert!(!record.gave_up(), "each time it ran for longer than a minute");
+        for _ in 0..20 {
+            record.could_not_start(failure(Stage::Start, "mesh_down", "no"), false, at(2000));
+        }
+        record.started("c1".to_owned(), "boot", at(2001));
+        record.exited(exit(1), &spec, at(2002));
+        assert_eq!(record.state, InstanceState::Exited);
     }
 
     #[test]
@@ -366,6 +463,7 @@ mod tests {
         let mut other = first.clone();
         other.image.sources.clear();
         other.image.reference = "another name".to_owned();
+        other.crash_guard.restarts = 0;
         assert_eq!(spec_hash(&first), spec_hash(&other));
         other.env.insert("A".to_owned(), "b".to_owned());
         assert_ne!(spec_hash(&first), spec_hash(&other));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use protocol::ids::{AppId, InstanceId, NodeId};
-use protocol::spec::{ImageSource, ImageSpec, InstanceSpec, Probe, Resources};
+use protocol::spec::{CrashGuard, ImageSource, ImageSpec, InstanceSpec, Probe, Resources};
 
 /// `second` after a fixed time.
 pub(crate) fn at(second: i64) -> DateTime<Utc> {
@@ -33,6 +33,7 @@ pub(crate) fn spec(app: &str, release: i32) -> InstanceSpec {
         published: "10.50.0.11:20001".parse().expect("an address"),
         probe: Probe::default(),
         resources: Resources::default(),
+        crash_guard: CrashGuard::default(),
         stop_grace_s: 10,
     }
 }

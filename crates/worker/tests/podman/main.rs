@@ -13,7 +13,7 @@ use protocol::ids::{AppId, ArchiveId, DeploymentId, InstanceId, JobId};
 use protocol::job::{Build, BuildLimits, Failure, Job, Outcome, Preset, Source, Work};
 use protocol::message::FromAgent;
 use protocol::report::{InstanceReport, InstanceState};
-use protocol::spec::{ImageSpec, InstanceSpec, Probe, ProbeCheck, Resources, WorkerSpec};
+use protocol::spec::{CrashGuard, ImageSpec, InstanceSpec, Probe, ProbeCheck, Resources, WorkerSpec};
 use support::{ControlPlane, MESH, SOCKET, archive, on_a_host, processes, state_dir};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
@@ -277,6 +277,7 @@ async fn instance(port: u16, command: &str, probe: Probe) -> InstanceSpec {
         published: (MESH, port).into(),
         probe,
         resources: Resources { memory_mb: 64, ..Resources::default() },
+        crash_guard: CrashGuard::default(),
         stop_grace_s: 1,
     }
 }

@@ -1,4 +1,4 @@
-import type { AppSettings, Probe, Resources, SettingsPatch } from "@/api/types";
+import type { AppSettings, CrashGuard, Probe, Resources, SettingsPatch } from "@/api/types";
 import { Choices, TextField } from "@/components/field";
 
 /** Settings as they are typed: numbers are text until they are sent. */
@@ -14,6 +14,8 @@ export interface SettingsForm {
   memory: string;
   cpu: string;
   pids: string;
+  restarts: string;
+  calm: string;
   command: string;
 }
 
@@ -25,11 +27,13 @@ const defaultProbe: Probe = {
   failures: 3,
 };
 const defaultResources: Resources = { memory_mb: 512, cpu_millis: 1000, pids: 512 };
+const defaultGuard: CrashGuard = { restarts: 5, calm_s: 300 };
 export const defaultSettings: AppSettings = {
   port: null,
   replicas: 1,
   probe: defaultProbe,
   resources: defaultResources,
+  crash_guard: defaultGuard,
   command: null,
   containerfile: null,
 };
@@ -39,7 +43,7 @@ export function describeProbe({ check }: Probe): string {
 }
 
 export function formOf(settings: AppSettings): SettingsForm {
-  const { probe, resources } = settings;
+  const { probe, resources, crash_guard } = settings;
   return {
     port: settings.port == null ? "" : String(settings.port),
     replicas: String(settings.replicas),
@@ -52,6 +56,8 @@ export function formOf(settings: AppSettings): SettingsForm {
     memory: String(resources.memory_mb),
     cpu: String(resources.cpu_millis / 1000),
     pids: String(resources.pids),
+    restarts: String(crash_guard.restarts),
+    calm: String(crash_guard.calm_s),
     command: (settings.command ?? []).join("\n"),
   };
 }
@@ -66,6 +72,8 @@ const whole: [keyof SettingsForm, number, number][] = [
   ["failures", 1, 100],
   ["memory", 16, 1_048_576],
   ["pids", 8, 65_536],
+  ["restarts", 0, 100],
+  ["calm", 10, 86_400],
 ];
 
 export function problemsOf(form: SettingsForm): Problems {
@@ -103,6 +111,7 @@ export function patchOf(form: SettingsForm): SettingsPatch {
       cpu_millis: Math.round(Number(form.cpu) * 1000),
       pids: Number(form.pids),
     },
+    crash_guard: { restarts: Number(form.restarts), calm_s: Number(form.calm) },
     command: command.length > 0 ? command : null,
   };
 }
@@ -121,6 +130,8 @@ const serverNames: Record<string, keyof SettingsForm> = {
   "resources.memory_mb": "memory",
   "resources.cpu_millis": "cpu",
   "resources.pids": "pids",
+  "crash_guard.restarts": "restarts",
+  "crash_guard.calm_s": "calm",
   command: "command",
 };
 
@@ -221,6 +232,27 @@ export function ResourceFields(props: Props) {
         inputMode="numeric"
         help="Processes and threads together."
         {...field("pids")}
+      />
+    </div>
+  );
+}
+
+export function CrashGuardFields(props: Props) {
+  const field = useFields(props);
+  return (
+    <div className="fields">
+      <TextField
+        label="Restarts in a row"
+        inputMode="numeric"
+        help="With longer and longer pauses; the next end is final."
+        {...field("restarts")}
+      />
+      <TextField
+        label="Calm after"
+        suffix="s"
+        inputMode="numeric"
+        help="Running for so long, it counts from the start again."
+        {...field("calm")}
       />
     </div>
   );

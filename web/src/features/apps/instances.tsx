@@ -5,7 +5,7 @@ import { Empty, TableSkeleton } from "@/components/page";
 import { Status } from "@/components/status";
 import { Time } from "@/components/time";
 import { bytes } from "@/lib/bytes";
-import { instanceState, viewOf } from "@/lib/status";
+import { instanceState, unknown, viewOf } from "@/lib/status";
 import { sentence } from "@/lib/text";
 
 export function InstanceTable({
@@ -51,19 +51,35 @@ function duty({ in_rotation, wanted, state }: Instance): string {
   return state === "stopped" ? "no longer wanted" : "leaving";
 }
 
+/** How old what is shown is; of what is too old, since when nobody knows and what it was then. */
+function Observation({ instance: { unknown_since, observed_at, state } }: { instance: Instance }) {
+  if (unknown_since) {
+    return (
+      <>
+        since <Time at={unknown_since} />, then {viewOf(instanceState, state).label.toLowerCase()}
+      </>
+    );
+  }
+  return observed_at ? (
+    <>
+      observed <Time at={observed_at} />
+    </>
+  ) : (
+    "not observed yet"
+  );
+}
+
 function InstanceRow({ instance, memoryMb }: { instance: Instance; memoryMb: number }) {
   return (
     <tr>
       <td>
-        <Status view={viewOf(instanceState, instance.state)} />
+        <Status view={instance.unknown_since ? unknown : viewOf(instanceState, instance.state)} />
         <span className="sub nowrap" style={{ paddingLeft: 21 }}>
           v{instance.release}, {duty(instance)}
         </span>
-        {instance.observed_at && (
-          <span className="sub nowrap" style={{ paddingLeft: 21 }}>
-            observed <Time at={instance.observed_at} />
-          </span>
-        )}
+        <span className="sub nowrap" style={{ paddingLeft: 21 }}>
+          <Observation instance={instance} />
+        </span>
       </td>
       <td>
         <Link to={`/nodes/${instance.node.name}`}>{instance.node.name}</Link>

@@ -11,6 +11,7 @@ import { cli } from "@/lib/cli";
 import { describeSource } from "@/lib/source";
 import { certificateState, deploymentState, viewOf } from "@/lib/status";
 import { exact } from "@/lib/time";
+import { Ended } from "./ended";
 import { describeProbe } from "./form";
 import { InstanceTable } from "./instances";
 
@@ -20,6 +21,7 @@ export function Component() {
   return (
     <>
       <LastFailure app={app} />
+      <Ended app={app} />
       <Summary app={app} />
       <div className="columns">
         <Instances app={app} />
@@ -88,10 +90,16 @@ function Summary({ app }: { app: App }) {
           <dd className="num">
             {instances.healthy} of {instances.wanted}
           </dd>
-          {instances.observed_at && (
+          {instances.unknown_since ? (
             <dd className="sub">
-              observed <Time at={instances.observed_at} />
+              {instances.unknown} unknown since <Time at={instances.unknown_since} />
             </dd>
+          ) : (
+            instances.observed_at && (
+              <dd className="sub">
+                observed <Time at={instances.observed_at} />
+              </dd>
+            )
           )}
         </div>
         <div>

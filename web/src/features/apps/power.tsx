@@ -50,6 +50,19 @@ function useFollow(app: App) {
     deployment ? navigate(`/apps/${app.slug}/deployments/${deployment.id}`) : otherwise();
 }
 
+/** Asks before it restarts. */
+export function RestartButton({ app }: { app: App }) {
+  const [open, setOpen] = useState(false);
+  return (
+    <>
+      <Button icon="restart" onClick={() => setOpen(true)}>
+        Restart
+      </Button>
+      {open && <RestartDialog app={app} onClose={() => setOpen(false)} />}
+    </>
+  );
+}
+
 function StartButton({ app }: { app: App }) {
   const start = useStart(app.slug);
   const follow = useFollow(app);

@@ -9,7 +9,16 @@ import { Field } from "@/components/field";
 import { Card, ErrorNotice } from "@/components/page";
 import { useToast } from "@/components/toast";
 import { DeleteApp } from "./deletion";
-import { formOf, ProbeFields, patchOf, problemsOf, ResourceFields, ServeFields, serverProblem } from "./form";
+import {
+  CrashGuardFields,
+  formOf,
+  ProbeFields,
+  patchOf,
+  problemsOf,
+  ResourceFields,
+  ServeFields,
+  serverProblem,
+} from "./form";
 
 export function Component() {
   const app = useOutletContext<App>();
@@ -48,6 +57,9 @@ export function Component() {
         </Card>
         <Card title="Resources" text="What one instance may use.">
           <ResourceFields {...props} />
+        </Card>
+        <Card title="Crash guard" text="When an instance that ends by itself is not started again any more.">
+          <CrashGuardFields {...props} />
         </Card>
         <Card title="Command" text="Replaces the image's command.">
           <Field

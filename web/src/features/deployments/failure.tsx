@@ -1,8 +1,7 @@
-import type { Deployment, Failure, ProbeEvidence } from "@/api/types";
+import type { Deployment, Failure } from "@/api/types";
 import { CopyButton } from "@/components/copy";
+import { Ending, Evidence } from "@/components/failure";
 import { StatusMark } from "@/components/status";
-import { Time } from "@/components/time";
-import { parseAnsi } from "@/lib/ansi";
 import { cli } from "@/lib/cli";
 import { stageMeaning, stageName } from "@/lib/status";
 import { sentence } from "@/lib/text";
@@ -26,74 +25,10 @@ export function FailureCard({ deployment, failure }: { deployment: Deployment; f
             {stageName[failure.stage] ?? failure.stage}{" "}
             <span className="faint">– {stageMeaning[failure.stage]}</span>
           </dd>
-          <dt>Code</dt>
-          <dd>
-            <code>{failure.code}</code>
-          </dd>
-          {failure.exit_code != null && (
-            <>
-              <dt>Exit code</dt>
-              <dd className="num">
-                {failure.exit_code} <span className="faint">{meaningOf(failure.exit_code)}</span>
-              </dd>
-            </>
-          )}
-          {failure.out_of_memory && (
-            <>
-              <dt>Memory</dt>
-              <dd>The kernel ended the process because it used more memory than it may.</dd>
-            </>
-          )}
+          <Ending failure={failure} />
         </dl>
-        {failure.probe && <Evidence probe={failure.probe} />}
-        {failure.last_lines && failure.last_lines.length > 0 && <LastLines lines={failure.last_lines} />}
+        <Evidence failure={failure} />
       </div>
     </section>
-  );
-}
-
-/** What shells and kernels mean by the usual codes. */
-function meaningOf(code: number): string {
-  const meanings: Record<number, string> = {
-    126: "– found, but cannot be executed",
-    127: "– command not found",
-    137: "– killed (SIGKILL)",
-    139: "– segmentation fault (SIGSEGV)",
-    143: "– ended (SIGTERM)",
-  };
-  return meanings[code] ?? "";
-}
-
-function Evidence({ probe }: { probe: ProbeEvidence }) {
-  return (
-    <div className="stack tight">
-      <h3 className="small">Last probe</h3>
-      <p className="small">
-        <code>{probe.target}</code>: {probe.outcome}, attempt {probe.attempts}, <Time at={probe.at} />
-      </p>
-      {probe.body && <pre className="log-plain">{probe.body}</pre>}
-    </div>
-  );
-}
-
-function LastLines({ lines }: { lines: string[] }) {
-  return (
-    <div className="stack tight">
-      <h3 className="small">Last lines</h3>
-      <pre className="log-plain">
-        {lines.map((line, index) => (
-          // biome-ignore lint/suspicious/noArrayIndexKey: the lines never change
-          <span key={index}>
-            {parseAnsi(line).map((segment, at) => (
-              // biome-ignore lint/suspicious/noArrayIndexKey: the lines never change
-              <span key={at} className={segment.className || undefined}>
-                {segment.text}
-              </span>
-            ))}
-            {"\n"}
-          </span>
-        ))}
-      </pre>
-    </div>
   );
 }

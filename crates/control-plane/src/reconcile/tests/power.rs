@@ -6,16 +6,16 @@ use super::*;
 use crate::tombstones;
 
 impl World {
-    async fn post(&self, path: &str, body: Value) -> Value {
+    pub(super) async fn post(&self, path: &str, body: Value) -> Value {
         let owner = self.mesh.test.owner().await;
         owner.post(&format!("/api/v1/apps/hello/{path}"), body).await.expect(202)
     }
 
-    async fn app(&self) -> Value {
+    pub(super) async fn app(&self) -> Value {
         self.mesh.test.owner().await.get("/api/v1/apps/hello").await.expect(200)
     }
 
-    async fn table(&mut self) -> ProxySpec {
+    pub(super) async fn table(&mut self) -> ProxySpec {
         DispatchSpecs(self.mesh.test.app.clone()).pass().await.expect("specs");
         let table = self.proxy_spec().await;
         self.settle().await;
@@ -38,7 +38,7 @@ impl World {
     }
 
     /// Takes the deployment from its first instances to live; what is wanted then.
-    async fn roll(&mut self, made: &Value) -> Vec<InstanceId> {
+    pub(super) async fn roll(&mut self, made: &Value) -> Vec<InstanceId> {
         self.pass().await;
         let all: Vec<_> = self.wanted().await.into_iter().map(|id| (id, InstanceState::Healthy)).collect();
         let starts: bool =
@@ -60,7 +60,7 @@ impl World {
     }
 }
 
-fn upstreams(table: &ProxySpec) -> Vec<InstanceId> {
+pub(super) fn upstreams(table: &ProxySpec) -> Vec<InstanceId> {
     table.routes[0].upstreams.iter().map(|upstream| upstream.instance).collect()
 }
 
