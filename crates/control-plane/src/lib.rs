@@ -37,6 +37,7 @@ pub mod nodes;
 pub mod plan;
 pub mod projects;
 pub mod reconcile;
+pub mod registries;
 pub mod releases;
 pub mod tombstones;
 pub mod traefik;

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     Variables,
+    RegistryPassword,
     NodeSigningKey,
     JobPayload,
     CertificateKey,
@@ -25,6 +26,7 @@ impl Purpose {
     fn label(self) -> &'static str {
         match self {
             Self::Variables => "variables",
+            Self::RegistryPassword => "registry-password",
             Self::NodeSigningKey => "node-signing-key",
             Self::JobPayload => "job-payload",
             Self::CertificateKey => "certificate-key",

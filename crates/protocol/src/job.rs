@@ -39,6 +39,43 @@ pub struct Build {
     pub no_cache: bool,
     /// Name for the image, for example `wisehosting/hello:0198…`.
     pub tag: String,
+    /// Added when the job is sent.
+    #[serde(default, skip_serializing_if = "BuildSecrets::is_empty")]
+    pub secrets: Box<BuildSecrets>,
+}
+
+/// What a build may use and nobody else may know.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BuildSecrets {
+    pub registries: Vec<RegistryLogin>,
+}
+
+impl BuildSecrets {
+    pub fn is_empty(&self) -> bool {
+        self.registries.is_empty()
+    }
+}
+
+impl std::fmt::Debug for BuildSecrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("BuildSecrets { … }")
+    }
+}
+
+/// With what images of one registry are pulled.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegistryLogin {
+    /// Host and perhaps port, as in the names of images.
+    pub host: String,
+    pub username: String,
+    pub password: String,
+}
+
+impl std::fmt::Debug for RegistryLogin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RegistryLogin").field("host", &self.host).finish_non_exhaustive()
+    }
 }
 
 impl std::fmt::Debug for Build {

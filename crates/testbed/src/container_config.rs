@@ -5,6 +5,8 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use crate::topology::REGISTRY;
+
 const CONTAINERS: &str = r#"[containers]
 # The kernel's limits of an unprivileged machine; Podman's own defaults need CAP_SYS_RESOURCE.
 default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
@@ -30,9 +32,10 @@ pub(crate) fn write(folder: &Path, store: &Path, also: Option<&str>) -> Result<(
         store.display(),
         also.unwrap_or_default(),
     );
+    let registries = format!("{REGISTRIES}[[registry]]\nlocation = \"{REGISTRY}\"\ninsecure = true\n");
     for (name, text) in [
         ("containers.conf", CONTAINERS),
-        ("registries.conf", REGISTRIES),
+        ("registries.conf", &registries),
         ("policy.json", POLICY),
         ("storage.conf", &storage),
     ] {

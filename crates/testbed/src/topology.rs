@@ -34,6 +34,9 @@ pub const W2: Place = Place::new("w2", "worker", 30, 0);
 pub const PROXY: Place = Place::new("proxy", "proxy", 40, 0);
 pub const PLACES: [Place; 4] = [CONTROL_PLANE, W1, W2, PROXY];
 
+/// Where tests run a registry of images, on the proxy's host. It speaks plain HTTP.
+pub const REGISTRY: &str = "198.51.100.40:5000";
+
 pub const MESH: &str = "10.50.0.0/24";
 pub const TUNNEL_PORT: u16 = 51821;
 /// The dashboard's own name, which the proxy serves.

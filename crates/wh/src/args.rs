@@ -147,6 +147,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Option<EnvCommand>,
     },
+    /// Log in to registries of private images; alone: list
+    #[command(alias = "registries")]
+    Registry {
+        #[command(subcommand)]
+        command: Option<RegistryCommand>,
+    },
     /// Look after the hosts
     #[command(subcommand, alias = "nodes")]
     Node(NodeCommand),
@@ -186,6 +192,26 @@ pub(crate) struct Login {
     /// Read the password from standard input
     #[arg(long, requires = "email")]
     pub(crate) password_stdin: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RegistryCommand {
+    /// List the registries that builds are logged in to
+    #[command(alias = "list")]
+    Ls,
+    /// Store a login for all builds of the organization
+    Login {
+        /// As images are named with it, for example registry.example.com:5000
+        host: String,
+        #[arg(long, short)]
+        username: Option<String>,
+        /// Read the password or token from standard input
+        #[arg(long, requires = "username")]
+        password_stdin: bool,
+    },
+    /// Forget a login
+    #[command(alias = "logout")]
+    Rm { host: String },
 }
 
 #[derive(Debug, Subcommand)]

@@ -11,6 +11,7 @@ export const keys = {
   nodes: ["nodes"],
   nodeTokens: ["node-tokens"],
   tokens: ["tokens"],
+  registries: ["registries"],
   projects: ["projects"],
   audit: ["audit"],
 } as const;

@@ -185,6 +185,16 @@ export const useDeleteToken = () =>
     unwrap(api.DELETE("/api/v1/tokens/{id}", { params: { path: { id } } })),
   );
 
+export const usePutRegistry = () =>
+  useListChange(keys.registries, (body: Schemas["RegistryRequest"]) =>
+    unwrap(api.POST("/api/v1/registries", { body })),
+  );
+
+export const useDeleteRegistry = () =>
+  useListChange(keys.registries, (host: string) =>
+    unwrap(api.DELETE("/api/v1/registries/{host}", { params: { path: { host } } })),
+  );
+
 /** A session begins: everything that was cached belonged to nobody or to someone else. */
 function useSessionStart<V>(mutationFn: (value: V) => Promise<Schemas["Session"]>) {
   const client = useQueryClient();

@@ -163,6 +163,11 @@ export const tokensQuery = queryOptions({
   queryFn: async ({ signal }) => (await unwrap(api.GET("/api/v1/tokens", { signal }))).items,
 });
 
+export const registriesQuery = queryOptions({
+  queryKey: keys.registries,
+  queryFn: async ({ signal }) => (await unwrap(api.GET("/api/v1/registries", { signal }))).items,
+});
+
 export const auditQuery = infiniteQueryOptions({
   queryKey: keys.audit,
   queryFn: ({ signal, pageParam: cursor }) =>
@@ -176,11 +181,13 @@ export function mayRunPrograms({ organization }: Session): boolean {
   return organization.role !== "viewer";
 }
 
-/** All share the workers, so their order is for who looks after them. */
-export function mayOrderQueue(session: Session | undefined): boolean {
+export function isAdmin(session: Session | undefined): boolean {
   const role = session?.organization.role;
   return role === "admin" || role === "owner";
 }
+
+/** All share the workers, so their order is for who looks after them. */
+export const mayOrderQueue = isAdmin;
 
 export function isFinal({ state }: Pick<Deployment, "state">): boolean {
   return state !== "queued" && state !== "building" && state !== "rolling-out";

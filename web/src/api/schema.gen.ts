@@ -570,6 +570,41 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/registries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The registries that the organization is logged in to. Passwords are never shown. */
+        get: operations["list_registries"];
+        put?: never;
+        /** Stores a login, in place of an earlier one for the same host. Builds that are sent from now on use it. */
+        post: operations["put_registry"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/registries/{host}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Forgets a login. Images that are on the workers stay there. */
+        delete: operations["delete_registry"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/session": {
         parameters: {
             query?: never;
@@ -1587,6 +1622,23 @@ export interface components {
             next?: string | null;
         };
         /** @description One page of a list. */
+        Page_Registry: {
+            items: {
+                /** @description Host and perhaps port, as in the names of images. */
+                host: string;
+                /** Format: date-time */
+                updated_at: string;
+                /** @description Who stored it last. */
+                updated_by: string;
+                username: string;
+            }[];
+            /**
+             * Format: uuid
+             * @description Where the next page begins; null on the last one.
+             */
+            next?: string | null;
+        };
+        /** @description One page of a list. */
         Page_Release: {
             items: {
                 /** @description Commit that was built, for git sources. */
@@ -1796,6 +1848,24 @@ export interface components {
              */
             port: number;
             preset: components["schemas"]["Preset"];
+        };
+        /** @description A stored login, without its password. */
+        Registry: {
+            /** @description Host and perhaps port, as in the names of images. */
+            host: string;
+            /** Format: date-time */
+            updated_at: string;
+            /** @description Who stored it last. */
+            updated_by: string;
+            username: string;
+        };
+        /** @description A login to a registry. */
+        RegistryRequest: {
+            /** @description Host and perhaps port, as in the names of images. */
+            host: string;
+            /** @description Or a token of the registry. */
+            password: string;
+            username: string;
         };
         /** @description One release. */
         Release: {
@@ -3003,6 +3073,67 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Project"];
                 };
+            };
+        };
+    };
+    list_registries: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Registry"];
+                };
+            };
+        };
+    };
+    put_registry: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RegistryRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Registry"];
+                };
+            };
+        };
+    };
+    delete_registry: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                host: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
         };
     };

@@ -30,6 +30,7 @@ export type ProbeEvidence = Schemas["ProbeEvidence"];
 export type Problem = Schemas["Problem"];
 export type QueuedBuild = Schemas["QueuedBuild"];
 export type Recipe = Schemas["Recipe"];
+export type Registry = Schemas["Registry"];
 export type Release = Schemas["Release"];
 export type ReleaseChange = Schemas["ReleaseChange"];
 export type Resources = Schemas["Resources"];

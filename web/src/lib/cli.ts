@@ -27,6 +27,7 @@ export const cli = {
   logs: (app: string) => `wh logs --app ${quote(app)} -f`,
   exec: (app: string) => `wh exec ${quote(app)}`,
   setEnv: (app: string) => `wh env set --app ${quote(app)} NAME=value`,
+  registryLogin: () => "wh registry login registry.example.com",
   addNode: () => "wh node token create --role worker",
 };
 

@@ -233,5 +233,6 @@ fn work(
         },
         no_cache,
         tag: format!("localhost/wisehosting/{}:{number}", of.slug),
+        secrets: Box::default(),
     })
 }

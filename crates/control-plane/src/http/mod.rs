@@ -31,7 +31,7 @@ pub use permission::{Permission, guard, public};
 use crate::app::AppState;
 use crate::{
     apps, archives, audit, deployments, events, exec, front, hub, identity, jobs, logs, nodes, projects,
-    releases, tombstones, variables,
+    registries, releases, tombstones, variables,
 };
 
 #[derive(OpenApi)]
@@ -66,6 +66,7 @@ pub fn api(app: &AppState) -> (Router<AppState>, utoipa::openapi::OpenApi) {
         .merge(jobs::queue::router(app))
         .merge(releases::api::router(app))
         .merge(variables::api::router(app))
+        .merge(registries::api::router(app))
         .merge(logs::api::router(app))
         .merge(exec::api::router(app))
         .merge(nodes::api::router(app))

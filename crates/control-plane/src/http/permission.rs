@@ -48,15 +48,24 @@ pub enum Permission {
     /// Change the order in which builds of all wait for the workers.
     QueueWrite,
     AuditRead,
+    RegistryRead,
+    /// Log in to registries for all builds of the organization.
+    RegistryWrite,
 }
 
 impl Permission {
     /// The lowest role that has it.
     pub fn least_role(self) -> MemberRole {
         match self {
-            Self::Account | Self::AppRead | Self::ProjectRead | Self::NodeRead => MemberRole::Viewer,
+            Self::Account | Self::AppRead | Self::ProjectRead | Self::NodeRead | Self::RegistryRead => {
+                MemberRole::Viewer
+            }
             Self::AppWrite | Self::AppDeploy | Self::AppExec => MemberRole::Developer,
-            Self::ProjectWrite | Self::NodeWrite | Self::QueueWrite | Self::AuditRead => MemberRole::Admin,
+            Self::ProjectWrite
+            | Self::NodeWrite
+            | Self::QueueWrite
+            | Self::AuditRead
+            | Self::RegistryWrite => MemberRole::Admin,
         }
     }
 
@@ -73,6 +82,8 @@ impl Permission {
             Self::NodeWrite => "node.write",
             Self::QueueWrite => "queue.write",
             Self::AuditRead => "audit.read",
+            Self::RegistryRead => "registry.read",
+            Self::RegistryWrite => "registry.write",
         }
     }
 }

@@ -144,6 +144,7 @@ fn build(app: AppId, deployment: DeploymentId) -> Work {
         limits: BuildLimits { memory_mb: 1, cpu_millis: 1, timeout_s: 1, source_bytes: 1 },
         no_cache: false,
         tag: "hello:1".to_owned(),
+        secrets: Box::default(),
     })
 }
 

@@ -2,11 +2,14 @@
 
 use anyhow::Context;
 use protocol::identity::AgentKind;
+use protocol::job::{BuildSecrets, Work};
+use sqlx::PgConnection;
 use tracing::{info, warn};
 
 use super::store;
 use crate::app::AppState;
 use crate::hub::Key;
+use crate::{http, registries};
 
 /// Claims until there is no job to start or no agent with room.
 pub async fn claim_all(app: &AppState) -> anyhow::Result<()> {
@@ -40,7 +43,10 @@ pub async fn to_agent(app: &AppState, key: Key) -> anyhow::Result<()> {
     for job in store::running(&mut conn, key.node, key.kind).await? {
         if app.hub.lacks_job(key, job.id) {
             match job.open(&app.vault) {
-                Ok(open) => app.hub.start_job(key, open),
+                Ok(mut open) => match tell_secrets(app, &mut conn, &mut open.work).await {
+                    Ok(()) => app.hub.start_job(key, open),
+                    Err(error) => warn!(job.id = %job.id, ?error, "a job's secrets cannot be opened"),
+                },
                 Err(error) => warn!(job.id = %job.id, %error, "a job cannot be opened"),
             }
         }
@@ -48,5 +54,13 @@ pub async fn to_agent(app: &AppState, key: Key) -> anyhow::Result<()> {
             app.hub.cancel_job(key, job.id);
         }
     }
+    Ok(())
+}
+
+/// Adds what a build may know and its row does not have: the row is there for longer than the build.
+async fn tell_secrets(app: &AppState, conn: &mut PgConnection, work: &mut Work) -> http::Result<()> {
+    let Work::Build(build) = work else { return Ok(()) };
+    let registries = registries::store::logins(conn, &app.vault, build.app_id).await?;
+    *build.secrets = BuildSecrets { registries };
     Ok(())
 }

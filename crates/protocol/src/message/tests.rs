@@ -9,7 +9,8 @@ use crate::envelope::{Receiver, Sender};
 use crate::identity::ApiKey;
 use crate::ids::{AppId, ArchiveId, DeploymentId, InstanceId, NodeId};
 use crate::job::{
-    Build, BuildLimits, Built, CertificateOrder, Failure, Preset, ProbeEvidence, Recipe, Source, Stage, Work,
+    Build, BuildLimits, BuildSecrets, Built, CertificateOrder, Failure, Preset, ProbeEvidence, Recipe,
+    RegistryLogin, Source, Stage, Work,
 };
 use crate::report::{
     HostFacts, InstanceReport, InstanceState, InstanceStats, LogLine, OperatingSystem, PeerReport, Stream,
@@ -254,6 +255,13 @@ fn said_by_the_control_plane() -> Vec<FromControlPlane> {
         limits: BuildLimits { memory_mb: 2048, cpu_millis: 2000, timeout_s: 1800, source_bytes: 1 << 30 },
         no_cache: false,
         tag: "localhost/wisehosting/hello:1".to_owned(),
+        secrets: Box::new(BuildSecrets {
+            registries: vec![RegistryLogin {
+                host: "registry.example.com".to_owned(),
+                username: "ann".to_owned(),
+                password: "secret".to_owned(),
+            }],
+        }),
     };
     let order = CertificateOrder {
         host: "hello.route.example.com".to_owned(),

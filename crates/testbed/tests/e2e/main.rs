@@ -18,6 +18,7 @@ mod nodes;
 mod outages;
 mod power;
 mod presets;
+mod registries;
 mod releases;
 mod runner;
 mod traefik;
@@ -37,6 +38,7 @@ fn tests() -> Vec<Test> {
         forged::TESTS,
         git::TESTS,
         presets::TESTS,
+        registries::TESTS,
         releases::TESTS,
         power::TESTS,
         exec::TESTS,

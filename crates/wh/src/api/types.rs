@@ -5,6 +5,7 @@
 mod changes;
 mod nodes;
 mod queue;
+mod registries;
 
 use std::collections::BTreeMap;
 
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use changes::{Change, Comparison, Pending};
 pub(crate) use nodes::{Agent, NewNodeToken, Node, NodeToken, OperatingSystem};
 pub(crate) use queue::QueuedBuild;
+pub(crate) use registries::Registry;
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct Page<T> {

@@ -14,6 +14,7 @@ mod nodes;
 mod plan;
 mod power;
 mod queue;
+mod registry;
 mod releases;
 mod session;
 mod tombstones;
@@ -59,6 +60,7 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Result<u8> {
         Command::Cancel { number } => deployments::cancel(shell, number).await,
         Command::Queue { command } => queue::run(shell, command).await,
         Command::Env { command } => env::run(shell, command).await,
+        Command::Registry { command } => registry::run(shell, command).await,
         Command::Node(command) => nodes::run(shell, command).await,
         Command::Fleet(FleetCommand::Pin) => fleet::pin(shell).await,
         Command::Open { print } => apps::open(shell, print).await,

@@ -9,6 +9,7 @@ mod mock;
 mod plan;
 mod power;
 mod queue;
+mod registry;
 
 use std::io::Write as _;
 use std::path::Path;

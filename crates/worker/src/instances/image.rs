@@ -41,7 +41,7 @@ async fn from_registry(host: &Host, image: &ImageSpec) -> Result<(), Trouble> {
     let unavailable = |code: &str, message: String, hint: &str, fatal: bool| {
         (failure(Stage::Start, code, message).hint(hint), fatal)
     };
-    host.podman.pull(&reference, |_| {}).await.map_err(|error| {
+    host.podman.pull(&reference, None, |_| {}).await.map_err(|error| {
         let hint = "Check that the image is still in its registry and that this worker reaches it";
         let code = if error.is_absent() { "image_not_found" } else { "image_unavailable" };
         unavailable(code, format!("{reference} cannot be pulled: {error}"), hint, error.is_absent())

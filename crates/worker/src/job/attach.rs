@@ -115,8 +115,9 @@ impl<U: Uplink> Jobs<U> {
     fn start(&mut self, job: Job) {
         let (id, folder) = (job.id, self.shared.folder(job.id));
         let created = match job.work {
-            Work::Build(build) => {
-                folder.create(&JobFile { id, build, settings: self.shared.config.settings.clone() })
+            Work::Build(mut build) => {
+                let secrets = std::mem::take(&mut build.secrets);
+                folder.create(&JobFile { id, build, settings: self.shared.config.settings.clone() }, &secrets)
             }
             Work::Certificate(_) => Err(std::io::Error::other("a worker does not order certificates")),
         };

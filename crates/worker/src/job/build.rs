@@ -12,7 +12,7 @@ use super::containerfile::{self, Found, Search};
 use super::folder::Folder;
 use super::log::Log;
 use super::run::Stop;
-use super::{BUILD_NETWORK, JobFile, preset};
+use super::{BUILD_NETWORK, JobFile, preset, secrets};
 use crate::failure::{FailureExt as _, failure};
 use crate::instances::label;
 
@@ -38,7 +38,8 @@ pub(super) async fn build(
             (prepared.found, Some(prepared.ignore))
         }
     };
-    let command = podman_build(job, &found, ignore.as_deref());
+    let auth = secrets::auth_file(folder, &folder.secrets()?)?;
+    let command = podman_build(job, &found, ignore.as_deref(), auth.as_deref());
     let status = command::run(command, log, stop).await?.ok_or(Stop::Cancelled)?;
     if status.success() {
         return Ok(());
@@ -47,7 +48,7 @@ pub(super) async fn build(
     Err(explain(&found.name, &text, status.code(), log.last_lines(), job.memory_mb()).into())
 }
 
-fn podman_build(job: &JobFile, found: &Found, ignore: Option<&Path>) -> Command {
+fn podman_build(job: &JobFile, found: &Found, ignore: Option<&Path>, auth: Option<&Path>) -> Command {
     let mut podman = command::quiet("podman");
     let memory = format!("{}m", job.memory_mb());
     podman
@@ -62,6 +63,9 @@ fn podman_build(job: &JobFile, found: &Found, ignore: Option<&Path>) -> Command 
     podman.args(if job.build.no_cache { &["--no-cache", "--pull=newer"][..] } else { &["--pull=missing"] });
     if let Some(ignore) = ignore {
         podman.arg("--ignorefile").arg(ignore);
+    }
+    if let Some(auth) = auth {
+        podman.arg("--authfile").arg(auth);
     }
     if let Some(target) = &job.build.containerfile.target {
         podman.arg(format!("--target={target}"));
@@ -111,7 +115,7 @@ fn explain(
     };
     if says("initializing source docker://") {
         return failure(Stage::Build, "image_not_found", format!("the base image cannot be had; {place}"))
-            .hint("Check the name after FROM and that this worker reaches the registry")
+            .hint("Check the name after FROM and that this worker reaches the registry; a private one needs `wh registry login`")
             .exit_code(exit_code)
             .last_lines(last_lines);
     }

@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use protocol::ids::JobId;
-use protocol::job::Outcome;
+use protocol::job::{BuildSecrets, Outcome};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -17,16 +17,20 @@ use super::process::Process;
 pub(super) struct Folder(PathBuf);
 
 impl Folder {
+    /// The file of what `job.json` does not have.
+    pub(super) const SECRETS: &str = "secrets.json";
+
     pub(super) fn at(path: PathBuf) -> Self {
         Self(path)
     }
 
     /// Makes the folder and `job.json`; `false` when the job is known already.
-    pub(super) fn create(&self, job: &JobFile) -> io::Result<bool> {
+    pub(super) fn create(&self, job: &JobFile, secrets: &BuildSecrets) -> io::Result<bool> {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.0)?;
         if self.path("job.json").exists() {
             return Ok(false);
         }
+        self.write(Self::SECRETS, secrets)?;
         self.write("job.json", job)?;
         Ok(true)
     }
@@ -53,6 +57,10 @@ impl Folder {
 
     pub(super) fn job(&self) -> io::Result<Option<JobFile>> {
         self.read("job.json")
+    }
+
+    pub(super) fn secrets(&self) -> io::Result<BuildSecrets> {
+        self.read(Self::SECRETS).map(Option::unwrap_or_default)
     }
 
     /// Records the calling process as the one that does the job; `false` when there is one already.
@@ -108,7 +116,7 @@ impl Folder {
         }
     }
 
-    fn write(&self, name: &str, value: &impl Serialize) -> io::Result<()> {
+    pub(super) fn write(&self, name: &str, value: &impl Serialize) -> io::Result<()> {
         let text = serde_json::to_vec(value).map_err(io::Error::other)?;
         daemon::file::replace(&self.path(name), &text, 0o600)
     }

@@ -24,6 +24,7 @@ mod log;
 mod preset;
 mod process;
 mod run;
+mod secrets;
 mod target;
 
 use std::path::PathBuf;

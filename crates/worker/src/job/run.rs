@@ -5,13 +5,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use protocol::job::{Built, Failure, Outcome, Source, Stage};
+use protocol::job::{Built, Failure, Outcome, RegistryLogin, Source, Stage};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::folder::Folder;
 use super::log::Log;
-use super::{BUILD_NETWORK, BUILD_SUBNET, JobFile, archive, build, git, process, target};
+use super::{BUILD_NETWORK, BUILD_SUBNET, JobFile, archive, build, git, process, secrets, target};
 use crate::failure::{FailureExt as _, failure, internal};
 use crate::podman::{NewNetwork, Podman, Subnet, normalized_reference};
 
@@ -74,6 +74,7 @@ pub async fn run(folder: &Path) -> anyhow::Result<ExitCode> {
         }
     };
     let outcome = outcome(result, timed_out.then_some(job.timeout_s()), &log);
+    secrets::forget(&folder)?;
     folder.finish(&outcome)?;
     // The folder goes as a whole once the outcome is acknowledged; the source is of no use until then.
     let _ = std::fs::remove_dir_all(folder.path("source"));
@@ -108,7 +109,9 @@ async fn work(job: &JobFile, folder: &Folder, log: &Log, stop: &CancellationToke
             log.stage(Stage::Build);
             let reference = normalized_reference(reference);
             target::check_registry(&reference, &job.settings.private_networks).await?;
-            until(stop, pull(&podman, &reference, log)).await?;
+            let secrets = folder.secrets()?;
+            let login = secrets::login_for(&secrets, &reference);
+            until(stop, pull(&podman, &reference, login, log)).await?;
             until(stop, inspect(&podman, &reference, None)).await
         }
         source => {
@@ -153,16 +156,21 @@ pub async fn prepare(podman: &Podman) -> Result<(), crate::podman::Error> {
     podman.ensure_network(&NewNetwork { subnets, ..NewNetwork::bridge(BUILD_NETWORK) }).await
 }
 
-async fn pull(podman: &Podman, reference: &str, log: &Log) -> Result<(), Stop> {
+async fn pull(
+    podman: &Podman,
+    reference: &str,
+    login: Option<&RegistryLogin>,
+    log: &Log,
+) -> Result<(), Stop> {
     log.say(&format!("Pulling {reference}"));
-    let Err(error) = podman.pull(reference, |line| log.say(line)).await else { return Ok(()) };
+    let Err(error) = podman.pull(reference, login, |line| log.say(line)).await else { return Ok(()) };
     let failure = if error.is_absent() {
         failure(
             Stage::Build,
             "image_not_found",
             format!("the registry has no image {reference} for this host: {error}"),
         )
-        .hint("Check the name and the tag; an image in a private registry needs a login on the worker")
+        .hint("Check the name and the tag; an image in a private registry needs `wh registry login`")
     } else {
         failure(Stage::Build, "image_unavailable", format!("{reference} cannot be pulled: {error}"))
             .hint("Check that this worker reaches the registry, then deploy again")

@@ -1,7 +1,10 @@
 //! Images: look up, pull, hand over, take in.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
+use protocol::job::RegistryLogin;
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::json;
@@ -76,10 +79,16 @@ impl Podman {
     pub async fn pull(
         &self,
         reference: &str,
+        login: Option<&RegistryLogin>,
         mut said: impl FnMut(&str) + Send,
     ) -> Result<String, PullError> {
         let query = [("reference", reference), ("policy", "missing")];
-        let response = self.send(self.request(Method::POST, "/images/pull", &query).timeout(BULK)).await?;
+        let mut request = self.request(Method::POST, "/images/pull", &query).timeout(BULK);
+        if let Some(RegistryLogin { username, password, .. }) = login {
+            let login = json!({ "username": username, "password": password }).to_string();
+            request = request.header("X-Registry-Auth", URL_SAFE.encode(login));
+        }
+        let response = self.send(request).await?;
         let mut id = String::new();
         let mut answer = std::pin::pin!(lines(response.bytes_stream()));
         while let Some(line) = answer.next().await {

@@ -53,6 +53,7 @@ fn build(source: Source) -> Job {
         no_cache: false,
         limits: BuildLimits { memory_mb: 128, cpu_millis: 1000, timeout_s: 60, source_bytes: 1_000_000 },
         tag: "wisehosting/hello:1".to_owned(),
+        secrets: Box::default(),
     };
     Job { id: JobId::new(), work: Work::Build(build) }
 }

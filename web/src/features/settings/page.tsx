@@ -4,16 +4,21 @@ import { Choices } from "@/components/field";
 import { Icon } from "@/components/icon";
 import { Card, PageHead, useTitle } from "@/components/page";
 import { useTheme } from "@/lib/theme";
+import { Registries } from "./registries";
 import { Tokens } from "./tokens";
 
 export function Component() {
   useTitle("Settings");
   return (
     <div className="page narrow">
-      <PageHead title="Settings" text="Your account and the keys of your tools." />
+      <PageHead
+        title="Settings"
+        text="Your account, the keys of your tools and the registries of your images."
+      />
       <Account />
       <Appearance />
       <Tokens />
+      <Registries />
     </div>
   );
 }

@@ -1,0 +1,113 @@
+//! Private images: a real registry that asks for a name and a password.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use testbed::report::until;
+use testbed::service::Service;
+use testbed::topology::{PROXY, REGISTRY};
+use tokio::io::AsyncWriteExt as _;
+
+use crate::bed::{Bed, MINUTE};
+use crate::runner::tests;
+
+tests![a_private_image_is_built_on_and_run_with_a_stored_login_that_is_left_nowhere];
+
+const USER: &str = "reader";
+const PASSWORD: &str = "a-password-of-the-tests";
+/// The password as htpasswd keeps it.
+const ENTRY: &str = "reader:$2b$04$sy.Qf5zT7rDPeDL9x0jVmuR4lsouvxHHgT5EEh704VVrzqBHI9Q1.\n";
+
+async fn a_private_image_is_built_on_and_run_with_a_stored_login_that_is_left_nowhere(
+    bed: Arc<Bed>,
+) -> Result<()> {
+    start(&bed)?;
+    let (base, image) = (format!("{REGISTRY}/team/base:1"), format!("{REGISTRY}/team/page:1"));
+    publish(&bed, "docker.io/library/busybox:stable", &base).await?;
+
+    let app = bed.source(
+        "on-private",
+        &format!(
+            "FROM {base}\nRUN mkdir /www && echo private base > /www/index.html\nUSER nobody\n\
+             CMD [\"httpd\", \"-f\", \"-p\", \"8080\", \"-h\", \"/www\"]\n"
+        ),
+    )?;
+    let refused = bed.try_wh(&app.folder, &["deploy"]).await?;
+    let said = String::from_utf8_lossy(&refused.stderr);
+    ensure!(refused.status.code() == Some(6) && said.contains("wh registry login"), "{said}");
+
+    login(&bed).await?;
+    let listed = bed.wh_json(&app.folder, &["registry"]).await?;
+    ensure!(listed[0]["host"] == REGISTRY && listed[0]["username"] == USER, "{listed}");
+    bed.deploy(&app).await?;
+    bed.serves(&app, |page| page.trim() == "private base").await?;
+
+    let releases = bed.wh_json(&app.folder, &["releases"]).await?;
+    let built = releases[0]["image"]["reference"].as_str();
+    publish(&bed, built.context("a release without an image")?, &image).await?;
+    let pulled = bed.folder("private-image")?;
+    pulled.write("wisehosting.toml", "app = \"private-image\"\n[run]\nport = 8080\n")?;
+    bed.run_wh(&pulled.folder, &["deploy", "--image", &image]).await?;
+    bed.serves(&pulled, |page| page.trim() == "private base").await?;
+
+    nowhere(&bed)?;
+    bed.run_wh(&app.folder, &["registry", "rm", REGISTRY]).await?;
+    let listed = bed.wh_json(&app.folder, &["registry"]).await?;
+    ensure!(listed.as_array().is_some_and(Vec::is_empty), "{listed}");
+    Ok(())
+}
+
+/// The registry, beside the proxy.
+fn start(bed: &Bed) -> Result<()> {
+    let host = bed.cluster.host(PROXY.name)?;
+    let inside = testbed::init::INSIDE;
+    std::fs::write(host.folder.join("htpasswd"), ENTRY)?;
+    let config = format!(
+        "version: 0.1\nlog: {{level: warn}}\nstorage: {{filesystem: {{rootdirectory: {inside}/registry}}}}\n\
+         http: {{addr: \"{REGISTRY}\"}}\nauth: {{htpasswd: {{realm: tests, path: {inside}/htpasswd}}}}\n"
+    );
+    std::fs::write(host.folder.join("registry.yml"), config)?;
+    let words = ["docker-registry", "serve", &format!("{inside}/registry.yml")];
+    host.set_service(&Service::new("registry", &words))
+}
+
+/// Pushes an image under another name, from the worker that has it, and leaves that name on neither worker.
+async fn publish(bed: &Bed, image: &str, name: &str) -> Result<()> {
+    let from = ["w1", "w2"].into_iter().find(|host| {
+        bed.cluster
+            .exec(host, &["podman", "image", "exists", image])
+            .is_ok_and(|output| output.status.success())
+    });
+    let from = from.with_context(|| format!("no worker has {image}"))?;
+    let words = ["podman", "push", "--quiet", "--creds", &format!("{USER}:{PASSWORD}"), image, name];
+    until("the push", MINUTE, || async {
+        let output = bed.cluster.exec(from, &words)?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Ok(Some(()))
+    })
+    .await
+}
+
+async fn login(bed: &Bed) -> Result<()> {
+    let words = ["registry", "login", REGISTRY, "--username", USER, "--password-stdin"];
+    let mut wh = bed.wh(&bed.root, &words)?;
+    wh.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+    let mut child = wh.spawn()?;
+    child.stdin.take().context("no input")?.write_all(PASSWORD.as_bytes()).await?;
+    let output = child.wait_with_output().await?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
+/// Neither on the workers nor in the database is the password, or the form in which registries are sent it.
+fn nowhere(bed: &Bed) -> Result<()> {
+    // Of `reader:a-password-of-the-tests`, whatever stands around it.
+    let patterns = ["-e", PASSWORD, "-e", "cmVhZGVyOmEtcGFzc3dvcmQtb2YtdGhlLXRlc3Rz"];
+    for host in ["w1", "w2", "cp"] {
+        let words = [&["grep", "-rlaF"][..], &patterns, &["/var/lib"]].concat();
+        let output = bed.cluster.exec(host, &words)?;
+        let found = String::from_utf8_lossy(&output.stdout);
+        ensure!(output.status.code() == Some(1) && found.is_empty(), "on {host}: {found}");
+    }
+    Ok(())
+}
