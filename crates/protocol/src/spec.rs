@@ -193,6 +193,7 @@ impl Default for CrashGuard {
 }
 
 impl CrashGuard {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
     fn is_default(&self) -> bool {
         *self == Self::default()
     }

@@ -16,7 +16,8 @@ async fn a_new_app_is_empty_and_has_its_hostname(pool: PgPool) {
     assert_eq!(made["project"]["slug"], "default");
     assert_eq!(made["settings"]["port"], 3000);
     assert_eq!(made["certificate"]["state"], "none");
-    assert_eq!(made["instances"], json!({ "wanted": 0, "healthy": 0, "observed_at": null }));
+    let none = json!({ "wanted": 0, "healthy": 0, "unknown": 0, "observed_at": null, "unknown_since": null });
+    assert_eq!(made["instances"], none);
     assert_eq!((&made["release"], &made["deployment"]), (&json!(null), &json!(null)));
     for key in ["hello", made["id"].as_str().expect("id")] {
         assert_eq!(owner.get(&format!("/api/v1/apps/{key}")).await.expect(200), made);

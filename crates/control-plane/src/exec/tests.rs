@@ -362,6 +362,7 @@ fn a_healthy_instance_of_the_newest_release_is_the_best() {
         exit_code: None,
         started_at: None,
         observed_at: None,
+        unknown_since: None,
         probe: None,
         failure: None,
         stats: None,

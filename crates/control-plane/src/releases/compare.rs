@@ -399,6 +399,8 @@ mod tests {
         Nothing: build argument GO removed: 1.25
         Containers: replicas: 3 → 1
         Containers: command removed: ["serve", "--all of it"]
+        Containers: restarts before it is stopped: 2 → 5
+        Containers: calm after a restart: 60 s → 300 s
         "#);
         assert_eq!(releases(side(&before), side(&before)).changes, []);
     }

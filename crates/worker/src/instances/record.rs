@@ -344,8 +344,9 @@ mod tests {
 
     #[test]
     fn an_exit_before_the_first_success_is_final() {
-        let mut record = started();
-        record.exited(exit(137), &spec("a", 1), at(3));
+        let (mut record, mut spec) = (started(), spec("a", 1));
+        spec.resources.memory_mb = 64;
+        record.exited(exit(137), &spec, at(3));
         let failure = record.failure.clone().expect("failure");
         assert_eq!((failure.code.as_str(), failure.exit_code), ("exited", Some(137)));
         assert!(failure.out_of_memory && record.gave_up());

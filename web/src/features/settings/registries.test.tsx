@@ -43,7 +43,7 @@ describe("registries", () => {
     await user.type(screen.getByLabelText("User name"), "ann");
     await user.type(screen.getByLabelText("Password or token"), "x");
     await user.click(screen.getByRole("button", { name: "Store login" }));
-    expect(await screen.findByText("This is not the host of a registry.")).toBeInTheDocument();
+    expect(await screen.findByText("This is not the host of a registry")).toBeInTheDocument();
   });
   it("are forgotten after a question", async () => {
     const { user } = open("admin");
