@@ -33,6 +33,8 @@ pub struct Options {
     pub cache: PathBuf,
     /// Stop before the first administrator: no account, and only the declared worker joins by itself.
     pub untouched: bool,
+    /// A second proxy.
+    pub two_proxies: bool,
     pub progress: Progress,
 }
 
@@ -101,7 +103,7 @@ impl Cluster {
     /// A host by name: `inet`, `cp`, `w1`, `w2` or `proxy`.
     pub fn host(&self, name: &str) -> Result<Host> {
         ensure!(
-            host_names().any(|known| known == name),
+            host_names().any(|known| known == name) || name == topology::PROXY2.name,
             "there is no host {name}; there are {}",
             host_names().collect::<Vec<_>>().join(", ")
         );
@@ -168,8 +170,8 @@ impl Cluster {
 
     /// Lets a host of the topology join by a token.
     pub fn join(&self, name: &str, token: &str) -> Result<()> {
-        let place =
-            PLACES.iter().find(|place| place.name == name).context("only hosts with a role can join")?;
+        let mut places = PLACES.iter().chain([&topology::PROXY2]);
+        let place = places.find(|place| place.name == name).context("only hosts with a role can join")?;
         let host = self.host(name)?;
         host.set_service(&software::enrolled_mesh(&host, *place, token)?)
     }
@@ -252,7 +254,10 @@ impl<'a> Boot<'a> {
             worker.set_service(&software::podman())?;
             worker.set_service(&software::worker(worker)?)?;
         }
-        self.host("proxy").set_service(&software::proxy(&self.host("proxy"))?)?;
+        for place in self.places().filter(|place| place.role == topology::PROXY.role) {
+            let host = self.host(place.name);
+            host.set_service(&software::proxy(&host)?)?;
+        }
         progress.step("Postgres answers", self.postgres(&cp)).await?;
         cp.set_service(&service)?;
         let api = Api::new(dashboard(&cp), None);
@@ -263,7 +268,7 @@ impl<'a> Boot<'a> {
         }
         let login = progress.step("first administrator", self.administrator(&cluster, &api)).await?;
         let api = api.signed_in(&login.token);
-        for place in [topology::W2, topology::PROXY] {
+        for place in self.enrolled() {
             let token =
                 api.post("/node-tokens", json!({ "roles": [place.role], "name": place.name })).await?;
             cluster.join(place.name, &text(&token, "token")?)?;
@@ -274,6 +279,15 @@ impl<'a> Boot<'a> {
 
     fn host(&self, name: &str) -> Host {
         Host::in_cluster(&self.options.state, &self.prefix, name)
+    }
+
+    fn places(&self) -> impl Iterator<Item = Place> + use<> {
+        PLACES.into_iter().chain(self.options.two_proxies.then_some(topology::PROXY2))
+    }
+
+    /// Those that join by a token.
+    fn enrolled(&self) -> impl Iterator<Item = Place> + use<> {
+        self.places().filter(|place| ![topology::CONTROL_PLANE, topology::W1].contains(place))
     }
 
     fn program(&self) -> PathBuf {
@@ -300,7 +314,7 @@ impl<'a> Boot<'a> {
             inet.set_service(&service)?;
         }
         inet.boot(&self.program(), None)?;
-        for place in PLACES {
+        for place in self.places() {
             let host = self.host(place.name);
             shared.prepare(&host, place.public)?;
             if place == topology::CONTROL_PLANE {
@@ -311,7 +325,7 @@ impl<'a> Boot<'a> {
         // Without an await, so that nobody can drop this half done and tear down while a host is still being made.
         let boot = &|place: Place| self.host(place.name).boot(&self.program(), Some(&inet));
         std::thread::scope(|scope| {
-            let boots = PLACES.map(|place| scope.spawn(move || boot(place)));
+            let boots: Vec<_> = self.places().map(|place| scope.spawn(move || boot(place))).collect();
             boots.into_iter().try_for_each(|boot| boot.join().map_err(|_| anyhow!("a boot panicked"))?)
         })
     }
@@ -347,13 +361,15 @@ impl<'a> Boot<'a> {
         let limit = Duration::from_mins(1);
         let online = until("every node", limit, || async {
             let nodes = api.get("/nodes").await?;
-            let missing = missing(&nodes);
+            let mut wanted = vec![topology::W1];
+            wanted.extend(self.enrolled());
+            let missing = missing(&nodes, &wanted);
             ensure!(missing.is_empty(), "not online: {}", missing.join(", "));
             Ok(Some(()))
         });
         online.await.map_err(|error| {
             let logs: Vec<String> =
-                PLACES.iter().map(|place| tail(&self.host(place.name).log(software::MESH))).collect();
+                self.places().map(|place| tail(&self.host(place.name).log(software::MESH))).collect();
             anyhow!("{error:#}\n{}", logs.join("\n"))
         })
     }
@@ -373,8 +389,8 @@ impl<'a> Boot<'a> {
     }
 }
 
-/// Names of workers and proxies that are not online with all their agents.
-fn missing(nodes: &Value) -> Vec<&'static str> {
+/// Names of those of `wanted` that are not online with all their agents.
+fn missing(nodes: &Value, wanted: &[Place]) -> Vec<&'static str> {
     let items = nodes["items"].as_array().map(Vec::as_slice).unwrap_or_default();
     let online = |place: &Place| {
         items.iter().any(|node| {
@@ -388,7 +404,6 @@ fn missing(nodes: &Value) -> Vec<&'static str> {
                 && connected(place.role)
         })
     };
-    let wanted = [topology::W1, topology::W2, topology::PROXY];
     wanted.iter().filter(|place| !online(place)).map(|place| place.name).collect()
 }
 
@@ -416,6 +431,6 @@ mod tests {
             ]})
         };
         let nodes = json!({ "items": [node("w1", "worker", true), node("w2", "worker", false)] });
-        assert_eq!(missing(&nodes), ["w2", "proxy"]);
+        assert_eq!(missing(&nodes, &[topology::W1, topology::W2, topology::PROXY]), ["w2", "proxy"]);
     }
 }

@@ -11,6 +11,7 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::JoinSet;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::host::Host;
@@ -60,14 +61,53 @@ impl Server {
     }
 
     async fn exchange(&self, request: Request) -> Result<Answer> {
+        let host = request.headers().get("host").context("no Host header")?.to_str()?.to_owned();
+        self.connect(&host).await?.send(request).await
+    }
+
+    /// Connects as a client that will ask for `host`.
+    pub async fn connect(&self, host: &str) -> Result<Connection> {
         let stream = network::connect(self.from.init()?, self.address).await?;
-        let Some(roots) = &self.roots else { return talk(stream, request, None).await };
-        let host = request.headers().get("host").context("no Host header")?.to_str()?;
+        let Some(roots) = &self.roots else { return Connection::new(stream, None).await };
         let name = host.split(':').next().unwrap_or(host).to_owned();
         let connector = tokio_rustls::TlsConnector::from(Arc::new(trusting(roots)?));
         let stream = connector.connect(ServerName::try_from(name)?, stream).await.context("TLS")?;
         let issuer = stream.get_ref().1.peer_certificates().and_then(|chain| issuer(chain.first()?));
-        talk(stream, request, issuer).await
+        Connection::new(stream, issuer).await
+    }
+}
+
+/// A connection, for one request after another.
+#[derive(Debug)]
+pub struct Connection {
+    sender: hyper::client::conn::http1::SendRequest<Full<Bytes>>,
+    issuer: Option<String>,
+    /// Moves the bytes. Its error, if any, comes out of the exchange.
+    _driver: JoinSet<()>,
+}
+
+impl Connection {
+    async fn new<S>(stream: S, issuer: Option<String>) -> Result<Self>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        let mut driver = JoinSet::new();
+        driver.spawn(async move {
+            let _ = connection.await;
+        });
+        Ok(Self { sender, issuer, _driver: driver })
+    }
+
+    pub async fn send(&mut self, request: Request) -> Result<Answer> {
+        self.sender.ready().await?;
+        let (head, body) = self.sender.send_request(request).await?.into_parts();
+        Ok(Answer {
+            status: head.status.as_u16(),
+            headers: head.headers,
+            body: body.collect().await?.to_bytes(),
+            issuer: self.issuer.clone(),
+        })
     }
 }
 
@@ -84,29 +124,4 @@ fn trusting(roots: &str) -> Result<rustls::ClientConfig> {
 fn issuer(certificate: &CertificateDer<'_>) -> Option<String> {
     let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
     Some(certificate.issuer().to_string())
-}
-
-async fn talk<S>(stream: S, request: Request, issuer: Option<String>) -> Result<Answer>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let exchange = async {
-        let (head, body) = sender.send_request(request).await?.into_parts();
-        Ok(Answer {
-            status: head.status.as_u16(),
-            headers: head.headers,
-            body: body.collect().await?.to_bytes(),
-            issuer,
-        })
-    };
-    // The connection ends before the last bytes of its answer are read; its error, if any, comes out of the exchange.
-    let connection = async {
-        let _ = connection.await;
-        std::future::pending().await
-    };
-    tokio::select! {
-        answer = exchange => answer,
-        never = connection => never,
-    }
 }

@@ -1,4 +1,4 @@
-//! `bench`: how long the first minutes and a way back take. One JSON line per figure.
+//! `bench`: how long the first minutes and a way back take, and what a redeploy loses. One JSON line per figure.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -6,13 +6,13 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::ValueEnum;
 use serde_json::{Value, json};
-use testbed::cluster::Cluster;
+use testbed::cluster::{Cluster, Options};
 use testbed::preflight;
 use testbed::session::Session;
 
 use super::hello::round;
 use super::up::{ended, first_app, forward_dashboard};
-use super::{Places, rollback};
+use super::{Places, redeploy, rollback};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Case {
@@ -22,15 +22,18 @@ pub(crate) enum Case {
     Deploy,
     /// `wh rollback` until the older release serves its first request.
     Rollback,
+    /// Requests that are lost while an app is deployed anew and scaled.
+    Redeploy,
 }
 
 impl Case {
-    /// Seconds that it may take.
+    /// Seconds that it may take; lost requests for the redeploys.
     fn target(self) -> f64 {
         match self {
             Self::Boot => 10.0,
             Self::Deploy => 20.0,
             Self::Rollback => 3.0,
+            Self::Redeploy => 0.0,
         }
     }
 }
@@ -38,7 +41,8 @@ impl Case {
 #[expect(clippy::print_stdout, reason = "the answer of the command")]
 pub(crate) async fn run(places: &Places, case: Case) -> Result<ExitCode> {
     preflight::check_machine()?;
-    let session = Session::begin(&places.state, places.options()?)?;
+    let options = Options { two_proxies: case == Case::Redeploy, ..places.options()? };
+    let session = Session::begin(&places.state, options)?;
     let work = async {
         println!("{}", measure(&session, case).await?);
         Ok(())
@@ -56,6 +60,12 @@ async fn measure(session: &Session, case: Case) -> Result<Value> {
         line["p50"] = json!(round(at(&seconds, 50)));
         line["rounds"] = json!(seconds.len());
         return Ok(line);
+    }
+    if let Case::Redeploy = case {
+        let cluster = Cluster::boot(&session.options).await?;
+        let dashboard = forward_dashboard(&cluster, 0).await?;
+        let rounds = redeploy::measure(&cluster, dashboard.port);
+        return session.options.progress.step("redeploys under load", rounds).await;
     }
     let (boot_s, served) = first_app(&session.options, Path::new("examples/hello")).await?;
     Ok(match case {
@@ -78,7 +88,7 @@ fn line(bench: &str, what: &str, metric: &str, seconds: f64, case: Case) -> Valu
 }
 
 /// The value that `percent` of the sorted `values` do not exceed.
-fn at(values: &[f64], percent: usize) -> f64 {
+pub(super) fn at(values: &[f64], percent: usize) -> f64 {
     let rank = (values.len() * percent).div_ceil(100).max(1);
     values.get(rank - 1).copied().unwrap_or(f64::NAN)
 }

@@ -1,6 +1,7 @@
 //! Deploying an app as a user would: with `wh`, from the app's folder.
 
 use std::path::Path;
+use std::process::Output;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -20,17 +21,7 @@ pub(crate) struct Served {
 /// Runs `wh deploy` in `folder` against the dashboard on `port`, then waits until the app answers over HTTPS.
 pub(crate) async fn deploy(cluster: &Cluster, port: u16, folder: &Path) -> Result<Served> {
     let start = Instant::now();
-    let output = Command::new(cluster.programs().join("wh"))
-        .arg("deploy")
-        .current_dir(folder)
-        .env("WH_URL", format!("http://127.0.0.1:{port}"))
-        .env("WH_TOKEN", &cluster.login()?.token)
-        .kill_on_drop(true)
-        .output();
-    let output = tokio::time::timeout(Duration::from_mins(5), output)
-        .await
-        .context("wh deploy takes over 5 minutes")?;
-    let output = output.with_context(|| format!("cannot run wh in {}", folder.display()))?;
+    let output = wh(cluster, port, folder, &["deploy"]).await?;
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     ensure!(output.status.success(), "wh deploy failed:\n{out}{err}");
     let name = app_name(folder)?;
@@ -43,6 +34,21 @@ pub(crate) async fn deploy(cluster: &Cluster, port: u16, folder: &Path) -> Resul
     });
     let answer = answer.await?;
     Ok(Served { seconds: start.elapsed().as_secs_f64(), answer })
+}
+
+/// Runs `wh` in `folder` as a user would.
+pub(crate) async fn wh(cluster: &Cluster, port: u16, folder: &Path, words: &[&str]) -> Result<Output> {
+    let output = Command::new(cluster.programs().join("wh"))
+        .args(words)
+        .current_dir(folder)
+        .env("WH_URL", format!("http://127.0.0.1:{port}"))
+        .env("WH_TOKEN", &cluster.login()?.token)
+        .kill_on_drop(true)
+        .output();
+    let limit = Duration::from_mins(5);
+    let output = tokio::time::timeout(limit, output).await;
+    let output = output.with_context(|| format!("wh {} takes over 5 minutes", words.join(" ")))?;
+    output.with_context(|| format!("cannot run wh in {}", folder.display()))
 }
 
 /// The app that the project file names.

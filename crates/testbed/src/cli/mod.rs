@@ -2,6 +2,8 @@
 
 mod bench;
 mod hello;
+mod load;
+mod redeploy;
 mod rollback;
 mod up;
 
@@ -160,6 +162,7 @@ impl Places {
             programs: self.programs()?,
             cache: std::path::absolute(&self.cache)?,
             untouched: false,
+            two_proxies: false,
             progress: Progress::loud(),
         })
     }

@@ -8,9 +8,8 @@ use anyhow::{Context, Result, bail, ensure};
 use testbed::cluster::Cluster;
 use testbed::report::until;
 use testbed::topology;
-use tokio::process::Command;
 
-use super::hello;
+use super::hello::{self, wh};
 
 /// Times that the app goes back and forth between its two releases.
 const ROUNDS: usize = 20;
@@ -21,7 +20,7 @@ const APP: &str = "rollback";
 pub(crate) async fn measure(cluster: &Cluster, port: u16) -> Result<Vec<f64>> {
     let folder = cluster.state().join("rollback");
     for release in 1..=2 {
-        write(&folder, release)?;
+        write(&folder, APP, release)?;
         hello::deploy(cluster, port, &folder).await?;
         serves(cluster, release).await?;
     }
@@ -42,7 +41,7 @@ pub(crate) async fn measure(cluster: &Cluster, port: u16) -> Result<Vec<f64>> {
 }
 
 /// A page that says which release it is.
-fn write(folder: &Path, release: usize) -> Result<()> {
+pub(super) fn write(folder: &Path, app: &str, release: usize) -> Result<()> {
     fs::create_dir_all(folder.join("www"))?;
     let files = [
         ("www/index.html", release.to_string()),
@@ -54,7 +53,7 @@ fn write(folder: &Path, release: usize) -> Result<()> {
         ),
         (
             "wisehosting.toml",
-            format!("app = \"{APP}\"\n[run]\nport = 8080\n[probe]\ntype = \"http\"\npath = \"/\"\n"),
+            format!("app = \"{app}\"\n[run]\nport = 8080\n[probe]\ntype = \"http\"\npath = \"/\"\n"),
         ),
     ];
     for (name, text) in files {
@@ -66,14 +65,8 @@ fn write(folder: &Path, release: usize) -> Result<()> {
 
 /// Runs the command as a user would; the id of its deployment.
 async fn roll_back(cluster: &Cluster, port: u16, folder: &Path, release: usize) -> Result<String> {
-    let output = Command::new(cluster.programs().join("wh"))
-        .args(["rollback", &release.to_string(), "--detach", "--json"])
-        .current_dir(folder)
-        .env("WH_URL", format!("http://127.0.0.1:{port}"))
-        .env("WH_TOKEN", &cluster.login()?.token)
-        .kill_on_drop(true)
-        .output()
-        .await?;
+    let words = ["rollback", &release.to_string(), "--detach", "--json"];
+    let output = wh(cluster, port, folder, &words).await?;
     ensure!(output.status.success(), "wh rollback failed: {}", String::from_utf8_lossy(&output.stderr));
     let deployment: serde_json::Value = serde_json::from_slice(&output.stdout)?;
     Ok(deployment["id"].as_str().context("the deployment has no id")?.to_owned())

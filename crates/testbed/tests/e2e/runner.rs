@@ -126,6 +126,7 @@ fn run(arguments: &Arguments, tests: &[Test]) -> Result<Counted> {
         programs: programs()?,
         cache: std::path::absolute(cache)?,
         untouched: false,
+        two_proxies: false,
         progress: Progress::loud(),
     };
     tokio::runtime::Runtime::new()?.block_on(async {
