@@ -20,6 +20,7 @@ pub(crate) struct Project {
     pub(crate) project: Option<String>,
     pub(crate) build: Build,
     pub(crate) run: Run,
+    pub(crate) deploy: Option<Deploy>,
     pub(crate) probe: Option<Probe>,
     pub(crate) resources: Resources,
     pub(crate) crash_guard: CrashGuard,
@@ -47,12 +48,29 @@ pub(crate) struct Run {
     pub(crate) command: Option<Vec<String>>,
 }
 
+/// How a release takes the place of the one before.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Deploy {
+    strategy: Strategy,
+}
+
+#[derive(Debug, Default, Clone, Copy, Deserialize, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Strategy {
+    #[default]
+    BlueGreen,
+    Rolling,
+}
+
 #[derive(Debug, Default, Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Check {
     #[default]
     Http,
     Tcp,
+    Command,
+    Off,
 }
 
 /// When an instance counts as healthy.
@@ -62,6 +80,7 @@ pub(crate) struct Probe {
     r#type: Check,
     path: Option<String>,
     status: Option<u16>,
+    command: Option<Vec<String>>,
     interval_s: Option<u32>,
     timeout_s: Option<u32>,
     start_within_s: Option<u32>,
@@ -165,9 +184,19 @@ impl Project {
                 (Check::Http, Some(path)) if !path.starts_with('/') => {
                     return Err("probe.path must start with `/`".to_owned());
                 }
-                (Check::Tcp, Some(_)) => return Err("probe.path is for type = \"http\"".to_owned()),
-                (Check::Tcp, None) if probe.status.is_some() => {
+                (Check::Http, _) => {}
+                (_, Some(_)) => return Err("probe.path is for type = \"http\"".to_owned()),
+                (_, None) if probe.status.is_some() => {
                     return Err("probe.status is for type = \"http\"".to_owned());
+                }
+                _ => {}
+            }
+            match (probe.r#type, &probe.command) {
+                (Check::Command, None) => {
+                    return Err("probe.command is missing: the program to run in the container".to_owned());
+                }
+                (Check::Http | Check::Tcp | Check::Off, Some(_)) => {
+                    return Err("probe.command is for type = \"command\"".to_owned());
                 }
                 _ => {}
             }
@@ -187,6 +216,9 @@ impl Project {
         put(&mut settings, "port", self.run.port);
         put(&mut settings, "replicas", self.run.replicas);
         put(&mut settings, "command", self.run.command.clone());
+        if let Some(deploy) = &self.deploy {
+            settings.insert("deploy".to_owned(), json!({ "strategy": deploy.strategy }));
+        }
         if let Some(probe) = &self.probe {
             settings.insert("probe".to_owned(), probe.to_json());
         }
@@ -220,7 +252,9 @@ impl Project {
 impl Probe {
     fn to_json(&self) -> Value {
         let mut check = match self.r#type {
-            Check::Tcp => return self.with_times(json!({ "type": "tcp" })),
+            Check::Tcp => json!({ "type": "tcp" }),
+            Check::Off => json!({ "type": "off" }),
+            Check::Command => json!({ "type": "command", "command": self.command }),
             Check::Http => json!({ "type": "http", "path": self.path.as_deref().unwrap_or("/") }),
         };
         if let (Some(status), Some(check)) = (self.status, check.as_object_mut()) {
@@ -272,7 +306,7 @@ mod tests {
             refused("weather = 1"),
             (
                 "f.toml line 1: unknown key `weather`".to_owned(),
-                "known here: app, project, build, run, probe, resources, crash_guard, env".to_owned()
+                "known here: app, project, build, run, deploy, probe, resources, crash_guard, env".to_owned()
             )
         );
         assert_eq!(refused("[biuld]\ncontext = \".\"").1, "did you mean `build`?");
@@ -285,6 +319,14 @@ mod tests {
         assert_eq!(refused("[probe]\npath = \"up\"").0, "f.toml: probe.path must start with `/`");
         assert!(refused("[build]\npreset = \"go\"\ncontainerfile = \"x\"").0.contains("build.preset"));
         assert!(refused("[build]\npreset = \"cobol\"").0.contains("line 2: unknown variant `cobol`"));
+        assert_eq!(
+            refused("[probe]\ntype = \"command\"").0,
+            "f.toml: probe.command is missing: the program to run in the container"
+        );
+        assert_eq!(
+            refused("[probe]\ntype = \"off\"\nstatus = 200").0,
+            "f.toml: probe.status is for type = \"http\""
+        );
         assert_eq!(
             refused("[env]\nrequired = [\"A=secret\"]").0,
             "f.toml: env.required holds names only; set values with `wh env set`"
@@ -302,6 +344,8 @@ mod tests {
             [run]
             port = 8080
             command = ["serve", "-p"]
+            [deploy]
+            strategy = "rolling"
             [probe]
             type = "http"
             path = "/up"
@@ -315,7 +359,7 @@ mod tests {
         assert_eq!(
             parse(text, "f").expect("valid").settings(),
             json!({
-                "port": 8080, "command": ["serve", "-p"],
+                "port": 8080, "command": ["serve", "-p"], "deploy": { "strategy": "rolling" },
                 "probe": { "check": { "type": "http", "path": "/up", "status": 204 }, "failures": 5 },
                 "resources": { "memory_mb": 256 }, "crash_guard": { "restarts": 2 },
                 "containerfile": { "path": "deploy/Containerfile", "args": { "A": "1" } },
@@ -336,6 +380,11 @@ mod tests {
         let probe = |text: &str| parse(text, "f").expect("valid").settings()["probe"].clone();
         assert_eq!(probe("[probe]"), json!({ "check": { "type": "http", "path": "/" } }));
         assert_eq!(probe("[probe]\ntype = \"tcp\""), json!({ "check": { "type": "tcp" } }));
+        assert_eq!(
+            probe("[probe]\ntype = \"command\"\ncommand = [\"check\", \"-q\"]"),
+            json!({ "check": { "type": "command", "command": ["check", "-q"] } })
+        );
+        assert_eq!(probe("[probe]\ntype = \"off\""), json!({ "check": { "type": "off" } }));
     }
 
     #[test]

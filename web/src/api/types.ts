@@ -25,6 +25,7 @@ export type NodeStatus = Schemas["NodeStatus"];
 export type NodeToken = Schemas["NodeToken"];
 export type OperatingSystem = Schemas["OperatingSystem"];
 export type Pending = Schemas["Pending"];
+export type Deploy = Schemas["Deploy"];
 export type Probe = Schemas["Probe"];
 export type ProbeEvidence = Schemas["ProbeEvidence"];
 export type Problem = Schemas["Problem"];

@@ -10,7 +10,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::{AppView, Settings, SettingsPatch, instances, power, rules, store};
+use super::{AppView, Deploy, Settings, SettingsPatch, instances, power, rules, store};
 use crate::app::{App, AppState};
 use crate::bus::{self, Topic};
 use crate::http::caller::Caller;
@@ -102,6 +102,7 @@ struct AppRequest {
     resources: Option<Resources>,
     crash_guard: Option<CrashGuard>,
     command: Option<Vec<String>>,
+    deploy: Option<Deploy>,
 }
 
 impl AppRequest {
@@ -115,6 +116,7 @@ impl AppRequest {
             crash_guard: self.crash_guard.unwrap_or_default(),
             command: self.command.clone(),
             containerfile: None,
+            deploy: self.deploy.clone().unwrap_or_default(),
         }
     }
 }

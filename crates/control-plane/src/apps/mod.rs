@@ -34,6 +34,26 @@ pub struct Settings {
     pub command: Option<Vec<String>>,
     /// How to build; the defaults when null.
     pub containerfile: Option<Containerfile>,
+    pub deploy: Deploy,
+}
+
+/// How a release comes to serve.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Deploy {
+    pub strategy: Strategy,
+}
+
+/// How instances of a new release take the place of the old ones. Either way each is healthy before it takes requests,
+/// and the old ones keep running until the new release is live.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Strategy {
+    /// All at once: no two releases serve side by side.
+    #[default]
+    BlueGreen,
+    /// One after the other, each seen to be well under requests before the next starts.
+    Rolling,
 }
 
 impl Default for Settings {
@@ -46,6 +66,7 @@ impl Default for Settings {
             crash_guard: CrashGuard::default(),
             command: None,
             containerfile: None,
+            deploy: Deploy::default(),
         }
     }
 }
@@ -88,6 +109,10 @@ pub struct SettingsPatch {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Containerfile>)]
     pub containerfile: Option<Option<Containerfile>>,
+    /// Replaced as a whole.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<Deploy>)]
+    pub deploy: Option<Option<Deploy>>,
 }
 
 impl SettingsPatch {
@@ -112,6 +137,9 @@ impl SettingsPatch {
         }
         if let Some(containerfile) = self.containerfile {
             settings.containerfile = containerfile;
+        }
+        if let Some(deploy) = self.deploy {
+            settings.deploy = deploy.unwrap_or_default();
         }
     }
 }

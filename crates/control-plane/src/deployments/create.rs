@@ -166,7 +166,11 @@ pub async fn rollback(
     let start = Start {
         kind: Kind::Rollback,
         source: None,
-        settings: &Settings { replicas: of.settings.replicas, ..release.settings.0 },
+        settings: &Settings {
+            replicas: of.settings.replicas,
+            deploy: of.settings.deploy.clone(),
+            ..release.settings.0
+        },
         variables: &release.variables,
         release: Some(release.id),
         message: "",

@@ -5,4 +5,7 @@ pub mod placement;
 pub mod rollout;
 pub mod routes;
 pub mod stop;
+pub mod undo;
 pub mod worker;
+#[cfg(test)]
+mod world;

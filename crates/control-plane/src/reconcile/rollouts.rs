@@ -14,8 +14,10 @@ use crate::app::AppState;
 use crate::bus::{self, Topic};
 use crate::deployments::store::progress;
 use crate::deployments::store::rollout::{self, Rolling};
+use crate::deployments::store::undo;
 use crate::generations::{self, Consumer};
-use crate::plan::rollout::{Step, plan};
+use crate::plan;
+use crate::plan::rollout::Step;
 
 pub struct Rollouts(pub AppState);
 
@@ -67,13 +69,14 @@ async fn advance(app: &AppState, id: DeploymentId) -> anyhow::Result<bool> {
     let situation = rollout::situation(&mut tx, &rolling).await?;
     let mut again = false;
     let mut waiting_for = None;
-    for step in plan(&situation) {
+    for step in plan::rollout::plan(&situation) {
         match step {
             Step::Wait(what) => waiting_for = Some(what),
             step => {
                 info!(deployment.id = %id, app.id = %rolling.app_id, %step, "roll-out");
                 again |= matches!(step, Step::Switch { .. } | Step::Abandon { .. });
                 take(&mut tx, &rolling, step).await?;
+                rollout::stepped(&mut tx, id).await?;
             }
         }
     }
@@ -90,7 +93,11 @@ async fn take(conn: &mut PgConnection, rolling: &Rolling, step: Step) -> anyhow:
             generations::raise(conn, Consumer::Worker(place.node)).await?;
             progress::say_line(conn, id, &format!("Starting an instance on {}", place.name)).await?;
         }
-        Step::Abandon { id: instance, node } => {
+        Step::Abandon { id: instance, node, in_rotation } => {
+            if in_rotation {
+                let generation = generations::raise(conn, Consumer::Routes).await?;
+                rollout::take_out(conn, generation, &[instance]).await?;
+            }
             let on = rollout::unwant(conn, instance).await?;
             raise_workers(conn, on).await?;
             progress::say_line(conn, id, &format!("{node} is gone: placing its instance elsewhere")).await?;
@@ -98,7 +105,8 @@ async fn take(conn: &mut PgConnection, rolling: &Rolling, step: Step) -> anyhow:
         Step::Probe => progress::enter(conn, id, Stage::Probe, None).await?,
         Step::Switch { enter, leave } => {
             let generation = generations::raise(conn, Consumer::Routes).await?;
-            rollout::switch(conn, id, generation, &enter, &leave).await?;
+            rollout::switch(conn, generation, &enter, &leave).await?;
+            rollout::set_switched(conn, id, generation).await?;
             progress::enter(conn, id, Stage::Route, None).await?;
             let healthy = match enter.len() {
                 0 => "Nothing has to start".to_owned(),
@@ -136,11 +144,14 @@ async fn drain(conn: &mut PgConnection) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Instances of deployments that failed or were cancelled: out of the table, and stopped.
+/// Instances of deployments that failed or were cancelled: out of the table as `plan::undo` says, and stopped.
 async fn clear_away(conn: &mut PgConnection) -> anyhow::Result<()> {
-    for (deployment, app) in rollout::to_undo(conn).await? {
+    for app in undo::due(conn).await? {
+        let Some(step) = plan::undo::plan(&undo::situation(conn, app).await?) else { continue };
+        let (enter, leave) = (step.enter.len(), step.leave.len());
+        info!(app.id = %app, enter, leave, "undo a roll-out");
         let generation = generations::raise(conn, Consumer::Routes).await?;
-        rollout::undo(conn, deployment, app, generation).await?;
+        rollout::switch(conn, generation, &step.enter, &step.leave).await?;
         bus::say(conn, Topic::Instances, app).await?;
     }
     let left = rollout::left_over(conn).await?;

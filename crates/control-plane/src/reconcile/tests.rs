@@ -2,6 +2,7 @@
 
 mod crashes;
 mod power;
+mod rolling;
 
 use daemon::reconcile::Reconciler;
 use protocol::identity::AgentKind;

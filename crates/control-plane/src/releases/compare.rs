@@ -170,7 +170,8 @@ impl Found {
     }
 
     fn settings(&mut self, before: &Settings, after: &Settings) {
-        let Settings { port, replicas, probe, resources, crash_guard, command, containerfile: _ } = before;
+        // How a release comes to serve is no part of what it is.
+        let Settings { port, replicas, probe, resources, crash_guard, command, containerfile: _, deploy: _ } = before;
         let port_of = |port: Option<u16>| port.map(|port| port.to_string());
         self.runs(("port", "port"), port_of(*port), port_of(after.port));
         self.value(("replicas", "replicas"), replicas, &after.replicas);
@@ -266,6 +267,7 @@ mod tests {
     use sqlx::types::Json;
 
     use super::*;
+    use crate::apps::{Deploy, Strategy};
 
     fn release(settings: Settings) -> Snapshot {
         Snapshot {
@@ -314,6 +316,7 @@ mod tests {
                 target: Some("run".to_owned()),
                 args: BTreeMap::from([("GO".to_owned(), "1.25".to_owned())]),
             }),
+            deploy: Deploy { strategy: Strategy::Rolling },
         }
     }
 

@@ -1,4 +1,4 @@
-import type { AppSettings, CrashGuard, Probe, Resources, SettingsPatch } from "@/api/types";
+import type { AppSettings, CrashGuard, Deploy, Probe, Resources, SettingsPatch } from "@/api/types";
 import { Choices, TextField } from "@/components/field";
 
 /** Settings as they are typed: numbers are text until they are sent. */
@@ -7,6 +7,7 @@ export interface SettingsForm {
   replicas: string;
   check: "tcp" | "http";
   path: string;
+  status: string;
   interval: string;
   timeout: string;
   startWithin: string;
@@ -17,6 +18,7 @@ export interface SettingsForm {
   restarts: string;
   calm: string;
   command: string;
+  strategy: Deploy["strategy"];
 }
 
 const defaultProbe: Probe = {
@@ -36,6 +38,7 @@ export const defaultSettings: AppSettings = {
   crash_guard: defaultGuard,
   command: null,
   containerfile: null,
+  deploy: { strategy: "blue-green" },
 };
 
 export function describeProbe({ check }: Probe): string {
@@ -49,6 +52,7 @@ export function formOf(settings: AppSettings): SettingsForm {
     replicas: String(settings.replicas),
     check: probe.check.type,
     path: probe.check.type === "http" ? probe.check.path : "/",
+    status: probe.check.type === "http" && probe.check.status ? String(probe.check.status) : "",
     interval: String(probe.interval_s),
     timeout: String(probe.timeout_s),
     startWithin: String(probe.start_within_s),
@@ -59,6 +63,7 @@ export function formOf(settings: AppSettings): SettingsForm {
     restarts: String(crash_guard.restarts),
     calm: String(crash_guard.calm_s),
     command: (settings.command ?? []).join("\n"),
+    strategy: settings.deploy.strategy,
   };
 }
 
@@ -85,6 +90,7 @@ export function problemsOf(form: SettingsForm): Problems {
   };
   for (const [name, low, high] of whole) check(name, low, high);
   if (form.port.trim() !== "") check("port", 1, 65_535);
+  if (form.check === "http" && form.status.trim() !== "") check("status", 100, 599);
   const cpu = Number(form.cpu);
   if (!(cpu >= 0.05 && cpu <= 256)) problems.cpu = "From 0.05 to 256 cores.";
   if (form.check === "http" && !form.path.startsWith("/")) problems.path = "Starts with a slash.";
@@ -100,7 +106,7 @@ export function patchOf(form: SettingsForm): SettingsPatch {
     port: form.port.trim() === "" ? null : Number(form.port),
     replicas: Number(form.replicas),
     probe: {
-      check: form.check === "http" ? { type: "http", path: form.path } : { type: "tcp" },
+      check: checkOf(form),
       interval_s: Number(form.interval),
       timeout_s: Number(form.timeout),
       start_within_s: Number(form.startWithin),
@@ -113,7 +119,13 @@ export function patchOf(form: SettingsForm): SettingsPatch {
     },
     crash_guard: { restarts: Number(form.restarts), calm_s: Number(form.calm) },
     command: command.length > 0 ? command : null,
+    deploy: { strategy: form.strategy },
   };
+}
+
+function checkOf({ check, path, status }: SettingsForm): Probe["check"] {
+  if (check === "tcp") return { type: "tcp" };
+  return status.trim() === "" ? { type: "http", path } : { type: "http", path, status: Number(status) };
 }
 
 /** Field names of the API to those of the form, for errors from the server. */
@@ -122,6 +134,7 @@ const serverNames: Record<string, keyof SettingsForm> = {
   replicas: "replicas",
   probe: "path",
   "probe.check.path": "path",
+  "probe.check.status": "status",
   "probe.interval_s": "interval",
   "probe.timeout_s": "timeout",
   "probe.start_within_s": "startWithin",
@@ -198,7 +211,18 @@ export function ProbeFields(props: Props) {
           },
         ]}
       />
-      {form.check === "http" && <TextField label="Path" mono {...field("path")} />}
+      {form.check === "http" && (
+        <div className="fields">
+          <TextField label="Path" mono {...field("path")} />
+          <TextField
+            label="Status"
+            optional
+            inputMode="numeric"
+            placeholder="200 to 399"
+            {...field("status")}
+          />
+        </div>
+      )}
       <div className="fields">
         <TextField label="Every" suffix="s" inputMode="numeric" {...field("interval")} />
         <TextField label="Answer within" suffix="s" inputMode="numeric" {...field("timeout")} />
@@ -206,6 +230,28 @@ export function ProbeFields(props: Props) {
         <TextField label="Unhealthy after" suffix="failures" inputMode="numeric" {...field("failures")} />
       </div>
     </div>
+  );
+}
+
+export function DeployFields({ form, onChange }: Props) {
+  return (
+    <Choices
+      legend="Strategy"
+      value={form.strategy}
+      onChange={(strategy) => onChange({ ...form, strategy })}
+      options={[
+        {
+          value: "blue-green",
+          title: "Blue/green",
+          text: "All new instances start beside the old ones, then all requests switch over at once.",
+        },
+        {
+          value: "rolling",
+          title: "Rolling",
+          text: "One instance after the other takes requests. Both releases serve side by side for a while.",
+        },
+      ]}
+    />
   );
 }
 

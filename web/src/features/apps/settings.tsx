@@ -11,6 +11,7 @@ import { useToast } from "@/components/toast";
 import { DeleteApp } from "./deletion";
 import {
   CrashGuardFields,
+  DeployFields,
   formOf,
   ProbeFields,
   patchOf,
@@ -54,6 +55,12 @@ export function Component() {
         </Card>
         <Card title="Probe" text="How we find out, from outside the container, that an instance serves.">
           <ProbeFields {...props} />
+        </Card>
+        <Card
+          title="Roll-out"
+          text="How a release takes the place of the one before. No request is dropped either way."
+        >
+          <DeployFields {...props} />
         </Card>
         <Card title="Resources" text="What one instance may use.">
           <ResourceFields {...props} />

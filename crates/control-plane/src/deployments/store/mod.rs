@@ -1,6 +1,8 @@
 pub mod progress;
 pub mod rollout;
 pub mod stop;
+pub mod undo;
+
 use protocol::ids::{AppId, DeploymentId, JobId, OrganizationId, ReleaseId};
 use protocol::job::{Failure, Recipe, Source, Stage};
 use protocol::report::LogLine;

@@ -96,7 +96,7 @@ pub async fn building(conn: &mut PgConnection, id: DeploymentId) -> sqlx::Result
 /// The deployment has its release, which is rolled out from here on.
 pub async fn roll_out(conn: &mut PgConnection, id: DeploymentId, release: ReleaseId) -> sqlx::Result<()> {
     sqlx::query!(
-        "update deployments set release_id = $2, state = $3 where id = $1",
+        "update deployments set release_id = $2, state = $3, stepped_at = now() where id = $1",
         id as _,
         release as _,
         State::RollingOut as _

@@ -1,6 +1,7 @@
 //! SQL of roll-outs: what the planner looks at and what its steps change.
 
 use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
 use protocol::ids::{AppId, DeploymentId, InstanceId, NodeId, ReleaseId};
 use protocol::job::Stage;
@@ -28,6 +29,8 @@ pub struct Rolling {
     pub image_id: String,
     pub settings: Json<Settings>,
     pub switch_generation: Option<Generation>,
+    /// Since its last step.
+    pub idle_s: f64,
 }
 
 /// Deployments of a release that exists, first in their app's queue with nothing else on its way.
@@ -40,6 +43,10 @@ pub async fn startable(conn: &mut PgConnection) -> sqlx::Result<Vec<DeploymentId
                where other.app_id = deployments.app_id
                  and (other.state in ('building', 'rolling-out')
                       or other.state = 'queued' and other.number < deployments.number))
+           -- One that was cancelled has to be undone first: what it left in the table is no release's.
+           and not exists (
+               select 1 from instances join deployments as other on other.id = instances.deployment_id
+               where instances.app_id = deployments.app_id and in_rotation and other.state = 'cancelled')
          order by id for update skip locked"
     )
     .fetch_all(conn)
@@ -48,10 +55,19 @@ pub async fn startable(conn: &mut PgConnection) -> sqlx::Result<Vec<DeploymentId
 
 /// The roll-out begins.
 pub async fn start(conn: &mut PgConnection, id: DeploymentId) -> sqlx::Result<()> {
-    sqlx::query!("update deployments set state = 'rolling-out', waiting_for = null where id = $1", id as _)
-        .execute(&mut *conn)
-        .await?;
+    sqlx::query!(
+        "update deployments set state = 'rolling-out', waiting_for = null, stepped_at = now() where id = $1",
+        id as _
+    )
+    .execute(&mut *conn)
+    .await?;
     progress::enter(conn, id, Stage::Start, None).await
+}
+
+/// A step was taken.
+pub async fn stepped(conn: &mut PgConnection, id: DeploymentId) -> sqlx::Result<()> {
+    sqlx::query!("update deployments set stepped_at = now() where id = $1", id as _).execute(conn).await?;
+    Ok(())
 }
 
 /// Says what a deployment waits for, if that is news.
@@ -85,7 +101,8 @@ pub async fn lock(conn: &mut PgConnection, id: DeploymentId) -> sqlx::Result<Opt
     sqlx::query_as!(
         Rolling,
         r#"select deployments.id, deployments.app_id, deployments.kind, releases.id as release_id, image_id,
-                  deployments.settings as "settings: Json<Settings>", switch_generation
+                  deployments.settings as "settings: Json<Settings>", switch_generation,
+                  coalesce(extract(epoch from now() - stepped_at), 0)::float8 as "idle_s!"
            from deployments join releases on releases.id = release_id
            where deployments.id = $1 and deployments.state = 'rolling-out' for update of deployments"#,
         id as _
@@ -111,25 +128,33 @@ pub async fn situation(conn: &mut PgConnection, rolling: &Rolling) -> sqlx::Resu
     };
     Ok(Situation {
         replicas: usize::from(rolling.settings.replicas),
+        strategy: rolling.settings.deploy.strategy,
         new,
         kept,
         old,
+        back: back(conn, rolling.app_id).await?,
         workers: workers(conn, rolling).await?,
+        lost: lost(conn, rolling.id).await?,
         probing,
         switched: rolling.switch_generation.is_some(),
         proxies_behind,
+        idle: Duration::try_from_secs_f64(rolling.idle_s).unwrap_or_default(),
+        start_within: Duration::from_secs(rolling.settings.probe.start_within_s.into()),
     })
 }
 
 /// The instances of earlier deployments in rotation: the ones that may stay, and the others.
 async fn serving(conn: &mut PgConnection, rolling: &Rolling) -> sqlx::Result<(Vec<Kept>, Vec<InstanceId>)> {
     let rows = sqlx::query!(
-        r#"select instances.id, nodes.name, instances.state = 'healthy' as "healthy!", release_id = $3 as "same!"
+        r#"select instances.id, nodes.name, release_id = $3 as "same!",
+                  instances.state = 'healthy'
+                  and not (nodes.status = 'offline' and status_since < now() - make_interval(secs => $4)) as "healthy!"
            from instances join nodes on nodes.id = instances.node_id
            where app_id = $1 and in_rotation and deployment_id <> $2 order by instances.id"#,
         rolling.app_id as _,
         rolling.id as _,
-        rolling.release_id as _
+        rolling.release_id as _,
+        GONE_S
     )
     .fetch_all(conn)
     .await?;
@@ -140,11 +165,40 @@ async fn serving(conn: &mut PgConnection, rolling: &Rolling) -> sqlx::Result<(Ve
 }
 
 /// Seconds for which a node may be offline before its instances are placed elsewhere.
-const GONE_S: f64 = 60.0;
+pub(super) const GONE_S: f64 = 60.0;
+
+/// Healthy instances of the live release that left the table and still run.
+async fn back(conn: &mut PgConnection, app: AppId) -> sqlx::Result<usize> {
+    let count = sqlx::query_scalar!(
+        r#"select count(*) as "count!"
+           from instances
+           join deployments on deployments.id = instances.deployment_id and deployments.state = 'live'
+           join nodes on nodes.id = instances.node_id
+           where instances.app_id = $1 and wanted and not in_rotation and out_generation is not null
+             and instances.state = 'healthy'
+             and not (nodes.status = 'offline' and status_since < now() - make_interval(secs => $2))"#,
+        app as _,
+        GONE_S
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(usize::try_from(count).unwrap_or_default())
+}
+
+/// Nodes that are offline and had an instance of the deployment.
+async fn lost(conn: &mut PgConnection, id: DeploymentId) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        "select distinct nodes.name from instances join nodes on nodes.id = instances.node_id
+         where deployment_id = $1 and not wanted and nodes.status = 'offline' order by nodes.name",
+        id as _
+    )
+    .fetch_all(conn)
+    .await
+}
 
 async fn new_instances(conn: &mut PgConnection, id: DeploymentId) -> sqlx::Result<Vec<New>> {
     let rows = sqlx::query!(
-        r#"select instances.id, nodes.name, instances.state, report as "report: Json<InstanceReport>",
+        r#"select instances.id, nodes.name, instances.state, in_rotation, report as "report: Json<InstanceReport>",
                   (nodes.status = 'offline' and status_since < now() - make_interval(secs => $2)) as "gone!"
            from instances join nodes on nodes.id = instances.node_id
            where deployment_id = $1 and wanted order by instances.id"#,
@@ -157,6 +211,7 @@ async fn new_instances(conn: &mut PgConnection, id: DeploymentId) -> sqlx::Resul
         id: row.id,
         node: row.name,
         node_gone: row.gone,
+        in_rotation: row.in_rotation,
         state: row.state,
         failure: row.report.and_then(|report| report.0.failure),
     });
@@ -229,16 +284,26 @@ pub async fn unwant(conn: &mut PgConnection, id: InstanceId) -> sqlx::Result<Opt
 /// The route table of `generation` leads to `enter` and no longer to `leave`.
 pub async fn switch(
     conn: &mut PgConnection,
-    id: DeploymentId,
     generation: Generation,
     enter: &[InstanceId],
     leave: &[InstanceId],
 ) -> sqlx::Result<()> {
     let enter: Vec<Uuid> = enter.iter().map(|id| id.0).collect();
-    sqlx::query!("update instances set in_rotation = true where id = any($1)", &enter)
-        .execute(&mut *conn)
-        .await?;
-    take_out(conn, generation, leave).await?;
+    sqlx::query!(
+        "update instances set in_rotation = true, out_generation = null, out_at = null where id = any($1)",
+        &enter
+    )
+    .execute(&mut *conn)
+    .await?;
+    take_out(conn, generation, leave).await
+}
+
+/// The deployment goes on when the proxies have the table of `generation`.
+pub async fn set_switched(
+    conn: &mut PgConnection,
+    id: DeploymentId,
+    generation: Generation,
+) -> sqlx::Result<()> {
     sqlx::query!("update deployments set switch_generation = $2 where id = $1", id as _, generation)
         .execute(conn)
         .await?;
@@ -351,44 +416,4 @@ pub async fn left_over(conn: &mut PgConnection) -> sqlx::Result<Vec<NodeId>> {
     )
     .fetch_all(conn)
     .await
-}
-
-/// Deployments that ended after the table had led to their release.
-pub async fn to_undo(conn: &mut PgConnection) -> sqlx::Result<Vec<(DeploymentId, AppId)>> {
-    let rows = sqlx::query!(
-        "select distinct deployments.id, deployments.app_id
-         from deployments join instances on instances.deployment_id = deployments.id
-         where in_rotation and deployments.state in ('failed', 'cancelled')"
-    )
-    .fetch_all(conn)
-    .await?;
-    Ok(rows.into_iter().map(|row| (row.id, row.app_id)).collect())
-}
-
-/// The table of `generation` leads back to the live release. Its instances still run: they are not drained before
-/// another deployment is live.
-pub async fn undo(
-    conn: &mut PgConnection,
-    id: DeploymentId,
-    app: AppId,
-    generation: Generation,
-) -> sqlx::Result<()> {
-    sqlx::query!(
-        "update instances set in_rotation = false, out_generation = $2, out_at = now()
-         where deployment_id = $1 and in_rotation",
-        id as _,
-        generation
-    )
-    .execute(&mut *conn)
-    .await?;
-    sqlx::query!(
-        "update instances set in_rotation = true, out_generation = null, out_at = null
-         from deployments
-         where deployments.id = instances.deployment_id and deployments.state = 'live' and instances.app_id = $1
-           and wanted and not in_rotation and out_generation is not null",
-        app as _
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
 }

@@ -1,33 +1,59 @@
-//! The next steps of one roll-out, start first: the instances of the new release start and become healthy while the
-//! old ones serve; then the route table switches; the old ones stop after all proxies have stopped using them.
+//! The next steps of one roll-out, start first: instances of the new release start and become healthy while the old
+//! ones serve; then the route table switches; the old ones stop after all proxies have stopped using them. Until the
+//! roll-out is over all old ones keep running, so that nothing has to start for the way back (see `undo`).
+
+mod failure;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
+use std::time::Duration;
 
 use protocol::ids::InstanceId;
-use protocol::job::{Failure, Stage};
+use protocol::job::Failure;
 use protocol::report::InstanceState;
 
 use super::placement::{Candidate, Place, choose};
+use crate::apps::Strategy;
+
+/// For how long a roll-out looks for a worker.
+pub const PLACE_LIMIT: Duration = Duration::from_mins(5);
+/// For how long an instance may fetch its image and start, besides the time that its probe grants it. The worker
+/// decides much earlier; this is for one that says nothing.
+pub const START_LIMIT: Duration = Duration::from_mins(15);
+/// For how long instances in the table may be ill before the release is live.
+pub const SETTLE_LIMIT: Duration = Duration::from_mins(2);
+/// For how long a connected proxy may serve an old table.
+pub const PROXY_LIMIT: Duration = Duration::from_mins(2);
 
 /// All that matters about one deployment that is rolling out.
 #[derive(Debug, Clone)]
 pub struct Situation {
     /// Instances that its release should have.
     pub replicas: usize,
+    pub strategy: Strategy,
     /// Instances that it has started and still wants.
     pub new: Vec<New>,
     /// Instances in rotation that may stay, because they run the same release and only their number changes.
     pub kept: Vec<Kept>,
     /// The other instances of earlier deployments in rotation.
     pub old: Vec<InstanceId>,
+    /// Healthy instances of the live release that left the table for this one: what going back leads to.
+    pub back: usize,
     /// Workers that are online.
     pub workers: Vec<Candidate>,
+    /// Nodes that were lost with an instance of this deployment on them.
+    pub lost: Vec<String>,
     /// Whether the probe's stage has begun.
     pub probing: bool,
-    /// Whether the route table has switched.
+    /// Whether the route table has switched, at least for a part of the instances.
     pub switched: bool,
     /// Connected proxies that do not serve the switched table yet.
     pub proxies_behind: Vec<String>,
+    /// Time since the last step.
+    pub idle: Duration,
+    /// Time that the probe grants an instance to become healthy.
+    pub start_within: Duration,
 }
 
 /// An instance of the new release.
@@ -37,8 +63,16 @@ pub struct New {
     pub node: String,
     /// Its node has been offline for longer than a moment.
     pub node_gone: bool,
+    /// It is in the table.
+    pub in_rotation: bool,
     pub state: InstanceState,
     pub failure: Option<Failure>,
+}
+
+impl New {
+    fn healthy(&self) -> bool {
+        self.state == InstanceState::Healthy && !self.node_gone
+    }
 }
 
 /// An instance of the release that serves already.
@@ -57,6 +91,7 @@ pub enum Step {
     Abandon {
         id: InstanceId,
         node: String,
+        in_rotation: bool,
     },
     /// All instances run; their probes decide.
     Probe,
@@ -88,55 +123,100 @@ impl fmt::Display for Step {
 
 /// The steps that can be taken now.
 pub fn plan(now: &Situation) -> Vec<Step> {
-    if now.switched {
-        return vec![if now.proxies_behind.is_empty() {
-            Step::GoLive
-        } else {
-            Step::Wait(format!("the proxies {}", now.proxies_behind.join(", ")))
-        }];
-    }
-    if let Some(failure) = now.new.iter().find_map(failure) {
+    if let Some(failure) = now.new.iter().find_map(failure::of) {
         return vec![Step::Fail(Box::new(failure))];
     }
-    let gone: Vec<Step> = now
-        .new
-        .iter()
-        .filter(|new| new.node_gone && new.state != InstanceState::Healthy)
-        .map(|new| Step::Abandon { id: new.id, node: new.node.clone() })
-        .collect();
+    let gone = |new: &&New| new.node_gone;
+    let gone: Vec<Step> = now.new.iter().filter(gone).map(abandon).collect();
     if !gone.is_empty() {
         return gone;
     }
+    let (serving, staged): (Vec<&New>, Vec<&New>) = now.new.iter().partition(|new| new.in_rotation);
+    if let Some(step) = settle(now, &serving) {
+        return vec![step];
+    }
     let surplus = surplus(&now.kept, now.replicas);
-    let missing = now.replicas.saturating_sub(now.new.len() + now.kept.len() - surplus.len());
+    let target = now.replicas.saturating_sub(now.kept.len() - surplus.len());
+    let missing = due(now, target, serving.len()).saturating_sub(now.new.len());
     if missing > 0 {
-        let places = choose(now.workers.clone(), missing);
-        if places.is_empty() {
-            return vec![Step::Wait("a worker that is online".to_owned())];
-        }
+        return start(now, missing);
+    }
+    if staged.iter().any(|new| !new.healthy()) {
+        return probe(now, &staged);
+    }
+    let leave: Vec<InstanceId> = if now.new.len() >= target {
+        [now.old.clone(), surplus].concat()
+    } else {
+        now.old.iter().copied().take(staged.len()).collect()
+    };
+    if now.switched && staged.is_empty() && leave.is_empty() {
+        return vec![Step::GoLive];
+    }
+    vec![Step::Switch { enter: staged.iter().map(|new| new.id).collect(), leave }]
+}
+
+fn abandon(new: &New) -> Step {
+    Step::Abandon { id: new.id, node: new.node.clone(), in_rotation: new.in_rotation }
+}
+
+/// How many instances there should be by now. One at a time makes sense only beside others that serve.
+fn due(now: &Situation, target: usize, serving: usize) -> usize {
+    match now.strategy {
+        Strategy::Rolling if !now.old.is_empty() => target.min(serving + 1),
+        Strategy::Rolling | Strategy::BlueGreen => target,
+    }
+}
+
+/// What was switched has to be in force and well before anything follows. When it is not in time, the table leads back
+/// if what is there serves at least as well; otherwise the roll-out goes on with what it has.
+fn settle(now: &Situation, serving: &[&New]) -> Option<Step> {
+    let healthy = serving.iter().filter(|new| new.healthy()).count();
+    let back_is_worse = now.back < healthy.max(1);
+    if !now.proxies_behind.is_empty() {
+        let names = now.proxies_behind.join(", ");
+        return match now.idle < PROXY_LIMIT {
+            true => Some(Step::Wait(format!("the proxies {names}"))),
+            false if back_is_worse => None,
+            false => Some(Step::Fail(Box::new(failure::proxies_behind(&names)))),
+        };
+    }
+    let ill: Vec<&str> = serving.iter().filter(|new| !new.healthy()).map(|new| new.node.as_str()).collect();
+    if ill.is_empty() {
+        return None;
+    }
+    match now.idle < SETTLE_LIMIT {
+        true => Some(Step::Wait(format!("the instances on {} to be healthy again", ill.join(", ")))),
+        false if back_is_worse => None,
+        false => Some(Step::Fail(Box::new(failure::fell_ill(&ill)))),
+    }
+}
+
+fn start(now: &Situation, missing: usize) -> Vec<Step> {
+    let places = choose(now.workers.clone(), missing);
+    if !places.is_empty() {
         return places.into_iter().map(Step::Start).collect();
     }
-    let healthy = now.new.iter().filter(|new| new.state == InstanceState::Healthy).count();
-    if healthy == now.new.len() {
-        let enter = now.new.iter().map(|new| new.id).collect();
-        return vec![Step::Switch { enter, leave: [now.old.clone(), surplus].concat() }];
+    if now.idle >= PLACE_LIMIT {
+        return vec![Step::Fail(Box::new(failure::no_place(now)))];
     }
-    let runs = |new: &New| !matches!(new.state, InstanceState::Pending | InstanceState::Pulling);
+    let what = if now.workers.is_empty() { "a worker that is online" } else { "a worker with a free port" };
+    vec![Step::Wait(what.to_owned())]
+}
+
+/// Not all of `staged` are healthy yet.
+fn probe(now: &Situation, staged: &[&New]) -> Vec<Step> {
+    let late: Vec<&str> = staged.iter().filter(|new| !new.healthy()).map(|new| new.node.as_str()).collect();
+    if now.idle >= START_LIMIT + now.start_within {
+        return vec![Step::Fail(Box::new(failure::no_word(&late)))];
+    }
+    let runs = |new: &&New| !matches!(new.state, InstanceState::Pending | InstanceState::Pulling);
     let mut steps = Vec::new();
-    if !now.probing && now.new.iter().all(runs) {
+    if !now.probing && staged.iter().all(runs) {
         steps.push(Step::Probe);
     }
-    let late: Vec<&str> = now
-        .new
-        .iter()
-        .filter(|new| new.state != InstanceState::Healthy)
-        .map(|new| new.node.as_str())
-        .collect();
-    steps.push(Step::Wait(format!(
-        "instances on {} ({healthy} of {} healthy)",
-        late.join(", "),
-        now.new.len()
-    )));
+    let healthy = staged.len() - late.len();
+    let what = format!("instances on {} ({healthy} of {} healthy)", late.join(", "), staged.len());
+    steps.push(Step::Wait(what));
     steps
 }
 
@@ -151,169 +231,4 @@ fn surplus(kept: &[Kept], replicas: usize) -> Vec<InstanceId> {
         leave.push(stay.swap_remove(last).id);
     }
     leave
-}
-
-/// Why the release cannot serve, if an instance has shown it.
-fn failure(new: &New) -> Option<Failure> {
-    match new.state {
-        InstanceState::Failed => Some(new.failure.clone().unwrap_or_else(|| unexplained(&new.node))),
-        InstanceState::Exited => new.failure.clone(),
-        _ => None,
-    }
-}
-
-fn unexplained(node: &str) -> Failure {
-    Failure {
-        code: "instance_failed".to_owned(),
-        message: format!("The worker on {node} gave the instance up without a reason."),
-        hint: Some(format!("See the log of wisehosting-worker on {node}.")),
-        stage: Stage::Probe,
-        exit_code: None,
-        out_of_memory: false,
-        last_lines: Vec::new(),
-        probe: None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use protocol::ids::NodeId;
-
-    use super::*;
-
-    fn worker(name: &str) -> Candidate {
-        Candidate {
-            node: NodeId::new(),
-            name: name.to_owned(),
-            of_release: 0,
-            instances: 0,
-            has_image: name == "w1",
-            used_ports: BTreeSet::new(),
-        }
-    }
-
-    fn new(node: &str, state: InstanceState) -> New {
-        New { id: InstanceId::new(), node: node.to_owned(), node_gone: false, state, failure: None }
-    }
-
-    fn situation(new: Vec<New>) -> Situation {
-        Situation {
-            replicas: 2,
-            new,
-            kept: Vec::new(),
-            old: vec![InstanceId::new()],
-            workers: vec![worker("w1"), worker("w2")],
-            probing: false,
-            switched: false,
-            proxies_behind: Vec::new(),
-        }
-    }
-
-    fn text(situation: &Situation) -> String {
-        plan(situation).iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
-    }
-
-    #[test]
-    fn a_roll_out_from_its_start_to_live() {
-        use InstanceState::{Healthy, Pending, Pulling, Starting};
-        let mut story = Vec::new();
-        let mut now = situation(Vec::new());
-        story.push(text(&now));
-        now.new = vec![new("w1", Pulling), new("w2", Pending)];
-        story.push(text(&now));
-        now.new = vec![new("w1", Starting), new("w2", Starting)];
-        story.push(text(&now));
-        now.probing = true;
-        now.new = vec![new("w1", Healthy), new("w2", Starting)];
-        story.push(text(&now));
-        now.new = vec![new("w1", Healthy), new("w2", Healthy)];
-        story.push(text(&now));
-        now.switched = true;
-        now.proxies_behind = vec!["p1".to_owned()];
-        story.push(text(&now));
-        now.proxies_behind = Vec::new();
-        story.push(text(&now));
-        insta::assert_snapshot!(story.join("\n"), @r"
-        start on w1 port 20000; start on w2 port 20000
-        wait for instances on w1, w2 (0 of 2 healthy)
-        probe; wait for instances on w1, w2 (0 of 2 healthy)
-        wait for instances on w2 (1 of 2 healthy)
-        switch: 2 enter, 1 leave
-        wait for the proxies p1
-        go live
-        ");
-    }
-
-    #[test]
-    fn one_failed_instance_fails_the_deployment_in_its_own_words() {
-        let mut failed = new("w2", InstanceState::Failed);
-        assert_eq!(
-            text(&situation(vec![new("w1", InstanceState::Healthy), failed.clone()])),
-            "fail: The worker on w2 gave the instance up without a reason. (instance_failed)"
-        );
-        failed.state = InstanceState::Exited;
-        failed.failure =
-            Some(Failure { code: "exited".to_owned(), message: "It ended.".to_owned(), ..unexplained("") });
-        assert_eq!(text(&situation(vec![failed])), "fail: It ended. (exited)");
-    }
-
-    #[test]
-    fn a_node_that_goes_before_its_instance_is_healthy_is_replaced() {
-        let mut lost = new("w2", InstanceState::Starting);
-        lost.node_gone = true;
-        let now = situation(vec![new("w1", InstanceState::Healthy), lost]);
-        assert_eq!(text(&now), "abandon the instance on w2, which is gone");
-    }
-
-    #[test]
-    fn without_a_worker_it_waits_and_says_so() {
-        let now = Situation { workers: Vec::new(), ..situation(Vec::new()) };
-        assert_eq!(text(&now), "wait for a worker that is online");
-    }
-
-    #[test]
-    fn without_replicas_the_old_ones_leave_the_table() {
-        let now = Situation { replicas: 0, ..situation(Vec::new()) };
-        assert_eq!(text(&now), "switch: 0 enter, 1 leave");
-    }
-
-    fn kept(node: &str, healthy: bool) -> Kept {
-        Kept { id: InstanceId::new(), node: node.to_owned(), healthy }
-    }
-
-    fn scaling(kept: Vec<Kept>, replicas: usize) -> Situation {
-        Situation { kept, replicas, old: Vec::new(), ..situation(Vec::new()) }
-    }
-
-    #[test]
-    fn scaling_starts_and_ends_only_what_is_too_few_or_too_many() {
-        use InstanceState::{Healthy, Starting};
-        let mut story = Vec::new();
-        let mut up = scaling(vec![kept("w1", true), kept("w2", true)], 3);
-        story.push(text(&up));
-        up.new = vec![new("w1", Starting)];
-        up.probing = true;
-        story.push(text(&up));
-        up.new = vec![new("w1", Healthy)];
-        story.push(text(&up));
-        story.push(text(&scaling(vec![kept("w1", true), kept("w2", true), kept("w1", true)], 1)));
-        story.push(text(&scaling(vec![kept("w1", true)], 1)));
-        insta::assert_snapshot!(story.join("\n"), @r"
-        start on w1 port 20000
-        wait for instances on w1 (0 of 1 healthy)
-        switch: 1 enter, 0 leave
-        switch: 0 enter, 2 leave
-        switch: 0 enter, 0 leave
-        ");
-    }
-
-    #[test]
-    fn those_that_do_not_serve_go_first_and_then_those_that_share_a_node() {
-        let all = [kept("w1", true), kept("w1", true), kept("w2", true), kept("w3", false)];
-        assert_eq!(surplus(&all, 3), [all[3].id]);
-        assert_eq!(surplus(&all, 2), [all[3].id, all[1].id]);
-        assert_eq!(surplus(&all, 4), []);
-    }
 }
