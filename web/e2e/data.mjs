@@ -146,10 +146,11 @@ export function makeQueuedBuild(app, over = {}) {
   };
 }
 
-/** @type {Schemas["Failure"]} */
+/** @type {Schemas["FailureCard"]} */
 export const failure = {
   code: "never_listened",
   message: "The new release never accepted a connection on port 8080.",
+  cause: "The app listens on another port, or on 127.0.0.1 only.",
   hint: "Make the app listen on 0.0.0.0 and on the port in PORT, or set another port in the settings.",
   stage: "probe",
   exit_code: 137,

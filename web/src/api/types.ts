@@ -16,6 +16,8 @@ export type DeploymentState = Schemas["DeploymentState"];
 export type DeploymentSummary = Schemas["DeploymentSummary"];
 export type ExecRequest = Schemas["ExecRequest"];
 export type Failure = Schemas["Failure"];
+/** A failure with its likely cause. */
+export type ExplainedFailure = Schemas["FailureCard"];
 export type Instance = Schemas["Instance"];
 export type InstanceState = Schemas["InstanceState"];
 export type LogLine = Schemas["LogLine"];

@@ -1,6 +1,7 @@
 //! Deployments: attempts to make a release live.
 
 pub mod api;
+pub mod cause;
 pub mod create;
 pub mod follow;
 pub mod source;
@@ -10,8 +11,10 @@ pub(crate) mod tests;
 
 use chrono::{DateTime, Utc};
 use protocol::ids::{AppId, DeploymentId};
-use protocol::job::{Failure, Recipe, Source, Stage};
+use protocol::job::{Recipe, Source, Stage};
 use serde::{Deserialize, Serialize};
+
+pub use cause::FailureCard;
 
 macro_rules! words {
     ($($(#[$doc:meta])* $schema:ident $name:ident { $($(#[$vdoc:meta])* $variant:ident,)* })*) => {$(
@@ -83,7 +86,7 @@ pub struct Deployment {
     /// Its build's place in the queue of all, while that waits; 1 is next.
     pub queue_position: Option<i64>,
     pub stages: Vec<StageProgress>,
-    pub failure: Option<Failure>,
+    pub failure: Option<FailureCard>,
     /// Number of its release, once there is one.
     pub release: Option<i32>,
     pub url: String,

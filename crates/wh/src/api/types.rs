@@ -242,6 +242,7 @@ pub(crate) struct StageProgress {
 pub(crate) struct Failed {
     pub(crate) code: String,
     pub(crate) message: String,
+    pub(crate) cause: String,
     pub(crate) hint: Option<String>,
     pub(crate) stage: String,
     pub(crate) exit_code: Option<i32>,

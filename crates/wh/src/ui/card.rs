@@ -48,7 +48,7 @@ fn details(failed: &Failed, paint: Paint) -> Vec<String> {
     let exit_code = failed.exit_code.map(|code| code.to_string()).unwrap_or_default();
     let memory =
         if failed.out_of_memory { paint.red("exhausted: the kernel ended it") } else { String::new() };
-    let mut rows = vec![("exit code", exit_code), ("memory", memory)];
+    let mut rows = vec![("cause", sanitize(&failed.cause)), ("exit code", exit_code), ("memory", memory)];
     if let Some(probe) = &failed.probe {
         rows.push(("probe", probed(probe)));
         rows.push(("answer", probe.body.as_deref().map(sanitize).unwrap_or_default().replace('\n', " ")));
@@ -80,6 +80,7 @@ mod tests {
     #[test]
     fn the_card_shows_what_is_known_and_nothing_else() {
         let failed = Failed {
+            cause: "The app needs more memory.".to_owned(),
             exit_code: Some(137),
             out_of_memory: true,
             last_lines: (1..=30).map(|n| format!("line {n}")).collect(),
@@ -93,15 +94,16 @@ mod tests {
         };
         let lines = details(&failed, Paint { on: false });
         assert_eq!(
-            lines[..4],
+            lines[..5],
             [
+                "  cause      The app needs more memory.",
                 "  exit code  137",
                 "  memory     exhausted: the kernel ended it",
                 "  probe      GET http://10.50.0.11:20001/up → HTTP 503 in 12 ms (24 attempts)",
                 "  last lines",
             ]
         );
-        assert_eq!((lines.len(), lines[4].as_str()), (24, "  │ line 11"));
+        assert_eq!((lines.len(), lines[5].as_str()), (25, "  │ line 11"));
         assert!(details(&Failed::default(), Paint { on: false }).is_empty());
     }
 }

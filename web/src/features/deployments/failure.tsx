@@ -1,4 +1,4 @@
-import type { Deployment, Failure } from "@/api/types";
+import type { Deployment, ExplainedFailure } from "@/api/types";
 import { CopyButton } from "@/components/copy";
 import { Ending, Evidence } from "@/components/failure";
 import { StatusMark } from "@/components/status";
@@ -7,7 +7,7 @@ import { stageMeaning, stageName } from "@/lib/status";
 import { sentence } from "@/lib/text";
 
 /** Why it failed, with everything that helps to see the cause without asking for more. */
-export function FailureCard({ deployment, failure }: { deployment: Deployment; failure: Failure }) {
+export function FailureCard({ deployment, failure }: { deployment: Deployment; failure: ExplainedFailure }) {
   return (
     <section className="card failure" aria-label="Failure">
       <div className="failure-head">
@@ -25,6 +25,8 @@ export function FailureCard({ deployment, failure }: { deployment: Deployment; f
             {stageName[failure.stage] ?? failure.stage}{" "}
             <span className="faint">– {stageMeaning[failure.stage]}</span>
           </dd>
+          <dt>Likely cause</dt>
+          <dd>{failure.cause}</dd>
           <Ending failure={failure} />
         </dl>
         <Evidence failure={failure} />
