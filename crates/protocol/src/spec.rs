@@ -154,6 +154,10 @@ pub enum ProbeCheck {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         status: Option<u16>,
     },
+    /// A program inside the container, without a shell; healthy when it ends with 0.
+    Command { command: Vec<String> },
+    /// None: healthy is what has run for the interval.
+    Off,
 }
 
 /// What one instance may use.

@@ -873,7 +873,7 @@ export interface components {
             /** Format: date-time */
             created_at: string;
             created_by: string;
-            failure?: components["schemas"]["Failure"] | null;
+            failure?: components["schemas"]["FailureCard"] | null;
             /** Format: date-time */
             finished_at?: string | null;
             id: components["schemas"]["DeploymentId"];
@@ -959,6 +959,11 @@ export interface components {
             probe?: components["schemas"]["ProbeEvidence"] | null;
             /** @description The stage in which it happened. */
             stage: components["schemas"]["Stage"];
+        };
+        /** @description A failure as people see it: never without a cause and a remedy. */
+        FailureCard: components["schemas"]["Failure"] & {
+            /** @description The likely cause. */
+            cause: string;
         };
         /** @description What the host is. Read for every hello; the mesh agent also says it when it changes. */
         HostFacts: {
@@ -1312,7 +1317,7 @@ export interface components {
                 /** Format: date-time */
                 created_at: string;
                 created_by: string;
-                failure?: components["schemas"]["Failure"] | null;
+                failure?: components["schemas"]["FailureCard"] | null;
                 /** Format: date-time */
                 finished_at?: string | null;
                 id: components["schemas"]["DeploymentId"];
@@ -1612,6 +1617,13 @@ export interface components {
             status?: number | null;
             /** @enum {string} */
             type: "http";
+        } | {
+            command: string[];
+            /** @enum {string} */
+            type: "command";
+        } | {
+            /** @enum {string} */
+            type: "off";
         };
         /** @description What the last attempt of a probe saw. */
         ProbeEvidence: {

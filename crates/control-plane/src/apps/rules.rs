@@ -143,6 +143,9 @@ fn check_probe(probe: &Probe, field: &str) -> Result<()> {
     range(format!("{field}.timeout_s"), probe.timeout_s, 1, 60)?;
     range(format!("{field}.start_within_s"), probe.start_within_s, 1, 3600)?;
     range(format!("{field}.failures"), probe.failures, 1, 100)?;
+    if let ProbeCheck::Command { command } = &probe.check {
+        check_command(command, &format!("{field}.check.command"))?;
+    }
     if let ProbeCheck::Http { path, status } = &probe.check {
         let plain = path.bytes().all(|byte| byte.is_ascii_graphic());
         if !path.starts_with('/') || !plain || path.len() > 1024 {
@@ -170,7 +173,7 @@ fn check_resources(resources: &Resources, field: &str) -> Result<()> {
 
 fn check_command(command: &[String], field: &str) -> Result<()> {
     let problem = if command.first().is_none_or(String::is_empty) {
-        "must name a program; null runs the image's own command"
+        "must begin with the name of a program"
     } else if command.len() > 128 {
         "may have at most 128 words"
     } else if command.iter().any(|word| word.len() > 4096 || word.contains('\0')) {

@@ -29,7 +29,10 @@ fn explain(failure: &Failure) -> (&'static str, &'static str) {
     match failure.code.as_str() {
         "exited" => ended(failure.exit_code),
         "probe_failed" => answered(failure),
-        code => TABLE.iter().find(|(known, ..)| *known == code).map_or(UNKNOWN, |(_, cause, remedy)| (cause, remedy)),
+        code => TABLE
+            .iter()
+            .find(|(known, ..)| *known == code)
+            .map_or(UNKNOWN, |(_, cause, remedy)| (cause, remedy)),
     }
 }
 
@@ -163,7 +166,11 @@ const TABLE: [(&str, &str, &str); 32] = [
         "The source says nowhere how to build it.",
         "Add a Containerfile, or set its path in [build].",
     ),
-    ("no_port", "Neither the image nor the settings name a port.", "Say EXPOSE in the Containerfile, or set the port."),
+    (
+        "no_port",
+        "Neither the image nor the settings name a port.",
+        "Say EXPOSE in the Containerfile, or set the port.",
+    ),
     (
         "no_room",
         "All workers are offline or full.",
@@ -189,7 +196,11 @@ const TABLE: [(&str, &str, &str); 32] = [
         "The post-deploy command ended with an error; the release serves nevertheless.",
         "The last lines show what it said; do by hand what it left undone.",
     ),
-    ("ref_not_found", "The repository has no such branch, tag or commit.", "Check the name and whether it was pushed."),
+    (
+        "ref_not_found",
+        "The repository has no such branch, tag or commit.",
+        "Check the name and whether it was pushed.",
+    ),
     ("repository_invalid", "What was fetched is no repository that can be built.", "Check the address."),
     ("repository_moved", "The repository redirects to another address.", "Use its new address."),
     (
@@ -217,13 +228,21 @@ const TABLE: [(&str, &str, &str); 32] = [
         "The worker is connected and says nothing of the instances, or the image is very large.",
         "See the worker's log on its host.",
     ),
-    ("timed_out", "The build hangs or has too much to do.", "Make it shorter, or raise the time limit of builds."),
+    (
+        "timed_out",
+        "The build hangs or has too much to do.",
+        "Make it shorter, or raise the time limit of builds.",
+    ),
     (
         "worker_error",
         "Something on the worker's host is broken: its disk, its container engine or its network.",
         "See the worker's log on its host, then deploy again.",
     ),
-    ("worker_lost", "The worker's host went down or lost its network during the build.", "Bring it back, then deploy again."),
+    (
+        "worker_lost",
+        "The worker's host went down or lost its network during the build.",
+        "Bring it back, then deploy again.",
+    ),
 ];
 
 #[cfg(test)]
@@ -290,12 +309,15 @@ mod tests {
     fn no_code_is_without_an_entry() {
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         let mut found = std::collections::BTreeSet::new();
-        for folder in ["worker/src", "control-plane/src/plan", "control-plane/src/jobs", "control-plane/src/reconcile"] {
+        for folder in
+            ["worker/src", "control-plane/src/plan", "control-plane/src/jobs", "control-plane/src/reconcile"]
+        {
             codes(&root.join(folder), &mut found);
         }
         assert!(found.len() > 25, "{found:?}");
         let known = |code: &String| {
-            ["exited", "probe_failed"].contains(&code.as_str()) || TABLE.iter().any(|(known, ..)| known == code)
+            ["exited", "probe_failed"].contains(&code.as_str())
+                || TABLE.iter().any(|(known, ..)| known == code)
         };
         let missing: Vec<_> = found.iter().filter(|code| !known(code)).collect();
         assert!(missing.is_empty(), "{missing:?}");
@@ -314,7 +336,10 @@ mod tests {
             for begin in ["failure(", "code: "] {
                 for rest in text.split(begin).skip(1) {
                     let rest = rest.trim_start();
-                    let rest = rest.strip_prefix("Stage::").and_then(|rest| Some(rest.split_once(',')?.1)).unwrap_or(rest);
+                    let rest = rest
+                        .strip_prefix("Stage::")
+                        .and_then(|rest| Some(rest.split_once(',')?.1))
+                        .unwrap_or(rest);
                     let Some(rest) = rest.trim_start().strip_prefix('"') else { continue };
                     let word = rest.split('"').next().unwrap_or_default();
                     if word.len() > 3 && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') {

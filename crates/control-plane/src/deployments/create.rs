@@ -117,6 +117,7 @@ pub async fn again(
         settings: &Settings { replicas: of.settings.replicas, ..current.settings.0 },
         variables: &current.variables,
         release: Some(current.id),
+        no_cache: false,
         message: "",
         no_cache: false,
     };

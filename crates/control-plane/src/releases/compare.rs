@@ -255,6 +255,8 @@ fn checked(check: &ProbeCheck) -> String {
         ProbeCheck::Tcp => "TCP connection".to_owned(),
         ProbeCheck::Http { path, status: None } => format!("GET {path}"),
         ProbeCheck::Http { path, status: Some(status) } => format!("GET {path} answers {status}"),
+        ProbeCheck::Command { command } => format!("{command:?} ends with 0"),
+        ProbeCheck::Off => "off".to_owned(),
     }
 }
 

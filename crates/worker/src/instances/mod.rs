@@ -4,6 +4,7 @@
 mod apply;
 mod board;
 mod image;
+mod inside;
 mod plan;
 mod probe;
 mod record;

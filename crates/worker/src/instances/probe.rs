@@ -1,4 +1,5 @@
-//! Asks an instance from outside, as a client would: at its published address.
+//! Asks an instance whether it serves: from outside, as a client would, at its published address; or, if its app wants
+//! it so, by a program inside.
 
 use std::error::Error as _;
 use std::io::ErrorKind;
@@ -10,12 +11,12 @@ use protocol::report::InstanceState;
 use protocol::spec::{InstanceSpec, ProbeCheck};
 use tokio::net::TcpStream;
 
-use super::Host;
 use super::record::{Attempt, Verdict};
+use super::{Host, inside};
 use crate::logs;
 
 /// How much of an answer's body is kept.
-const BODY: usize = 256;
+pub(super) const BODY: usize = 256;
 /// Lines of the app that a failure shows.
 pub(super) const LAST_LINES: usize = 20;
 /// For the connection alone: it goes no further than this host, and one whose first packet was lost while Podman set
@@ -46,7 +47,12 @@ pub(super) async fn watch(host: &Host, spec: &InstanceSpec, container: &str) {
             return;
         }
         attempts += 1;
-        let attempt = attempt(&host.probe, spec, attempts).await;
+        let attempt = match &spec.probe.check {
+            ProbeCheck::Command { .. } | ProbeCheck::Off => {
+                inside::attempt(host, spec, container, attempts).await
+            }
+            _ => attempt(&host.probe, spec, attempts).await,
+        };
         if attempt.refused && attempts.is_multiple_of(LOOK_EVERY) {
             // The container may have ended: Podman's events can be seconds late.
             host.board.reconcile();
@@ -81,27 +87,38 @@ pub(super) async fn last_lines(host: &Host, container: &str) -> Vec<String> {
 async fn attempt(http: &reqwest::Client, spec: &InstanceSpec, attempts: u32) -> Attempt {
     let limit = Duration::from_secs(u64::from(spec.probe.timeout_s.max(1)));
     let started = Instant::now();
-    let seen = match &spec.probe.check {
-        ProbeCheck::Tcp => tcp(spec, limit.min(CONNECT), started).await,
-        ProbeCheck::Http { path, status } => get(http, &url(spec, path), *status, limit, started).await,
+    let (target, seen) = match &spec.probe.check {
+        ProbeCheck::Http { path, status } => {
+            let url = url(spec, path);
+            (format!("GET {url}"), get(http, &url, *status, limit, started).await)
+        }
+        _ => (format!("TCP {}", spec.published), tcp(spec, limit.min(CONNECT), started).await),
     };
-    let target = match &spec.probe.check {
-        ProbeCheck::Tcp => format!("TCP {}", spec.published),
-        ProbeCheck::Http { path, .. } => format!("GET {}", url(spec, path)),
-    };
-    Attempt {
-        evidence: ProbeEvidence { at: Utc::now(), target, attempts, outcome: seen.outcome, body: seen.body },
-        success: seen.success,
-        refused: seen.refused,
-    }
+    seen.attempt(target, attempts)
 }
 
 #[derive(Debug, Default)]
-struct Seen {
-    outcome: String,
-    body: Option<String>,
-    success: bool,
-    refused: bool,
+pub(super) struct Seen {
+    pub(super) outcome: String,
+    pub(super) body: Option<String>,
+    pub(super) success: bool,
+    pub(super) refused: bool,
+}
+
+impl Seen {
+    pub(super) fn attempt(self, target: String, attempts: u32) -> Attempt {
+        Attempt {
+            evidence: ProbeEvidence {
+                at: Utc::now(),
+                target,
+                attempts,
+                outcome: self.outcome,
+                body: self.body,
+            },
+            success: self.success,
+            refused: self.refused,
+        }
+    }
 }
 
 fn url(spec: &InstanceSpec, path: &str) -> String {
@@ -167,7 +184,7 @@ fn words(error: &std::io::Error) -> String {
     }
 }
 
-fn silence(limit: Duration) -> String {
+pub(super) fn silence(limit: Duration) -> String {
     format!("no answer within {} s", limit.as_secs())
 }
 

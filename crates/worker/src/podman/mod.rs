@@ -4,6 +4,7 @@
 mod containers;
 mod exec;
 mod images;
+mod run;
 mod types;
 
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 pub use containers::ContainerEvent;
 pub use exec::{Exec, NewExec};
 pub use images::PullError;
+pub use run::Ended;
 pub use types::*;
 
 /// For everything that Podman answers from memory or disk.

@@ -1,13 +1,14 @@
 import type { AppSettings, CrashGuard, Deploy, Probe, Resources, SettingsPatch } from "@/api/types";
-import { Choices, TextField } from "@/components/field";
+import { Choices, Field, TextField } from "@/components/field";
 
 /** Settings as they are typed: numbers are text until they are sent. */
 export interface SettingsForm {
   port: string;
   replicas: string;
-  check: "tcp" | "http";
+  check: Probe["check"]["type"];
   path: string;
   status: string;
+  program: string;
   interval: string;
   timeout: string;
   startWithin: string;
@@ -42,7 +43,9 @@ export const defaultSettings: AppSettings = {
 };
 
 export function describeProbe({ check }: Probe): string {
-  return check.type === "http" ? `GET ${check.path}` : "TCP connection";
+  if (check.type === "http") return `GET ${check.path}`;
+  if (check.type === "command") return check.command.join(" ");
+  return check.type === "tcp" ? "TCP connection" : "off";
 }
 
 export function formOf(settings: AppSettings): SettingsForm {
@@ -53,6 +56,7 @@ export function formOf(settings: AppSettings): SettingsForm {
     check: probe.check.type,
     path: probe.check.type === "http" ? probe.check.path : "/",
     status: probe.check.type === "http" && probe.check.status ? String(probe.check.status) : "",
+    program: probe.check.type === "command" ? probe.check.command.join("\n") : "",
     interval: String(probe.interval_s),
     timeout: String(probe.timeout_s),
     startWithin: String(probe.start_within_s),
@@ -94,14 +98,20 @@ export function problemsOf(form: SettingsForm): Problems {
   const cpu = Number(form.cpu);
   if (!(cpu >= 0.05 && cpu <= 256)) problems.cpu = "From 0.05 to 256 cores.";
   if (form.check === "http" && !form.path.startsWith("/")) problems.path = "Starts with a slash.";
+  if (form.check === "command" && wordsOf(form.program).length === 0) problems.program = "Names a program.";
   return problems;
 }
 
-export function patchOf(form: SettingsForm): SettingsPatch {
-  const command = form.command
+/** Arguments are typed one per line. */
+function wordsOf(text: string): string[] {
+  return text
     .split("\n")
     .map((part) => part.trim())
     .filter(Boolean);
+}
+
+export function patchOf(form: SettingsForm): SettingsPatch {
+  const command = wordsOf(form.command);
   return {
     port: form.port.trim() === "" ? null : Number(form.port),
     replicas: Number(form.replicas),
@@ -123,8 +133,9 @@ export function patchOf(form: SettingsForm): SettingsPatch {
   };
 }
 
-function checkOf({ check, path, status }: SettingsForm): Probe["check"] {
-  if (check === "tcp") return { type: "tcp" };
+function checkOf({ check, path, status, program }: SettingsForm): Probe["check"] {
+  if (check === "tcp" || check === "off") return { type: check };
+  if (check === "command") return { type: "command", command: wordsOf(program) };
   return status.trim() === "" ? { type: "http", path } : { type: "http", path, status: Number(status) };
 }
 
@@ -135,6 +146,7 @@ const serverNames: Record<string, keyof SettingsForm> = {
   probe: "path",
   "probe.check.path": "path",
   "probe.check.status": "status",
+  "probe.check.command": "program",
   "probe.interval_s": "interval",
   "probe.timeout_s": "timeout",
   "probe.start_within_s": "startWithin",
@@ -190,7 +202,7 @@ export function ServeFields(props: Props) {
 }
 
 export function ProbeFields(props: Props) {
-  const { form, onChange } = props;
+  const { form, onChange, problems } = props;
   const field = useFields(props);
   return (
     <div className="stack">
@@ -209,6 +221,16 @@ export function ProbeFields(props: Props) {
             title: "HTTP request",
             text: "A path answers with a status from 200 to 399. Surer, if your app has one.",
           },
+          {
+            value: "command",
+            title: "Command",
+            text: "A program in the container ends with 0. For what speaks neither HTTP nor TCP.",
+          },
+          {
+            value: "off",
+            title: "None",
+            text: "An instance counts as healthy when it has run for a while, whether it serves or not.",
+          },
         ]}
       />
       {form.check === "http" && (
@@ -222,6 +244,18 @@ export function ProbeFields(props: Props) {
             {...field("status")}
           />
         </div>
+      )}
+      {form.check === "command" && (
+        <Field label="Program" help="One argument per line; no shell reads them." error={problems.program}>
+          {(control) => (
+            <textarea
+              className="textarea mono"
+              value={form.program}
+              onChange={(event) => onChange({ ...form, program: event.target.value })}
+              {...control}
+            />
+          )}
+        </Field>
       )}
       <div className="fields">
         <TextField label="Every" suffix="s" inputMode="numeric" {...field("interval")} />

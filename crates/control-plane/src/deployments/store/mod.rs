@@ -170,7 +170,10 @@ pub async fn views(
             queue_position: row.queue_position,
             stages: Vec::new(),
             // A failure (or a recipe) of another version may not parse; the state still says that it failed.
-            failure: row.failure.and_then(|failure| serde_json::from_value::<Failure>(failure).ok()).map(Into::into),
+            failure: row
+                .failure
+                .and_then(|failure| serde_json::from_value::<Failure>(failure).ok())
+                .map(Into::into),
             release: row.release,
             url: format!("{scheme}://{}", row.hostname),
             message: row.message,
