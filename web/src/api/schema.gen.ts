@@ -114,6 +114,23 @@ export interface paths {
         patch: operations["update_env"];
         trace?: never;
     };
+    "/api/v1/apps/{app}/exec": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A session in one of the app's instances. It is attached to within 30 seconds. */
+        post: operations["create_exec"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/apps/{app}/instances": {
         parameters: {
             query?: never;
@@ -426,6 +443,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/exec/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Attaches to a session of one's own, once: a WebSocket. Binary frames carry bytes behind one that names the channel (0
+         *     input, 1 output, 2 error output; an empty frame ends the input), text frames are JSON: `resize` from the client, at the
+         *     end `exit` or `failed` to it.
+         */
+        get: operations["attach_exec"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/jobs": {
         parameters: {
             query?: never;
@@ -527,6 +565,41 @@ export interface paths {
         /** Makes a project with the environment `production`. */
         post: operations["create_project"];
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/registries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The registries that the organization is logged in to. Passwords are never shown. */
+        get: operations["list_registries"];
+        put?: never;
+        /** Stores a login, in place of an earlier one for the same host. Builds that are sent from now on use it. */
+        post: operations["put_registry"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/registries/{host}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Forgets a login. Images that are on the workers stay there. */
+        delete: operations["delete_registry"];
         options?: never;
         head?: never;
         patch?: never;
@@ -648,6 +721,7 @@ export interface components {
             /** Format: date-time */
             created_at: string;
             deployment?: components["schemas"]["DeploymentSummary"] | null;
+            failure?: components["schemas"]["Failure"] | null;
             hostname: string;
             id: components["schemas"]["AppId"];
             instances: components["schemas"]["InstanceCount"];
@@ -697,6 +771,7 @@ export interface components {
         /** @description A new app. What is absent takes the default. */
         AppRequest: {
             command?: string[] | null;
+            crash_guard?: components["schemas"]["CrashGuard"] | null;
             deploy?: components["schemas"]["Deploy"] | null;
             /** Format: int32 */
             port?: number | null;
@@ -718,6 +793,13 @@ export interface components {
             command: string[] | null;
             /** @default null */
             containerfile: components["schemas"]["Containerfile"] | null;
+            /**
+             * @default {
+             *       "calm_s": 300,
+             *       "restarts": 5
+             *     }
+             */
+            crash_guard: components["schemas"]["CrashGuard"];
             /**
              * @default {
              *       "strategy": "blue-green"
@@ -760,7 +842,7 @@ export interface components {
          * @description How an app is.
          * @enum {string}
          */
-        AppStatus: "empty" | "deploying" | "running" | "degraded" | "failed" | "stopped" | "unknown";
+        AppStatus: "empty" | "deploying" | "running" | "degraded" | "failed" | "crash-looping" | "stopped" | "unknown";
         ApplyRequest: {
             /** @description The difference in words when absent. */
             message?: string | null;
@@ -862,6 +944,21 @@ export interface components {
              */
             target: string | null;
         };
+        /** @description When an instance that ends by itself is not started again any more. */
+        CrashGuard: {
+            /**
+             * Format: int32
+             * @description Seconds after which an instance that runs counts from the start again.
+             * @default 300
+             */
+            calm_s: number;
+            /**
+             * Format: int32
+             * @description Restarts in a row, with longer and longer pauses; the next end is final.
+             * @default 5
+             */
+            restarts: number;
+        };
         /** @description How a release comes to serve. */
         Deploy: {
             /** @default blue-green */
@@ -943,9 +1040,33 @@ export interface components {
             number: number;
             state: components["schemas"]["DeploymentState"];
         };
+        /** @description A session that waits to be attached to. */
+        Exec: {
+            id: components["schemas"]["ExecId"];
+            instance: components["schemas"]["InstanceId"];
+            /** @description The node that it is on. */
+            node: string;
+            /**
+             * Format: int32
+             * @description The number of its release.
+             */
+            release: number;
+        };
+        /**
+         * Format: uuid
+         * @description A program that someone runs in an instance.
+         */
+        ExecId: string;
+        /** @description What to run, and where. */
+        ExecRequest: {
+            /** @description The program and its arguments. No shell reads them. */
+            command: string[];
+            instance?: components["schemas"]["InstanceId"] | null;
+            terminal?: components["schemas"]["Size"] | null;
+        };
         /** @description Why a job or a roll-out failed, in words for the user, with the remedy. */
         Failure: {
-            /** @description Stable word, for example `containerfile_failed`, `image_not_found`, `never_listened`, `exited`. */
+            /** @description Stable word, for example `containerfile_failed`, `image_not_found`, `never_listened`, `crash_looping`. */
             code: string;
             /** Format: int32 */
             exit_code?: number | null;
@@ -1037,20 +1158,39 @@ export interface components {
             restarts: number;
             /** Format: date-time */
             started_at?: string | null;
+            /** @description As its worker saw it last. */
             state: components["schemas"]["InstanceState"];
             stats?: components["schemas"]["InstanceStats"] | null;
+            /**
+             * Format: date-time
+             * @description Since when nobody knows how it is; null while what was seen is younger than 45 s.
+             */
+            unknown_since?: string | null;
             /** @description Whether it should run. */
             wanted: boolean;
         };
         /** @description Instances of the release that serves. */
         InstanceCount: {
-            /** Format: int64 */
+            /**
+             * Format: int64
+             * @description Seen healthy lately.
+             */
             healthy: number;
             /**
              * Format: date-time
              * @description When the one seen longest ago was seen.
              */
             observed_at?: string | null;
+            /**
+             * Format: int64
+             * @description Not seen lately, so that nobody knows how they are.
+             */
+            unknown: number;
+            /**
+             * Format: date-time
+             * @description Since when the first of the unknown ones is; null while all are known.
+             */
+            unknown_since?: string | null;
             /** Format: int64 */
             wanted: number;
         };
@@ -1263,6 +1403,7 @@ export interface components {
                 /** Format: date-time */
                 created_at: string;
                 deployment?: components["schemas"]["DeploymentSummary"] | null;
+                failure?: components["schemas"]["Failure"] | null;
                 hostname: string;
                 id: components["schemas"]["AppId"];
                 instances: components["schemas"]["InstanceCount"];
@@ -1376,8 +1517,14 @@ export interface components {
                 restarts: number;
                 /** Format: date-time */
                 started_at?: string | null;
+                /** @description As its worker saw it last. */
                 state: components["schemas"]["InstanceState"];
                 stats?: components["schemas"]["InstanceStats"] | null;
+                /**
+                 * Format: date-time
+                 * @description Since when nobody knows how it is; null while what was seen is younger than 45 s.
+                 */
+                unknown_since?: string | null;
                 /** @description Whether it should run. */
                 wanted: boolean;
             }[];
@@ -1484,6 +1631,23 @@ export interface components {
                  */
                 since: string;
                 state: components["schemas"]["QueuedState"];
+            }[];
+            /**
+             * Format: uuid
+             * @description Where the next page begins; null on the last one.
+             */
+            next?: string | null;
+        };
+        /** @description One page of a list. */
+        Page_Registry: {
+            items: {
+                /** @description Host and perhaps port, as in the names of images. */
+                host: string;
+                /** Format: date-time */
+                updated_at: string;
+                /** @description Who stored it last. */
+                updated_by: string;
+                username: string;
             }[];
             /**
              * Format: uuid
@@ -1709,6 +1873,24 @@ export interface components {
             port: number;
             preset: components["schemas"]["Preset"];
         };
+        /** @description A stored login, without its password. */
+        Registry: {
+            /** @description Host and perhaps port, as in the names of images. */
+            host: string;
+            /** Format: date-time */
+            updated_at: string;
+            /** @description Who stored it last. */
+            updated_by: string;
+            username: string;
+        };
+        /** @description A login to a registry. */
+        RegistryRequest: {
+            /** @description Host and perhaps port, as in the names of images. */
+            host: string;
+            /** @description Or a token of the registry. */
+            password: string;
+            username: string;
+        };
         /** @description One release. */
         Release: {
             /** @description Commit that was built, for git sources. */
@@ -1801,6 +1983,7 @@ export interface components {
         SettingsPatch: {
             command?: string[] | null;
             containerfile?: components["schemas"]["Containerfile"] | null;
+            crash_guard?: components["schemas"]["CrashGuard"] | null;
             deploy?: components["schemas"]["Deploy"] | null;
             /** Format: int32 */
             port?: number | null;
@@ -1821,6 +2004,13 @@ export interface components {
         SetupState: {
             /** @description Whether nobody has set this control plane up yet. */
             needed: boolean;
+        };
+        /** @description Of a terminal. */
+        Size: {
+            /** Format: int32 */
+            cols: number;
+            /** Format: int32 */
+            rows: number;
         };
         /** @description Where the image comes from. */
         Source: {
@@ -2224,6 +2414,32 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["VariablesPatched"];
+                };
+            };
+        };
+    };
+    create_exec: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or slug */
+                app: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ExecRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Exec"];
                 };
             };
         };
@@ -2650,6 +2866,26 @@ export interface operations {
             };
         };
     };
+    attach_exec: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["ExecId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The session */
+            101: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     list_jobs: {
         parameters: {
             query?: never;
@@ -2868,6 +3104,67 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Project"];
                 };
+            };
+        };
+    };
+    list_registries: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Registry"];
+                };
+            };
+        };
+    };
+    put_registry: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RegistryRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Registry"];
+                };
+            };
+        };
+    };
+    delete_registry: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                host: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
         };
     };

@@ -119,7 +119,6 @@ pub async fn again(
         release: Some(current.id),
         no_cache: false,
         message: "",
-        no_cache: false,
     };
     begin(app, conn, caller, of, start).await
 }

@@ -171,7 +171,8 @@ impl Found {
 
     fn settings(&mut self, before: &Settings, after: &Settings) {
         // How a release comes to serve is no part of what it is.
-        let Settings { port, replicas, probe, resources, crash_guard, command, containerfile: _, deploy: _ } = before;
+        let Settings { port, replicas, probe, resources, crash_guard, command, containerfile: _, deploy: _ } =
+            before;
         let port_of = |port: Option<u16>| port.map(|port| port.to_string());
         self.runs(("port", "port"), port_of(*port), port_of(after.port));
         self.value(("replicas", "replicas"), replicas, &after.replicas);

@@ -125,7 +125,7 @@ fn without_a_worker_it_waits_and_says_so() {
 fn what_takes_too_long_fails_with_its_cause() {
     let mut story = Vec::new();
     let mut late = |now: Situation, limit: Duration| {
-        let before = Situation { idle: limit - Duration::from_secs(1), ..now.clone() };
+        let before = Situation { idle: limit.saturating_sub(Duration::from_secs(1)), ..now.clone() };
         assert!(text(&before).starts_with("wait for"), "{}", text(&before));
         story.push(text(&Situation { idle: limit, ..now }));
     };
