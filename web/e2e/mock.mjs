@@ -142,6 +142,8 @@ class World {
     this.pending = new Map();
     /** @type {Map<string, Schemas["ReleaseChange"][]>} What was applied last. */
     this.applied = new Map();
+    /** @type {Schemas["Registry"][]} */
+    this.registries = [];
     /** @type {Schemas["Token"][]} */
     this.tokens = firstRun
       ? []
@@ -271,6 +273,7 @@ class World {
     if (resource === "nodes") return this.answerNodes(method, key, response);
     if (resource === "node-tokens") return this.answerNodeTokens(method, key, json, response);
     if (resource === "tokens") return this.answerTokens(method, key, json, response);
+    if (resource === "registries") return this.answerRegistries(method, key, json, response);
     if (resource === "audit") return send(response, 200, list(this.audit()));
     return send(response, 404, problem("not_found", "There is nothing here."));
   }
@@ -728,6 +731,20 @@ class World {
     };
     this.tokens.push(token);
     return send(response, 201, { ...token, token: `wht_${"a83fe01c".repeat(8)}` });
+  }
+
+  /** @param {string} method @param {string} key @param {() => Schemas["RegistryRequest"]} json @param {Response} response */
+  answerRegistries(method, key, json, response) {
+    if (method === "GET") return send(response, 200, list(this.registries));
+    const others = (/** @type {string} */ host) => this.registries.filter((one) => one.host !== host);
+    if (method === "DELETE") {
+      this.registries = others(key);
+      return send(response, 204);
+    }
+    const { host, username } = json();
+    const stored = { host, username, updated_by: session.user.email, updated_at: ago(0) };
+    this.registries = [...others(host), stored];
+    return send(response, 200, stored);
   }
 
   audit() {

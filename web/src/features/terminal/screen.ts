@@ -48,9 +48,9 @@ export function openScreen(host: HTMLElement, listener: Listener): Screen {
 }
 
 /**
- * The library keeps its sizes and colours in style elements, which the policy `style-src 'self'` forbids. It gets hidden
- * elements of another kind in their place, and what it writes there goes into a style sheet of the document, which a
- * script that runs may write.
+ * The library writes its sizes and colours into style elements and attributes, which the policy `style-src 'self'`
+ * forbids; a script may say the same by other means. In place of style elements the library gets hidden ones of another
+ * kind, whose text goes into a style sheet of the document; an attribute `style` becomes a declaration.
  */
 function openWithinPolicy(host: HTMLElement, open: () => void): { disconnect(): void } {
   const inert: HTMLElement[] = [];
@@ -68,6 +68,11 @@ function openWithinPolicy(host: HTMLElement, open: () => void): { disconnect(): 
     // The prototype's is back.
     Reflect.deleteProperty(document, "createElement");
   }
+  const setAttribute = Element.prototype.setAttribute;
+  Element.prototype.setAttribute = function (name, value) {
+    if (name === "style" && this instanceof HTMLElement) this.style.cssText = value;
+    else setAttribute.call(this, name, value);
+  };
   const sheet = new CSSStyleSheet();
   document.adoptedStyleSheets.push(sheet);
   const copy = () => sheet.replaceSync(inert.map((style) => style.textContent).join("\n"));
@@ -79,6 +84,7 @@ function openWithinPolicy(host: HTMLElement, open: () => void): { disconnect(): 
   return {
     disconnect() {
       changes.disconnect();
+      Element.prototype.setAttribute = setAttribute;
       document.adoptedStyleSheets = document.adoptedStyleSheets.filter((other) => other !== sheet);
     },
   };
