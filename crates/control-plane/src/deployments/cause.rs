@@ -27,7 +27,7 @@ fn explain(failure: &Failure) -> (&'static str, &'static str) {
         return memory(failure);
     }
     match failure.code.as_str() {
-        "exited" => ended(failure.exit_code),
+        "exited" | "crashed" | protocol::job::CRASH_LOOPING => ended(failure.exit_code),
         "probe_failed" => answered(failure),
         code => TABLE
             .iter()
@@ -54,7 +54,7 @@ fn ended(exit_code: Option<i32>) -> (&'static str, &'static str) {
     match exit_code {
         Some(0) => (
             "The command does its work and ends, or puts itself into the background.",
-            "Run the server in the foreground; work that ends belongs into the pre-deploy command.",
+            "Run the server in the foreground.",
         ),
         Some(126 | 127) => (
             "The command names a program that the image does not have or may not run.",
@@ -102,7 +102,7 @@ const UNKNOWN: (&str, &str) = (
 );
 
 /// By code.
-const TABLE: [(&str, &str, &str); 32] = [
+const TABLE: [(&str, &str, &str); 33] = [
     ("archive_damaged", "The upload was cut short or changed on its way.", "Deploy again."),
     (
         "archive_unavailable",
@@ -160,6 +160,11 @@ const TABLE: [(&str, &str, &str); 32] = [
         "never_listened",
         "The app listens on another port, or on 127.0.0.1 only.",
         "Listen on 0.0.0.0 and on the port in PORT, or set the app's port.",
+    ),
+    (
+        "no_preset",
+        "The source has no Containerfile, and nothing in it tells what kind of app it is.",
+        "Add a Containerfile, or deploy the folder that the app's package file lies in.",
     ),
     (
         "no_containerfile",
@@ -316,7 +321,7 @@ mod tests {
         }
         assert!(found.len() > 25, "{found:?}");
         let known = |code: &String| {
-            ["exited", "probe_failed"].contains(&code.as_str())
+            ["exited", "crashed", "probe_failed"].contains(&code.as_str())
                 || TABLE.iter().any(|(known, ..)| known == code)
         };
         let missing: Vec<_> = found.iter().filter(|code| !known(code)).collect();
