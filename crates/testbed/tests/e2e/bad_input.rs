@@ -198,7 +198,7 @@ async fn a_release_that_does_not_come_up_tells_why_and_the_old_one_serves(bed: A
         ),
         (
             "CMD [\"dd\", \"if=/dev/zero\", \"of=/dev/null\", \"bs=200M\", \"count=1\"]",
-            &["exit code  137", "memory     exhausted", "raise the limit"],
+            &["exit code  137", "memory     exhausted", "limit of 32 MB", "raise `memory_mb`"],
         ),
     ];
     for (lines, expected) in cases {
