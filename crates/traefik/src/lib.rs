@@ -59,14 +59,19 @@ struct Service {
 impl Service {
     fn of(addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
         let server = |address| Server { url: format!("http://{address}") };
-        Self { load_balancer: LoadBalancer { servers: addresses.into_iter().map(server).collect() } }
+        let servers = addresses.into_iter().map(server).collect();
+        Self { load_balancer: LoadBalancer { servers, pass_host_header: true } }
     }
 }
 
 #[derive(Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
 struct LoadBalancer {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     servers: Vec<Server>,
+    /// Traefik's default, written out because a load balancer without servers would be an empty section, for which
+    /// Traefik refuses the whole table.
+    pass_host_header: bool,
 }
 
 #[derive(Debug, PartialEq, Serialize)]
@@ -207,7 +212,7 @@ mod tests {
     fn an_app_without_upstreams_keeps_its_router_and_has_no_empty_section() {
         let route = Route { upstreams: Vec::new(), ..route(false) };
         let text = text(&ProxySpec { routes: vec![route], ..ProxySpec::default() });
-        assert!(text.contains("\"loadBalancer\": {}"), "{text}");
-        assert!(!text.contains("[]"), "{text}");
+        assert!(text.contains("\"service\": \"app-1\""), "{text}");
+        assert!(!text.contains("[]") && !text.contains("{}"), "{text}");
     }
 }

@@ -18,6 +18,7 @@ use crate::traefik::program;
 tests![
     behind_traefik_an_app_gets_its_certificate_and_serves_without_the_control_plane,
     a_table_that_traefik_does_not_serve_is_not_acknowledged,
+    an_app_without_instances_holds_up_no_other_app_behind_traefik,
 ];
 
 async fn behind_traefik_an_app_gets_its_certificate_and_serves_without_the_control_plane(
@@ -83,6 +84,21 @@ async fn waits_for_traefik(bed: &Bed) -> Result<()> {
     ensure!(deployment["state"] == "live", "{deployment}");
     let answer = bed.cluster.https(&app.host(), "/").await?;
     ensure!(answer.status == 200 && answer.text() == "after", "live, but not served: {answer:?}");
+    Ok(())
+}
+
+async fn an_app_without_instances_holds_up_no_other_app_behind_traefik(bed: Arc<Bed>) -> Result<()> {
+    behind_traefik(&bed, Box::pin(one_is_stopped(&bed))).await
+}
+
+async fn one_is_stopped(bed: &Bed) -> Result<()> {
+    let stopped = bed.page("stopped-engine", "stopped", "")?;
+    bed.deploy(&stopped).await?;
+    bed.run_wh(&stopped.folder, &["stop"]).await?;
+    let app = bed.page("beside-it", "beside it", "")?;
+    bed.deploy(&app).await?;
+    let answer = bed.cluster.https(&stopped.host(), "/").await?;
+    ensure!(answer.status == 503, "{answer:?}");
     Ok(())
 }
 
