@@ -94,7 +94,10 @@ pub(crate) fn main(tests: &[Test]) -> ExitCode {
         Ok(Counted { passed, failed }) => {
             let result = if failed.is_empty() { "ok" } else { "FAILED" };
             if !failed.is_empty() {
-                println!("\nfailures:\n    {}", failed.join("\n    "));
+                println!("\nfailures:");
+                for (name, error) in &failed {
+                    println!("    {name}: {error}");
+                }
             }
             println!(
                 "\ntest result: {result}. {passed} passed; {} failed; 0 ignored; 0 measured; {left_out} filtered out\n",
@@ -112,7 +115,8 @@ pub(crate) fn main(tests: &[Test]) -> ExitCode {
 #[derive(Debug, Default)]
 struct Counted {
     passed: usize,
-    failed: Vec<&'static str>,
+    /// With the errors, which a reader of the end of a log would not see otherwise.
+    failed: Vec<(&'static str, String)>,
 }
 
 fn run(arguments: &Arguments, tests: &[Test]) -> Result<Counted> {
@@ -166,9 +170,9 @@ async fn run_all(bed: &Arc<Bed>, tests: &[Test]) -> Counted {
                 println!(
                     "test {} ... FAILED ({took:.1} s)\n\n{error:#}\n\n{}",
                     short(test.name),
-                    logs.since()
+                    logs.since(&bed.cluster)
                 );
-                counted.failed.push(short(test.name));
+                counted.failed.push((short(test.name), format!("{error:#}")));
             }
         }
     }
@@ -203,16 +207,23 @@ struct Logs(BTreeMap<PathBuf, u64>);
 
 impl Logs {
     fn mark(cluster: &Cluster) -> Self {
-        let folders = host_names().filter_map(|name| Some(cluster.host(name).ok()?.folder.join("log")));
-        let files = folders.filter_map(|folder| folder.read_dir().ok()).flatten().flatten();
-        Self(files.filter_map(|file| Some((file.path(), file.metadata().ok()?.len()))).collect())
+        Self(logs(cluster).filter_map(|path| Some((path.clone(), path.metadata().ok()?.len()))).collect())
     }
 
     /// The end of what was written since, log by log.
-    fn since(&self) -> String {
+    fn since(&self, cluster: &Cluster) -> String {
         // Tests poll the API.
         let worth = |line: &str| !(line.contains("\"method\":\"GET\"") && line.contains("\"status\":2"));
-        let tails = self.0.iter().filter_map(|(path, &length)| tail_from(path, length, worth));
+        let mut paths: Vec<PathBuf> = logs(cluster).collect();
+        paths.sort();
+        let tails =
+            paths.iter().filter_map(|path| tail_from(path, self.0.get(path).copied().unwrap_or(0), worth));
         tails.collect::<Vec<_>>().join("\n")
     }
+}
+
+/// Those of all services of all hosts.
+fn logs(cluster: &Cluster) -> impl Iterator<Item = PathBuf> {
+    let folders = host_names().filter_map(|name| Some(cluster.host(name).ok()?.folder.join("log")));
+    folders.filter_map(|folder| folder.read_dir().ok()).flatten().flatten().map(|file| file.path())
 }
