@@ -116,6 +116,30 @@ impl World {
             .expect("state")
     }
 
+    /// The instance that the worker is to run besides `others`.
+    async fn new_instance(&mut self, others: &[InstanceId]) -> InstanceId {
+        let spec = self.worker_spec().await;
+        let new: Vec<_> =
+            spec.instances.iter().map(|instance| instance.id).filter(|id| !others.contains(id)).collect();
+        assert_eq!(new.len(), 1, "one new instance beside the others");
+        new[0]
+    }
+
+    /// Builds, and starts the first instance.
+    async fn start(&mut self, job: JobId, others: &[InstanceId]) -> InstanceId {
+        self.build(job).await;
+        self.pass().await;
+        self.new_instance(others).await
+    }
+
+    /// An app with a live release, and a deployment that waits for its build.
+    async fn redeploy(&mut self) -> Redeploy {
+        let (app, first, job) = self.mesh.queue_build("hello").await;
+        let (old, _) = self.deploy(first, job, &[]).await;
+        let (second, job) = self.mesh.queue_next(app, 2).await;
+        Redeploy { app, first, old, second, job }
+    }
+
     /// Builds and rolls out until the proxy has the table. Returns its only instance.
     async fn deploy(
         &mut self,
@@ -123,11 +147,7 @@ impl World {
         job: JobId,
         others: &[InstanceId],
     ) -> (InstanceId, ProxySpec) {
-        self.build(job).await;
-        self.pass().await;
-        let spec = self.worker_spec().await;
-        let new = spec.instances.iter().map(|instance| instance.id).find(|id| !others.contains(id));
-        let new = new.expect("a new instance");
+        let new = self.start(job, others).await;
         let mut all: Vec<_> = others.iter().map(|id| (*id, InstanceState::Healthy)).collect();
         all.push((new, InstanceState::Starting));
         self.report(&all).await;
@@ -144,6 +164,15 @@ impl World {
         assert_eq!(self.state(deployment).await, "live");
         (new, table)
     }
+}
+
+/// A live deployment, its instance, and the next one.
+struct Redeploy {
+    app: AppId,
+    first: DeploymentId,
+    old: InstanceId,
+    second: DeploymentId,
+    job: JobId,
 }
 
 fn failure() -> Failure {
@@ -202,13 +231,8 @@ async fn a_redeploy_switches_after_health_and_stops_the_old_after_the_drain(pool
 #[sqlx::test(migrator = "crate::db::MIGRATIONS")]
 async fn a_release_that_never_serves_leaves_the_old_one_alone(pool: PgPool) {
     let mut world = World::new(pool).await;
-    let (app, first, job) = world.mesh.queue_build("hello").await;
-    let (old, _) = world.deploy(first, job, &[]).await;
-    let (second, job) = world.mesh.queue_next(app, 2).await;
-    world.build(job).await;
-    world.pass().await;
-    let spec = world.worker_spec().await;
-    let new = spec.instances.iter().map(|instance| instance.id).find(|id| *id != old).expect("new");
+    let Redeploy { app, first, old, second, job } = world.redeploy().await;
+    let new = world.start(job, &[old]).await;
     world.report(&[(old, InstanceState::Healthy), (new, InstanceState::Failed)]).await;
     world.pass().await;
     assert_eq!(world.state(second).await, "failed");
@@ -249,13 +273,8 @@ async fn an_unhealthy_instance_leaves_the_table_and_returns(pool: PgPool) {
 #[sqlx::test(migrator = "crate::db::MIGRATIONS")]
 async fn a_cancelled_switch_leads_back_to_the_release_that_is_live(pool: PgPool) {
     let mut world = World::new(pool).await;
-    let (app, first, job) = world.mesh.queue_build("hello").await;
-    let (old, _) = world.deploy(first, job, &[]).await;
-    let (second, job) = world.mesh.queue_next(app, 2).await;
-    world.build(job).await;
-    world.pass().await;
-    let spec = world.worker_spec().await;
-    let new = spec.instances.iter().map(|instance| instance.id).find(|id| *id != old).expect("new");
+    let Redeploy { app, first, old, second, job } = world.redeploy().await;
+    let new = world.start(job, &[old]).await;
     world.report(&[(old, InstanceState::Healthy), (new, InstanceState::Healthy)]).await;
     world.pass().await;
     assert_eq!(in_rotation(&world, app).await, [new], "switched, but the proxy has not applied it");
