@@ -186,9 +186,6 @@ export function isAdmin(session: Session | undefined): boolean {
   return role === "admin" || role === "owner";
 }
 
-/** All share the workers, so their order is for who looks after them. */
-export const mayOrderQueue = isAdmin;
-
 export function isFinal({ state }: Pick<Deployment, "state">): boolean {
   return state !== "queued" && state !== "building" && state !== "rolling-out";
 }

@@ -1,7 +1,5 @@
 import { useCancel } from "@/api/mutations";
-import { Button } from "./button";
-import { Dialog } from "./dialog";
-import { ErrorNotice } from "./page";
+import { Confirm } from "./confirm";
 
 interface Props {
   deployment: { id: string; number: number };
@@ -12,24 +10,16 @@ interface Props {
 export function CancelDialog({ deployment, onClose }: Props) {
   const cancel = useCancel();
   return (
-    <Dialog
+    <Confirm
       title={`Cancel deployment #${deployment.number}?`}
+      verb="Cancel deployment"
+      keep="Let it run"
+      danger
+      change={cancel}
+      onConfirm={() => cancel.mutate(deployment.id, { onSuccess: onClose })}
       onClose={onClose}
-      footer={
-        <>
-          <Button onClick={onClose}>Let it run</Button>
-          <Button
-            kind="danger"
-            busy={cancel.isPending}
-            onClick={() => cancel.mutate(deployment.id, { onSuccess: onClose })}
-          >
-            Cancel deployment
-          </Button>
-        </>
-      }
     >
       <p className="muted">What runs now goes on serving. The log of this attempt is kept.</p>
-      {cancel.isError && <ErrorNotice error={cancel.error} />}
-    </Dialog>
+    </Confirm>
   );
 }

@@ -5,9 +5,7 @@ import { useDeploy, useRollback } from "@/api/mutations";
 import { deploymentsQuery, releasesQuery } from "@/api/queries";
 import type { App, Deployment } from "@/api/types";
 import { Button } from "@/components/button";
-import { CopyButton } from "@/components/copy";
-import { Dialog } from "@/components/dialog";
-import { ErrorNotice } from "@/components/page";
+import { Confirm } from "@/components/confirm";
 import { Time } from "@/components/time";
 import { cli } from "@/lib/cli";
 import { describeSource } from "@/lib/source";
@@ -51,19 +49,14 @@ function RedeployDialog({ app, onClose }: { app: App; onClose: () => void }) {
     .find((deployment) => deployment.source)?.source;
   const confirm = () => source && deploy.mutate(source, { onSuccess: goTo });
   return (
-    <Dialog
+    <Confirm
       title={`Redeploy ${app.slug}`}
+      verb="Redeploy"
+      command={cli.deploy(app.slug, source)}
+      change={deploy}
+      disabled={!source}
+      onConfirm={confirm}
       onClose={onClose}
-      onSubmit={confirm}
-      footer={
-        <>
-          <CopyButton text={cli.deploy(app.slug, source)}>Copy as CLI</CopyButton>
-          <Button onClick={onClose}>Cancel</Button>
-          <Button kind="primary" type="submit" busy={deploy.isPending} disabled={!source}>
-            Redeploy
-          </Button>
-        </>
-      }
     >
       <p className="muted">
         Builds the latest source again, with the settings and variables of now. The running instances serve
@@ -78,8 +71,7 @@ function RedeployDialog({ app, onClose }: { app: App; onClose: () => void }) {
         </dl>
       )}
       {deployments.isSuccess && !source && <p>There is no source to build again; deploy a new one.</p>}
-      {deploy.isError && <ErrorNotice error={deploy.error} />}
-    </Dialog>
+    </Confirm>
   );
 }
 
@@ -94,19 +86,14 @@ function RollbackDialog({ app, onClose }: { app: App; onClose: () => void }) {
   const [chosen, setChosen] = useState<number>();
   const target = chosen ?? choices.find((release) => release.number < current)?.number;
   return (
-    <Dialog
+    <Confirm
       title={`Roll back ${app.slug}`}
+      verb={target === undefined ? "Roll back" : `Roll back to v${target}`}
+      command={cli.rollback(app.slug, target)}
+      change={rollback}
+      disabled={target === undefined}
+      onConfirm={() => rollback.mutate(target, { onSuccess: goTo })}
       onClose={onClose}
-      onSubmit={() => rollback.mutate(target, { onSuccess: goTo })}
-      footer={
-        <>
-          <CopyButton text={cli.rollback(app.slug, target)}>Copy as CLI</CopyButton>
-          <Button onClick={onClose}>Cancel</Button>
-          <Button kind="primary" type="submit" busy={rollback.isPending} disabled={target === undefined}>
-            {target === undefined ? "Roll back" : `Roll back to v${target}`}
-          </Button>
-        </>
-      }
     >
       <p className="muted">
         Starts the image and the configuration of an earlier release. Nothing is built, so it takes seconds.
@@ -135,7 +122,6 @@ function RollbackDialog({ app, onClose }: { app: App; onClose: () => void }) {
           </p>
         ))}
       {releases.isSuccess && choices.length === 0 && <p>There is no earlier release.</p>}
-      {rollback.isError && <ErrorNotice error={rollback.error} />}
-    </Dialog>
+    </Confirm>
   );
 }

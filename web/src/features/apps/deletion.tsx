@@ -5,10 +5,8 @@ import { useDeleteApp, useUndelete } from "@/api/mutations";
 import { tombstonesQuery } from "@/api/queries";
 import type { App, Tombstone } from "@/api/types";
 import { Button } from "@/components/button";
-import { CopyButton } from "@/components/copy";
-import { Dialog } from "@/components/dialog";
-import { TextField } from "@/components/field";
-import { Card, ErrorNotice, Notice } from "@/components/page";
+import { Confirm } from "@/components/confirm";
+import { Card, Notice } from "@/components/page";
 import { Time } from "@/components/time";
 import { useToast } from "@/components/toast";
 import { cli } from "@/lib/cli";
@@ -16,11 +14,9 @@ import { cli } from "@/lib/cli";
 /** Takes an address away from its visitors, so the name is typed. */
 export function DeleteApp({ app }: { app: App }) {
   const [open, setOpen] = useState(false);
-  const [typed, setTyped] = useState("");
   const remove = useDeleteApp(app.slug);
   const navigate = useNavigate();
-  const confirm = () =>
-    typed === app.slug && remove.mutate(undefined, { onSuccess: () => navigate("/apps") });
+  const confirm = () => remove.mutate(undefined, { onSuccess: () => navigate("/apps") });
   return (
     <Card title="Delete app">
       <div className="stack">
@@ -35,33 +31,22 @@ export function DeleteApp({ app }: { app: App }) {
         </div>
       </div>
       {open && (
-        <Dialog
+        <Confirm
           title={`Delete ${app.slug}?`}
+          verb="Delete"
+          keep="Keep"
+          danger
+          typed={app.slug}
+          command={cli.deleteApp(app.slug)}
+          change={remove}
+          onConfirm={confirm}
           onClose={() => setOpen(false)}
-          onSubmit={confirm}
-          footer={
-            <>
-              <CopyButton text={cli.deleteApp(app.slug)}>Copy as CLI</CopyButton>
-              <Button onClick={() => setOpen(false)}>Keep</Button>
-              <Button kind="danger" type="submit" busy={remove.isPending} disabled={typed !== app.slug}>
-                Delete
-              </Button>
-            </>
-          }
         >
           <p className="muted">
             <b>{app.hostname}</b> stops answering. For 7 days the app can be brought back with its releases,
             variables and logs; then they are removed for good.
           </p>
-          <TextField
-            label={`Type ${app.slug} to confirm`}
-            mono
-            autoComplete="off"
-            value={typed}
-            onChange={setTyped}
-          />
-          {remove.isError && <ErrorNotice error={remove.error} />}
-        </Dialog>
+        </Confirm>
       )}
     </Card>
   );

@@ -3,12 +3,10 @@ import { useNavigate } from "react-router";
 import { useRestart, useScale, useStart, useStop } from "@/api/mutations";
 import type { App, AppChanged } from "@/api/types";
 import { Button } from "@/components/button";
-import { CopyButton } from "@/components/copy";
-import { Dialog } from "@/components/dialog";
+import { Confirm } from "@/components/confirm";
 import { TextField } from "@/components/field";
 import { Icon } from "@/components/icon";
 import { Menu } from "@/components/menu";
-import { ErrorNotice } from "@/components/page";
 import { useToast } from "@/components/toast";
 import { cli } from "@/lib/cli";
 
@@ -92,26 +90,19 @@ function RestartDialog({ app, onClose }: Props) {
   const restart = useRestart(app.slug);
   const follow = useFollow(app);
   return (
-    <Dialog
+    <Confirm
       title={`Restart ${app.slug}?`}
+      verb="Restart"
+      command={cli.power(app.slug, "restart")}
+      change={restart}
+      onConfirm={() => restart.mutate(undefined, { onSuccess: (changed) => follow(changed, onClose) })}
       onClose={onClose}
-      onSubmit={() => restart.mutate(undefined, { onSuccess: (changed) => follow(changed, onClose) })}
-      footer={
-        <>
-          <CopyButton text={cli.power(app.slug, "restart")}>Copy as CLI</CopyButton>
-          <Button onClick={onClose}>Cancel</Button>
-          <Button kind="primary" type="submit" busy={restart.isPending}>
-            Restart
-          </Button>
-        </>
-      }
     >
       <p className="muted">
         Starts new instances of the same release. The running ones serve until the new ones answer, so no
         request is lost.
       </p>
-      {restart.isError && <ErrorNotice error={restart.error} />}
-    </Dialog>
+    </Confirm>
   );
 }
 
@@ -121,21 +112,16 @@ function ScaleDialog({ app, onClose }: Props) {
   const follow = useFollow(app);
   const replicas = /^\d+$/.test(text) ? Number(text) : 0;
   const valid = replicas >= 1 && replicas <= 100;
-  const submit = () => valid && scale.mutate(replicas, { onSuccess: (changed) => follow(changed, onClose) });
+  const submit = () => scale.mutate(replicas, { onSuccess: (changed) => follow(changed, onClose) });
   return (
-    <Dialog
+    <Confirm
       title={`Scale ${app.slug}`}
+      verb="Scale"
+      command={valid ? cli.scale(app.slug, replicas) : undefined}
+      change={scale}
+      disabled={!valid}
+      onConfirm={submit}
       onClose={onClose}
-      onSubmit={submit}
-      footer={
-        <>
-          {valid && <CopyButton text={cli.scale(app.slug, replicas)}>Copy as CLI</CopyButton>}
-          <Button onClick={onClose}>Cancel</Button>
-          <Button kind="primary" type="submit" busy={scale.isPending} disabled={!valid}>
-            Scale
-          </Button>
-        </>
-      }
     >
       <p className="muted">
         {app.stopped_at
@@ -149,8 +135,7 @@ function ScaleDialog({ app, onClose }: Props) {
         onChange={setText}
         error={valid ? undefined : "A number from 1 to 100; stop the app to have none."}
       />
-      {scale.isError && <ErrorNotice error={scale.error} />}
-    </Dialog>
+    </Confirm>
   );
 }
 
@@ -165,25 +150,20 @@ function StopDialog({ app, onClose }: Props) {
       },
     });
   return (
-    <Dialog
+    <Confirm
       title={`Stop ${app.slug}?`}
+      verb="Stop"
+      keep="Keep running"
+      danger
+      command={cli.power(app.slug, "stop")}
+      change={stop}
+      onConfirm={confirm}
       onClose={onClose}
-      onSubmit={confirm}
-      footer={
-        <>
-          <CopyButton text={cli.power(app.slug, "stop")}>Copy as CLI</CopyButton>
-          <Button onClick={onClose}>Keep running</Button>
-          <Button kind="danger" type="submit" busy={stop.isPending}>
-            Stop
-          </Button>
-        </>
-      }
     >
       <p className="muted">
         Requests that are under way end; then <b>{app.hostname}</b> answers that it is unavailable (503) until
         the app starts again. Release, variables and address stay.
       </p>
-      {stop.isError && <ErrorNotice error={stop.error} />}
-    </Dialog>
+    </Confirm>
   );
 }

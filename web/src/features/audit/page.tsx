@@ -1,7 +1,8 @@
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { auditQuery } from "@/api/queries";
 import type { AuditEvent } from "@/api/types";
-import { Card, Empty, ErrorNotice, MoreButton, PageHead, TableSkeleton, useTitle } from "@/components/page";
+import { Card, Empty, MoreButton, PageHead, useTitle } from "@/components/page";
+import { Rows } from "@/components/rows";
 import { Time } from "@/components/time";
 
 export function Component() {
@@ -11,17 +12,21 @@ export function Component() {
   return (
     <div className="page">
       <PageHead title="Audit" text="Who changed what, and when." />
-      {query.isError && <ErrorNotice error={query.error} retry={query.refetch} />}
       <Card flush>
-        {query.isPending && <TableSkeleton columns={[90, 130, 140, 200]} rows={8} />}
-        {events?.length === 0 && (
-          <Empty
-            icon="audit"
-            title="Nothing happened yet"
-            text="Every change is written here as it is made."
-          />
-        )}
-        {events && events.length > 0 && <AuditTable events={events} />}
+        <Rows
+          query={query}
+          rows={events}
+          skeleton={[90, 130, 140, 200]}
+          empty={
+            <Empty
+              icon="audit"
+              title="Nothing happened yet"
+              text="Every change is written here as it is made."
+            />
+          }
+        >
+          {(events) => <AuditTable events={events} />}
+        </Rows>
         <MoreButton query={query} />
       </Card>
     </div>

@@ -3,7 +3,8 @@ import { Link, useOutletContext } from "react-router";
 import { deploymentsQuery } from "@/api/queries";
 import type { App, Deployment } from "@/api/types";
 import { ButtonLink } from "@/components/button";
-import { Card, Empty, ErrorNotice, MoreButton, TableSkeleton } from "@/components/page";
+import { Card, Empty, MoreButton } from "@/components/page";
+import { Rows } from "@/components/rows";
 import { Status } from "@/components/status";
 import { Elapsed, Time } from "@/components/time";
 import { cli } from "@/lib/cli";
@@ -14,24 +15,28 @@ export function Component() {
   const app = useOutletContext<App>();
   const query = useInfiniteQuery(deploymentsQuery(app.slug));
   const deployments = query.data?.pages.flatMap((page) => page.items);
-  if (query.isError) return <ErrorNotice error={query.error} retry={query.refetch} />;
   return (
     <Card flush>
-      {!deployments && <TableSkeleton columns={[40, 90, 220, 70, 80]} />}
-      {deployments?.length === 0 && (
-        <Empty
-          icon="rocket"
-          title="No deployments yet"
-          text="Each attempt to bring a new release live is kept here, with its log."
-          action={
-            <ButtonLink kind="primary" icon="rocket" to={`/apps/new?app=${app.slug}`}>
-              Deploy {app.slug}
-            </ButtonLink>
-          }
-          command={cli.deploy(app.slug, undefined)}
-        />
-      )}
-      {deployments && deployments.length > 0 && <DeploymentTable app={app} deployments={deployments} />}
+      <Rows
+        query={query}
+        rows={deployments}
+        skeleton={[40, 90, 220, 70, 80]}
+        empty={
+          <Empty
+            icon="rocket"
+            title="No deployments yet"
+            text="Each attempt to bring a new release live is kept here, with its log."
+            action={
+              <ButtonLink kind="primary" icon="rocket" to={`/apps/new?app=${app.slug}`}>
+                Deploy {app.slug}
+              </ButtonLink>
+            }
+            command={cli.deploy(app.slug, undefined)}
+          />
+        }
+      >
+        {(deployments) => <DeploymentTable app={app} deployments={deployments} />}
+      </Rows>
       <MoreButton query={query} />
     </Card>
   );

@@ -3,7 +3,7 @@ import { useState } from "react";
 import { useNavigate, useParams } from "react-router";
 import { asApiError } from "@/api/errors";
 import { useDeploy, useFront } from "@/api/mutations";
-import { isFinal, mayOrderQueue, sessionQuery } from "@/api/queries";
+import { isAdmin, isFinal, sessionQuery } from "@/api/queries";
 import type { Deployment } from "@/api/types";
 import { Button, ButtonLink, ExternalButton } from "@/components/button";
 import { CancelDialog } from "@/components/cancel";
@@ -193,7 +193,7 @@ function Waiting({ deployment }: { deployment: Deployment }) {
       action={
         place && (
           <>
-            {place > 1 && mayOrderQueue(session) && (
+            {place > 1 && isAdmin(session) && (
               <Button
                 small
                 busy={front.isPending}

@@ -5,9 +5,10 @@ import { revealEnv, useUpdateEnv } from "@/api/mutations";
 import { envQuery } from "@/api/queries";
 import type { App, Variable } from "@/api/types";
 import { Button } from "@/components/button";
+import { Confirm } from "@/components/confirm";
 import { Copy } from "@/components/copy";
-import { Dialog } from "@/components/dialog";
-import { Card, Empty, ErrorNotice, TableSkeleton } from "@/components/page";
+import { Card, Empty } from "@/components/page";
+import { Rows } from "@/components/rows";
 import { Time } from "@/components/time";
 import { useToast } from "@/components/toast";
 import { cli } from "@/lib/cli";
@@ -42,24 +43,24 @@ export function Component() {
           </>
         }
       >
-        {env.isError && (
-          <div className="card-body">
-            <ErrorNotice error={env.error} retry={env.refetch} />
-          </div>
-        )}
-        {env.isPending && <TableSkeleton columns={[150, 240, 80]} />}
-        {variables?.length === 0 && (
-          <Empty
-            icon="key"
-            title="No variables yet"
-            text="Settings and secrets belong here, not in the image."
-            action={add}
-            command={cli.setEnv(app.slug)}
-          />
-        )}
-        {variables && variables.length > 0 && (
-          <VariableTable variables={variables} values={values} onEdit={setEditing} onRemove={setRemoving} />
-        )}
+        <Rows
+          query={env}
+          rows={variables}
+          skeleton={[150, 240, 80]}
+          empty={
+            <Empty
+              icon="key"
+              title="No variables yet"
+              text="Settings and secrets belong here, not in the image."
+              action={add}
+              command={cli.setEnv(app.slug)}
+            />
+          }
+        >
+          {(variables) => (
+            <VariableTable variables={variables} values={values} onEdit={setEditing} onRemove={setRemoving} />
+          )}
+        </Rows>
       </Card>
       {editing !== undefined && (
         <VariableDialog
@@ -192,20 +193,16 @@ function RemoveDialog({
       },
     );
   return (
-    <Dialog
+    <Confirm
       title={`Remove ${name}?`}
+      verb="Remove"
+      keep="Keep"
+      danger
+      change={update}
+      onConfirm={confirm}
       onClose={onClose}
-      footer={
-        <>
-          <Button onClick={onClose}>Keep</Button>
-          <Button kind="danger" busy={update.isPending} onClick={confirm}>
-            Remove
-          </Button>
-        </>
-      }
     >
       <p className="muted">The value is gone then. Running instances keep it until the next deployment.</p>
-      {update.isError && <ErrorNotice error={update.error} />}
-    </Dialog>
+    </Confirm>
   );
 }

@@ -4,7 +4,8 @@ import { Link } from "react-router";
 import { nodesQuery } from "@/api/queries";
 import type { Node } from "@/api/types";
 import { Button } from "@/components/button";
-import { Card, Empty, ErrorNotice, PageHead, TableSkeleton, useTitle } from "@/components/page";
+import { Card, Empty, PageHead, useTitle } from "@/components/page";
+import { Rows } from "@/components/rows";
 import { Status } from "@/components/status";
 import { Time } from "@/components/time";
 import { cli } from "@/lib/cli";
@@ -26,19 +27,23 @@ export function Component() {
   return (
     <div className="page">
       <PageHead title="Nodes" text="Your hosts, joined by an encrypted mesh." actions={add} />
-      {nodes.isError && <ErrorNotice error={nodes.error} retry={nodes.refetch} />}
       <Card flush>
-        {nodes.isPending && <TableSkeleton columns={[120, 110, 90, 110, 120]} />}
-        {nodes.data?.length === 0 && (
-          <Empty
-            icon="nodes"
-            title="No nodes yet"
-            text="A worker runs your apps, a proxy lets the world in. One host can be both."
-            action={add}
-            command={cli.addNode()}
-          />
-        )}
-        {nodes.data && nodes.data.length > 0 && <NodeTable nodes={nodes.data} />}
+        <Rows
+          query={nodes}
+          rows={nodes.data}
+          skeleton={[120, 110, 90, 110, 120]}
+          empty={
+            <Empty
+              icon="nodes"
+              title="No nodes yet"
+              text="A worker runs your apps, a proxy lets the world in. One host can be both."
+              action={add}
+              command={cli.addNode()}
+            />
+          }
+        >
+          {(nodes) => <NodeTable nodes={nodes} />}
+        </Rows>
       </Card>
       <NodeTokens />
       {adding && <AddNodeDialog nodes={nodes.data ?? []} onClose={() => setAdding(false)} />}

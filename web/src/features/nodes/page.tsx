@@ -6,9 +6,8 @@ import { useDeleteNode } from "@/api/mutations";
 import { nodeQuery } from "@/api/queries";
 import type { Node } from "@/api/types";
 import { Button, ButtonLink } from "@/components/button";
+import { Confirm } from "@/components/confirm";
 import { Copy } from "@/components/copy";
-import { Dialog } from "@/components/dialog";
-import { TextField } from "@/components/field";
 import { Card, Empty, ErrorNotice, Notice, PageHead, Skeleton, useTitle } from "@/components/page";
 import { Badge, Status } from "@/components/status";
 import { Time } from "@/components/time";
@@ -208,12 +207,10 @@ function Host({ node }: { node: Node }) {
 /** Cannot be undone, so the name is typed; declared nodes are removed where they are declared. */
 function Remove({ node }: { node: Node }) {
   const [open, setOpen] = useState(false);
-  const [typed, setTyped] = useState("");
   const remove = useDeleteNode();
   const navigate = useNavigate();
   const toast = useToast();
   const confirm = () =>
-    typed === node.name &&
     remove.mutate(node.name, {
       onSuccess: () => {
         toast.done(`${node.name} was removed`);
@@ -231,29 +228,18 @@ function Remove({ node }: { node: Node }) {
         </div>
       </div>
       {open && (
-        <Dialog
+        <Confirm
           title={`Remove ${node.name}?`}
+          verb="Remove"
+          keep="Keep"
+          danger
+          typed={node.name}
+          change={remove}
+          onConfirm={confirm}
           onClose={() => setOpen(false)}
-          onSubmit={confirm}
-          footer={
-            <>
-              <Button onClick={() => setOpen(false)}>Keep</Button>
-              <Button kind="danger" type="submit" busy={remove.isPending} disabled={typed !== node.name}>
-                Remove
-              </Button>
-            </>
-          }
         >
           <p className="muted">To come back, the host must join again with a new token.</p>
-          <TextField
-            label={`Type ${node.name} to confirm`}
-            mono
-            autoComplete="off"
-            value={typed}
-            onChange={setTyped}
-          />
-          {remove.isError && <ErrorNotice error={remove.error} />}
-        </Dialog>
+        </Confirm>
       )}
     </Card>
   );

@@ -2,11 +2,12 @@ import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { Link } from "react-router";
 import { useFront } from "@/api/mutations";
-import { mayOrderQueue, queueQuery, sessionQuery } from "@/api/queries";
+import { isAdmin, queueQuery, sessionQuery } from "@/api/queries";
 import type { QueuedBuild } from "@/api/types";
 import { Button } from "@/components/button";
 import { CancelDialog } from "@/components/cancel";
-import { Card, Empty, ErrorNotice, PageHead, TableSkeleton, useTitle } from "@/components/page";
+import { Card, Empty, PageHead, useTitle } from "@/components/page";
+import { Rows } from "@/components/rows";
 import { Status } from "@/components/status";
 import { Elapsed } from "@/components/time";
 import { useToast } from "@/components/toast";
@@ -21,18 +22,22 @@ export function Component() {
   return (
     <div className="page">
       <PageHead title="Queue" text="Builds that run, and those that wait for a build slot of a worker." />
-      {queue.isError && <ErrorNotice error={queue.error} retry={queue.refetch} />}
       <Card flush>
-        {queue.isPending && <TableSkeleton columns={[40, 160, 110, 90, 220]} />}
-        {builds?.length === 0 && (
-          <Empty
-            icon="clock"
-            title="Nothing waits"
-            text="A deployment that builds is shown here until its image is made."
-            command={cli.queue()}
-          />
-        )}
-        {builds && builds.length > 0 && <QueueTable builds={builds} onCancel={setCancelling} />}
+        <Rows
+          query={queue}
+          rows={builds}
+          skeleton={[40, 160, 110, 90, 220]}
+          empty={
+            <Empty
+              icon="clock"
+              title="Nothing waits"
+              text="A deployment that builds is shown here until its image is made."
+              command={cli.queue()}
+            />
+          }
+        >
+          {(builds) => <QueueTable builds={builds} onCancel={setCancelling} />}
+        </Rows>
       </Card>
       {cancelling && (
         <CancelDialog deployment={cancelling.deployment} onClose={() => setCancelling(undefined)} />
@@ -110,7 +115,7 @@ function Front({ build }: { build: QueuedBuild }) {
   const { data: session } = useQuery(sessionQuery);
   const front = useFront();
   const toast = useToast();
-  if (!build.position || build.position === 1 || !mayOrderQueue(session)) return null;
+  if (!build.position || build.position === 1 || !isAdmin(session)) return null;
   return (
     <Button
       small

@@ -5,9 +5,10 @@ import { useRollback } from "@/api/mutations";
 import { releasesQuery } from "@/api/queries";
 import type { App, Release } from "@/api/types";
 import { Button } from "@/components/button";
-import { Copy, CopyButton } from "@/components/copy";
-import { Dialog } from "@/components/dialog";
-import { Card, Empty, ErrorNotice, MoreButton, TableSkeleton } from "@/components/page";
+import { Confirm } from "@/components/confirm";
+import { Copy } from "@/components/copy";
+import { Card, Empty, MoreButton } from "@/components/page";
+import { Rows } from "@/components/rows";
 import { Badge } from "@/components/status";
 import { Time } from "@/components/time";
 import { bytes } from "@/lib/bytes";
@@ -21,20 +22,24 @@ export function Component() {
   const [target, setTarget] = useState<Release>();
   const [compared, setCompared] = useState<Release>();
   const releases = query.data?.pages.flatMap((page) => page.items);
-  if (query.isError) return <ErrorNotice error={query.error} retry={query.refetch} />;
   return (
     <Card flush>
-      {!releases && <TableSkeleton columns={[50, 220, 90, 90]} />}
-      {releases?.length === 0 && (
-        <Empty
-          icon="box"
-          title="No releases yet"
-          text="A release is an image with its configuration; each can be brought back in seconds."
-        />
-      )}
-      {releases && releases.length > 0 && (
-        <ReleaseTable app={app} releases={releases} onRollback={setTarget} onCompare={setCompared} />
-      )}
+      <Rows
+        query={query}
+        rows={releases}
+        skeleton={[50, 220, 90, 90]}
+        empty={
+          <Empty
+            icon="box"
+            title="No releases yet"
+            text="A release is an image with its configuration; each can be brought back in seconds."
+          />
+        }
+      >
+        {(releases) => (
+          <ReleaseTable app={app} releases={releases} onRollback={setTarget} onCompare={setCompared} />
+        )}
+      </Rows>
       <MoreButton query={query} />
       {releases && compared && (
         <CompareDialog
@@ -147,26 +152,19 @@ function RollbackDialog({ app, release, onClose }: { app: App; release: Release;
       onSuccess: (deployment) => navigate(`/apps/${app.slug}/deployments/${deployment.id}`),
     });
   return (
-    <Dialog
+    <Confirm
       title={`Roll back to v${release.number}?`}
+      verb="Roll back"
+      command={cli.rollback(app.slug, release.number)}
+      change={rollback}
+      onConfirm={confirm}
       onClose={onClose}
-      onSubmit={confirm}
-      footer={
-        <>
-          <CopyButton text={cli.rollback(app.slug, release.number)}>Copy as CLI</CopyButton>
-          <Button onClick={onClose}>Cancel</Button>
-          <Button kind="primary" type="submit" busy={rollback.isPending}>
-            Roll back
-          </Button>
-        </>
-      }
     >
       <p className="muted">
         Starts v{release.number} again with the settings and variables that it had; nothing is built. The
         running instances serve until the new ones answer.
       </p>
       {app.release && <Comparison app={app} before={app.release.number} after={release.number} />}
-      {rollback.isError && <ErrorNotice error={rollback.error} />}
-    </Dialog>
+    </Confirm>
   );
 }

@@ -5,9 +5,11 @@ import { useDeleteRegistry, usePutRegistry } from "@/api/mutations";
 import { isAdmin, registriesQuery, sessionQuery } from "@/api/queries";
 import type { Registry } from "@/api/types";
 import { Button } from "@/components/button";
+import { Confirm } from "@/components/confirm";
 import { Dialog } from "@/components/dialog";
 import { TextField } from "@/components/field";
-import { Card, Empty, ErrorNotice, TableSkeleton } from "@/components/page";
+import { Card, Empty, ErrorNotice } from "@/components/page";
+import { Rows } from "@/components/rows";
 import { Time } from "@/components/time";
 import { useToast } from "@/components/toast";
 import { cli } from "@/lib/cli";
@@ -32,28 +34,28 @@ export function Registries() {
         flush
         actions={some && add}
       >
-        {registries.isError && (
-          <div className="card-body">
-            <ErrorNotice error={registries.error} retry={registries.refetch} />
-          </div>
-        )}
-        {registries.isPending && <TableSkeleton columns={[180, 90, 90]} rows={1} />}
-        {registries.data?.length === 0 && (
-          <Empty
-            icon="key"
-            title="No logins yet"
-            text={
-              mayChange
-                ? "Public images need none."
-                : "Public images need none; an admin adds one for private images."
-            }
-            action={add || undefined}
-            command={cli.registryLogin()}
-          />
-        )}
-        {some && (
-          <RegistryTable registries={registries.data} onRemove={mayChange ? setRemoving : undefined} />
-        )}
+        <Rows
+          query={registries}
+          rows={registries.data}
+          skeleton={[180, 90, 90]}
+          empty={
+            <Empty
+              icon="key"
+              title="No logins yet"
+              text={
+                mayChange
+                  ? "Public images need none."
+                  : "Public images need none; an admin adds one for private images."
+              }
+              action={add || undefined}
+              command={cli.registryLogin()}
+            />
+          }
+        >
+          {(registries) => (
+            <RegistryTable registries={registries} onRemove={mayChange ? setRemoving : undefined} />
+          )}
+        </Rows>
       </Card>
       {adding && <LoginDialog onClose={() => setAdding(false)} />}
       {removing && <RemoveDialog registry={removing} onClose={() => setRemoving(undefined)} />}
@@ -191,20 +193,16 @@ function RemoveDialog({ registry, onClose }: { registry: Registry; onClose: () =
       },
     });
   return (
-    <Dialog
+    <Confirm
       title={`Forget the login to ${registry.host}?`}
+      verb="Forget login"
+      keep="Keep"
+      danger
+      change={remove}
+      onConfirm={confirm}
       onClose={onClose}
-      footer={
-        <>
-          <Button onClick={onClose}>Keep</Button>
-          <Button kind="danger" busy={remove.isPending} onClick={confirm}>
-            Forget login
-          </Button>
-        </>
-      }
     >
       <p className="muted">Apps keep running; builds that need a private image of it fail from now on.</p>
-      {remove.isError && <ErrorNotice error={remove.error} />}
-    </Dialog>
+    </Confirm>
   );
 }

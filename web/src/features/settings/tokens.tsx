@@ -5,10 +5,12 @@ import { useCreateToken, useDeleteToken } from "@/api/mutations";
 import { tokensQuery } from "@/api/queries";
 import type { Token } from "@/api/types";
 import { Button } from "@/components/button";
+import { Confirm } from "@/components/confirm";
 import { Code } from "@/components/copy";
 import { Dialog } from "@/components/dialog";
 import { Field, TextField } from "@/components/field";
-import { Card, Empty, ErrorNotice, Notice, TableSkeleton } from "@/components/page";
+import { Card, Empty, ErrorNotice, Notice } from "@/components/page";
+import { Rows } from "@/components/rows";
 import { Time } from "@/components/time";
 import { useToast } from "@/components/toast";
 import { cli } from "@/lib/cli";
@@ -31,22 +33,22 @@ export function Tokens() {
         flush
         actions={some && add}
       >
-        {tokens.isError && (
-          <div className="card-body">
-            <ErrorNotice error={tokens.error} retry={tokens.refetch} />
-          </div>
-        )}
-        {tokens.isPending && <TableSkeleton columns={[140, 90, 90]} rows={2} />}
-        {tokens.data?.length === 0 && (
-          <Empty
-            icon="key"
-            title="No tokens yet"
-            text="The command line makes one for itself when you sign in."
-            action={add}
-            command={cli.login(location.origin)}
-          />
-        )}
-        {some && <TokenTable tokens={tokens.data} onRevoke={setRevoking} />}
+        <Rows
+          query={tokens}
+          rows={tokens.data}
+          skeleton={[140, 90, 90]}
+          empty={
+            <Empty
+              icon="key"
+              title="No tokens yet"
+              text="The command line makes one for itself when you sign in."
+              action={add}
+              command={cli.login(location.origin)}
+            />
+          }
+        >
+          {(tokens) => <TokenTable tokens={tokens} onRevoke={setRevoking} />}
+        </Rows>
       </Card>
       {adding && <NewTokenDialog onClose={() => setAdding(false)} />}
       {revoking && <RevokeDialog token={revoking} onClose={() => setRevoking(undefined)} />}
@@ -173,20 +175,16 @@ function RevokeDialog({ token, onClose }: { token: Token; onClose: () => void })
       },
     });
   return (
-    <Dialog
+    <Confirm
       title={`Revoke “${token.name}”?`}
+      verb="Revoke token"
+      keep="Keep"
+      danger
+      change={remove}
+      onConfirm={confirm}
       onClose={onClose}
-      footer={
-        <>
-          <Button onClick={onClose}>Keep</Button>
-          <Button kind="danger" busy={remove.isPending} onClick={confirm}>
-            Revoke token
-          </Button>
-        </>
-      }
     >
       <p className="muted">What uses it is signed out at once. This cannot be undone.</p>
-      {remove.isError && <ErrorNotice error={remove.error} />}
-    </Dialog>
+    </Confirm>
   );
 }
