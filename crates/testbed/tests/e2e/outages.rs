@@ -13,6 +13,7 @@ use crate::visitors::Visitors;
 
 tests![
     an_app_comes_back_with_its_host,
+    an_app_comes_back_although_the_power_cut_took_files_of_its_container,
     an_app_comes_back_with_its_cable,
     without_the_control_plane_apps_serve_and_come_back_from_reboots,
 ];
@@ -25,6 +26,32 @@ async fn an_app_comes_back_with_its_host(bed: Arc<Bed>) -> Result<()> {
     bed.serves(&app, |page| page == "rebooted").await?;
     bed.online(&node).await?;
     Ok(())
+}
+
+/// Podman does not wait for the disk: after a power cut the file that names a container's layers may be empty, and the
+/// container never starts again.
+async fn an_app_comes_back_although_the_power_cut_took_files_of_its_container(bed: Arc<Bed>) -> Result<()> {
+    let (app, node) = placed(&bed, "damaged").await?;
+    let label = format!("label=wisehosting.app={}", app.name);
+    let container = on(&bed, &node, &["podman", "ps", "--quiet", "--filter", &label])?;
+    let layer =
+        on(&bed, &node, &["podman", "inspect", "--format", "{{.GraphDriver.Data.UpperDir}}", &container])?;
+    let lower = layer.strip_suffix("/diff").context("no overlay")?.to_owned() + "/lower";
+    on(&bed, &node, &["truncate", "--size=0", &lower])?;
+    bed.cluster.power_off(&node)?;
+    bed.cluster.power_on(&node)?;
+    bed.serves(&app, |page| page == "damaged").await?;
+    let another = on(&bed, &node, &["podman", "ps", "--quiet", "--filter", &label])?;
+    ensure!(another != container, "the damaged container runs again");
+    bed.online(&node).await?;
+    Ok(())
+}
+
+/// What a command prints on the node.
+fn on(bed: &Bed, node: &str, words: &[&str]) -> Result<String> {
+    let output = bed.cluster.exec(node, words)?;
+    ensure!(output.status.success(), "{}: {}", words.join(" "), String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
 
 async fn an_app_comes_back_with_its_cable(bed: Arc<Bed>) -> Result<()> {

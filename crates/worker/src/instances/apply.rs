@@ -95,12 +95,20 @@ async fn create(host: &Host, spec: &InstanceSpec) -> Result<String, Trouble> {
 
 async fn start(host: &Host, spec: &InstanceSpec, container: String) -> Result<(), Trouble> {
     wait_for_address(spec).await?;
-    host.podman
-        .start(&container)
-        .await
-        .map_err(|error| (start_failed(spec, &error), is_the_apps_fault(&error)))?;
+    if let Err(error) = host.podman.start(&container).await {
+        discard(host, spec.id, &container).await;
+        return Err((start_failed(spec, &error), is_the_apps_fault(&error)));
+    }
     host.board.update(spec.id, |record| record.started(container, &host.boot, Utc::now()));
     Ok(())
+}
+
+/// A container that did not start may hold its port, or have lost files when the host lost power: the next attempt
+/// makes another.
+async fn discard(host: &Host, id: InstanceId, container: &str) {
+    if let Err(error) = host.podman.remove_but_volumes(container).await {
+        warn!(instance.id = %id, container, %error, "a container that does not start cannot be removed either");
+    }
 }
 
 /// Podman reserves the published port at the start, so the mesh must be up.

@@ -11,8 +11,16 @@ use crate::podman::normalized_reference;
 /// A failure, and whether trying again is without hope.
 pub(super) type Trouble = (Failure, bool);
 
-/// The image is on this host when this returns.
+/// The image is on this host when this returns, also after a loss of power.
 pub(super) async fn ensure(host: &Host, image: &ImageSpec) -> Result<(), Trouble> {
+    fetch(host, image).await?;
+    host.podman.flush_storage().await.map_err(|error| {
+        let failure = failure(Stage::Start, "worker_error", format!("{error:#}"));
+        (failure.hint("Look at the disk of this host"), false)
+    })
+}
+
+async fn fetch(host: &Host, image: &ImageSpec) -> Result<(), Trouble> {
     let mut problems = Vec::new();
     for source in &image.sources {
         match host.taker.fetch(image, source).await {

@@ -112,7 +112,7 @@ async fn work(job: &JobFile, folder: &Folder, log: &Log, stop: &CancellationToke
             let secrets = folder.secrets()?;
             let login = secrets::login_for(&secrets, &reference);
             until(stop, pull(&podman, &reference, login, log)).await?;
-            until(stop, inspect(&podman, &reference, None)).await
+            until(stop, finish(&podman, &reference, None)).await
         }
         source => {
             let root = folder.path("source");
@@ -122,7 +122,7 @@ async fn work(job: &JobFile, folder: &Folder, log: &Log, stop: &CancellationToke
             log.stage(Stage::Build);
             until(stop, async { Ok(prepare(&podman).await?) }).await?;
             build::build(job, folder, &root, log, stop).await?;
-            until(stop, inspect(&podman, &job.build.tag, commit)).await
+            until(stop, finish(&podman, &job.build.tag, commit)).await
         }
     }
 }
@@ -178,12 +178,14 @@ async fn pull(
     Err(failure.last_lines(log.last_lines()).into())
 }
 
-async fn inspect(podman: &Podman, name: &str, commit: Option<String>) -> Result<Built, Stop> {
+/// A release is made of what this returns, so the image has to be there for as long.
+async fn finish(podman: &Podman, name: &str, commit: Option<String>) -> Result<Built, Stop> {
     let image = podman
         .image(name)
         .await?
         .ok_or_else(|| anyhow::anyhow!("the image {name} is gone"))
         .map_err(Stop::Internal)?;
+    podman.flush_storage().await.map_err(Stop::Internal)?;
     Ok(Built {
         image_id: image.full_id(),
         reference: name.to_owned(),

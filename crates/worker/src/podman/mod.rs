@@ -5,6 +5,7 @@ mod containers;
 mod exec;
 mod images;
 mod run;
+mod storage;
 mod types;
 
 use std::path::{Path, PathBuf};
