@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use protocol::spec::ProxySpec;
 use sha2::{Digest, Sha256};
 
-use crate::{Dynamic, Http, Middleware, Router, Service, dynamic};
+use crate::{Dynamic, Http, Middleware, Router, dynamic};
 
 const CHALLENGES: &str = "wisehosting-challenges";
 
@@ -41,7 +41,7 @@ fn add_challenges(http: &mut Http, agent: SocketAddr) {
         priority: Some(i32::MAX),
     };
     http.routers.insert(CHALLENGES.to_owned(), router);
-    http.services.insert(CHALLENGES.to_owned(), Service::of([agent]));
+    http.serve(CHALLENGES.to_owned(), [agent]);
 }
 
 fn digest(table: &Dynamic) -> String {

@@ -22,6 +22,7 @@ pub struct Dynamic {
 }
 
 #[derive(Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct Http {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     routers: BTreeMap<String, Router>,
@@ -29,6 +30,16 @@ pub(crate) struct Http {
     services: BTreeMap<String, Service>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     middlewares: BTreeMap<String, Middleware>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    servers_transports: BTreeMap<&'static str, Transport>,
+}
+
+impl Http {
+    pub(crate) fn serve(&mut self, name: String, addresses: impl IntoIterator<Item = SocketAddr>) {
+        self.services.insert(name, Service::of(addresses));
+        let forwarding_timeouts = ForwardingTimeouts { dial_timeout: DIAL_TIMEOUT };
+        self.servers_transports.insert(TRANSPORT, Transport { forwarding_timeouts });
+    }
 }
 
 #[derive(Debug, PartialEq, Serialize)]
@@ -60,7 +71,7 @@ impl Service {
     fn of(addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
         let server = |address| Server { url: format!("http://{address}") };
         let servers = addresses.into_iter().map(server).collect();
-        Self { load_balancer: LoadBalancer { servers, pass_host_header: true } }
+        Self { load_balancer: LoadBalancer { servers, servers_transport: TRANSPORT } }
     }
 }
 
@@ -69,9 +80,21 @@ impl Service {
 struct LoadBalancer {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     servers: Vec<Server>,
-    /// Traefik's default, written out because a load balancer without servers would be an empty section, for which
-    /// Traefik refuses the whole table.
-    pass_host_header: bool,
+    /// Also keeps a load balancer without servers from being an empty section, for which Traefik refuses the whole
+    /// table.
+    servers_transport: &'static str,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Transport {
+    forwarding_timeouts: ForwardingTimeouts,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ForwardingTimeouts {
+    dial_timeout: &'static str,
 }
 
 #[derive(Debug, PartialEq, Serialize)]
@@ -102,6 +125,9 @@ struct Pair {
     key_file: String,
 }
 
+const TRANSPORT: &str = "wisehosting";
+/// As the built-in engine has it; Traefik's own 30 s keep a visitor waiting for an instance that is gone.
+const DIAL_TIMEOUT: &str = "2s";
 const REDIRECT: &str = "redirect-to-https";
 
 /// `spec` for Traefik. A route without upstreams keeps its router: Traefik answers 503 for a service without servers.
@@ -135,7 +161,7 @@ fn add(http: &mut Http, route: &Route) {
     } else {
         http.routers.insert(name.clone(), router("web", Vec::new(), None));
     }
-    http.services.insert(name, Service::of(route.upstreams.iter().map(|upstream| upstream.address)));
+    http.serve(name, route.upstreams.iter().map(|upstream| upstream.address));
 }
 
 fn rule(route: &Route) -> String {
