@@ -108,7 +108,7 @@ def http(host: str, address: str) -> str:
 
 
 def wait_served(client: Host, host: str, address: str, text: str) -> None:
-    client.wait_until_succeeds(f"{https(host, address)} | grep -F {shlex.quote(text)}", timeout=90)
+    client.wait_until_succeeds(f"{https(host, address)} | grep -F {shlex.quote(text)}", timeout=300)
 
 
 def begin_asking(client: Host, host: str, address: str, request: Callable[[str, str], str] = https) -> None:
