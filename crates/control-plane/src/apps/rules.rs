@@ -143,6 +143,10 @@ fn check_probe(probe: &Probe, field: &str) -> Result<()> {
     range(format!("{field}.timeout_s"), probe.timeout_s, 1, 60)?;
     range(format!("{field}.start_within_s"), probe.start_within_s, 1, 3600)?;
     range(format!("{field}.failures"), probe.failures, 1, 100)?;
+    if probe.check == ProbeCheck::Off && probe.interval_s > probe.start_within_s {
+        let message = "without a probe, healthy is what has run for the interval: it must not be longer than start_within_s";
+        return Err(Error::invalid(format!("{field}.interval_s"), message));
+    }
     if let ProbeCheck::Command { command } = &probe.check {
         check_command(command, &format!("{field}.check.command"))?;
     }

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use protocol::ids::InstanceId;
 use protocol::job::{CRASH_LOOPING, Failure, ProbeEvidence, Stage};
 use protocol::report::{InstanceReport, InstanceState};
-use protocol::spec::{CrashGuard, InstanceSpec, Probe};
+use protocol::spec::{CrashGuard, InstanceSpec, Probe, ProbeCheck};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -205,7 +205,14 @@ impl Record {
     /// After [`Verdict::TooLate`]: the container is stopped and kept for inspection.
     pub(crate) fn too_late(&mut self, spec: &InstanceSpec, last_lines: Vec<String>) {
         let within = spec.probe.start_within_s;
-        let failure = if self.listened {
+        let failure = if let ProbeCheck::Command { .. } = spec.probe.check {
+            failure(
+                Stage::Probe,
+                "probe_failed",
+                format!("the probe's program had no success within {within} s after the start"),
+            )
+            .hint("Look at what it said last; correct the program or give the app more time to start")
+        } else if self.listened {
             failure(
                 Stage::Probe,
                 "probe_failed",

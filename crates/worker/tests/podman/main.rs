@@ -356,6 +356,42 @@ fn instances_become_healthy_or_say_why_not() {
 }
 
 #[test]
+fn a_program_in_the_container_probes_it_or_nothing_does() {
+    on_a_host("a_program_in_the_container_probes_it_or_nothing_does", async {
+        let by = |check| Probe { check, start_within_s: 4, timeout_s: 1, ..Probe::default() };
+        let program = |words: &[&str]| {
+            by(ProbeCheck::Command { command: words.iter().map(|word| (*word).to_owned()).collect() })
+        };
+        let server = "echo ready > /tmp/ready; exec sleep 100";
+        let all = vec![
+            instance(20001, server, program(&["cat", "/tmp/ready"])).await,
+            instance(20002, server, program(&["cat", "/tmp/nope"])).await,
+            instance(20003, server, program(&["sleep", "1000"])).await,
+            instance(20004, server, by(ProbeCheck::Off)).await,
+        ];
+        let ids: Vec<InstanceId> = all.iter().map(|instance| instance.id).collect();
+        let control_plane = ControlPlane::default();
+        let _tasks = run_instances(&control_plane, all).await;
+        let seen = |at: usize, state| {
+            let (control_plane, id) = (control_plane.clone(), ids[at]);
+            async move {
+                let report =
+                    reported(&control_plane, id, "the probe's verdict", |one| one.state == state).await;
+                report.probe.expect("evidence")
+            }
+        };
+        let ready = seen(0, InstanceState::Healthy).await;
+        assert_eq!((ready.target.as_str(), ready.body.as_deref()), ("cat /tmp/ready", Some("ready\n")));
+        assert!(ready.outcome.starts_with("ended with 0 in "), "{}", ready.outcome);
+        let absent = seen(1, InstanceState::Failed).await;
+        assert!(absent.outcome.starts_with("ended with 1 in "), "{}", absent.outcome);
+        assert_eq!(seen(2, InstanceState::Failed).await.outcome, "no answer within 1 s");
+        assert!(seen(3, InstanceState::Healthy).await.outcome.starts_with("runs for "));
+        assert_eq!(processes("sleep 1000"), 0, "what takes too long is killed");
+    });
+}
+
+#[test]
 fn a_healthy_instance_that_dies_is_started_again() {
     on_a_host("a_healthy_instance_that_dies_is_started_again", async {
         let wanted =
