@@ -76,6 +76,9 @@ pub struct InstanceSpec {
     pub crash_guard: CrashGuard,
     /// Seconds between SIGTERM and SIGKILL.
     pub stop_grace_s: u32,
+    /// Runs to its end, once: it publishes nothing, is not probed and is never started again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub once: bool,
 }
 
 impl std::fmt::Debug for InstanceSpec {

@@ -52,13 +52,14 @@ pub(crate) struct Run {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Deploy {
-    strategy: Strategy,
+    strategy: Option<Strategy>,
+    pre_command: Option<Vec<String>>,
+    post_command: Option<Vec<String>>,
 }
 
-#[derive(Debug, Default, Clone, Copy, Deserialize, serde::Serialize)]
+#[derive(Debug, Clone, Copy, Deserialize, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 enum Strategy {
-    #[default]
     BlueGreen,
     Rolling,
 }
@@ -217,7 +218,11 @@ impl Project {
         put(&mut settings, "replicas", self.run.replicas);
         put(&mut settings, "command", self.run.command.clone());
         if let Some(deploy) = &self.deploy {
-            settings.insert("deploy".to_owned(), json!({ "strategy": deploy.strategy }));
+            let mut said = Map::new();
+            put(&mut said, "strategy", deploy.strategy);
+            put(&mut said, "pre_command", deploy.pre_command.clone());
+            put(&mut said, "post_command", deploy.post_command.clone());
+            settings.insert("deploy".to_owned(), Value::Object(said));
         }
         if let Some(probe) = &self.probe {
             settings.insert("probe".to_owned(), probe.to_json());
@@ -346,6 +351,7 @@ mod tests {
             command = ["serve", "-p"]
             [deploy]
             strategy = "rolling"
+            pre_command = ["migrate", "--all"]
             [probe]
             type = "http"
             path = "/up"
@@ -359,7 +365,8 @@ mod tests {
         assert_eq!(
             parse(text, "f").expect("valid").settings(),
             json!({
-                "port": 8080, "command": ["serve", "-p"], "deploy": { "strategy": "rolling" },
+                "port": 8080, "command": ["serve", "-p"],
+                "deploy": { "strategy": "rolling", "pre_command": ["migrate", "--all"] },
                 "probe": { "check": { "type": "http", "path": "/up", "status": 204 }, "failures": 5 },
                 "resources": { "memory_mb": 256 }, "crash_guard": { "restarts": 2 },
                 "containerfile": { "path": "deploy/Containerfile", "args": { "A": "1" } },

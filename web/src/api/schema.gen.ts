@@ -802,6 +802,8 @@ export interface components {
             crash_guard: components["schemas"]["CrashGuard"];
             /**
              * @default {
+             *       "post_command": null,
+             *       "pre_command": null,
              *       "strategy": "blue-green"
              *     }
              */
@@ -961,6 +963,16 @@ export interface components {
         };
         /** @description How a release comes to serve. */
         Deploy: {
+            /**
+             * @description Run in a container of a new release once that is live. A failure is reported and undoes nothing.
+             * @default null
+             */
+            post_command: string[] | null;
+            /**
+             * @description Run in a container of a new release before any of its instances starts; fails the deployment when it fails.
+             * @default null
+             */
+            pre_command: string[] | null;
             /** @default blue-green */
             strategy: components["schemas"]["Strategy"];
         };

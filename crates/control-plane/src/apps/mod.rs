@@ -42,6 +42,10 @@ pub struct Settings {
 #[serde(deny_unknown_fields, default)]
 pub struct Deploy {
     pub strategy: Strategy,
+    /// Run in a container of a new release before any of its instances starts; fails the deployment when it fails.
+    pub pre_command: Option<Vec<String>>,
+    /// Run in a container of a new release once that is live. A failure is reported and undoes nothing.
+    pub post_command: Option<Vec<String>>,
 }
 
 /// How instances of a new release take the place of the old ones. Either way each is healthy before it takes requests,

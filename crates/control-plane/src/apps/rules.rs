@@ -124,6 +124,13 @@ pub fn check_settings(settings: &Settings, prefix: &str) -> Result<()> {
     if let Some(command) = &settings.command {
         check_command(command, &field("command"))?;
     }
+    let deploy =
+        [("pre_command", &settings.deploy.pre_command), ("post_command", &settings.deploy.post_command)];
+    for (name, command) in deploy {
+        if let Some(command) = command {
+            check_command(command, &field(&format!("deploy.{name}")))?;
+        }
+    }
     if let Some(containerfile) = &settings.containerfile {
         check_containerfile(containerfile, &field("containerfile"))?;
     }

@@ -62,7 +62,8 @@ pub async fn views(
                select jsonb_agg(jsonb_build_object(
                           'state', state, 'created_at', created_at, 'observed_at', observed_at,
                           'failure', report -> 'failure')) as instances
-               from instances where app_id = apps.id and wanted and deployment_id = current.deployment_id
+               from instances
+               where app_id = apps.id and wanted and task is null and deployment_id = current.deployment_id
            ) seen
            left join certificates on certificates.host = apps.slug || '.' || zones.suffix
            where projects.organization_id = $1 and apps.deleted_at is null
@@ -238,7 +239,7 @@ pub async fn instances(conn: &mut PgConnection, app: AppId) -> sqlx::Result<Vec<
          from instances
          join nodes on nodes.id = instances.node_id
          join releases on releases.id = instances.release_id
-         where instances.app_id = $1
+         where instances.app_id = $1 and task is null
          order by releases.number desc, instances.id limit 1000"#,
         app as _
     )

@@ -102,7 +102,7 @@ const UNKNOWN: (&str, &str) = (
 );
 
 /// By code.
-const TABLE: [(&str, &str, &str); 33] = [
+const TABLE: [(&str, &str, &str); 34] = [
     ("archive_damaged", "The upload was cut short or changed on its way.", "Deploy again."),
     (
         "archive_unavailable",
@@ -118,6 +118,11 @@ const TABLE: [(&str, &str, &str); 33] = [
         "build_interrupted",
         "The worker's host was restarted during the build, or the build was killed on it.",
         "Deploy again.",
+    ),
+    (
+        "command_failed",
+        "A command of the release ended with an error.",
+        "The last lines show what it said; correct it and deploy again.",
     ),
     (
         "containerfile_failed",

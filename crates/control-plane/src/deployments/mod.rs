@@ -116,6 +116,11 @@ impl Kind {
         matches!(self, Self::Build | Self::Image)
     }
 
+    /// Whether it makes a release; its commands run for a new one only.
+    pub fn makes_release(self) -> bool {
+        matches!(self, Self::Build | Self::Image | Self::Settings)
+    }
+
     /// Whether instances that run the same release stay.
     pub fn keeps_instances(self) -> bool {
         self == Self::Scale

@@ -19,6 +19,23 @@ pub fn unknown_since(
     (now - since > STALE_AFTER).then_some(since)
 }
 
+/// A command of a release that runs once, as an instance that serves nobody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type)]
+#[sqlx(type_name = "text", rename_all = "kebab-case")]
+pub enum Task {
+    PreDeploy,
+    PostDeploy,
+}
+
+impl std::fmt::Display for Task {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::PreDeploy => "pre-deploy command",
+            Self::PostDeploy => "post-deploy command",
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

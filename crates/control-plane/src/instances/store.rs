@@ -9,6 +9,7 @@ use protocol::report::{InstanceLog, InstanceReport, InstanceState};
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
+use super::Task;
 use crate::apps::Settings;
 use crate::bus::{self, Topic};
 use crate::nodes::v4;
@@ -196,6 +197,7 @@ pub struct WantedRow {
     /// Sealed.
     pub variables: Vec<u8>,
     pub host_port: i32,
+    pub task: Option<Task>,
 }
 
 /// All instances that should run on `node`.
@@ -204,7 +206,8 @@ pub async fn wanted_on(conn: &mut PgConnection, node: NodeId) -> sqlx::Result<Ve
         WantedRow,
         r#"select instances.id, instances.app_id, apps.slug as app, projects.slug as project,
                   releases.number as release, image_id, image_reference,
-                  releases.settings as "settings: Json<Settings>", variables, host_port
+                  releases.settings as "settings: Json<Settings>", variables, host_port,
+                  task as "task: Task"
            from instances
            join releases on releases.id = instances.release_id
            join apps on apps.id = instances.app_id

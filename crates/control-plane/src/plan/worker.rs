@@ -10,6 +10,7 @@ use protocol::job::ImageTicket;
 use protocol::spec::{ImageSource, ImageSpec, InstanceSpec, WorkerSpec};
 
 use crate::apps::Settings;
+use crate::instances::Task;
 
 /// Where a worker hands out images and runs programs in instances.
 pub const WORKER_PORT: u16 = 8090;
@@ -29,6 +30,8 @@ pub struct Wanted {
     pub settings: Settings,
     pub env: BTreeMap<String, String>,
     pub host_port: u16,
+    /// The command that it is there for; an ordinary instance has none.
+    pub task: Option<Task>,
 }
 
 /// A worker that has an image.
@@ -64,7 +67,11 @@ pub fn spec(
                 reference: wanted.image_reference,
             },
             env: wanted.env,
-            command: wanted.settings.command,
+            command: match wanted.task {
+                None => wanted.settings.command,
+                Some(Task::PreDeploy) => wanted.settings.deploy.pre_command,
+                Some(Task::PostDeploy) => wanted.settings.deploy.post_command,
+            },
             // A release's port is settled when it is made.
             port: wanted.settings.port.unwrap_or(8080),
             published: SocketAddr::new(address.into(), wanted.host_port),
@@ -72,6 +79,7 @@ pub fn spec(
             resources: wanted.settings.resources,
             crash_guard: wanted.settings.crash_guard,
             stop_grace_s: STOP_GRACE_S,
+            once: wanted.task.is_some(),
         })
         .collect();
     instances.sort_by_key(|instance| instance.id);
@@ -119,6 +127,7 @@ mod tests {
             settings: Settings { port: Some(80), ..Settings::default() },
             env: BTreeMap::new(),
             host_port: port,
+            task: None,
         }
     }
 
@@ -150,5 +159,25 @@ mod tests {
         assert_eq!(sources.len(), 1, "a worker is no source for itself");
         let late = at("2026-01-02T23:59:59Z").timestamp();
         assert!(ImageTicket::admits(&sources[0].ticket, "sha256:aa", &key, late));
+    }
+
+    #[test]
+    fn a_task_runs_its_command_once() {
+        let mut settings = Settings { command: Some(vec!["serve".to_owned()]), ..Settings::default() };
+        settings.deploy.pre_command = Some(vec!["migrate".to_owned()]);
+        let make = |task| {
+            let wanted = Wanted { task, settings: settings.clone(), ..wanted(20000) };
+            let spec = spec(
+                NodeId::new(),
+                Ipv4Addr::new(10, 50, 0, 2),
+                vec![wanted],
+                &[],
+                at("2026-01-01T00:00:00Z"),
+            );
+            let instance = &spec.instances[0];
+            (instance.once, instance.command.clone().unwrap_or_default().join(" "))
+        };
+        assert_eq!(make(None), (false, "serve".to_owned()));
+        assert_eq!(make(Some(Task::PreDeploy)), (true, "migrate".to_owned()));
     }
 }

@@ -9,6 +9,7 @@ use protocol::ids::{InstanceId, NodeId};
 use protocol::report::InstanceState;
 
 use super::placement::{Candidate, Place};
+use super::rollout::prepare::Prepare;
 use super::rollout::{self, Kept, New, Step};
 use super::undo;
 use crate::apps::Strategy;
@@ -283,6 +284,7 @@ impl World {
         rollout::Situation {
             replicas: deployment.replicas,
             strategy: deployment.strategy,
+            prepare: Prepare::Done,
             new: new.collect(),
             kept: kept.collect(),
             old: old.into_iter().map(|one| one.id).collect(),
@@ -311,6 +313,7 @@ impl World {
         let shown = step.to_string();
         match step {
             Step::Wait(_) => return,
+            Step::Run(_) | Step::Prepared(_) => unreachable!("no release of this world has a command"),
             Step::Start(place) => self.start(at, &place),
             Step::Abandon { id, .. } => {
                 self.leave(&[id]);

@@ -146,6 +146,7 @@ async fn worker_spec(
             settings: row.settings.0,
             env,
             host_port: u16::try_from(row.host_port).context("a host port out of range")?,
+            task: row.task,
         });
     }
     let holders = holders(app, conn, &wanted).await?;

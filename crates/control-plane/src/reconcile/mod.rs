@@ -1,6 +1,7 @@
 //! Background work: what must stay true. Each reconciler takes no input, is woken by changes and by the clock, and
 //! looks at the tables alone.
 
+mod after;
 pub mod certificates;
 pub mod dispatch_jobs;
 pub mod dispatch_specs;

@@ -9,14 +9,17 @@ use protocol::job::Stage;
 use sqlx::PgConnection;
 use tracing::info;
 
-use super::stops;
+use super::{after, stops};
 use crate::app::AppState;
 use crate::bus::{self, Topic};
 use crate::deployments::store::progress;
 use crate::deployments::store::rollout::{self, Rolling};
+use crate::deployments::store::tasks::{self, Preparation};
 use crate::deployments::store::undo;
 use crate::generations::{self, Consumer};
+use crate::instances::Task;
 use crate::plan;
+use crate::plan::placement::Candidate;
 use crate::plan::rollout::Step;
 
 pub struct Rollouts(pub AppState);
@@ -50,6 +53,7 @@ impl Reconciler for Rollouts {
         let mut tx = db.begin().await?;
         clear_away(&mut tx).await?;
         stops::advance(&mut tx).await?;
+        after::settle(&mut tx).await?;
         drain(&mut tx).await?;
         tx.commit().await?;
         failed
@@ -74,8 +78,8 @@ async fn advance(app: &AppState, id: DeploymentId) -> anyhow::Result<bool> {
             Step::Wait(what) => waiting_for = Some(what),
             step => {
                 info!(deployment.id = %id, app.id = %rolling.app_id, %step, "roll-out");
-                again |= matches!(step, Step::Switch { .. } | Step::Abandon { .. });
-                take(&mut tx, &rolling, step).await?;
+                again |= matches!(step, Step::Prepared(_) | Step::Switch { .. } | Step::Abandon { .. });
+                take(&mut tx, &rolling, &situation.workers, step).await?;
                 rollout::stepped(&mut tx, id).await?;
             }
         }
@@ -85,9 +89,27 @@ async fn advance(app: &AppState, id: DeploymentId) -> anyhow::Result<bool> {
     Ok(again)
 }
 
-async fn take(conn: &mut PgConnection, rolling: &Rolling, step: Step) -> anyhow::Result<()> {
+async fn take(
+    conn: &mut PgConnection,
+    rolling: &Rolling,
+    workers: &[Candidate],
+    step: Step,
+) -> anyhow::Result<()> {
     let id = rolling.id;
     match step {
+        Step::Run(place) => {
+            tasks::start(conn, rolling, Task::PreDeploy, &place).await?;
+            tasks::set_preparation(conn, id, Preparation::Begun).await?;
+            generations::raise(conn, Consumer::Worker(place.node)).await?;
+            progress::say_line(conn, id, &format!("Running the pre-deploy command on {}", place.name))
+                .await?;
+        }
+        Step::Prepared(task) => {
+            let on = rollout::unwant(conn, task).await?;
+            raise_workers(conn, on).await?;
+            tasks::set_preparation(conn, id, Preparation::Done).await?;
+            progress::say_line(conn, id, "The pre-deploy command ended well").await?;
+        }
         Step::Start(place) => {
             rollout::start_instance(conn, rolling, InstanceId::new(), &place).await?;
             generations::raise(conn, Consumer::Worker(place.node)).await?;
@@ -118,6 +140,7 @@ async fn take(conn: &mut PgConnection, rolling: &Rolling, step: Step) -> anyhow:
         Step::GoLive => {
             rollout::go_live(conn, rolling).await?;
             progress::say_line(conn, id, "Live").await?;
+            after::begin(conn, rolling, workers).await?;
         }
         Step::Fail(failure) => {
             progress::fail(conn, id, &failure).await?;

@@ -1,5 +1,6 @@
 //! A deployment from its build to its drain, with agents on real sockets.
 
+mod commands;
 mod crashes;
 mod power;
 mod rolling;

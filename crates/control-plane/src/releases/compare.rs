@@ -319,7 +319,7 @@ mod tests {
                 target: Some("run".to_owned()),
                 args: BTreeMap::from([("GO".to_owned(), "1.25".to_owned())]),
             }),
-            deploy: Deploy { strategy: Strategy::Rolling },
+            deploy: Deploy { strategy: Strategy::Rolling, ..Deploy::default() },
         }
     }
 

@@ -208,6 +208,7 @@ fn worker_spec() -> WorkerSpec {
             resources: Resources::default(),
             crash_guard: CrashGuard { restarts: 3, calm_s: 60 },
             stop_grace_s: 10,
+            once: false,
         }],
     }
 }

@@ -6,6 +6,7 @@
 mod bad_input;
 mod bed;
 mod builds;
+mod commands;
 mod crashes;
 mod engine;
 mod exec;
@@ -43,6 +44,7 @@ fn tests() -> Vec<Test> {
         power::TESTS,
         exec::TESTS,
         crashes::TESTS,
+        commands::TESTS,
         guard::TESTS,
         traefik::TESTS,
         engine::TESTS,

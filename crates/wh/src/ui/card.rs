@@ -25,7 +25,11 @@ pub(crate) fn failure(deployment: &Deployment, paint: Paint) -> Box<Failure> {
         };
         return Failure::new(exit, code, message).hint("`wh deployments` lists what came after");
     };
-    let message = format!("{what} failed in stage {}: {}", failed.stage, failed.message);
+    let message = match deployment.state.as_str() {
+        // Its release serves: what failed came after.
+        "live" | "superseded" => format!("{what} went live, but not all went well: {}", failed.message),
+        _ => format!("{what} failed in stage {}: {}", failed.stage, failed.message),
+    };
     let mut failure = Failure::new(Exit::DeployFailed, &failed.code, message);
     failure.details = details(failed, paint);
     failure.hint.clone_from(&failed.hint);

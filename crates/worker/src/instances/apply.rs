@@ -12,7 +12,7 @@ use tracing::{info, warn};
 
 use super::image::{self, Trouble};
 use super::plan::Step;
-use super::record::spec_hash;
+use super::record::{Record, spec_hash};
 use super::{Cgroups, Host, label};
 use crate::failure::{FailureExt as _, failure};
 use crate::podman::{
@@ -94,9 +94,15 @@ async fn create(host: &Host, spec: &InstanceSpec) -> Result<String, Trouble> {
 }
 
 async fn start(host: &Host, spec: &InstanceSpec, container: String) -> Result<(), Trouble> {
-    wait_for_address(spec).await?;
+    if spec.once {
+        begin(host, spec, &container)?;
+    } else {
+        wait_for_address(spec).await?;
+    }
     if let Err(error) = host.podman.start(&container).await {
-        discard(host, spec.id, &container).await;
+        if !may_have_started(&error) {
+            discard(host, spec, &container).await;
+        }
         return Err((start_failed(spec, &error), is_the_apps_fault(&error)));
     }
     host.board.update(spec.id, |record| record.started(container, &host.boot, Utc::now()));
@@ -105,10 +111,29 @@ async fn start(host: &Host, spec: &InstanceSpec, container: String) -> Result<()
 
 /// A container that did not start may hold its port, or have lost files when the host lost power: the next attempt
 /// makes another.
-async fn discard(host: &Host, id: InstanceId, container: &str) {
-    if let Err(error) = host.podman.remove_but_volumes(container).await {
-        warn!(instance.id = %id, container, %error, "a container that does not start cannot be removed either");
+async fn discard(host: &Host, spec: &InstanceSpec, container: &str) {
+    if spec.once {
+        host.board.update(spec.id, Record::did_not_begin);
     }
+    if let Err(error) = host.podman.remove_but_volumes(container).await {
+        warn!(instance.id = %spec.id, container, %error, "a container that does not start cannot be removed either");
+    }
+}
+
+/// Without an answer nobody knows.
+fn may_have_started(error: &Error) -> bool {
+    matches!(error, Error::Unreachable { source, .. } if !source.is_connect())
+}
+
+/// On disk before anything runs.
+fn begin(host: &Host, spec: &InstanceSpec, container: &str) -> Result<(), Trouble> {
+    host.board.update(spec.id, |record| record.begin(container, &host.boot, Utc::now()));
+    host.board.save().map_err(|error| {
+        host.board.update(spec.id, Record::did_not_begin);
+        let message = format!("this host cannot write down that the command begins: {error}");
+        let fatal = false;
+        (failure(Stage::Start, "worker_error", message).hint("See whether this host's disk is full"), fatal)
+    })
 }
 
 /// Podman reserves the published port at the start, so the mesh must be up.
@@ -197,12 +222,7 @@ fn container(spec: &InstanceSpec, network: String, cgroups: Cgroups) -> NewConta
         unified,
         netns: NetNs { nsmode: "bridge" },
         networks: BTreeMap::from([(network, serde_json::Map::new())]),
-        portmappings: vec![PortMapping {
-            host_ip: spec.published.ip(),
-            host_port: spec.published.port(),
-            container_port: spec.port,
-            protocol: "tcp",
-        }],
+        portmappings: if spec.once { Vec::new() } else { vec![port(spec)] },
         log_configuration: LogDriver { driver: "k8s-file", size: LOG_BYTES },
         // The agent restarts, with its own pauses and counts.
         restart_policy: "no",
@@ -210,6 +230,15 @@ fn container(spec: &InstanceSpec, network: String, cgroups: Cgroups) -> NewConta
         // The agent probes from outside; an image's own HEALTHCHECK would need a systemd timer.
         healthconfig: HealthConfig { test: vec!["NONE"] },
         systemd: "false",
+    }
+}
+
+fn port(spec: &InstanceSpec) -> PortMapping {
+    PortMapping {
+        host_ip: spec.published.ip(),
+        host_port: spec.published.port(),
+        container_port: spec.port,
+        protocol: "tcp",
     }
 }
 

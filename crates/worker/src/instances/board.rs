@@ -26,6 +26,8 @@ pub(crate) struct Board(Arc<Shared>);
 struct Shared {
     records: Mutex<Records>,
     file: PathBuf,
+    /// Held while the file is written: the newest content is the one that stays.
+    saving: Mutex<()>,
     /// Wakes the reconciler.
     reconcile: Activator,
     /// Wakes the reporter.
@@ -44,13 +46,19 @@ impl Board {
             }),
             Err(_) => Records::new(),
         };
-        let shared =
-            Shared { records: Mutex::new(records), file: file.to_owned(), reconcile, changed: Notify::new() };
+        let shared = Shared {
+            records: Mutex::new(records),
+            file: file.to_owned(),
+            saving: Mutex::new(()),
+            reconcile,
+            changed: Notify::new(),
+        };
         Self(Arc::new(shared))
     }
 
     /// Writes all records to disk (mode 0600).
     pub(crate) fn save(&self) -> io::Result<()> {
+        let _saving = self.0.saving.lock().unwrap_or_else(PoisonError::into_inner);
         let text = serde_json::to_vec(&*self.records()).map_err(io::Error::other)?;
         daemon::file::replace(&self.0.file, &text, 0o600)
     }
@@ -99,7 +107,7 @@ impl Board {
         for wanted in &spec.instances {
             let hash = spec_hash(wanted);
             if records.get(&wanted.id).is_none_or(|record| record.hash != hash) {
-                records.insert(wanted.id, Record::new(hash));
+                records.insert(wanted.id, Record { once: wanted.once, ..Record::new(hash) });
                 changed = true;
             }
         }

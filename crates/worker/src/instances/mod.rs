@@ -5,6 +5,7 @@ mod apply;
 mod board;
 mod image;
 mod inside;
+mod once;
 mod plan;
 mod probe;
 mod record;
@@ -34,6 +35,7 @@ use crate::logs::{self, Owner};
 use crate::podman::{Listed, Podman};
 use crate::uplink::Uplink;
 use board::Board;
+use once::Fate;
 use plan::{Observed, Phase, Step};
 use record::{Exit, Record};
 
@@ -169,10 +171,12 @@ impl<U: Uplink> Instances<U> {
     }
 
     /// Containers that ended by themselves since the last pass.
-    async fn settle(&self, spec: &WorkerSpec, observed: &[Observed]) {
+    async fn settle(&self, spec: &WorkerSpec, observed: &[Observed], unsure: &BTreeSet<InstanceId>) {
         for seen in observed.iter().filter(|seen| seen.phase == Phase::Exited) {
             // One that is to go is not judged any more.
-            let Some(wanted) = spec.instances.iter().find(|wanted| wanted.id == seen.instance) else {
+            let Some(wanted) =
+                spec.instances.iter().find(|wanted| wanted.id == seen.instance && !wanted.once)
+            else {
                 continue;
             };
             let ours = |record: &Record| {
@@ -180,28 +184,50 @@ impl<U: Uplink> Instances<U> {
                     && record.boot == self.host.boot
                     && record.container.as_deref() == Some(&seen.container)
             };
-            if self.busy.contains(&seen.instance)
-                || !self.host.board.get(seen.instance).is_some_and(|r| ours(&r))
+            if !unsure.contains(&seen.instance)
+                && self.host.board.get(seen.instance).is_some_and(|r| ours(&r))
             {
-                continue;
+                self.take_exit(wanted, &seen.container).await;
             }
-            let state = match self.host.podman.inspect(&seen.container).await {
-                Ok(found) if found.state.running => continue,
-                Ok(found) => found.state,
-                Err(error) => {
-                    warn!(instance.id = %seen.instance, %error, "cannot see how the instance ended");
-                    continue;
-                }
-            };
-            let last_lines = probe::last_lines(&self.host, &seen.container).await;
-            let exit = Exit { code: state.exit_code, oom_killed: state.oom_killed, last_lines };
-            self.host.board.update(seen.instance, |record| record.exited(exit, wanted, Utc::now()));
         }
     }
 
-    fn carry_out(&mut self, spec: &WorkerSpec, plan: plan::Plan, guarded: bool) {
+    /// What became of the commands that run once.
+    async fn settle_once(&self, spec: &WorkerSpec, observed: &[Observed], unsure: &BTreeSet<InstanceId>) {
+        for wanted in spec.instances.iter().filter(|wanted| wanted.once && !unsure.contains(&wanted.id)) {
+            let Some(record) = self.host.board.get(wanted.id) else { continue };
+            let seen = observed.iter().find(|seen| seen.instance == wanted.id);
+            match (record.fate(seen.map(|seen| seen.phase), &self.host.boot), seen) {
+                (Fate::Ended, Some(seen)) => self.take_exit(wanted, &seen.container).await,
+                (Fate::Interrupted, _) => drop(self.host.board.update(wanted.id, Record::interrupted)),
+                (Fate::Ended | Fate::Open, _) => {}
+            }
+        }
+    }
+
+    async fn take_exit(&self, wanted: &InstanceSpec, container: &str) {
+        let state = match self.host.podman.inspect(container).await {
+            Ok(found) if found.state.running => return,
+            Ok(found) => found.state,
+            Err(error) => {
+                warn!(instance.id = %wanted.id, %error, "cannot see how the instance ended");
+                return;
+            }
+        };
+        let last_lines = probe::last_lines(&self.host, container).await;
+        let exit = Exit { code: state.exit_code, oom_killed: state.oom_killed, last_lines };
+        self.host.board.update(wanted.id, |record| record.exited(exit, wanted, Utc::now()));
+    }
+
+    fn carry_out(
+        &mut self,
+        spec: &WorkerSpec,
+        plan: plan::Plan,
+        guarded: bool,
+        unsure: &BTreeSet<InstanceId>,
+    ) {
         for (id, steps) in plan {
-            if self.busy.contains(&id) || self.is_running_already(id, &steps) {
+            if unsure.contains(&id) || self.is_running_already(id, &steps) {
                 continue;
             }
             let wanted = spec.instances.iter().find(|instance| instance.id == id).cloned();
@@ -230,7 +256,10 @@ impl<U: Uplink> Instances<U> {
         let live = self.host.board.live();
         for seen in observed.iter().filter(|seen| seen.phase == Phase::Running) {
             let wanted = spec.instances.iter().find(|instance| instance.id == seen.instance);
-            let Some(wanted) = wanted.filter(|_| live.contains_key(&seen.container)) else { continue };
+            let Some(wanted) = wanted.filter(|wanted| !wanted.once && live.contains_key(&seen.container))
+            else {
+                continue;
+            };
             if self.probed.contains_key(&seen.container) {
                 continue;
             }
@@ -297,15 +326,20 @@ impl<U: Uplink> Reconciler for Instances<U> {
     async fn pass(&mut self) -> anyhow::Result<()> {
         let guarded = self.guard.ensure().await;
         let spec = self.spec.borrow_and_update().clone();
+        let unsure = self.busy.clone();
         let listed = self.host.podman.containers(label::INSTANCE).await?;
-        // After the list: what a task did before it was asked for must not be taken for undone.
         self.reap();
+        if self.busy.len() < unsure.len() {
+            // The list may be older than what a task did that has ended by now: that is looked at again at once.
+            self.host.board.reconcile();
+        }
         let observed: Vec<Observed> = listed.iter().filter_map(observe).collect();
         let present = observed.iter().map(|seen| seen.instance).collect();
         self.host.board.align(&spec, &present, Utc::now());
-        self.settle(&spec, &observed).await;
+        self.settle(&spec, &observed, &unsure).await;
+        self.settle_once(&spec, &observed, &unsure).await;
         let plan = plan::plan(&spec, &observed, &self.host.board.snapshot(), Utc::now());
-        self.carry_out(&spec, plan, guarded.is_ok());
+        self.carry_out(&spec, plan, guarded.is_ok(), &unsure);
         self.probe(&spec, &observed);
         self.follow_logs(&listed);
         self.set_alarm();

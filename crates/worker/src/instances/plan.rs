@@ -96,16 +96,22 @@ fn steps_for(hash: &str, containers: &[&Observed], record: Option<&Record>, now:
     let keep = containers.iter().filter(|seen| seen.hash == hash).min_by_key(|seen| seen.phase);
     let mut steps: Vec<Step> =
         containers.iter().filter(|seen| Some(*seen) != keep).flat_map(|seen| end(seen)).collect();
-    let gave_up = record.is_some_and(Record::gave_up);
+    let is_over = record.is_some_and(Record::is_over);
+    let once = record.is_some_and(|record| record.once);
+    let begun = once && record.is_some_and(|record| record.started_at.is_some());
     let waits = record.is_some_and(|record| record.waits(now));
     match keep {
-        Some(seen) if gave_up && seen.phase == Phase::Running => {
+        Some(seen) if is_over && seen.phase == Phase::Running => {
             steps.push(Step::Stop(seen.container.clone()));
         }
-        _ if gave_up || waits => {}
+        _ if is_over || waits => {}
+        // Whether it had its run is judged elsewhere, see `once`.
+        None if begun => {}
         None => steps.extend([Step::Image, Step::Create, Step::Start(None)]),
         Some(seen) => match seen.phase {
             Phase::Running => steps.push(Step::Adopt(seen.container.clone())),
+            Phase::Created if begun => {}
+            Phase::Exited if once => {}
             Phase::Created | Phase::Exited => steps.push(Step::Start(Some(seen.container.clone()))),
             Phase::Changing => {}
         },
@@ -170,6 +176,19 @@ mod tests {
             planned(&[("twin", true, Phase::Exited), ("c", true, Phase::Running)], nothing),
             @"remove twin, adopt c"
         );
+    }
+
+    #[test]
+    fn what_runs_once_is_started_once() {
+        let ready = |record: &mut Record| record.once = true;
+        let ran = |record: &mut Record| (record.once, record.started_at) = (true, Some(at(1)));
+        insta::assert_snapshot!(planned(&[], ready), @"fetch the image, create, start");
+        insta::assert_snapshot!(planned(&[("c", true, Phase::Created)], ready), @"start c");
+        insta::assert_snapshot!(planned(&[("c", true, Phase::Exited)], ready), @"");
+        insta::assert_snapshot!(planned(&[("c", true, Phase::Running)], ran), @"adopt c");
+        for containers in [&[][..], &[("c", true, Phase::Exited)], &[("c", true, Phase::Created)]] {
+            insta::allow_duplicates! { insta::assert_snapshot!(planned(containers, ran), @"") };
+        }
     }
 
     #[test]

@@ -41,6 +41,9 @@ pub(crate) struct Record {
     /// Since the last start somebody accepted a connection of the probe.
     #[serde(default)]
     pub(crate) listened: bool,
+    /// It runs to its end, once.
+    #[serde(default)]
+    pub(crate) once: bool,
 }
 
 /// How a container ended.
@@ -80,11 +83,13 @@ impl Record {
             retry_at: None,
             misses: 0,
             listened: false,
+            once: false,
         }
     }
 
-    pub(crate) fn gave_up(&self) -> bool {
-        self.state == InstanceState::Failed
+    /// Nothing of it is to run (again).
+    pub(crate) fn is_over(&self) -> bool {
+        self.state == InstanceState::Failed || self.state == InstanceState::Exited && self.once
     }
 
     /// The container should be running and being probed.
@@ -97,7 +102,7 @@ impl Record {
     }
 
     pub(crate) fn started(&mut self, container: String, boot: &str, now: DateTime<Utc>) {
-        if self.started_at.is_some() && self.boot == boot {
+        if self.started_at.is_some() && self.boot == boot && !self.once {
             self.restarts += 1;
         }
         self.state = InstanceState::Starting;
@@ -117,6 +122,9 @@ impl Record {
         self.out_of_memory = exit.oom_killed || exit.code == 137;
         self.exit_code = Some(exit.code);
         let code = exit.code;
+        if self.once {
+            return self.ended(exit, spec);
+        }
         if !self.healthy_once {
             let message = format!("the app ended with exit code {code} before it was healthy");
             return self.give_up(self.exit_failure("exited", message, exit, spec));
@@ -147,7 +155,13 @@ impl Record {
         self.failure = Some(self.exit_failure("crashed", message, exit, spec));
     }
 
-    fn exit_failure(&self, code: &str, message: String, exit: Exit, spec: &InstanceSpec) -> Failure {
+    pub(super) fn exit_failure(
+        &self,
+        code: &str,
+        message: String,
+        exit: Exit,
+        spec: &InstanceSpec,
+    ) -> Failure {
         let hint = if self.out_of_memory {
             format!(
                 "It was killed, most likely at its memory limit of {} MB: raise `memory_mb`, or let the app need less",
@@ -233,7 +247,7 @@ impl Record {
         self.give_up(failure.last_lines(last_lines).probe(self.probe.clone()));
     }
 
-    fn give_up(&mut self, failure: Failure) {
+    pub(super) fn give_up(&mut self, failure: Failure) {
         self.state = InstanceState::Failed;
         self.failure = Some(failure);
         self.retry_at = None;
@@ -273,8 +287,11 @@ pub(crate) fn pause(strikes: u32) -> Duration {
 }
 
 /// Identifies what a container was made from. Who has the image does not matter, nor under which name, nor when its
-/// restarts end.
+/// restarts end. What runs once is the same run whatever else is said of it later.
 pub(crate) fn spec_hash(spec: &InstanceSpec) -> String {
+    if spec.once {
+        return spec.id.to_string();
+    }
     let mut spec = spec.clone();
     spec.image.sources.clear();
     spec.image.reference.clear();
@@ -356,7 +373,7 @@ mod tests {
         record.exited(exit(137), &spec, at(3));
         let failure = record.failure.clone().expect("failure");
         assert_eq!((failure.code.as_str(), failure.exit_code), ("exited", Some(137)));
-        assert!(failure.out_of_memory && record.gave_up());
+        assert!(failure.out_of_memory && record.is_over());
         assert!(failure.hint.is_some_and(|hint| hint.contains("64 MB")));
     }
 
@@ -381,7 +398,7 @@ mod tests {
         record.probed(attempt(true, false), &Probe::default(), at(0));
         for second in (0..).step_by(100) {
             record.exited(exit(code), spec, at(second + 1));
-            if record.gave_up() {
+            if record.is_over() {
                 break;
             }
             record.started("c1".to_owned(), "boot", at(second + 100));
@@ -430,7 +447,7 @@ mod tests {
             record.exited(exit(1), &spec, at(round * 100));
             record.started("c1".to_owned(), "boot", at(round * 100 + 1));
         }
-        assert!(!record.gave_up(), "each time it ran for longer than a minute");
+        assert!(!record.is_over(), "each time it ran for longer than a minute");
         for _ in 0..20 {
             record.could_not_start(failure(Stage::Start, "mesh_down", "no"), false, at(2000));
         }
@@ -452,16 +469,16 @@ mod tests {
         let mut record = Record::new("h".to_owned());
         for _ in 0..4 {
             record.could_not_start(failure(), false, at(0));
-            assert!(!record.gave_up());
+            assert!(!record.is_over());
         }
         record.could_not_start(failure(), false, at(0));
-        assert!(record.gave_up());
+        assert!(record.is_over());
         let mut record = started();
         record.probed(attempt(true, false), &Probe::default(), at(1));
         for _ in 0..20 {
             record.could_not_start(failure(), true, at(0));
         }
-        assert!(!record.gave_up());
+        assert!(!record.is_over());
         assert_eq!(record.retry_at, Some(at(60)));
     }
 

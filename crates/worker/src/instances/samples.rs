@@ -35,5 +35,6 @@ pub(crate) fn spec(app: &str, release: i32) -> InstanceSpec {
         resources: Resources::default(),
         crash_guard: CrashGuard::default(),
         stop_grace_s: 10,
+        once: false,
     }
 }

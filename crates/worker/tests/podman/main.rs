@@ -280,6 +280,7 @@ async fn instance(port: u16, command: &str, probe: Probe) -> InstanceSpec {
         resources: Resources { memory_mb: 64, ..Resources::default() },
         crash_guard: CrashGuard::default(),
         stop_grace_s: 1,
+        once: false,
     }
 }
 
@@ -388,6 +389,61 @@ fn a_program_in_the_container_probes_it_or_nothing_does() {
         assert_eq!(seen(2, InstanceState::Failed).await.outcome, "no answer within 1 s");
         assert!(seen(3, InstanceState::Healthy).await.outcome.starts_with("runs for "));
         assert_eq!(processes("sleep 1000"), 0, "what takes too long is killed");
+    });
+}
+
+#[test]
+fn a_command_runs_once_and_says_how_it_ended() {
+    on_a_host("a_command_runs_once_and_says_how_it_ended", async {
+        let once = |instance: InstanceSpec| InstanceSpec { once: true, ..instance };
+        let good = once(instance(20001, "echo migrated", Probe::default()).await);
+        let bad = once(instance(20002, "echo no such table; exit 3", Probe::default()).await);
+        let (good_id, bad_id) = (good.id, bad.id);
+        let control_plane = ControlPlane::default();
+        let _tasks = run_instances(&control_plane, vec![good, bad]).await;
+        let ended = reported(&control_plane, good_id, "its end", |i| i.state == InstanceState::Exited).await;
+        assert_eq!((ended.exit_code, ended.restarts, ended.failure), (Some(0), 0, None));
+        let failed =
+            reported(&control_plane, bad_id, "its failure", |i| i.state == InstanceState::Failed).await;
+        let failure = failed.failure.expect("failure");
+        assert_eq!((failure.code.as_str(), failure.exit_code), ("command_failed", Some(3)));
+        assert!(failure.last_lines.iter().any(|line| line.contains("no such table")), "{failure:?}");
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        let again = reported(&control_plane, good_id, "its end", |i| i.state == InstanceState::Exited).await;
+        assert_eq!(again.restarts, 0, "it is not started again");
+    });
+}
+
+#[test]
+fn a_command_outlives_its_agent_and_is_not_run_twice() {
+    on_a_host("a_command_outlives_its_agent_and_is_not_run_twice", async {
+        let once = |instance: InstanceSpec| InstanceSpec { once: true, ..instance };
+        let ends = once(instance(20001, "echo begun; sleep 3; echo finished", Probe::default()).await);
+        let taken = once(instance(20002, "echo begun; sleep 1000", Probe::default()).await);
+        let (ends_id, taken_id) = (ends.id, taken.id);
+        let all = vec![ends, taken];
+        let before = ControlPlane::default();
+        let agent = run_instances(&before, all.clone()).await;
+        for id in [ends_id, taken_id] {
+            reported(&before, id, "its start", |one| one.state == InstanceState::Starting).await;
+        }
+        drop(agent);
+        let label = [taken_id.to_string()];
+        let containers = podman().containers("wisehosting.instance").await.expect("containers");
+        let of_taken = containers.iter().find(|one| one.labels["wisehosting.instance"] == label[0]);
+        podman().remove(&of_taken.expect("its container").id).await.expect("removed");
+        tokio::time::sleep(Duration::from_secs(4)).await;
+
+        let after = ControlPlane::default();
+        let _agent = run_instances(&after, all).await;
+        let ended = reported(&after, ends_id, "its end", |one| one.state == InstanceState::Exited).await;
+        assert_eq!((ended.exit_code, ended.restarts, ended.failure), (Some(0), 0, None));
+        let lost = reported(&after, taken_id, "its loss", |one| one.state == InstanceState::Failed).await;
+        assert!(lost.failure.expect("failure").message.contains("interrupted"));
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        let said = |text: &str| before.printed(ends_id, text) + after.printed(ends_id, text);
+        assert_eq!((said("begun"), said("finished")), (1, 1));
+        assert_eq!(processes("sleep 1000"), 0, "it was not run again");
     });
 }
 

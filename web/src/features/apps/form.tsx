@@ -20,6 +20,8 @@ export interface SettingsForm {
   calm: string;
   command: string;
   strategy: Deploy["strategy"];
+  preCommand: string;
+  postCommand: string;
 }
 
 const defaultProbe: Probe = {
@@ -39,7 +41,7 @@ export const defaultSettings: AppSettings = {
   crash_guard: defaultGuard,
   command: null,
   containerfile: null,
-  deploy: { strategy: "blue-green" },
+  deploy: { strategy: "blue-green", pre_command: null, post_command: null },
 };
 
 export function describeProbe({ check }: Probe): string {
@@ -68,6 +70,8 @@ export function formOf(settings: AppSettings): SettingsForm {
     calm: String(crash_guard.calm_s),
     command: (settings.command ?? []).join("\n"),
     strategy: settings.deploy.strategy,
+    preCommand: (settings.deploy.pre_command ?? []).join("\n"),
+    postCommand: (settings.deploy.post_command ?? []).join("\n"),
   };
 }
 
@@ -110,8 +114,12 @@ function wordsOf(text: string): string[] {
     .filter(Boolean);
 }
 
+function commandOf(text: string): string[] | null {
+  const words = wordsOf(text);
+  return words.length > 0 ? words : null;
+}
+
 export function patchOf(form: SettingsForm): SettingsPatch {
-  const command = wordsOf(form.command);
   return {
     port: form.port.trim() === "" ? null : Number(form.port),
     replicas: Number(form.replicas),
@@ -128,8 +136,12 @@ export function patchOf(form: SettingsForm): SettingsPatch {
       pids: Number(form.pids),
     },
     crash_guard: { restarts: Number(form.restarts), calm_s: Number(form.calm) },
-    command: command.length > 0 ? command : null,
-    deploy: { strategy: form.strategy },
+    command: commandOf(form.command),
+    deploy: {
+      strategy: form.strategy,
+      pre_command: commandOf(form.preCommand),
+      post_command: commandOf(form.postCommand),
+    },
   };
 }
 
@@ -158,6 +170,8 @@ const serverNames: Record<string, keyof SettingsForm> = {
   "crash_guard.restarts": "restarts",
   "crash_guard.calm_s": "calm",
   command: "command",
+  "deploy.pre_command": "preCommand",
+  "deploy.post_command": "postCommand",
 };
 
 export function serverProblem(field: string | undefined, message: string): Problems {
@@ -267,25 +281,64 @@ export function ProbeFields(props: Props) {
   );
 }
 
-export function DeployFields({ form, onChange }: Props) {
+export function DeployFields({ form, onChange, problems }: Props) {
   return (
-    <Choices
-      legend="Strategy"
-      value={form.strategy}
-      onChange={(strategy) => onChange({ ...form, strategy })}
-      options={[
-        {
-          value: "blue-green",
-          title: "Blue/green",
-          text: "All new instances start beside the old ones, then all requests switch over at once.",
-        },
-        {
-          value: "rolling",
-          title: "Rolling",
-          text: "One instance after the other takes requests. Both releases serve side by side for a while.",
-        },
-      ]}
-    />
+    <div className="stack">
+      <Choices
+        legend="Strategy"
+        value={form.strategy}
+        onChange={(strategy) => onChange({ ...form, strategy })}
+        options={[
+          {
+            value: "blue-green",
+            title: "Blue/green",
+            text: "All new instances start beside the old ones, then all requests switch over at once.",
+          },
+          {
+            value: "rolling",
+            title: "Rolling",
+            text: "One instance after the other takes requests. Both releases serve side by side for a while.",
+          },
+        ]}
+      />
+      <CommandField
+        label="Before"
+        help="Runs in a container of a new release before any instance starts. If it fails, so does the deployment."
+        value={form.preCommand}
+        error={problems.preCommand}
+        onChange={(preCommand) => onChange({ ...form, preCommand })}
+      />
+      <CommandField
+        label="After"
+        help="Runs once a new release is live. A failure is shown and undoes nothing."
+        value={form.postCommand}
+        error={problems.postCommand}
+        onChange={(postCommand) => onChange({ ...form, postCommand })}
+      />
+    </div>
+  );
+}
+
+interface CommandProps {
+  label: string;
+  help: string;
+  value: string;
+  error: string | undefined;
+  onChange: (value: string) => void;
+}
+
+function CommandField({ label, help, value, error, onChange }: CommandProps) {
+  return (
+    <Field label={label} optional help={`${help} One argument per line; no shell reads them.`} error={error}>
+      {(control) => (
+        <textarea
+          className="textarea mono"
+          value={value}
+          onChange={(event) => onChange(event.target.value)}
+          {...control}
+        />
+      )}
+    </Field>
   );
 }
 

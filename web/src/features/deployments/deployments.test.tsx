@@ -50,6 +50,13 @@ describe("a deployment", () => {
     expect(screen.getByRole("link", { name: "Open" })).toHaveAttribute("href", app.url);
     expect(stream.readyState).toBe(FakeEventSource.CLOSED);
   });
+  it("shows a command that failed once it was live beside its address", async () => {
+    await open(makeDeployment(app, { state: "live", release: 15, failure }));
+    expect(screen.getByText("hello is live with release v15")).toBeInTheDocument();
+    const card = screen.getByRole("region", { name: "Failure" });
+    expect(card).toHaveTextContent(failure.message);
+    expect(card).not.toHaveTextContent("Stage");
+  });
   it("shows cause, remedy and evidence of a failure", async () => {
     await open(makeDeployment(app, { state: "failed", failure, release: null }));
     const card = screen.getByRole("region", { name: "Failure" });

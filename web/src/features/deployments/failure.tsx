@@ -6,7 +6,10 @@ import { cli } from "@/lib/cli";
 import { stageMeaning, stageName } from "@/lib/status";
 import { sentence } from "@/lib/text";
 
-/** Why it failed, with everything that helps to see the cause without asking for more. */
+/**
+ * Why it failed, or what went wrong after it was live, with everything that helps to see the cause without asking for
+ * more.
+ */
 export function FailureCard({ deployment, failure }: { deployment: Deployment; failure: ExplainedFailure }) {
   return (
     <section className="card failure" aria-label="Failure">
@@ -20,11 +23,15 @@ export function FailureCard({ deployment, failure }: { deployment: Deployment; f
       </div>
       <div className="card-body stack">
         <dl className="facts">
-          <dt>Stage</dt>
-          <dd>
-            {stageName[failure.stage] ?? failure.stage}{" "}
-            <span className="faint">– {stageMeaning[failure.stage]}</span>
-          </dd>
+          {deployment.state === "failed" && (
+            <>
+              <dt>Stage</dt>
+              <dd>
+                {stageName[failure.stage] ?? failure.stage}{" "}
+                <span className="faint">– {stageMeaning[failure.stage]}</span>
+              </dd>
+            </>
+          )}
           <dt>Likely cause</dt>
           <dd>{failure.cause}</dd>
           <Ending failure={failure} />

@@ -1,6 +1,7 @@
 pub mod progress;
 pub mod rollout;
 pub mod stop;
+pub mod tasks;
 pub mod undo;
 
 use protocol::ids::{AppId, DeploymentId, JobId, OrganizationId, ReleaseId};

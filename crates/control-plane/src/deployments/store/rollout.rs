@@ -11,6 +11,7 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::tasks::{self, Preparation};
 use super::{Kind, progress};
 use crate::apps::Settings;
 use crate::bus::{self, Topic};
@@ -29,6 +30,8 @@ pub struct Rolling {
     pub image_id: String,
     pub settings: Json<Settings>,
     pub switch_generation: Option<Generation>,
+    /// How far the command before it is; absent when it has not begun.
+    pub preparation: Option<Preparation>,
     /// Since its last step.
     pub idle_s: f64,
 }
@@ -102,6 +105,7 @@ pub async fn lock(conn: &mut PgConnection, id: DeploymentId) -> sqlx::Result<Opt
         Rolling,
         r#"select deployments.id, deployments.app_id, deployments.kind, releases.id as release_id, image_id,
                   deployments.settings as "settings: Json<Settings>", switch_generation,
+                  preparation as "preparation: Preparation",
                   coalesce(extract(epoch from now() - stepped_at), 0)::float8 as "idle_s!"
            from deployments join releases on releases.id = release_id
            where deployments.id = $1 and deployments.state = 'rolling-out' for update of deployments"#,
@@ -129,6 +133,7 @@ pub async fn situation(conn: &mut PgConnection, rolling: &Rolling) -> sqlx::Resu
     Ok(Situation {
         replicas: usize::from(rolling.settings.replicas),
         strategy: rolling.settings.deploy.strategy,
+        prepare: tasks::prepare(conn, rolling).await?,
         new,
         kept,
         old,
@@ -189,7 +194,7 @@ async fn back(conn: &mut PgConnection, app: AppId) -> sqlx::Result<usize> {
 async fn lost(conn: &mut PgConnection, id: DeploymentId) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar!(
         "select distinct nodes.name from instances join nodes on nodes.id = instances.node_id
-         where deployment_id = $1 and not wanted and nodes.status = 'offline' order by nodes.name",
+         where deployment_id = $1 and not wanted and task is null and nodes.status = 'offline' order by nodes.name",
         id as _
     )
     .fetch_all(conn)
@@ -201,7 +206,7 @@ async fn new_instances(conn: &mut PgConnection, id: DeploymentId) -> sqlx::Resul
         r#"select instances.id, nodes.name, instances.state, in_rotation, report as "report: Json<InstanceReport>",
                   (nodes.status = 'offline' and status_since < now() - make_interval(secs => $2)) as "gone!"
            from instances join nodes on nodes.id = instances.node_id
-           where deployment_id = $1 and wanted order by instances.id"#,
+           where deployment_id = $1 and wanted and task is null order by instances.id"#,
         id as _,
         GONE_S
     )

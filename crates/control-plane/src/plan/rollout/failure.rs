@@ -85,7 +85,7 @@ pub(super) fn fell_ill(nodes: &[&str]) -> Failure {
     )
 }
 
-fn failure(code: &str, stage: Stage, message: String, hint: String) -> Failure {
+pub(super) fn failure(code: &str, stage: Stage, message: String, hint: String) -> Failure {
     Failure {
         code: code.to_owned(),
         message,

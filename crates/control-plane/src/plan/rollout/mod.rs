@@ -3,6 +3,7 @@
 //! roll-out is over all old ones keep running, so that nothing has to start for the way back (see `undo`).
 
 mod failure;
+pub mod prepare;
 #[cfg(test)]
 mod tests;
 
@@ -13,6 +14,7 @@ use protocol::ids::InstanceId;
 use protocol::job::Failure;
 use protocol::report::InstanceState;
 
+use self::prepare::Prepare;
 use super::placement::{Candidate, Place, choose};
 use crate::apps::Strategy;
 
@@ -32,6 +34,8 @@ pub struct Situation {
     /// Instances that its release should have.
     pub replicas: usize,
     pub strategy: Strategy,
+    /// The command before the first instance.
+    pub prepare: Prepare,
     /// Instances that it has started and still wants.
     pub new: Vec<New>,
     /// Instances in rotation that may stay, because they run the same release and only their number changes.
@@ -86,6 +90,10 @@ pub struct Kept {
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
+    /// Run the pre-deploy command.
+    Run(Place),
+    /// It ended well.
+    Prepared(InstanceId),
     Start(Place),
     /// Give an instance up because its node is gone.
     Abandon {
@@ -108,6 +116,8 @@ pub enum Step {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Run(place) => write!(f, "run the pre-deploy command on {}", place.name),
+            Self::Prepared(_) => f.write_str("the pre-deploy command ended well"),
             Self::Start(place) => write!(f, "start on {} port {}", place.name, place.port),
             Self::Abandon { node, .. } => write!(f, "abandon the instance on {node}, which is gone"),
             Self::Probe => f.write_str("probe"),
@@ -123,6 +133,9 @@ impl fmt::Display for Step {
 
 /// The steps that can be taken now.
 pub fn plan(now: &Situation) -> Vec<Step> {
+    if let Some(steps) = prepare::plan(now) {
+        return steps;
+    }
     if let Some(failure) = now.new.iter().find_map(failure::of) {
         return vec![Step::Fail(Box::new(failure))];
     }
@@ -192,15 +205,23 @@ fn settle(now: &Situation, serving: &[&New]) -> Option<Step> {
 }
 
 fn start(now: &Situation, missing: usize) -> Vec<Step> {
-    let places = choose(now.workers.clone(), missing);
+    match place(now, missing) {
+        Ok(places) => places.into_iter().map(Step::Start).collect(),
+        Err(step) => vec![step],
+    }
+}
+
+/// Places for up to `count`, at least one; or what to do without.
+fn place(now: &Situation, count: usize) -> Result<Vec<Place>, Step> {
+    let places = choose(now.workers.clone(), count);
     if !places.is_empty() {
-        return places.into_iter().map(Step::Start).collect();
+        return Ok(places);
     }
     if now.idle >= PLACE_LIMIT {
-        return vec![Step::Fail(Box::new(failure::no_place(now)))];
+        return Err(Step::Fail(Box::new(failure::no_place(now))));
     }
     let what = if now.workers.is_empty() { "a worker that is online" } else { "a worker with a free port" };
-    vec![Step::Wait(what.to_owned())]
+    Err(Step::Wait(what.to_owned()))
 }
 
 /// Not all of `staged` are healthy yet.

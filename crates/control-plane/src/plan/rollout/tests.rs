@@ -30,6 +30,7 @@ fn situation(new: Vec<New>) -> Situation {
     Situation {
         replicas: 2,
         strategy: Strategy::BlueGreen,
+        prepare: Prepare::Done,
         new,
         kept: Vec::new(),
         old: vec![InstanceId::new()],
@@ -113,6 +114,43 @@ fn a_node_that_goes_before_its_instance_is_healthy_is_replaced() {
     assert_eq!(text(&now), "abandon the instance on w2, which is gone");
     now.new[1].state = InstanceState::Healthy;
     assert_eq!(text(&now), "abandon the instance on w2, which is gone", "nobody has seen it since");
+}
+
+#[test]
+fn nothing_starts_before_the_command_of_the_release_ended_well() {
+    let task = |state| prepare::Task {
+        id: InstanceId::new(),
+        node: "w1".to_owned(),
+        node_gone: false,
+        state,
+        failure: None,
+        age: Duration::ZERO,
+    };
+    let after = |prepare| text(&Situation { prepare, ..situation(Vec::new()) });
+    let runs = |task| after(Prepare::Runs(Box::new(task)));
+    let told = Failure {
+        code: "command_failed".to_owned(),
+        message: "the command ended with exit code 3".to_owned(),
+        ..failure::unexplained("w1")
+    };
+    let story = [
+        after(Prepare::Due),
+        runs(task(InstanceState::Starting)),
+        runs(task(InstanceState::Exited)),
+        runs(prepare::Task { failure: Some(told), ..task(InstanceState::Failed) }),
+        runs(prepare::Task { node_gone: true, ..task(InstanceState::Starting) }),
+        runs(prepare::Task { age: prepare::COMMAND_LIMIT, ..task(InstanceState::Starting) }),
+        after(Prepare::Lost),
+    ];
+    insta::assert_snapshot!(story.join("\n"), @r"
+    run the pre-deploy command on w1
+    wait for the pre-deploy command on w1
+    the pre-deploy command ended well
+    fail: The pre-deploy command failed: the command ended with exit code 3 (release_command_failed)
+    fail: w1 went offline while it ran the pre-deploy command. (release_command_failed)
+    fail: The pre-deploy command did not end within 30 min. (release_command_failed)
+    fail: The worker that ran the pre-deploy command was removed. (release_command_failed)
+    ");
 }
 
 #[test]

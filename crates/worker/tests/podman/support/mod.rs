@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use protocol::ids::InstanceId;
 use protocol::message::FromAgent;
 use tokio::time::Instant;
 use worker::uplink::{DownloadError, LinkEnded, Uplink};
@@ -114,6 +115,16 @@ impl ControlPlane {
             assert!(Instant::now() < deadline, "no {what} within {seconds} s; heard {:?}", self.heard);
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// How often the instance printed the line.
+    pub(crate) fn printed(&self, id: InstanceId, text: &str) -> usize {
+        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines = heard.iter().filter_map(|message| match message {
+            FromAgent::InstanceLog(log) if log.instance_id == id => Some(&log.lines),
+            _ => None,
+        });
+        lines.flatten().filter(|line| line.text == text).count()
     }
 
     fn hear(&self, message: FromAgent) {

@@ -1,0 +1,30 @@
+import { describe, expect, it } from "vitest";
+import type { AppSettings, Probe } from "@/api/types";
+import { defaultSettings, formOf, patchOf, problemsOf } from "./form";
+
+const times = { interval_s: 2, timeout_s: 6, start_within_s: 60, failures: 4 };
+const checks: Probe["check"][] = [
+  { type: "tcp" },
+  { type: "http", path: "/up", status: 204 },
+  { type: "command", command: ["pg_isready", "-q"] },
+  { type: "off" },
+];
+
+describe("the form of an app's settings", () => {
+  it.each(checks)("gives back a probe of type $type and the commands of a release as they were", (check) => {
+    const settings: AppSettings = {
+      ...defaultSettings,
+      probe: { check, ...times },
+      deploy: { strategy: "rolling", pre_command: ["migrate", "--all of it"], post_command: null },
+    };
+    const patch = patchOf(formOf(settings));
+    expect(patch.probe).toEqual(settings.probe);
+    expect(patch.deploy).toEqual(settings.deploy);
+  });
+  it("wants a program for a probe by command, and a status that exists", () => {
+    const form = { ...formOf(defaultSettings), check: "command" as const, program: " \n" };
+    expect(problemsOf(form)).toHaveProperty("program");
+    expect(problemsOf({ ...form, check: "http", status: "99" })).toHaveProperty("status");
+    expect(problemsOf(formOf(defaultSettings))).toEqual({});
+  });
+});
