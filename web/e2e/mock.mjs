@@ -207,6 +207,7 @@ class World {
       ["DATABASE_URL", "LOG_LEVEL", "SESSION_SECRET", "SMTP_HOST"].map((name, index) => ({
         name,
         value: ["postgres://shop@10.50.0.11/shop", "info", "u7Gk2mQ9", "mail.example.com"][index] ?? "",
+        build_time: false,
         updated_at: ago(86_400 * (index + 1)),
       })),
     );
@@ -497,11 +498,13 @@ class World {
   }
 
   /** @param {Schemas["App"]} app @param {Required<Schemas["VariablesPatch"]>} patch @param {Response} response */
-  changeEnv(app, { set, unset, deploy }, response) {
-    const kept = (this.variables.get(app.slug) ?? []).filter(
-      ({ name }) => !unset.includes(name) && !(name in set),
-    );
-    const added = Object.entries(set).map(([name, value]) => ({ name, value, updated_at: ago(0) }));
+  changeEnv(app, { set, unset, build_time: flags, deploy }, response) {
+    const before = this.variables.get(app.slug) ?? [];
+    const kept = before.filter(({ name }) => !unset.includes(name) && !(name in set));
+    const added = Object.entries(set).map(([name, value]) => {
+      const had = before.some((one) => one.name === name && one.build_time);
+      return { name, value, build_time: flags?.[name] ?? had, updated_at: ago(0) };
+    });
     this.variables.set(
       app.slug,
       [...kept, ...added].sort((a, b) => a.name.localeCompare(b.name)),

@@ -49,11 +49,15 @@ pub struct Build {
 #[serde(default)]
 pub struct BuildSecrets {
     pub registries: Vec<RegistryLogin>,
+    /// The app's variables: what its log must not show.
+    pub variables: BTreeMap<String, String>,
+    /// Names of those that build steps may mount.
+    pub mounted: Vec<String>,
 }
 
 impl BuildSecrets {
     pub fn is_empty(&self) -> bool {
-        self.registries.is_empty()
+        self.registries.is_empty() && self.variables.is_empty()
     }
 }
 

@@ -159,6 +159,23 @@ pub struct InstanceLog {
     pub lines: Vec<LogLine>,
 }
 
+/// The value of a variable was about to be in a log; the node put its name there instead.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scrubbed {
+    pub app_id: AppId,
+    /// Its name.
+    pub variable: String,
+    pub from: ScrubbedFrom,
+}
+
+/// Whose log it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ScrubbedFrom {
+    Build(JobId),
+    Instance(InstanceId),
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "control-plane", derive(utoipa::ToSchema))]
 pub struct LogLine {

@@ -402,6 +402,12 @@ pub(crate) enum EnvCommand {
         /// NAME=value; NAME=- reads the value from standard input
         #[arg(required = true, value_name = "NAME=VALUE")]
         pairs: Vec<String>,
+        /// Let build steps mount them: RUN --mount=type=secret,id=NAME
+        #[arg(long, conflicts_with = "no_build")]
+        build: bool,
+        /// Keep them from build steps
+        #[arg(long)]
+        no_build: bool,
         #[command(flatten)]
         effect: Effect,
     },

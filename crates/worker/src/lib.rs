@@ -18,6 +18,7 @@ pub mod job;
 pub mod leave;
 mod logs;
 pub mod podman;
+mod scrub;
 pub mod serve;
 pub mod stats;
 mod text;

@@ -2,6 +2,7 @@
 //! them. The file is the buffer: while the control plane is away or slow nothing is read, and nothing is lost until
 //! Podman begins a new file.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::MetadataExt as _;
@@ -11,9 +12,10 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use protocol::ids::{AppId, InstanceId};
 use protocol::message::FromAgent;
-use protocol::report::{InstanceLog, LogLine, Stream};
+use protocol::report::{InstanceLog, LogLine, Scrubbed, ScrubbedFrom, Stream};
 use serde::{Deserialize, Serialize};
 
+use crate::scrub::Scrubber;
 use crate::text::{MAX_LINE, clean};
 use crate::uplink::Uplink;
 
@@ -38,6 +40,9 @@ struct Position {
     offset: u64,
     /// Of the last line.
     seq: i64,
+    /// Where a line begins of which some parts are before `offset`, and the others not.
+    #[serde(default)]
+    begun: Option<u64>,
 }
 
 impl Position {
@@ -60,12 +65,14 @@ pub(crate) async fn follow(
     owner: Owner,
     path: PathBuf,
     positions: &Path,
+    scrubber: &Scrubber,
 ) -> io::Result<()> {
     std::fs::create_dir_all(positions)?;
     let memory = positions.join(format!("{}.json", owner.instance_id));
     let mut reader = Reader::new(path, Position::load(&memory));
+    let mut told = BTreeSet::new();
     loop {
-        let lines = reader.read()?;
+        let mut lines = reader.read()?;
         if lines.is_empty() {
             if reader.is_over() {
                 return match std::fs::remove_file(&memory) {
@@ -78,6 +85,18 @@ pub(crate) async fn follow(
         }
         let full = lines.len() == BATCH_LINES;
         let Owner { app_id, instance_id, release } = owner;
+        let mut found = BTreeSet::new();
+        for line in &mut lines {
+            let text = std::mem::take(&mut line.text);
+            line.text = scrubber.scrub(text, MAX_LINE, |name| _ = found.insert(name.to_owned()));
+        }
+        for variable in found.difference(&told).cloned() {
+            let scrubbed = Scrubbed { app_id, variable, from: ScrubbedFrom::Instance(instance_id) };
+            if uplink.deliver(FromAgent::Scrubbed(scrubbed)).await.is_err() {
+                return Ok(());
+            }
+        }
+        told.append(&mut found);
         let message = FromAgent::InstanceLog(InstanceLog { app_id, instance_id, release, lines });
         if uplink.deliver(message).await.is_err() {
             return Ok(());
@@ -93,13 +112,12 @@ struct Reader {
     path: PathBuf,
     file: Option<BufReader<File>>,
     position: Position,
-    /// Beginnings of lines that Podman cut: standard output, standard error.
-    parts: [Vec<u8>; 2],
+    parts: Parts,
 }
 
 impl Reader {
     fn new(path: PathBuf, position: Position) -> Self {
-        Self { path, file: None, position, parts: [Vec::new(), Vec::new()] }
+        Self { path, file: None, position, parts: Parts::default() }
     }
 
     /// The next lines, if there are any.
@@ -118,8 +136,10 @@ impl Reader {
                 }
                 break;
             }
+            let line = self.take(&entry);
             self.position.offset += length as u64;
-            if let Some(line) = self.take(&entry) {
+            self.position.begun = self.parts.begun();
+            if let Some(line) = line {
                 bytes += serde_json::to_vec(&line).map_or(0, |json| json.len());
                 lines.push(line);
             }
@@ -136,10 +156,13 @@ impl Reader {
             };
             let found = file.metadata()?;
             if found.ino() != self.position.inode || found.len() < self.position.offset {
-                self.position = Position { inode: found.ino(), offset: 0, seq: self.position.seq };
+                self.position =
+                    Position { inode: found.ino(), seq: self.position.seq, ..Position::default() };
             }
-            file.seek(SeekFrom::Start(self.position.offset))?;
-            self.file = Some(BufReader::new(file));
+            file.seek(SeekFrom::Start(self.position.begun.unwrap_or(self.position.offset)))?;
+            let mut file = BufReader::new(file);
+            self.parts.gather(&mut file, &self.position)?;
+            self.file = Some(file);
         }
         Ok(self.file.as_mut())
     }
@@ -159,15 +182,59 @@ impl Reader {
     }
 
     fn take(&mut self, entry: &[u8]) -> Option<LogLine> {
-        let Entry { at, stream, partial, text } = parse(entry)?;
-        let part = &mut self.parts[usize::from(stream == Stream::Stderr)];
-        let room = MAX_LINE - part.len();
-        part.extend_from_slice(&text[..text.len().min(room)]);
-        if partial {
+        let entry = parse(entry)?;
+        let text = self.parts.join(&entry, self.position.offset)?;
+        self.position.seq += 1;
+        Some(LogLine { seq: self.position.seq, at: entry.at, stream: entry.stream, text })
+    }
+}
+
+/// Beginnings of lines that Podman cut: of standard output, of standard error.
+#[derive(Default)]
+struct Parts([Part; 2]);
+
+#[derive(Default)]
+struct Part {
+    text: Vec<u8>,
+    /// Where its entry is.
+    at: Option<u64>,
+}
+
+impl Parts {
+    /// The whole line, with its last part, which is at `at`.
+    fn join(&mut self, entry: &Entry<'_>, at: u64) -> Option<String> {
+        let part = &mut self.0[usize::from(entry.stream == Stream::Stderr)];
+        let room = MAX_LINE - part.text.len();
+        part.text.extend_from_slice(&entry.text[..entry.text.len().min(room)]);
+        if entry.partial {
+            part.at.get_or_insert(at);
             return None;
         }
-        self.position.seq += 1;
-        Some(LogLine { seq: self.position.seq, at, stream, text: clean(&std::mem::take(part)) })
+        part.at = None;
+        Some(clean(&std::mem::take(&mut part.text)))
+    }
+
+    fn begun(&self) -> Option<u64> {
+        self.0.iter().filter_map(|part| part.at).min()
+    }
+
+    /// After a restart, the parts of lines that are not whole before `position`. Half a line would be scrubbed of half
+    /// a value only.
+    fn gather(&mut self, file: &mut impl io::BufRead, position: &Position) -> io::Result<()> {
+        let mut at = position.begun.unwrap_or(position.offset);
+        let mut entry = Vec::new();
+        while at < position.offset {
+            entry.clear();
+            let length = file.read_until(b'\n', &mut entry)? as u64;
+            if length == 0 {
+                break;
+            }
+            if let Some(entry) = parse(&entry) {
+                self.join(&entry, at);
+            }
+            at += length;
+        }
+        Ok(())
     }
 }
 
@@ -191,20 +258,29 @@ fn parse(entry: &[u8]) -> Option<Entry<'_>> {
 }
 
 /// The last lines of the log in `path`; none when it cannot be read.
-pub(crate) fn tail(path: &Path, count: usize) -> Vec<String> {
+pub(crate) fn tail(path: &Path, count: usize, scrubber: &Scrubber) -> Vec<String> {
     const BYTES: u64 = 64 * 1024;
     const LENGTH: usize = 1000;
-    let read = || -> io::Result<Vec<u8>> {
+    let read = || -> io::Result<(u64, Vec<u8>)> {
         let mut file = File::open(path)?;
-        file.seek(SeekFrom::Start(file.metadata()?.len().saturating_sub(BYTES)))?;
+        let start = file.metadata()?.len().saturating_sub(BYTES);
+        file.seek(SeekFrom::Start(start))?;
         let mut text = Vec::new();
         file.take(BYTES).read_to_end(&mut text)?;
-        Ok(text)
+        Ok((start, text))
     };
-    let text = read().unwrap_or_default();
-    let lines = text.split(|byte| *byte == b'\n').filter_map(parse);
-    let lines: Vec<String> = lines.map(|entry| clean(entry.text).chars().take(LENGTH).collect()).collect();
-    lines[lines.len().saturating_sub(count)..].to_vec()
+    let (start, text) = read().unwrap_or_default();
+    let mut parts = Parts::default();
+    // The first line of each stream may have begun before.
+    let mut whole = [start == 0; 2];
+    let mut lines = Vec::new();
+    for entry in text.split(|byte| *byte == b'\n').filter_map(parse) {
+        let Some(line) = parts.join(&entry, 0) else { continue };
+        if std::mem::replace(&mut whole[usize::from(entry.stream == Stream::Stderr)], true) {
+            lines.push(scrubber.scrub(line, MAX_LINE, |_| {}).chars().take(LENGTH).collect());
+        }
+    }
+    lines.split_off(lines.len().saturating_sub(count))
 }
 
 #[cfg(test)]
@@ -278,12 +354,42 @@ mod tests {
     }
 
     #[test]
+    fn a_line_is_whole_though_the_agent_restarts_between_its_parts() {
+        let folder = tempfile::tempdir().expect("temp dir");
+        let (path, memory) = (folder.path().join("ctr.log"), folder.path().join("position.json"));
+        let half = format!("{TIME} stdout F zero\n{TIME} stdout P hunter2-\n{TIME} stderr F other\n");
+        write(&path, &[&half, &format!("{TIME} stderr P more \n")]);
+        let mut reader = Reader::new(path.clone(), Position::default());
+        assert_eq!(texts(&reader.read().expect("read")), numbered(&[(1, "zero"), (2, "other")]));
+        reader.position.save(&memory).expect("save");
+        write(&path, &[&format!("{TIME} stdout F hunter2\n{TIME} stderr F words\n")]);
+        let mut reader = Reader::new(path.clone(), Position::load(&memory));
+        let lines = reader.read().expect("read");
+        assert_eq!(texts(&lines), numbered(&[(3, "hunter2-hunter2"), (4, "more words")]));
+        assert_eq!(reader.position.begun, None);
+    }
+
+    #[test]
+    fn a_value_in_parts_is_not_in_the_tail_either() {
+        let folder = tempfile::tempdir().expect("temp dir");
+        let path = folder.path().join("ctr.log");
+        let known = Scrubber::new(&[("A".to_owned(), "hunter2-hunter2".to_owned())].into());
+        write(&path, &[&format!("{TIME} stdout P a hunter2-\n{TIME} stdout F hunter2\n")]);
+        assert_eq!(tail(&path, 2, &known), ["a [A]"]);
+        // Of a long log only the end is read, which may begin between the parts.
+        let (filler, end) = ("x".repeat(70 << 10), format!("{TIME} stdout F hunter2\n{TIME} stdout F end\n"));
+        write(&path, &[&format!("{TIME} stdout P {filler}hunter2-\n"), &end]);
+        assert_eq!(tail(&path, 2, &known), ["end"]);
+    }
+
+    #[test]
     fn the_tail_has_the_last_lines_without_their_times() {
         let folder = tempfile::tempdir().expect("temp dir");
         let path = folder.path().join("ctr.log");
-        assert!(tail(&path, 2).is_empty());
+        let none = Scrubber::default();
+        assert!(tail(&path, 2, &none).is_empty());
         let entries: Vec<String> = (0..5).map(|number| format!("{TIME} stderr F line {number}\n")).collect();
         write(&path, &entries.iter().map(String::as_str).collect::<Vec<_>>());
-        assert_eq!(tail(&path, 2), ["line 3", "line 4"]);
+        assert_eq!(tail(&path, 2, &none), ["line 3", "line 4"]);
     }
 }

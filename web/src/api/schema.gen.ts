@@ -2120,6 +2120,8 @@ export interface components {
          */
         UserId: string;
         Variable: {
+            /** @description Whether build steps may mount it: `RUN --mount=type=secret,id=NAME`. */
+            build_time: boolean;
             name: string;
             /** Format: date-time */
             updated_at: string;
@@ -2132,6 +2134,10 @@ export interface components {
             variables: components["schemas"]["Variable"][];
         };
         VariablesPatch: {
+            /** @description Names, and whether build steps may mount the variable. Others keep what they have. */
+            build_time?: {
+                [key: string]: boolean;
+            };
             /** @description Whether to deploy the running release's image with the new variables and settings. */
             deploy?: boolean;
             /** @description Names and new values. */

@@ -34,7 +34,7 @@ pub struct AuditEvent {
     pub detail: Value,
 }
 
-/// What members of the organization, nodes and the system did, newest first.
+/// What happened in the organization, to its members and to the nodes, newest first.
 #[utoipa::path(get, path = "/audit", tag = "audit", params(PageQuery), responses((status = 200, body = Page<AuditEvent>)))]
 async fn list_audit_events(
     State(app): State<AppState>,

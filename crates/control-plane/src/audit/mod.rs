@@ -1,6 +1,8 @@
 //! The record of who did what. Written in the transaction of the deed.
 
 pub mod api;
+#[cfg(test)]
+mod tests;
 
 use protocol::ids::OrganizationId;
 use serde_json::Value;
@@ -10,7 +12,7 @@ use uuid::Uuid;
 use crate::http::caller::Caller;
 use crate::http::request_log;
 
-/// Records a deed of a user. `action` is `<noun>.<verb>`, `target` `<noun>:<name>`.
+/// Records a deed of a user, for the organization in which they act. `action` is `<noun>.<verb>`, `target` `<noun>:<name>`.
 pub async fn record(
     conn: &mut PgConnection,
     caller: &Caller,
@@ -19,9 +21,10 @@ pub async fn record(
     detail: Value,
 ) -> sqlx::Result<()> {
     sqlx::query!(
-        "insert into audit_events (id, actor, user_id, action, target, detail, address, request_id)
-         values ($1, $2, $3, $4, $5, $6, $7, $8)",
+        "insert into audit_events (id, organization_id, actor, user_id, action, target, detail, address, request_id)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         Uuid::now_v7(),
+        caller.organization_id as _,
         format!("user:{}", caller.email),
         caller.user_id as _,
         action,
@@ -35,7 +38,8 @@ pub async fn record(
     Ok(())
 }
 
-/// Records what the system or a node did by itself. `actor` is `system` or `node:<name>`.
+/// Records what the system or a node did to the whole installation, for instance to a node. `actor` is `system` or
+/// `node:<name>`. What concerns an app is [`record_of`] its organization.
 pub async fn record_system(
     conn: &mut PgConnection,
     actor: &str,
@@ -56,7 +60,31 @@ pub async fn record_system(
     Ok(())
 }
 
-/// What members of the organization, nodes and the system did, newest first.
+/// Records what the system or a node did to something of an organization. `actor` is `system` or `node:<name>`.
+pub async fn record_of(
+    conn: &mut PgConnection,
+    organization: OrganizationId,
+    actor: &str,
+    action: &str,
+    target: &str,
+    detail: Value,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into audit_events (id, organization_id, actor, action, target, detail) values ($1, $2, $3, $4, $5, $6)",
+        Uuid::now_v7(),
+        organization as _,
+        actor,
+        action,
+        target,
+        detail
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// What happened in the organization, to its members and to the nodes, newest first. An event without an organization
+/// is shown only if it is known to be of all: one that was recorded as such by mistake is seen by nobody.
 async fn list(
     conn: &mut PgConnection,
     organization: OrganizationId,
@@ -66,7 +94,12 @@ async fn list(
     sqlx::query_as!(
         api::AuditEvent,
         "select id, at, actor, host(address) as address, action, target, detail from audit_events
-         where (user_id is null or user_id in (select user_id from members where organization_id = $1))
+         where (organization_id = $1
+                or organization_id is null
+                   and (split_part(target, ':', 1) in ('node', 'node-token')
+                        or target in (select 'user:' || email from users
+                                      join members on members.user_id = users.id
+                                      where members.organization_id = $1)))
            and ($2::uuid is null or id < $2)
          order by id desc limit $3",
         organization as _,

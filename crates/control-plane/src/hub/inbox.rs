@@ -12,7 +12,7 @@ use super::registry::Key;
 use super::token::Agent;
 use crate::app::AppState;
 use crate::bus::{self, Topic};
-use crate::{instances, jobs, nodes, reconcile};
+use crate::{instances, jobs, logs, nodes, reconcile};
 
 /// Reads a message. Postgres keeps no NUL in texts, and what apps print may hold any byte.
 pub(super) fn parse(mut envelope: Envelope) -> Result<(MessageId, FromAgent), UnknownMessage> {
@@ -78,6 +78,7 @@ async fn store(app: &AppState, agent: &Agent, message: FromAgent) -> anyhow::Res
         FromAgent::MeshReport(report) => nodes::store::health::mesh_report(&mut tx, node, &report).await?,
         FromAgent::WorkerReport(report) => instances::report::take(&mut tx, node, &report.instances).await?,
         FromAgent::InstanceLog(log) => instances::store::append_log(&mut tx, node, &log).await?,
+        FromAgent::Scrubbed(scrubbed) => logs::scrubbed::take(&mut tx, &agent.node, &scrubbed).await?,
         FromAgent::JobProgress(progress) => jobs::inbox::progress(&mut tx, node, &progress).await?,
         FromAgent::JobLog(log) => jobs::inbox::log(&mut tx, node, &log).await?,
         FromAgent::JobDone(done) => jobs::inbox::done(app, &mut tx, node, done).await?,
@@ -89,7 +90,9 @@ async fn store(app: &AppState, agent: &Agent, message: FromAgent) -> anyhow::Res
 fn may_say(kind: AgentKind, message: &FromAgent) -> bool {
     match message {
         FromAgent::MeshReport(_) | FromAgent::Host(_) => kind == AgentKind::Mesh,
-        FromAgent::WorkerReport(_) | FromAgent::InstanceLog(_) => kind == AgentKind::Worker,
+        FromAgent::WorkerReport(_) | FromAgent::InstanceLog(_) | FromAgent::Scrubbed(_) => {
+            kind == AgentKind::Worker
+        }
         FromAgent::JobProgress(_) | FromAgent::JobLog(_) | FromAgent::JobDone(_) => kind != AgentKind::Mesh,
         _ => true,
     }

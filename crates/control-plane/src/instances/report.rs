@@ -72,7 +72,8 @@ async fn record(
         "message": failure.message,
     });
     let actor = format!("node:{}", of.node);
-    audit::record_system(conn, &actor, "app.crash-loop", &format!("app:{}", of.app), detail).await
+    let target = format!("app:{}", of.app);
+    audit::record_of(conn, of.organization_id, &actor, "app.crash-loop", &target, detail).await
 }
 
 #[derive(Debug, Default)]

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use ipnet::IpNet;
-use protocol::ids::{AppId, InstanceId, NodeId};
+use protocol::ids::{AppId, InstanceId, NodeId, OrganizationId};
 use protocol::report::{InstanceLog, InstanceReport, InstanceState};
 use sqlx::PgConnection;
 use sqlx::types::Json;
@@ -60,14 +60,18 @@ pub struct Origin {
     pub app: String,
     pub release: i32,
     pub node: String,
+    pub organization_id: OrganizationId,
 }
 
 pub async fn origin(conn: &mut PgConnection, id: InstanceId) -> sqlx::Result<Option<Origin>> {
     sqlx::query_as!(
         Origin,
-        "select instances.app_id, apps.slug as app, releases.number as release, nodes.name as node
+        "select instances.app_id, apps.slug as app, releases.number as release, nodes.name as node,
+                projects.organization_id
          from instances
          join apps on apps.id = instances.app_id
+         join environments on environments.id = apps.environment_id
+         join projects on projects.id = environments.project_id
          join releases on releases.id = instances.release_id
          join nodes on nodes.id = instances.node_id
          where instances.id = $1",

@@ -9,7 +9,7 @@ use tracing::{info, warn};
 use super::store;
 use crate::app::AppState;
 use crate::hub::Key;
-use crate::{http, registries};
+use crate::{deployments, http, registries, variables};
 
 /// Claims until there is no job to start or no agent with room.
 pub async fn claim_all(app: &AppState) -> anyhow::Result<()> {
@@ -61,6 +61,9 @@ pub async fn to_agent(app: &AppState, key: Key) -> anyhow::Result<()> {
 async fn tell_secrets(app: &AppState, conn: &mut PgConnection, work: &mut Work) -> http::Result<()> {
     let Work::Build(build) = work else { return Ok(()) };
     let registries = registries::store::logins(conn, &app.vault, build.app_id).await?;
-    *build.secrets = BuildSecrets { registries };
+    let sealed = deployments::store::variables(conn, build.deployment_id).await?;
+    let variables = variables::open(&app.vault, build.app_id, &sealed)?;
+    let mounted = variables::store::build_time(conn, build.app_id).await?;
+    *build.secrets = BuildSecrets { registries, variables, mounted };
     Ok(())
 }

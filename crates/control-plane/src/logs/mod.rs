@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod partitions;
+pub mod scrubbed;
 pub mod store;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,8 @@
 use chrono::{DateTime, Utc};
-use protocol::ids::{AppId, InstanceId};
+use protocol::ids::{AppId, InstanceId, JobId, NodeId, OrganizationId};
 use protocol::report::Stream;
 use serde::Serialize;
+use serde_json::Value;
 use sqlx::PgConnection;
 
 /// One line of an app.
@@ -62,4 +63,69 @@ pub async fn newest(
     .await?;
     lines.reverse();
     Ok(lines)
+}
+
+/// An app of whose log something was taken out.
+#[derive(Debug)]
+pub struct Scrubbed {
+    pub slug: String,
+    pub organization_id: OrganizationId,
+}
+
+/// The app whose build is, or was, on the node.
+pub async fn app_of_build(
+    conn: &mut PgConnection,
+    app: AppId,
+    job: JobId,
+    node: NodeId,
+) -> sqlx::Result<Option<Scrubbed>> {
+    sqlx::query_as!(
+        Scrubbed,
+        "select apps.slug, projects.organization_id from apps
+         join environments on environments.id = apps.environment_id
+         join projects on projects.id = environments.project_id
+         join deployments on deployments.app_id = apps.id
+         join jobs on jobs.deployment_id = deployments.id
+         where apps.id = $1 and jobs.id = $2 and jobs.node_id = $3",
+        app as _,
+        job as _,
+        node as _
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// The app whose instance is on the node.
+pub async fn app_of_instance(
+    conn: &mut PgConnection,
+    app: AppId,
+    instance: InstanceId,
+    node: NodeId,
+) -> sqlx::Result<Option<Scrubbed>> {
+    sqlx::query_as!(
+        Scrubbed,
+        "select apps.slug, projects.organization_id from apps
+         join environments on environments.id = apps.environment_id
+         join projects on projects.id = environments.project_id
+         join instances on instances.app_id = apps.id
+         where apps.id = $1 and instances.id = $2 and instances.node_id = $3",
+        app as _,
+        instance as _,
+        node as _
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// Whether the audit log has it already.
+pub async fn is_told(conn: &mut PgConnection, target: &str, detail: &Value) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists (
+               select 1 from audit_events where action = 'secret.scrubbed' and target = $1 and detail = $2
+           ) as "exists!""#,
+        target,
+        detail
+    )
+    .fetch_one(conn)
+    .await
 }

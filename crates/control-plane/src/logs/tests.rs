@@ -2,10 +2,15 @@ use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
 use axum::http::Request;
+use protocol::identity::AgentKind;
+use protocol::ids::{AppId, JobId};
+use protocol::message::FromAgent;
+use protocol::report::{Scrubbed, ScrubbedFrom};
 use serde_json::json;
 use sqlx::PgPool;
 use tower::ServiceExt;
 
+use crate::hub::tests::{Mesh, hello, nothing};
 use crate::testing::TestApp;
 
 async fn print(pool: &PgPool, from: i32, to: i32) {
@@ -69,4 +74,34 @@ async fn a_follower_gets_new_lines_without_a_notification(pool: PgPool) {
     app.app.stopping.cancel();
     let end = std::future::poll_fn(|context| std::pin::Pin::new(&mut body).poll_frame(context)).await;
     assert!(end.is_none(), "a stop ends it");
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn a_value_taken_out_of_a_log_is_told_once_by_its_name_and_only_by_the_node_that_has_it(pool: PgPool) {
+    let mesh = Mesh::new(pool).await;
+    let joined = mesh.join("w1", &["worker"]).await;
+    let mut link = mesh.dial(&joined, AgentKind::Worker, hello(Vec::new())).await;
+    link.settle(&nothing()).await;
+    let (app, _, job) = mesh.queue_build("hello").await;
+    let told = |app_id: AppId, job: JobId, variable: &str| {
+        let from = ScrubbedFrom::Build(job);
+        FromAgent::Scrubbed(Scrubbed { app_id, variable: variable.to_owned(), from })
+    };
+    // Nobody builds it yet.
+    link.settle(&told(app, job, "TOKEN")).await;
+    crate::jobs::dispatch::claim_all(&mesh.test.app).await.expect("claim");
+    for _ in 0..2 {
+        link.settle(&told(app, job, "TOKEN")).await;
+    }
+    link.settle(&told(AppId::new(), job, "TOKEN")).await;
+    link.settle(&told(app, job, "no name: hunter2")).await;
+    let audit = mesh.test.owner().await.get("/api/v1/audit").await.expect(200);
+    let events: Vec<_> = audit["items"]
+        .as_array()
+        .expect("items")
+        .iter()
+        .filter(|event| event["action"] == "secret.scrubbed")
+        .map(|event| json!([event["actor"], event["target"], event["detail"]["variable"]]))
+        .collect();
+    assert_eq!(events, [json!(["node:w1", "app:hello", "TOKEN"])]);
 }

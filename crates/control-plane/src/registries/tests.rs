@@ -77,4 +77,6 @@ async fn a_build_is_sent_with_the_logins_that_are_stored_by_then_and_its_row_has
         build.secrets.registries.iter().map(|login| (login.host.as_str(), login.password.as_str())).collect();
     assert_eq!(logins, [("a.example.com", "hunter2-hunter2")]);
     assert!(!format!("{build:?} {:?}", build.secrets).contains("hunter2"));
+    assert_eq!(build.secrets.variables["GREETING"], "hi", "what the log must not show");
+    assert_eq!(build.secrets.mounted, [""; 0]);
 }

@@ -80,9 +80,11 @@ async fn remove(app: &App, id: AppId) -> anyhow::Result<()> {
     let mut tx = app.db.begin().await?;
     // Somebody may have brought it back in between.
     let Some(tombstone) = store::lock_due(&mut tx, id, KEPT_DAYS).await? else { return Ok(()) };
+    let organization = store::organization(&mut tx, id).await?;
     let removed = store::remove(&mut tx, id).await?;
     let target = format!("app:{}", tombstone.slug);
-    audit::record_system(&mut tx, "system", "app.remove", &target, removed.report(&tombstone)).await?;
+    let report = removed.report(&tombstone);
+    audit::record_of(&mut tx, organization, "system", "app.remove", &target, report).await?;
     // The proxies let its certificate go.
     generations::raise(&mut tx, Consumer::Routes).await?;
     bus::say(&mut tx, Topic::Apps, id).await?;

@@ -76,6 +76,18 @@ pub async fn lock_due(conn: &mut PgConnection, id: AppId, kept_days: i32) -> sql
     .await
 }
 
+pub async fn organization(conn: &mut PgConnection, id: AppId) -> sqlx::Result<OrganizationId> {
+    sqlx::query_scalar!(
+        r#"select projects.organization_id from apps
+           join environments on environments.id = apps.environment_id
+           join projects on projects.id = environments.project_id
+           where apps.id = $1"#,
+        id as _
+    )
+    .fetch_one(conn)
+    .await
+}
+
 /// Removes the app with all that is its own, and counts it.
 pub async fn remove(conn: &mut PgConnection, id: AppId) -> sqlx::Result<Removed> {
     let images = sqlx::query_scalar!(

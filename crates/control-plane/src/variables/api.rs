@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
@@ -7,6 +9,7 @@ use sqlx::PgConnection;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::store::Sealed;
 use super::{COUNT_LIMIT, Values, check_name, check_value, store};
 use crate::app::{App, AppState};
 use crate::bus::{self, Topic};
@@ -29,6 +32,8 @@ struct Variable {
     name: String,
     /// Null unless values were asked for.
     value: Option<String>,
+    /// Whether build steps may mount it: `RUN --mount=type=secret,id=NAME`.
+    build_time: bool,
     updated_at: DateTime<Utc>,
 }
 
@@ -76,7 +81,8 @@ async fn read(app: &App, conn: &mut PgConnection, of: &apps::store::App, reveal:
         let value = sealed.open(&app.vault, of.id)?;
         let shown = reveal.then(|| value.clone());
         values.insert(sealed.name.clone(), value);
-        variables.push(Variable { name: sealed.name, value: shown, updated_at: sealed.updated_at });
+        let Sealed { name, build_time, updated_at, .. } = sealed;
+        variables.push(Variable { name, value: shown, build_time, updated_at });
     }
     let pending = releases::pending::of(app, conn, of, &values).await?.is_runtime();
     Ok(Variables { variables, pending })
@@ -90,6 +96,9 @@ struct VariablesPatch {
     set: Values,
     #[serde(default)]
     unset: Vec<String>,
+    /// Names, and whether build steps may mount the variable. Others keep what they have.
+    #[serde(default)]
+    build_time: BTreeMap<String, bool>,
     /// Whether to deploy the running release's image with the new variables and settings.
     #[serde(default)]
     deploy: bool,
@@ -120,8 +129,14 @@ async fn update_env(
     for (name, value) in &patch.set {
         store::set(&mut tx, &app.vault, found.id, name, value).await?;
     }
+    for (name, build_time) in &patch.build_time {
+        if !store::flag_build_time(&mut tx, found.id, name, *build_time).await? {
+            let field = format!("build_time.{name}");
+            return Err(Error::invalid(field, format!("there is no variable {name}")).hint("Set it first"));
+        }
+    }
     let names: Vec<&String> = patch.set.keys().collect();
-    let detail = json!({ "set": names, "unset": patch.unset });
+    let detail = json!({ "set": names, "unset": patch.unset, "build_time": patch.build_time });
     audit::record(&mut tx, &caller, "env.update", &format!("app:{}", found.slug), detail).await?;
     bus::say(&mut tx, Topic::Apps, found.id).await?;
     let now = read(&app, &mut tx, &found, false).await?;
@@ -145,5 +160,6 @@ fn check(patch: &VariablesPatch) -> Result<()> {
             return Err(Error::invalid(format!("unset.{name}"), format!("{name} is both set and unset")));
         }
     }
+    patch.build_time.keys().try_for_each(|name| check_name(name, "build_time"))?;
     patch.unset.iter().try_for_each(|name| check_name(name, "unset"))
 }

@@ -10,6 +10,8 @@ use crate::vault::{Purpose, Vault, VaultError};
 pub struct Sealed {
     pub name: String,
     pub value: Vec<u8>,
+    /// Whether build steps may mount it.
+    pub build_time: bool,
     pub updated_at: DateTime<Utc>,
 }
 
@@ -27,7 +29,7 @@ fn identity(app: AppId, name: &str) -> String {
 pub async fn list(conn: &mut PgConnection, app: AppId) -> sqlx::Result<Vec<Sealed>> {
     sqlx::query_as!(
         Sealed,
-        "select name, value, updated_at from app_variables where app_id = $1 order by name",
+        "select name, value, build_time, updated_at from app_variables where app_id = $1 order by name",
         app as _
     )
     .fetch_all(conn)
@@ -68,4 +70,32 @@ pub async fn unset(conn: &mut PgConnection, app: AppId, name: &str) -> sqlx::Res
         .execute(conn)
         .await?;
     Ok(())
+}
+
+/// Whether there is such a variable.
+pub async fn flag_build_time(
+    conn: &mut PgConnection,
+    app: AppId,
+    name: &str,
+    build_time: bool,
+) -> sqlx::Result<bool> {
+    let flagged = sqlx::query!(
+        "update app_variables set build_time = $3 where app_id = $1 and name = $2",
+        app as _,
+        name,
+        build_time
+    )
+    .execute(conn)
+    .await?;
+    Ok(flagged.rows_affected() == 1)
+}
+
+/// Names of the variables that build steps may mount.
+pub async fn build_time(conn: &mut PgConnection, app: AppId) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        "select name from app_variables where app_id = $1 and build_time order by name",
+        app as _
+    )
+    .fetch_all(conn)
+    .await
 }

@@ -50,3 +50,21 @@ async fn what_cannot_be_a_variable_changes_nothing(pool: PgPool) {
     let env = owner.get("/api/v1/apps/hello/env").await.expect(200);
     assert_eq!(env["variables"], json!([]));
 }
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn a_variable_is_for_builds_only_once_it_is_flagged(pool: PgPool) {
+    let app = TestApp::new(pool).await;
+    let owner = app.owner().await;
+    owner.post("/api/v1/apps", json!({ "slug": "hello" })).await.expect(201);
+    let path = "/api/v1/apps/hello/env";
+    let answer = owner.patch(path, json!({ "set": { "A": "1" } })).await.expect(200);
+    assert_eq!(answer["variables"][0]["build_time"], false);
+    owner.patch(path, json!({ "build_time": { "A": true } })).await.expect(200);
+    // A new value keeps the flag.
+    let answer = owner.patch(path, json!({ "set": { "A": "2" } })).await.expect(200);
+    assert_eq!(answer["variables"][0]["build_time"], true);
+    let answer = owner.patch(path, json!({ "build_time": { "A": false } })).await.expect(200);
+    assert_eq!(answer["variables"][0]["build_time"], false);
+    let refused = owner.patch(path, json!({ "build_time": { "B": true } })).await.expect(422);
+    assert_eq!(refused["field"], "build_time.B");
+}

@@ -7,7 +7,7 @@ use crate::envelope::{Envelope, MessageId};
 use crate::ids::JobId;
 use crate::job::{Job, Outcome};
 use crate::report::{
-    Heartbeat, Hello, HostFacts, InstanceLog, JobLog, JobProgress, MeshReport, Stats, WorkerReport,
+    Heartbeat, Hello, HostFacts, InstanceLog, JobLog, JobProgress, MeshReport, Scrubbed, Stats, WorkerReport,
 };
 use crate::spec::{Generation, Spec, Versioned};
 
@@ -89,6 +89,7 @@ messages! {
         "job.log" JobLog(JobLog) Reliable;
         "job.done" JobDone(JobDone) Reliable;
         "instance.log" InstanceLog(InstanceLog) Reliable;
+        "log.scrubbed" Scrubbed(Scrubbed) Reliable;
         "stats" Stats(Stats) Latest;
     }
 }

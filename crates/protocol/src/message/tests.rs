@@ -13,7 +13,8 @@ use crate::job::{
     RegistryLogin, Source, Stage, Work,
 };
 use crate::report::{
-    HostFacts, InstanceReport, InstanceState, InstanceStats, LogLine, OperatingSystem, PeerReport, Stream,
+    HostFacts, InstanceReport, InstanceState, InstanceStats, LogLine, OperatingSystem, PeerReport, Scrubbed,
+    ScrubbedFrom, Stream,
 };
 use crate::spec::{
     Certificate, CrashGuard, HttpChallenge, ImageSource, ImageSpec, InstanceSpec, MeshPeer, MeshSpec, Probe,
@@ -83,6 +84,11 @@ fn failure() -> Failure {
     }
 }
 
+fn scrubbed(job_id: JobId) -> Scrubbed {
+    let from = ScrubbedFrom::Build(job_id);
+    Scrubbed { app_id: AppId(id(1)), variable: "TOKEN".to_owned(), from }
+}
+
 fn recipe() -> Recipe {
     Recipe {
         preset: Preset::Static,
@@ -112,6 +118,7 @@ fn nixos() -> OperatingSystem {
 
 fn said_by_agents() -> Vec<FromAgent> {
     let (job_id, instance) = (JobId(id(1)), InstanceId(id(2)));
+    let progress = |stage, recipe| FromAgent::JobProgress(JobProgress { job_id, stage, at: at(), recipe });
     vec![
         FromAgent::Hello(Hello {
             version: "0.1.0".to_owned(),
@@ -145,13 +152,8 @@ fn said_by_agents() -> Vec<FromAgent> {
                 failure: Some(failure()),
             }],
         }),
-        FromAgent::JobProgress(JobProgress { job_id, stage: Stage::Fetch, at: at(), recipe: None }),
-        FromAgent::JobProgress(JobProgress {
-            job_id,
-            stage: Stage::Build,
-            at: at(),
-            recipe: Some(Box::new(recipe())),
-        }),
+        progress(Stage::Fetch, None),
+        progress(Stage::Build, Some(Box::new(recipe()))),
         FromAgent::JobLog(JobLog { job_id, lines: lines() }),
         FromAgent::JobDone(JobDone {
             job_id,
@@ -164,6 +166,7 @@ fn said_by_agents() -> Vec<FromAgent> {
             }),
         }),
         FromAgent::JobDone(JobDone { job_id, outcome: Outcome::Failed(failure()) }),
+        FromAgent::Scrubbed(scrubbed(job_id)),
         FromAgent::InstanceLog(InstanceLog {
             app_id: AppId(id(3)),
             instance_id: instance,
@@ -262,6 +265,8 @@ fn said_by_the_control_plane() -> Vec<FromControlPlane> {
                 username: "ann".to_owned(),
                 password: "secret".to_owned(),
             }],
+            variables: BTreeMap::from([("TOKEN".to_owned(), "secret".to_owned())]),
+            mounted: vec!["TOKEN".to_owned()],
         }),
     };
     let order = CertificateOrder {

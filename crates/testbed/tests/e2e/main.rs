@@ -22,6 +22,7 @@ mod presets;
 mod registries;
 mod releases;
 mod runner;
+mod secrets;
 mod traefik;
 mod visitors;
 
@@ -40,6 +41,7 @@ fn tests() -> Vec<Test> {
         git::TESTS,
         presets::TESTS,
         registries::TESTS,
+        secrets::TESTS,
         releases::TESTS,
         power::TESTS,
         exec::TESTS,

@@ -377,6 +377,9 @@ pub(crate) struct Variable {
     pub(crate) name: String,
     #[serde(default)]
     pub(crate) value: Option<String>,
+    /// Build steps may mount it.
+    #[serde(default)]
+    pub(crate) build_time: bool,
     #[serde(default)]
     pub(crate) updated_at: Option<DateTime<Utc>>,
 }
@@ -388,10 +391,12 @@ impl std::fmt::Debug for Variable {
 }
 
 /// Body of `PATCH …/env`. Has no `Debug`: it holds values.
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 pub(crate) struct VariableChange<'a> {
     pub(crate) set: BTreeMap<&'a str, &'a str>,
     pub(crate) unset: Vec<&'a str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) build_time: BTreeMap<&'a str, bool>,
     pub(crate) deploy: bool,
 }
 

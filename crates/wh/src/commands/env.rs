@@ -18,16 +18,23 @@ use crate::ui::time::age_of;
 pub(crate) async fn run(shell: &Shell, command: Option<EnvCommand>) -> Result<()> {
     match command.unwrap_or(EnvCommand::Ls { reveal: false }) {
         EnvCommand::Ls { reveal } => ls(shell, reveal).await,
-        EnvCommand::Set { pairs, effect } => {
+        EnvCommand::Set { pairs, build, no_build, effect } => {
             let values = read_pairs(&pairs)?;
             let set = values.iter().map(|(name, value)| (name.as_str(), value.expose_secret())).collect();
-            change(shell, VariableChange { set, unset: Vec::new(), deploy: !effect.stage }, &effect).await
+            let flagged = values.keys().filter(|_| build || no_build);
+            let build_time = flagged.map(|name| (name.as_str(), build)).collect();
+            change(
+                shell,
+                VariableChange { set, build_time, unset: Vec::new(), deploy: !effect.stage },
+                &effect,
+            )
+            .await
         }
         EnvCommand::Unset { names, effect } => {
             names.iter().try_for_each(|name| check_name(name))?;
             let unset = names.iter().map(String::as_str).collect();
-            change(shell, VariableChange { set: BTreeMap::new(), unset, deploy: !effect.stage }, &effect)
-                .await
+            let change_of = VariableChange { unset, deploy: !effect.stage, ..VariableChange::default() };
+            change(shell, change_of, &effect).await
         }
     }
 }
@@ -43,13 +50,14 @@ async fn ls(shell: &Shell, reveal: bool) -> Result<()> {
         shell.ui.note("no variables: `wh env set NAME=value`, or NAME=- for one from standard input");
         return Ok(());
     }
-    let mut table = Table::new(&["NAME", "VALUE", "CHANGED"]);
+    let mut table = Table::new(&["NAME", "VALUE", "FOR", "CHANGED"]);
     for variable in &env.variables {
         let value = match &variable.value {
             Some(value) => Cell::plain(value.replace('\n', "\\n")),
             None => Cell::dim("••••••"),
         };
-        table.row(vec![Cell::name(&variable.name), value, Cell::plain(age_of(variable.updated_at))]);
+        let purpose = Cell::plain(if variable.build_time { "app, build" } else { "app" });
+        table.row(vec![Cell::name(&variable.name), value, purpose, Cell::plain(age_of(variable.updated_at))]);
     }
     crate::ui::data(&table.render(shell.ui.out_paint()))?;
     if env.pending {

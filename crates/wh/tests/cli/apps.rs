@@ -145,6 +145,8 @@ fn a_secret_reaches_the_server_without_being_an_argument() {
     );
     user.bare(&["env", "unset", "KEY"], &env, "").succeeded();
     assert_eq!(mock.asked()[1].json(), json!({ "set": {}, "unset": ["KEY"], "deploy": true }));
+    user.bare(&["env", "set", "--build", "KEY=-"], &env, "s3cret\n").succeeded();
+    assert_eq!(mock.asked()[2].json()["build_time"], json!({ "KEY": true }));
     user.bare(&["env", "set", "novalue"], &env, "").failed(2);
 }
 
@@ -156,7 +158,7 @@ fn values_are_hidden_until_asked_for() {
         ("GET /apps/a/env", reply(200, variable(json!("s3cret")))),
     ]);
     let run = User::new().wh(&mock, &["env", "--app", "a"]).succeeded();
-    assert_eq!(run.out, "NAME  VALUE   CHANGED\nKEY   ••••••  –\n");
+    assert_eq!(run.out, "NAME  VALUE   FOR  CHANGED\nKEY   ••••••  app  –\n");
     assert!(run.err.contains("wait for the next deployment"));
     assert!(
         User::new().wh(&mock, &["env", "ls", "--reveal", "--app", "a"]).succeeded().out.contains("s3cret")

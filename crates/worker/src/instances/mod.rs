@@ -33,6 +33,7 @@ use crate::guard::Guard;
 use crate::handover::Taker;
 use crate::logs::{self, Owner};
 use crate::podman::{Listed, Podman};
+use crate::scrub::Scrubber;
 use crate::uplink::Uplink;
 use board::Board;
 use once::Fate;
@@ -214,7 +215,7 @@ impl<U: Uplink> Instances<U> {
                 return;
             }
         };
-        let last_lines = probe::last_lines(&self.host, container).await;
+        let last_lines = probe::last_lines(&self.host, container, &wanted.env).await;
         let exit = Exit { code: state.exit_code, oom_killed: state.oom_killed, last_lines };
         self.host.board.update(wanted.id, |record| record.exited(exit, wanted, Utc::now()));
     }
@@ -282,7 +283,7 @@ impl<U: Uplink> Instances<U> {
         });
     }
 
-    fn follow_logs(&mut self, listed: &[Listed]) {
+    fn follow_logs(&mut self, spec: &WorkerSpec, listed: &[Listed]) {
         for container in listed {
             let Some(owner) = owner(container).filter(|_| !self.followed.contains(&container.id)) else {
                 continue;
@@ -290,8 +291,10 @@ impl<U: Uplink> Instances<U> {
             self.followed.insert(container.id.clone());
             let (host, uplink) = (self.host.clone(), self.uplink.clone());
             let (positions, container) = (self.positions.clone(), container.id.clone());
+            let wanted = spec.instances.iter().find(|wanted| wanted.id == owner.instance_id);
+            let variables = wanted.map(|wanted| wanted.env.clone());
             self.tasks.spawn(async move {
-                if let Err(error) = follow_log(&host, &uplink, owner, &container, &positions).await {
+                if let Err(error) = follow_log(&host, &uplink, owner, &container, &positions, variables).await {
                     warn!(instance.id = %owner.instance_id, error = format!("{error:#}"), "cannot read the log");
                 }
                 Ended::Followed(container)
@@ -341,7 +344,7 @@ impl<U: Uplink> Reconciler for Instances<U> {
         let plan = plan::plan(&spec, &observed, &self.host.board.snapshot(), Utc::now());
         self.carry_out(&spec, plan, guarded.is_ok(), &unsure);
         self.probe(&spec, &observed);
-        self.follow_logs(&listed);
+        self.follow_logs(&spec, &listed);
         self.set_alarm();
         guarded
     }
@@ -371,8 +374,12 @@ async fn follow_log(
     owner: Owner,
     container: &str,
     positions: &std::path::Path,
+    variables: Option<BTreeMap<String, String>>,
 ) -> anyhow::Result<()> {
-    let path = host.podman.inspect(container).await?.host_config.log_config.path;
+    let found = host.podman.inspect(container).await?;
+    // An instance that the spec does not have any more: its container says what it was given.
+    let scrubber = Scrubber::new(&variables.unwrap_or_else(|| found.config.variables()));
+    let path = found.host_config.log_config.path;
     anyhow::ensure!(!path.is_empty(), "Podman names no log file");
     let mut path = PathBuf::from(path);
     // Podman makes the file at the first start.
@@ -384,7 +391,7 @@ async fn follow_log(
             Err(error) => return Err(error.into()),
         };
     }
-    Ok(logs::follow(uplink, owner, path, positions).await?)
+    Ok(logs::follow(uplink, owner, path, positions, &scrubber).await?)
 }
 
 impl Observer {

@@ -1,6 +1,7 @@
 //! Asks an instance whether it serves: from outside, as a client would, at its published address; or, if its app wants
 //! it so, by a program inside.
 
+use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
@@ -14,6 +15,7 @@ use tokio::net::TcpStream;
 use super::record::{Attempt, Verdict};
 use super::{Host, inside};
 use crate::logs;
+use crate::scrub::Scrubber;
 
 /// How much of an answer's body is kept.
 pub(super) const BODY: usize = 256;
@@ -41,18 +43,20 @@ pub(super) fn client() -> reqwest::Result<reqwest::Client> {
 /// Probes `container` until the record is about something else.
 pub(super) async fn watch(host: &Host, spec: &InstanceSpec, container: &str) {
     let mut attempts = 0;
+    let scrubber = Scrubber::new(&spec.env);
     loop {
         let Some(record) = host.board.get(spec.id) else { return };
         if !record.is_live() || record.container.as_deref() != Some(container) {
             return;
         }
         attempts += 1;
-        let attempt = match &spec.probe.check {
+        let mut attempt = match &spec.probe.check {
             ProbeCheck::Command { .. } | ProbeCheck::Off => {
                 inside::attempt(host, spec, container, attempts).await
             }
             _ => attempt(&host.probe, spec, attempts).await,
         };
+        attempt.evidence.body = attempt.evidence.body.map(|body| scrubber.scrub(body, BODY, |_| {}));
         if attempt.refused && attempts.is_multiple_of(LOOK_EVERY) {
             // The container may have ended: Podman's events can be seconds late.
             host.board.reconcile();
@@ -64,7 +68,7 @@ pub(super) async fn watch(host: &Host, spec: &InstanceSpec, container: &str) {
         match verdict.flatten() {
             None => return,
             Some(Verdict::TooLate) => {
-                let lines = last_lines(host, container).await;
+                let lines = last_lines(host, container, &spec.env).await;
                 host.board.update(spec.id, |record| record.too_late(spec, lines));
                 return;
             }
@@ -76,9 +80,16 @@ pub(super) async fn watch(host: &Host, spec: &InstanceSpec, container: &str) {
     }
 }
 
-pub(super) async fn last_lines(host: &Host, container: &str) -> Vec<String> {
+pub(super) async fn last_lines(
+    host: &Host,
+    container: &str,
+    variables: &BTreeMap<String, String>,
+) -> Vec<String> {
     match host.podman.inspect(container).await {
-        Ok(found) => logs::tail(found.host_config.log_config.path.as_ref(), LAST_LINES),
+        Ok(found) => {
+            let path = found.host_config.log_config.path;
+            logs::tail(path.as_ref(), LAST_LINES, &Scrubber::new(variables))
+        }
         Err(error) => vec![format!("(the app's last lines cannot be read: {error})")],
     }
 }

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use daemon::backoff::Backoff;
 use nix::sys::signal::Signal;
-use protocol::ids::JobId;
+use protocol::ids::{AppId, JobId};
 use protocol::job::{Build, Job, Outcome, Source, Stage, Work};
 use protocol::message::{FromAgent, JobDone};
-use protocol::report::{JobLog, JobProgress};
+use protocol::report::{JobLog, JobProgress, Scrubbed, ScrubbedFrom};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, Command};
 use tokio::sync::{Semaphore, mpsc};
@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::folder::Folder;
-use super::log::{self, Log};
+use super::log::{self, Batch, Log};
 use super::{BuildSettings, JobFile};
 use crate::failure::{FailureExt as _, failure, internal};
 use crate::uplink::{DownloadError, Uplink};
@@ -276,16 +276,18 @@ impl<U: Uplink> Shared<U> {
         mut child: Option<Child>,
     ) -> anyhow::Result<Option<Outcome>> {
         let log = folder.path("log.jsonl");
+        let app = folder.job()?.map(|job| job.build.app_id);
         let mut offset = folder.acked();
         loop {
             // Before the batch: lines are written before the outcome, so an outcome with an empty batch is the end.
             let over = ended(folder, &mut child)?;
             let batch = log::read_batch(&log, offset)?;
             if batch.end > offset {
-                if self.send(id, batch.lines, batch.stage).await.is_err() {
+                let end = batch.end;
+                if self.send(id, app, batch).await.is_err() {
                     return Ok(None);
                 }
-                offset = batch.end;
+                offset = end;
                 folder.set_acked(offset)?;
             } else if let Some(outcome) = over {
                 return Ok(Some(outcome));
@@ -298,13 +300,18 @@ impl<U: Uplink> Shared<U> {
     async fn send(
         &self,
         id: JobId,
-        lines: Vec<protocol::report::LogLine>,
-        step: Option<log::Step>,
+        app_id: Option<AppId>,
+        Batch { lines, stage, scrubbed, .. }: Batch,
     ) -> Result<(), crate::uplink::LinkEnded> {
         if !lines.is_empty() {
             self.uplink.deliver(FromAgent::JobLog(JobLog { job_id: id, lines })).await?;
         }
-        if let Some(log::Step { stage, at, recipe }) = step {
+        for variable in scrubbed {
+            let Some(app_id) = app_id else { break };
+            let scrubbed = Scrubbed { app_id, variable, from: ScrubbedFrom::Build(id) };
+            self.uplink.deliver(FromAgent::Scrubbed(scrubbed)).await?;
+        }
+        if let Some(log::Step { stage, at, recipe }) = stage {
             let progress = JobProgress { job_id: id, stage, at, recipe };
             self.uplink.deliver(FromAgent::JobProgress(progress)).await?;
         }

@@ -38,17 +38,26 @@ pub(super) async fn build(
             (prepared.found, Some(prepared.ignore))
         }
     };
-    let auth = secrets::auth_file(folder, &folder.secrets()?)?;
-    let command = podman_build(job, &found, ignore.as_deref(), auth.as_deref());
+    let known = folder.secrets()?;
+    let mut command = podman_build(job, &found, ignore.as_deref());
+    if let Some(auth) = secrets::auth_file(folder, &known)? {
+        command.arg("--authfile").arg(auth);
+    }
+    for secret in secrets::mounts(folder, &known)? {
+        command.arg(secret);
+    }
+    command.arg("--").arg(&found.context);
     let status = command::run(command, log, stop).await?.ok_or(Stop::Cancelled)?;
     if status.success() {
         return Ok(());
     }
-    let text = tokio::fs::read_to_string(&found.file).await.unwrap_or_default();
+    // Here, because a part of it is told, and a part of a value is not known for one.
+    let text = log.without_values(tokio::fs::read_to_string(&found.file).await.unwrap_or_default());
     Err(explain(&found.name, &text, status.code(), log.last_lines(), job.memory_mb()).into())
 }
 
-fn podman_build(job: &JobFile, found: &Found, ignore: Option<&Path>, auth: Option<&Path>) -> Command {
+/// All but the secrets and the context.
+fn podman_build(job: &JobFile, found: &Found, ignore: Option<&Path>) -> Command {
     let mut podman = command::quiet("podman");
     let memory = format!("{}m", job.memory_mb());
     podman
@@ -64,16 +73,12 @@ fn podman_build(job: &JobFile, found: &Found, ignore: Option<&Path>, auth: Optio
     if let Some(ignore) = ignore {
         podman.arg("--ignorefile").arg(ignore);
     }
-    if let Some(auth) = auth {
-        podman.arg("--authfile").arg(auth);
-    }
     if let Some(target) = &job.build.containerfile.target {
         podman.arg(format!("--target={target}"));
     }
     for (name, value) in &job.build.containerfile.args {
         podman.arg(format!("--build-arg={name}={value}"));
     }
-    podman.arg("--").arg(&found.context);
     podman
 }
 

@@ -1,7 +1,7 @@
 //! The job's log on disk: written line by line by the process, read in batches by the agent. The file is the buffer
 //! between the two, so neither waits for the other and nothing is lost when one of them ends.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -13,7 +13,8 @@ use protocol::job::{Recipe, Stage};
 use protocol::report::{LogLine, Stream};
 use serde::{Deserialize, Serialize};
 
-use crate::text::clean;
+use crate::scrub::Scrubber;
+use crate::text::{MAX_LINE, clean};
 
 /// After so many lines the rest of a build's output is dropped.
 const MAX_LINES: i64 = 200_000;
@@ -34,6 +35,8 @@ pub(crate) const BATCH_BYTES: usize = 256 * 1024;
 pub(super) enum Entry {
     Line(LogLine),
     Stage(Step),
+    /// The value of this variable was taken out of a line.
+    Scrubbed(String),
 }
 
 /// The job is in a stage; with how it is built, once that is known.
@@ -54,6 +57,9 @@ struct Writer {
     file: File,
     next: i64,
     recent: VecDeque<String>,
+    scrubber: Scrubber,
+    /// Names that were told.
+    scrubbed: BTreeSet<String>,
 }
 
 impl Log {
@@ -64,7 +70,23 @@ impl Log {
         for line in BufReader::new(&file).split(b'\n') {
             lines += i64::from(matches!(serde_json::from_slice(&line?), Ok(Entry::Line(_))));
         }
-        Ok(Self(Arc::new(Mutex::new(Writer { file, next: lines + 1, recent: VecDeque::new() }))))
+        Ok(Self(Arc::new(Mutex::new(Writer {
+            file,
+            next: lines + 1,
+            recent: VecDeque::new(),
+            scrubber: Scrubber::default(),
+            scrubbed: BTreeSet::new(),
+        }))))
+    }
+
+    /// From now on these values are in no line.
+    pub(super) fn hide(&self, known: &BTreeMap<String, String>) {
+        self.writer().scrubber = Scrubber::new(known);
+    }
+
+    /// `text` that goes another way than in a line, without those values.
+    pub(super) fn without_values(&self, text: String) -> String {
+        self.writer().scrub(text, usize::MAX)
     }
 
     pub(super) fn stage(&self, stage: Stage) {
@@ -96,8 +118,19 @@ impl Log {
 }
 
 impl Writer {
+    fn scrub(&mut self, text: String, limit: usize) -> String {
+        let mut found = BTreeSet::new();
+        let text = self.scrubber.scrub(text, limit, |name| _ = found.insert(name.to_owned()));
+        for name in found {
+            if self.scrubbed.insert(name.clone()) {
+                self.append(&Entry::Scrubbed(name));
+            }
+        }
+        text
+    }
+
     fn line(&mut self, stream: Stream, text: &str) {
-        let text = clean(text.as_bytes());
+        let text = self.scrub(clean(text.as_bytes()), MAX_LINE);
         if self.recent.len() == REMEMBERED {
             self.recent.pop_front();
         }
@@ -128,6 +161,8 @@ impl Writer {
 pub(super) struct Batch {
     pub(super) lines: Vec<LogLine>,
     pub(super) stage: Option<Step>,
+    /// Variables whose values were taken out.
+    pub(super) scrubbed: Vec<String>,
     /// Where the next batch begins.
     pub(super) end: u64,
 }
@@ -156,6 +191,7 @@ pub(super) fn read_batch(path: &Path, offset: u64) -> io::Result<Batch> {
                 batch.lines.push(line);
             }
             Ok(Entry::Stage(step)) => batch.stage = Some(step),
+            Ok(Entry::Scrubbed(name)) => batch.scrubbed.push(name),
             // Half a line of a process that was killed, then the next one's: lost, the rest is good.
             Err(error) => tracing::warn!(%error, "skipped a damaged line of a build's log"),
         }
@@ -209,6 +245,23 @@ mod tests {
             read_batch(&path, second.end).expect("read"),
             Batch { end: second.end, ..Batch::default() }
         );
+    }
+
+    #[test]
+    fn a_hidden_value_is_in_no_line_and_its_name_is_told_once() {
+        let folder = tempfile::tempdir().expect("temp dir");
+        let path = folder.path().join("log.jsonl");
+        let log = Log::open(&path).expect("open");
+        log.hide(&BTreeMap::from([("TOKEN".to_owned(), "hunter2-hunter2".to_owned())]));
+        log.line(Stream::Stdout, "token hunter2-hunter2");
+        log.line(Stream::Stderr, "again hunter2-hunter2");
+        let batch = read_batch(&path, 0).expect("read");
+        assert_eq!(texts(&batch), [(1, "token [TOKEN]"), (2, "again [TOKEN]")]);
+        assert_eq!(batch.scrubbed, ["TOKEN"]);
+        assert_eq!(log.last_lines(), ["token [TOKEN]", "again [TOKEN]"]);
+        assert_eq!(log.without_values("`echo hunter2-hunter2` failed".to_owned()), "`echo [TOKEN]` failed");
+        log.line(Stream::Stdout, &format!("{}hunter2-hunter2", "x".repeat(MAX_LINE - 7)));
+        assert!(!std::fs::read_to_string(&path).expect("read").contains("hunter2"));
     }
 
     #[test]

@@ -57,6 +57,7 @@ pub async fn run(folder: &Path) -> anyhow::Result<ExitCode> {
     }
     process::adopt_orphans()?;
     let log = Log::open(&folder.path("log.jsonl"))?;
+    log.hide(&secrets::known(&folder.secrets()?));
     let mut terminate = signal(SignalKind::terminate())?;
     let stop = CancellationToken::new();
     let limit = Duration::from_secs(u64::from(job.timeout_s()));
@@ -73,7 +74,10 @@ pub async fn run(folder: &Path) -> anyhow::Result<ExitCode> {
             (work.await, true)
         }
     };
-    let outcome = outcome(result, timed_out.then_some(job.timeout_s()), &log);
+    let mut outcome = outcome(result, timed_out.then_some(job.timeout_s()), &log);
+    if let Outcome::Failed(failure) = &mut outcome {
+        failure.message = log.without_values(std::mem::take(&mut failure.message));
+    }
     secrets::forget(&folder)?;
     folder.finish(&outcome)?;
     // The folder goes as a whole once the outcome is acknowledged; the source is of no use until then.

@@ -108,6 +108,31 @@ pub struct Container {
     pub id: String,
     pub state: ContainerState,
     pub host_config: HostConfig,
+    pub config: ContainerConfig,
+}
+
+#[derive(Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct ContainerConfig {
+    /// `NAME=value`, those of the image among them.
+    #[serde(rename = "Env")]
+    env: Vec<String>,
+}
+
+impl ContainerConfig {
+    /// By name; without those that every container has.
+    pub fn variables(&self) -> BTreeMap<String, String> {
+        const OF_ALL: [&str; 5] = ["PATH", "HOME", "HOSTNAME", "TERM", "container"];
+        let pairs = self.env.iter().filter_map(|pair| pair.split_once('='));
+        let own = pairs.filter(|(name, _)| !OF_ALL.contains(name));
+        own.map(|(name, value)| (name.into(), value.into())).collect()
+    }
+}
+
+impl std::fmt::Debug for ContainerConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ContainerConfig { … }")
+    }
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]

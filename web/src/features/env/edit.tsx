@@ -27,6 +27,8 @@ interface Props {
 export function VariableDialog({ app, name, known, onClose, onSaved }: Props) {
   const [rows, setRows] = useState<Row[]>([{ key: 0, name: name ?? "", value: "" }]);
   const [deploy, setDeploy] = useState(false);
+  const wasForBuild = known.some((variable) => variable.name === name && variable.build_time);
+  const [forBuild, setForBuild] = useState(wasForBuild);
   const [tried, setTried] = useState(false);
   const update = useUpdateEnv(app.slug);
   const navigate = useNavigate();
@@ -38,8 +40,9 @@ export function VariableDialog({ app, name, known, onClose, onSaved }: Props) {
     setTried(true);
     if (rows.some((row) => nameProblem(row.name))) return;
     const set = Object.fromEntries(rows.map((row) => [row.name, row.value]));
+    const flags = Object.fromEntries(rows.map((row) => [row.name, forBuild]));
     update.mutate(
-      { set, unset: [], deploy },
+      { set, unset: [], deploy, ...(forBuild !== wasForBuild && { build_time: flags }) },
       {
         onSuccess: ({ deployment }) => {
           onSaved();
@@ -98,6 +101,16 @@ export function VariableDialog({ app, name, known, onClose, onSaved }: Props) {
           Another one
         </Button>
       )}
+      <label className="checkbox">
+        <input type="checkbox" checked={forBuild} onChange={(event) => setForBuild(event.target.checked)} />
+        <span>
+          For builds too
+          <br />
+          <span className="faint">
+            Steps mount it with <code>RUN --mount=type=secret,id={name ?? "NAME"}</code>.
+          </span>
+        </span>
+      </label>
       {app.release && (
         <label className="checkbox">
           <input type="checkbox" checked={deploy} onChange={(event) => setDeploy(event.target.checked)} />

@@ -9,7 +9,7 @@ import { nameProblem, parseEnvFile } from "./parse";
 
 const app = makeApp("shop");
 const routes = [{ element: <Outlet context={app} />, children: [{ path: "/", Component: Page }] }];
-const variables = [{ name: "TOKEN", value: null, updated_at: ago(60) }];
+const variables = [{ name: "TOKEN", value: null, build_time: false, updated_at: ago(60) }];
 
 describe("the environment", () => {
   it("asks for values only when they are wanted and forgets them when hidden", async () => {
@@ -17,7 +17,7 @@ describe("the environment", () => {
     const { user } = renderAt("/", routes);
     expect(await screen.findByRole("img", { name: "Hidden" })).toBeInTheDocument();
     const asked = answer("get", "/api/v1/apps/{app}/env", {
-      variables: [{ name: "TOKEN", value: "s3cret", updated_at: ago(60) }],
+      variables: [{ name: "TOKEN", value: "s3cret", build_time: false, updated_at: ago(60) }],
       pending: false,
     });
     await user.click(screen.getByRole("button", { name: "Reveal" }));
@@ -40,6 +40,23 @@ describe("the environment", () => {
     await user.click(screen.getByRole("button", { name: "Save" }));
     await waitFor(() => expect(screen.queryByRole("dialog")).toBeNull());
     expect(requests).toEqual([{ set: { NEW: "1" }, unset: [], deploy: false }]);
+  });
+  it("lets build steps mount a variable", async () => {
+    answer("get", "/api/v1/apps/{app}/env", { variables, pending: false });
+    const requests = answer("patch", "/api/v1/apps/{app}/env", {
+      variables: [{ name: "TOKEN", value: null, build_time: true, updated_at: ago(1) }],
+      pending: true,
+      deployment: null,
+    });
+    const { user } = renderAt("/", routes);
+    await user.click(await screen.findByRole("button", { name: "Change TOKEN" }));
+    await user.type(screen.getByLabelText("New value"), "1");
+    await user.click(screen.getByLabelText(/For builds too/));
+    await user.click(screen.getByRole("button", { name: "Save" }));
+    expect(await screen.findByText("for builds too")).toBeInTheDocument();
+    expect(requests).toEqual([
+      { set: { TOKEN: "1" }, unset: [], deploy: false, build_time: { TOKEN: true } },
+    ]);
   });
   it("takes a whole file that is pasted into a name", async () => {
     answer("get", "/api/v1/apps/{app}/env", { variables: [], pending: false });

@@ -117,10 +117,11 @@ function VariableTable({ variables, values, onEdit, onRemove }: TableProps) {
           </tr>
         </thead>
         <tbody>
-          {variables.map(({ name, updated_at }) => (
+          {variables.map(({ name, build_time, updated_at }) => (
             <tr key={name}>
               <td>
                 <code>{name}</code>
+                {build_time && <span className="sub">for builds too</span>}
               </td>
               <td style={{ maxWidth: 340, width: "40%" }}>
                 <Value value={values?.get(name)} name={name} />

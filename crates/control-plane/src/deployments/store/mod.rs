@@ -292,3 +292,8 @@ pub async fn request_cancel(conn: &mut PgConnection, id: DeploymentId) -> sqlx::
     .fetch_optional(conn)
     .await
 }
+
+/// The variables with which a deployment began, sealed.
+pub async fn variables(conn: &mut PgConnection, id: DeploymentId) -> sqlx::Result<Vec<u8>> {
+    sqlx::query_scalar!("select variables from deployments where id = $1", id as _).fetch_one(conn).await
+}
