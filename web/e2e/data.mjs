@@ -227,6 +227,7 @@ export function makeNode(name, over = {}) {
     declared_labels: [],
     zone: null,
     instances: 0,
+    images: null,
     created_at: ago(46 * DAY),
     ...over,
   };
@@ -304,6 +305,7 @@ export const makeRelease = (number, over = {}) => ({
   created_at: ago(HOUR),
   deployment_id: null,
   current: false,
+  kept: true,
   ...over,
 });
 
@@ -320,6 +322,14 @@ export function makeWorld() {
       labels: { disk: "nvme", rack: "3" },
       declared_labels: ["disk"],
       zone: `de.${ZONE}`,
+      images: {
+        count: 23,
+        size_bytes: 4_812_000_000,
+        reclaimable_bytes: 96_300_000,
+        cache_bytes: 1_204_000_000,
+        copies_waiting: 0,
+        problems: [],
+      },
     }),
     rebooting,
     makeNode("worker-3", {

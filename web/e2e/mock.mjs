@@ -464,6 +464,7 @@ class World {
         created_at: ago(10_800 + 86_400 * index),
         deployment_id: own[index]?.id ?? null,
         current: index === 0,
+        kept: index < 5,
       }),
     );
   }

@@ -26,6 +26,8 @@ pub struct Config {
     pub nodes: Vec<DeclaredNode>,
     #[serde(default)]
     pub limits: Limits,
+    #[serde(default)]
+    pub images: Images,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -162,6 +164,24 @@ impl Default for Limits {
     }
 }
 
+/// Which images are kept, so that a release of them can serve again without a build.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Images {
+    /// Per app, the newest images that have served.
+    pub keep_releases: u8,
+    /// Seconds that an image stays after the last need of it.
+    pub remove_after_s: u32,
+    /// Megabytes that builds may leave on each worker for later builds, beside the images that are kept.
+    pub cache_mb: u32,
+}
+
+impl Default for Images {
+    fn default() -> Self {
+        Self { keep_releases: 5, remove_after_s: 3600, cache_mb: 10_240 }
+    }
+}
+
 /// The smallest useful file; also in the documentation.
 pub(crate) const EXAMPLE: &str = r#"
 [api_server]
@@ -185,6 +205,7 @@ impl Check for Config {
         self.api_server.check()?;
         self.mesh.check()?;
         self.check_front()?;
+        self.images.check()?;
         if !is_domain(&self.proxy.subdomain_base) {
             return Err(Invalid::new(
                 "proxy.subdomain_base",
@@ -233,6 +254,19 @@ impl Config {
                     "repeats the name, mesh_address or public_key of a node above it",
                 ));
             }
+        }
+        Ok(())
+    }
+}
+
+impl Images {
+    fn check(&self) -> Result<(), Invalid> {
+        if !(1..=50).contains(&self.keep_releases) {
+            return Err(Invalid::new("images.keep_releases", "must be between 1 and 50"));
+        }
+        // A release that is being made needs its image before it says so.
+        if self.remove_after_s < 10 {
+            return Err(Invalid::new("images.remove_after_s", "must be at least 10"));
         }
         Ok(())
     }
@@ -335,6 +369,8 @@ mesh_address = "10.50.0.11"
             ("10.50.0.0/24", "10.50.0.0/8", "`mesh.cidr`"),
             ("cidr =", "labels = { a_b = \"\" }\ncidr =", "`mesh.labels`"),
             ("public_key =", "labels.disk = \"a\\nb\"\npublic_key =", "`nodes[0].labels`"),
+            ("[proxy]", "[images]\nkeep_releases = 0\n[proxy]", "`images.keep_releases`"),
+            ("[proxy]", "[images]\nremove_after_s = 1\n[proxy]", "`images.remove_after_s`"),
             ("public_key =", "zone = \"here\"\npublic_key =", "`nodes[0].zone`"),
         ] {
             let text = format!("{EXAMPLE}{NODE}").replacen(from, to, 1);

@@ -30,6 +30,7 @@ pub mod events;
 pub mod exec;
 pub mod hub;
 pub mod identity;
+pub mod images;
 pub mod instances;
 pub mod jobs;
 pub mod logs;

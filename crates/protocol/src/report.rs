@@ -94,6 +94,41 @@ pub struct WorkerReport {
     pub instances: Vec<InstanceReport>,
 }
 
+/// Images on a worker, each time whole: every minute, and after each that came or went.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageReport {
+    /// At most [`MAX_IMAGES`]; the ones that the desired state names come first, then those with our label.
+    pub images: Vec<HeldImage>,
+    /// Bytes of all images together, layers that several share counted once.
+    pub total_bytes: u64,
+    /// What the desired state asks for and could not be done yet; tried again.
+    pub problems: Vec<ImageProblem>,
+}
+
+/// Images in one [`ImageReport`]: a longer list would not be worth its message.
+pub const MAX_IMAGES: usize = 2000;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldImage {
+    /// As in [`crate::spec::ImageSpec`].
+    pub id: String,
+    /// Built by us: it has our label.
+    pub ours: bool,
+    /// Left by a build for later ones: it has no name, and no image contains it.
+    pub cache: bool,
+    pub made_at: DateTime<Utc>,
+    pub size_bytes: u64,
+    /// What its removal would free; less than its size where it shares layers.
+    pub frees_bytes: u64,
+}
+
+/// Why an image was not fetched or not removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageProblem {
+    pub id: String,
+    pub message: String,
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct InstanceReport {
     pub id: InstanceId,

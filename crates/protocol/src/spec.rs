@@ -45,10 +45,16 @@ pub struct MeshPeer {
     pub endpoint: Option<SocketAddr>,
 }
 
-/// All instances of one worker.
+/// All instances of one worker, and what else it should do with its images.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct WorkerSpec {
     pub instances: Vec<InstanceSpec>,
+    /// Images to have, although no instance here needs them.
+    #[serde(default)]
+    pub images: Vec<ImageSpec>,
+    /// Ids of images that nobody needs any more. What is not in this list stays.
+    #[serde(default)]
+    pub remove_images: Vec<String>,
 }
 
 /// One container that must run. An instance that is not in the spec must not run.

@@ -212,6 +212,7 @@ pub fn control_plane(
                 "public_key_file": format!("{MESH_STATE}/public.key"),
             },
             "proxy": { "subdomain_base": topology::ZONE },
+            "images": { "keep_releases": 2, "remove_after_s": 10 },
             "acme": {
                 "directory": format!("https://{INET_ADDRESS}:14000/dir"),
                 "contact": "mailto:ops@example.com",

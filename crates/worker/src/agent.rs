@@ -22,6 +22,7 @@ use tracing::{error, info, warn};
 
 use crate::config::Config;
 use crate::guard::Guard;
+use crate::images::{Images, ImagesConfig};
 use crate::instances::{self, Instances, InstancesConfig};
 use crate::job::{BuildSettings, JobCommand, Jobs, JobsConfig};
 use crate::podman::Podman;
@@ -32,6 +33,8 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// For links and open hand-overs; instances and builds go on without the agent.
 const GRACE: Duration = Duration::from_secs(10);
 const RECONCILE_EVERY: Duration = Duration::from_secs(30);
+/// To list all images takes Podman a while.
+const IMAGES_EVERY: Duration = Duration::from_mins(1);
 
 /// `wisehosting-worker run`.
 pub async fn run(config: Config) -> anyhow::Result<ExitCode> {
@@ -91,6 +94,10 @@ impl Parts {
         let opened = config.instances.private_networks.clone();
         let guard = Guard::new(config.mesh.interface.clone(), config.mesh.cidr, opened);
         let settings = InstancesConfig { state_dir: config.state_dir.clone(), podman: podman.clone(), guard };
+        let image_activator = Activator::new();
+        let settings_of_images = images_config(config, podman.clone());
+        let images =
+            Images::new(settings_of_images, handle.clone(), watched.clone(), image_activator.clone())?;
         let (reconciler, observer) = Instances::new(settings, handle.clone(), watched, activator.clone())?;
         let jobs = Jobs::new(jobs_config(config)?, handle.clone())?;
         let listener = serve::listen(identity.mesh_address, config.mesh.port)
@@ -102,7 +109,7 @@ impl Parts {
             ledger,
             spec,
             generation,
-            activator: activator.clone(),
+            activators: [activator.clone(), image_activator.clone()],
             connected: connected.clone(),
             commands,
         };
@@ -119,16 +126,10 @@ impl Parts {
             "instances",
             drive(reconciler, activator, RECONCILE_EVERY, StatusCell::default(), stop.clone()),
         );
+        let images = drive(images, image_activator, IMAGES_EVERY, StatusCell::default(), stop.clone());
+        parts.spawn("images", images);
         parts.spawn("inbox", inbox.run(events, stop.clone()));
-        let (node_dir, stop) = (config.node_dir.clone(), stop.clone());
-        parts.spawn("identity", async move {
-            // Everything above is made with it: the process ends and is started again.
-            anyhow::ensure!(
-                !node::identity::wait_for_another(&node_dir, &identity, &stop).await,
-                "the host has joined anew"
-            );
-            Ok(())
-        });
+        parts.spawn("identity", same_identity(config.node_dir.clone(), identity, stop.clone()));
         Ok(parts)
     }
 
@@ -153,6 +154,19 @@ fn mesh_router(podman: &Podman, identity: &NodeIdentity, status: Router, stop: &
     serve::router(podman.clone(), key, status).merge(programs)
 }
 
+/// Everything is made with the identity: with another one the process ends and is started again.
+async fn same_identity(
+    node_dir: PathBuf,
+    identity: NodeIdentity,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        !node::identity::wait_for_another(&node_dir, &identity, &stop).await,
+        "the host has joined anew"
+    );
+    Ok(())
+}
+
 fn hello(
     config: &Config,
     podman: String,
@@ -170,6 +184,10 @@ fn hello(
 
 fn jobs_folder(config: &Config) -> PathBuf {
     config.state_dir.join("jobs")
+}
+
+fn images_config(config: &Config, podman: Podman) -> ImagesConfig {
+    ImagesConfig { state_dir: config.state_dir.clone(), podman, jobs: jobs_folder(config) }
 }
 
 fn jobs_config(config: &Config) -> anyhow::Result<JobsConfig> {
@@ -195,7 +213,8 @@ struct Inbox {
     ledger: Ledger<WorkerSpec>,
     spec: watch::Sender<Arc<WorkerSpec>>,
     generation: watch::Sender<Generation>,
-    activator: Activator,
+    /// Of the reconcilers.
+    activators: [Activator; 2],
     connected: Arc<Notify>,
     commands: mpsc::Sender<JobCommand>,
 }
@@ -247,7 +266,7 @@ impl Inbox {
             info!(generation, instances = spec.instances.len(), "new desired state");
             self.spec.send_replace(Arc::new(spec));
             self.generation.send_replace(generation);
-            self.activator.signal();
+            self.activators.iter().for_each(Activator::signal);
         }
         self.handle.say(FromAgent::Applied(Applied { generation: self.ledger.generation() })).await;
         Ok(())

@@ -2,6 +2,7 @@
 //!
 //! * [`agent`] joins the parts: link, ledger, reconciler, jobs, HTTP on the mesh.
 //! * [`job`]: source to image, each build in a process that survives the agent.
+//! * [`images`]: keeps and removes images as the spec says.
 //! * [`instances`]: keeps the instances of the spec running and no others.
 //! * [`exec`]: programs that people run in instances.
 //! * [`leave`]: takes away what all of these made.
@@ -13,6 +14,7 @@ pub mod exec;
 mod failure;
 pub mod guard;
 mod handover;
+pub mod images;
 pub mod instances;
 pub mod job;
 pub mod leave;

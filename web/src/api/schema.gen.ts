@@ -906,7 +906,7 @@ export interface components {
          * @description Stable words for programs. The dashboard and `wh` branch on these, never on texts.
          * @enum {string}
          */
-        Code: "bad_request" | "unauthenticated" | "credentials_wrong" | "join_token_wrong" | "api_key_wrong" | "agent_token_wrong" | "forbidden" | "cross_site" | "setup_code_wrong" | "role_not_allowed" | "not_declared" | "not_found" | "release_unknown" | "setup_closed" | "slug_taken" | "name_taken" | "join_token_used" | "nothing_to_roll_back" | "nothing_deployed" | "nothing_pending" | "deployment_running" | "app_stopped" | "not_running" | "not_queued" | "node_has_instances" | "mesh_full" | "join_token_expired" | "archive_too_large" | "invalid" | "slug_invalid" | "name_invalid" | "archive_unsafe" | "archive_not_gzip_tar" | "source_invalid" | "too_many" | "internal" | "unavailable";
+        Code: "bad_request" | "unauthenticated" | "credentials_wrong" | "join_token_wrong" | "api_key_wrong" | "agent_token_wrong" | "forbidden" | "cross_site" | "setup_code_wrong" | "role_not_allowed" | "not_declared" | "not_found" | "release_unknown" | "setup_closed" | "slug_taken" | "name_taken" | "join_token_used" | "nothing_to_roll_back" | "release_not_kept" | "nothing_deployed" | "nothing_pending" | "deployment_running" | "app_stopped" | "not_running" | "not_queued" | "node_has_instances" | "mesh_full" | "join_token_expired" | "archive_too_large" | "invalid" | "slug_invalid" | "name_invalid" | "archive_unsafe" | "archive_not_gzip_tar" | "source_invalid" | "too_many" | "internal" | "unavailable";
         /** @description What would change if release `after` served in place of release `before`. */
         Comparison: components["schemas"]["ReleaseDifference"] & {
             /** Format: int32 */
@@ -1276,6 +1276,7 @@ export interface components {
             endpoint?: string | null;
             host: components["schemas"]["HostFacts"];
             id: components["schemas"]["NodeId"];
+            images?: components["schemas"]["NodeImages"] | null;
             /**
              * Format: int64
              * @description Instances that should run on it.
@@ -1301,6 +1302,36 @@ export interface components {
          * @description A host, whatever its roles.
          */
         NodeId: string;
+        /** @description What a node's images take. */
+        NodeImages: {
+            /**
+             * Format: int64
+             * @description What builds left for later builds.
+             */
+            cache_bytes: number;
+            /**
+             * Format: int64
+             * @description Images that the node has yet to fetch, so that there is a copy of each.
+             */
+            copies_waiting: number;
+            /**
+             * Format: int64
+             * @description Images on the node, whoever made them.
+             */
+            count: number;
+            /** @description What could not be fetched or removed yet, and why. */
+            problems: string[];
+            /**
+             * Format: int64
+             * @description Of what no kept release needs, and of cache beyond its limit: about to be removed.
+             */
+            reclaimable_bytes: number;
+            /**
+             * Format: int64
+             * @description Bytes of all of them, layers that several share counted once.
+             */
+            size_bytes: number;
+        };
         /** @description What is to be another. */
         NodePatch: {
             /** @description Labels to be set; null takes one away. Others stay. */
@@ -1558,6 +1589,7 @@ export interface components {
                 endpoint?: string | null;
                 host: components["schemas"]["HostFacts"];
                 id: components["schemas"]["NodeId"];
+                images?: components["schemas"]["NodeImages"] | null;
                 /**
                  * Format: int64
                  * @description Instances that should run on it.
@@ -1679,6 +1711,8 @@ export interface components {
                 deployment_id?: components["schemas"]["DeploymentId"] | null;
                 id: components["schemas"]["ReleaseId"];
                 image: components["schemas"]["Image"];
+                /** @description Whether its image is kept, so that it can serve again without a build. */
+                kept: boolean;
                 /** Format: int32 */
                 number: number;
                 source?: components["schemas"]["Source"] | null;
@@ -1914,6 +1948,8 @@ export interface components {
             deployment_id?: components["schemas"]["DeploymentId"] | null;
             id: components["schemas"]["ReleaseId"];
             image: components["schemas"]["Image"];
+            /** @description Whether its image is kept, so that it can serve again without a build. */
+            kept: boolean;
             /** Format: int32 */
             number: number;
             source?: components["schemas"]["Source"] | null;

@@ -23,6 +23,7 @@ export type InstanceState = Schemas["InstanceState"];
 export type LogLine = Schemas["LogLine"];
 export type NewNodeToken = Schemas["NewNodeToken"];
 export type Node = Schemas["Node"];
+export type NodeImages = Schemas["NodeImages"];
 export type NodeStatus = Schemas["NodeStatus"];
 export type NodeToken = Schemas["NodeToken"];
 export type OperatingSystem = Schemas["OperatingSystem"];

@@ -13,7 +13,7 @@ use crate::http::caller::Caller;
 use crate::http::{Code, Error, Result};
 use crate::releases::store::{NewRelease, Snapshot};
 use crate::vault::Purpose;
-use crate::{archives, audit, releases, variables};
+use crate::{archives, audit, images, releases, variables};
 
 /// What a deployment begins with.
 struct Start<'a> {
@@ -163,6 +163,10 @@ pub async fn rollback(
     if current.is_some_and(|current| current.id == release.id) {
         return Err(nothing(format!("release {number} serves already")).field("release"));
     }
+    let keep = app.config.images.keep_releases;
+    if !images::kept_of(conn, of.id, keep).await?.contains(&release.image_id) {
+        return Err(not_kept(&release, keep));
+    }
     let start = Start {
         kind: Kind::Rollback,
         source: None,
@@ -177,6 +181,17 @@ pub async fn rollback(
         no_cache: false,
     };
     begin(app, conn, caller, of, start).await
+}
+
+fn not_kept(release: &releases::store::Snapshot, keep: u8) -> Error {
+    let message = format!("the image of release {} is not kept any more", release.number);
+    let again = match release.commit_id.as_deref() {
+        Some(commit) => format!("Deploy commit {} again", commit.get(..12).unwrap_or(commit)),
+        None => "Deploy its source again".to_owned(),
+    };
+    Error::new(Code::ReleaseNotKept, message).field("release").hint(format!(
+        "{again}. The last {keep} images of an app are kept: `images.keep_releases` of the control plane's configuration"
+    ))
 }
 
 async fn begin(

@@ -33,6 +33,7 @@ pub enum Code {
     NameTaken,
     JoinTokenUsed,
     NothingToRollBack,
+    ReleaseNotKept,
     NothingDeployed,
     NothingPending,
     DeploymentRunning,
@@ -79,6 +80,7 @@ impl Code {
             | Self::NameTaken
             | Self::JoinTokenUsed
             | Self::NothingToRollBack
+            | Self::ReleaseNotKept
             | Self::NothingDeployed
             | Self::NothingPending
             | Self::DeploymentRunning

@@ -12,7 +12,7 @@ use super::registry::Key;
 use super::token::Agent;
 use crate::app::AppState;
 use crate::bus::{self, Topic};
-use crate::{instances, jobs, logs, nodes, reconcile};
+use crate::{images, instances, jobs, logs, nodes, reconcile};
 
 /// Reads a message. Postgres keeps no NUL in texts, and what apps print may hold any byte.
 pub(super) fn parse(mut envelope: Envelope) -> Result<(MessageId, FromAgent), UnknownMessage> {
@@ -77,6 +77,7 @@ async fn store(app: &AppState, agent: &Agent, message: FromAgent) -> anyhow::Res
         }
         FromAgent::MeshReport(report) => nodes::store::health::mesh_report(&mut tx, node, &report).await?,
         FromAgent::WorkerReport(report) => instances::report::take(&mut tx, node, &report.instances).await?,
+        FromAgent::ImageReport(report) => images::store::take_report(&mut tx, node, &report).await?,
         FromAgent::InstanceLog(log) => instances::store::append_log(&mut tx, node, &log).await?,
         FromAgent::Scrubbed(scrubbed) => logs::scrubbed::take(&mut tx, &agent.node, &scrubbed).await?,
         FromAgent::JobProgress(progress) => jobs::inbox::progress(&mut tx, node, &progress).await?,
@@ -90,7 +91,10 @@ async fn store(app: &AppState, agent: &Agent, message: FromAgent) -> anyhow::Res
 fn may_say(kind: AgentKind, message: &FromAgent) -> bool {
     match message {
         FromAgent::MeshReport(_) | FromAgent::Host(_) => kind == AgentKind::Mesh,
-        FromAgent::WorkerReport(_) | FromAgent::InstanceLog(_) | FromAgent::Scrubbed(_) => {
+        FromAgent::WorkerReport(_)
+        | FromAgent::ImageReport(_)
+        | FromAgent::InstanceLog(_)
+        | FromAgent::Scrubbed(_) => {
             kind == AgentKind::Worker
         }
         FromAgent::JobProgress(_) | FromAgent::JobLog(_) | FromAgent::JobDone(_) => kind != AgentKind::Mesh,

@@ -235,14 +235,19 @@ pub struct HolderRow {
     pub signing_key: Option<Vec<u8>>,
 }
 
-/// Workers that built or pulled one of `images`, or serve it.
+/// Workers that have one of `images`: they said so, serve it, or made it a moment ago.
 pub async fn image_holders(conn: &mut PgConnection, images: &[String]) -> sqlx::Result<Vec<HolderRow>> {
     sqlx::query_as!(
         HolderRow,
         r#"select distinct holder.image_id as "image_id!", nodes.id as "node: NodeId", nodes.mesh_address as address,
                   nodes.status = 'online' as "online!", nodes.signing_key
            from (
-               select image_id, image_node_id as node_id from releases where image_id = any($1)
+               select image_id, node_id from node_images where image_id = any($1)
+               union
+               select image_id, image_node_id from releases join nodes on nodes.id = image_node_id
+               where image_id = any($1)
+                 -- One that told its images since, and not this one, has it no more.
+                 and (images_total_bytes is null or releases.created_at > now() - interval '10 minutes')
                union
                select image_id, node_id from releases join instances on release_id = releases.id
                where image_id = any($1) and state = 'healthy'

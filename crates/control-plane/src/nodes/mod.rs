@@ -20,6 +20,8 @@ use protocol::report::HostFacts;
 use protocol::spec::Generation;
 use serde::{Deserialize, Serialize};
 
+use crate::images::NodeImages;
+
 /// A node as the API shows it.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Node {
@@ -45,6 +47,8 @@ pub struct Node {
     pub zone: Option<String>,
     /// Instances that should run on it.
     pub instances: i64,
+    /// What its images take. Null before a worker has told.
+    pub images: Option<NodeImages>,
     pub created_at: DateTime<Utc>,
 }
 

@@ -44,11 +44,20 @@ pub struct Holder {
     pub key: SigningKey,
 }
 
+/// What the worker should do with images that none of its instances needs.
+#[derive(Debug, Clone, Default)]
+pub struct Images {
+    /// Ids and names for people.
+    pub hold: Vec<(String, String)>,
+    pub remove: Vec<String>,
+}
+
 /// The worker's whole desired state, by instance id.
 pub fn spec(
     node: NodeId,
     address: Ipv4Addr,
     wanted: Vec<Wanted>,
+    images: Images,
     holders: &[Holder],
     now: DateTime<Utc>,
 ) -> WorkerSpec {
@@ -83,7 +92,15 @@ pub fn spec(
         })
         .collect();
     instances.sort_by_key(|instance| instance.id);
-    WorkerSpec { instances }
+    let mut remove = images.remove;
+    // An instance may have come since the list was made.
+    remove.retain(|id| instances.iter().all(|instance| instance.image.id != *id));
+    let hold = images.hold.into_iter().map(|(id, reference)| ImageSpec {
+        sources: sources(node, &id, holders, expires_at),
+        id,
+        reference,
+    });
+    WorkerSpec { instances, images: hold.collect(), remove_images: remove }
 }
 
 /// Who else has the image, the ones that answer first.
@@ -151,7 +168,7 @@ mod tests {
         let id = one.id;
         let make = |now: &str| {
             let again = Wanted { id, app_id: one.app_id, ..wanted(20000) };
-            spec(own, Ipv4Addr::new(10, 50, 0, 2), vec![again], &holders, at(now))
+            spec(own, Ipv4Addr::new(10, 50, 0, 2), vec![again], Images::default(), &holders, at(now))
         };
         let morning = make("2026-01-01T00:00:00Z");
         assert_eq!(morning, make("2026-01-01T23:59:59Z"));
@@ -171,6 +188,7 @@ mod tests {
                 NodeId::new(),
                 Ipv4Addr::new(10, 50, 0, 2),
                 vec![wanted],
+                Images::default(),
                 &[],
                 at("2026-01-01T00:00:00Z"),
             );
@@ -179,5 +197,26 @@ mod tests {
         };
         assert_eq!(make(None), (false, "serve".to_owned()));
         assert_eq!(make(Some(Task::PreDeploy)), (true, "migrate".to_owned()));
+    }
+
+    #[test]
+    fn an_image_that_an_instance_needs_by_now_is_not_removed() {
+        let key = ApiKey::generate().signing_key();
+        let holder = Holder {
+            image_id: "sha256:cc".to_owned(),
+            node: NodeId::new(),
+            address: Ipv4Addr::new(10, 50, 0, 3),
+            online: true,
+            key,
+        };
+        let images = Images {
+            hold: vec![("sha256:cc".to_owned(), "hello:2".to_owned())],
+            remove: vec!["sha256:aa".to_owned(), "sha256:bb".to_owned()],
+        };
+        let now = at("2026-01-01T00:00:00Z");
+        let address = Ipv4Addr::new(10, 50, 0, 2);
+        let spec = spec(NodeId::new(), address, vec![wanted(20000)], images, &[holder], now);
+        assert_eq!(spec.remove_images, ["sha256:bb"]);
+        assert_eq!((spec.images[0].id.as_str(), spec.images[0].sources.len()), ("sha256:cc", 1));
     }
 }

@@ -14,7 +14,7 @@ use tracing::debug;
 use crate::app::AppState;
 use crate::generations::{self, Consumer};
 use crate::hub::Key;
-use crate::plan::worker::{Holder, Wanted};
+use crate::plan::worker::{Holder, Images, Wanted};
 use crate::vault::{Purpose, Vault};
 use crate::{certificates, front, instances, nodes, plan};
 
@@ -149,8 +149,21 @@ async fn worker_spec(
             task: row.task,
         });
     }
-    let holders = holders(app, conn, &wanted).await?;
-    Ok(plan::worker::spec(id, node.mesh_address, wanted, &holders, Utc::now()))
+    let images = images(conn, id).await?;
+    let needed = wanted.iter().map(|wanted| &wanted.image_id);
+    let holders = holders(app, conn, needed.chain(images.hold.iter().map(|(id, _)| id))).await?;
+    Ok(plan::worker::spec(id, node.mesh_address, wanted, images, &holders, Utc::now()))
+}
+
+async fn images(conn: &mut PgConnection, node: NodeId) -> sqlx::Result<Images> {
+    let mut images = Images::default();
+    for order in crate::images::store::ordered(conn, node).await? {
+        match order.hold {
+            Some(reference) => images.hold.push((order.image_id, reference)),
+            None => images.remove.push(order.image_id),
+        }
+    }
+    Ok(images)
 }
 
 fn env(vault: &Vault, row: &instances::store::WantedRow) -> anyhow::Result<BTreeMap<String, String>> {
@@ -159,8 +172,12 @@ fn env(vault: &Vault, row: &instances::store::WantedRow) -> anyhow::Result<BTree
         .with_context(|| format!("variables of {} release {}", row.app, row.release))
 }
 
-async fn holders(app: &AppState, conn: &mut PgConnection, wanted: &[Wanted]) -> anyhow::Result<Vec<Holder>> {
-    let mut images: Vec<String> = wanted.iter().map(|wanted| wanted.image_id.clone()).collect();
+async fn holders(
+    app: &AppState,
+    conn: &mut PgConnection,
+    images: impl Iterator<Item = &String>,
+) -> anyhow::Result<Vec<Holder>> {
+    let mut images: Vec<String> = images.cloned().collect();
     images.sort_unstable();
     images.dedup();
     let mut holders = Vec::new();

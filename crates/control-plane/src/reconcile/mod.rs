@@ -5,6 +5,7 @@ mod after;
 pub mod certificates;
 pub mod dispatch_jobs;
 pub mod dispatch_specs;
+pub mod images;
 pub mod jobs;
 pub mod known_proxies;
 mod leader;
@@ -50,6 +51,8 @@ pub fn tasks(app: &AppState, lifecycle: &mut Lifecycle) {
     // Nodes: the first proxy came, and can order the dashboard's.
     let wakes = [Topic::Certificates, Topic::Deployments, Topic::Nodes];
     start.one(leader.only(certificates::Certificates(app.clone())), seconds(30), &wakes);
+    let wakes = [Topic::Deployments, Topic::Nodes];
+    start.one(leader.only(images::Images(app.clone())), seconds(15), &wakes);
     start.one(leader.only(retention::Retention(app.clone())), seconds(600), &[]);
     let wakes = std::mem::take(&mut start.wakes);
     let stop = lifecycle.stopping();

@@ -48,9 +48,11 @@ impl Reconciler for Retention {
 async fn refresh_tickets(app: &AppState) -> anyhow::Result<()> {
     let mut tx = app.db.begin().await?;
     let nodes = sqlx::query_scalar!(
-        "select distinct node_id from instances
+        r#"select distinct node_id as "node_id!: protocol::ids::NodeId"
+         from (select node_id from instances where wanted
+               union select node_id from image_orders where action = 'hold') as with_tickets
          join generations on consumer = 'worker:' || node_id
-         where wanted and (changed_at at time zone 'utc')::date < (now() at time zone 'utc')::date"
+         where (changed_at at time zone 'utc')::date < (now() at time zone 'utc')::date"#
     )
     .fetch_all(&mut *tx)
     .await?;

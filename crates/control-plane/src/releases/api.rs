@@ -12,7 +12,7 @@ use crate::http::caller::Caller;
 use crate::http::extract::{Path, Query};
 use crate::http::page::{Page, PageQuery};
 use crate::http::{Code, Error, Permission, Result, guard};
-use crate::{apps, variables};
+use crate::{apps, images, variables};
 
 pub fn router(app: &AppState) -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -38,7 +38,8 @@ async fn list_releases(
 ) -> Result<Json<Page<Release>>> {
     let mut conn = app.db.acquire().await?;
     let found = apps::api::find(&mut conn, &caller, &key).await?;
-    let items = store::list(&mut conn, found.id, page.cursor, page.limit()).await?;
+    let kept = images::kept_of(&mut conn, found.id, app.config.images.keep_releases).await?;
+    let items = store::list(&mut conn, found.id, page.cursor, page.limit(), &kept).await?;
     Ok(Json(Page::new(items, page.limit(), |release| release.id.0)))
 }
 

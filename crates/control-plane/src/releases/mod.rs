@@ -26,6 +26,8 @@ pub struct Release {
     pub deployment_id: Option<DeploymentId>,
     /// Whether it serves.
     pub current: bool,
+    /// Whether its image is kept, so that it can serve again without a build.
+    pub kept: bool,
 }
 
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use protocol::ids::{AppId, DeploymentId, NodeId, ReleaseId};
 use protocol::job::Source;
 use sqlx::PgConnection;
@@ -108,12 +110,13 @@ pub async fn before(conn: &mut PgConnection, app: AppId, number: i32) -> sqlx::R
     .await
 }
 
-/// Releases as clients see them, newest first.
+/// Releases as clients see them, newest first. `kept`: ids of images.
 pub async fn list(
     conn: &mut PgConnection,
     app: AppId,
     before: Option<Uuid>,
     limit: i64,
+    kept: &BTreeSet<String>,
 ) -> sqlx::Result<Vec<Release>> {
     let rows = sqlx::query!(
         r#"select releases.id, number, image_id, image_reference, image_size_bytes,
@@ -134,6 +137,7 @@ pub async fn list(
     let releases = rows.into_iter().map(|row| Release {
         id: row.id,
         number: row.number,
+        kept: kept.contains(&row.image_id),
         image: Image { id: row.image_id, reference: row.image_reference, size_bytes: row.image_size_bytes },
         source: row.source.map(|source| source.0),
         commit: row.commit_id,

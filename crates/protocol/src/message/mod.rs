@@ -7,7 +7,7 @@ use crate::envelope::{Envelope, MessageId};
 use crate::ids::JobId;
 use crate::job::{Job, Outcome};
 use crate::report::{
-    Heartbeat, Hello, HostFacts, InstanceLog, JobLog, JobProgress, MeshReport, Scrubbed, Stats, WorkerReport,
+    Heartbeat, Hello, HostFacts, ImageReport, InstanceLog, JobLog, JobProgress, MeshReport, Scrubbed, Stats, WorkerReport,
 };
 use crate::spec::{Generation, Spec, Versioned};
 
@@ -85,6 +85,7 @@ messages! {
         "spec.applied" Applied(Applied) Latest;
         "mesh.report" MeshReport(MeshReport) Latest;
         "worker.report" WorkerReport(WorkerReport) Latest;
+        "image.report" ImageReport(ImageReport) Latest;
         "job.progress" JobProgress(JobProgress) Reliable;
         "job.log" JobLog(JobLog) Reliable;
         "job.done" JobDone(JobDone) Reliable;

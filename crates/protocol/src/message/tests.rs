@@ -13,8 +13,7 @@ use crate::job::{
     RegistryLogin, Source, Stage, Work,
 };
 use crate::report::{
-    HostFacts, InstanceReport, InstanceState, InstanceStats, LogLine, OperatingSystem, PeerReport, Scrubbed,
-    ScrubbedFrom, Stream,
+    HeldImage, HostFacts, ImageProblem, ImageReport, InstanceReport, InstanceState, InstanceStats, LogLine, OperatingSystem, PeerReport, Scrubbed, ScrubbedFrom, Stream,
 };
 use crate::spec::{
     Certificate, CrashGuard, HttpChallenge, ImageSource, ImageSpec, InstanceSpec, MeshPeer, MeshSpec, Probe,
@@ -116,6 +115,33 @@ fn nixos() -> OperatingSystem {
     }
 }
 
+fn mesh_report() -> MeshReport {
+    MeshReport {
+        peers: vec![PeerReport {
+            public_key: "key".to_owned(),
+            endpoint: Some(([203, 0, 113, 1], 51821).into()),
+            handshake_age_s: Some(3),
+            received_bytes: 1,
+            sent_bytes: 2,
+        }],
+    }
+}
+
+fn image_report() -> ImageReport {
+    ImageReport {
+        images: vec![HeldImage {
+            id: "sha256:aa".to_owned(),
+            ours: true,
+            cache: false,
+            made_at: at(),
+            size_bytes: 10,
+            frees_bytes: 5,
+        }],
+        total_bytes: 20,
+        problems: vec![ImageProblem { id: "sha256:bb".to_owned(), message: "why".to_owned() }],
+    }
+}
+
 fn said_by_agents() -> Vec<FromAgent> {
     let (job_id, instance) = (JobId(id(1)), InstanceId(id(2)));
     let progress = |stage, recipe| FromAgent::JobProgress(JobProgress { job_id, stage, at: at(), recipe });
@@ -131,15 +157,7 @@ fn said_by_agents() -> Vec<FromAgent> {
         FromAgent::Host(HostFacts { os: Some(nixos()), ..HostFacts::default() }),
         FromAgent::Ack(Ack { ids: Vec::new() }),
         FromAgent::Applied(Applied { generation: 7 }),
-        FromAgent::MeshReport(MeshReport {
-            peers: vec![PeerReport {
-                public_key: "key".to_owned(),
-                endpoint: Some(([203, 0, 113, 1], 51821).into()),
-                handshake_age_s: Some(3),
-                received_bytes: 1,
-                sent_bytes: 2,
-            }],
-        }),
+        FromAgent::MeshReport(mesh_report()),
         FromAgent::WorkerReport(crate::report::WorkerReport {
             instances: vec![InstanceReport {
                 id: instance,
@@ -152,6 +170,7 @@ fn said_by_agents() -> Vec<FromAgent> {
                 failure: Some(failure()),
             }],
         }),
+        FromAgent::ImageReport(image_report()),
         progress(Stage::Fetch, None),
         progress(Stage::Build, Some(Box::new(recipe()))),
         FromAgent::JobLog(JobLog { job_id, lines: lines() }),
@@ -213,7 +232,20 @@ fn worker_spec() -> WorkerSpec {
             stop_grace_s: 10,
             once: false,
         }],
+        images: vec![ImageSpec {
+            id: "sha256:bb".to_owned(),
+            reference: "localhost/wisehosting/hello:2".to_owned(),
+            sources: Vec::new(),
+        }],
+        remove_images: vec!["sha256:cc".to_owned()],
     }
+}
+
+/// A desired state of a control plane that knows nothing of kept images.
+#[test]
+fn an_older_worker_spec_removes_nothing() {
+    let spec: WorkerSpec = serde_json::from_str(r#"{ "instances": [] }"#).expect("readable");
+    assert_eq!(spec, WorkerSpec::default());
 }
 
 fn proxy_spec() -> ProxySpec {

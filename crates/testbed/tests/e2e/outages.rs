@@ -7,7 +7,7 @@ use testbed::report::until;
 use testbed::software;
 use testbed::topology::{PROXY, W1};
 
-use crate::bed::{App, Bed, SOON};
+use crate::bed::{App, Bed, MINUTE, SOON};
 use crate::runner::tests;
 use crate::visitors::Visitors;
 
@@ -15,6 +15,7 @@ tests![
     an_app_comes_back_with_its_host,
     an_app_comes_back_although_the_power_cut_took_files_of_its_container,
     an_app_comes_back_with_its_cable,
+    a_rollback_finds_a_copy_although_the_node_that_built_the_image_is_gone,
     without_the_control_plane_apps_serve_and_come_back_from_reboots,
 ];
 
@@ -60,6 +61,39 @@ async fn an_app_comes_back_with_its_cable(bed: Arc<Bed>) -> Result<()> {
     bed.fails(&app).await?;
     bed.cluster.heal(&node)?;
     bed.serves(&app, |page| page == "unplugged").await?;
+    bed.online(&node).await?;
+    Ok(())
+}
+
+async fn a_rollback_finds_a_copy_although_the_node_that_built_the_image_is_gone(bed: Arc<Bed>) -> Result<()> {
+    let (app, _) = placed(&bed, "copied").await?;
+    app.write("www/index.html", "second")?;
+    bed.deploy(&app).await?;
+    bed.serves(&app, |page| page == "second").await?;
+    let releases = bed.wh_json(&app.folder, &["releases"]).await?;
+    let first = releases[1]["image"]["id"].as_str().context("no image")?;
+    let held = |node: &str| -> Result<bool> {
+        let output = bed.cluster.exec(node, &["podman", "images", "--quiet", "--no-trunc"])?;
+        Ok(String::from_utf8(output.stdout)?.contains(first))
+    };
+    until("a copy of the first image", 2 * MINUTE, || async {
+        ensure!(held("w1")? && held("w2")?, "{first} is on one node only");
+        Ok(Some(()))
+    })
+    .await?;
+    let instances = bed.wh_json(&app.folder, &["ps"]).await?;
+    let serving = instances.as_array().into_iter().flatten().find(|one| one["in_rotation"] == true);
+    let node = serving.and_then(|one| one["node"]["name"].as_str()).context("nothing serves")?.to_owned();
+    bed.cluster.power_off(&node)?;
+    let path = format!("/nodes/{node}");
+    until("the loss noticed", 2 * MINUTE, || async {
+        let node = bed.cluster.api()?.get(&path).await?;
+        Ok((node["status"] == "offline").then_some(()))
+    })
+    .await?;
+    bed.run_wh(&app.folder, &["rollback", "1", "--detach"]).await?;
+    bed.serves(&app, |page| page == "copied").await?;
+    bed.cluster.power_on(&node)?;
     bed.online(&node).await?;
     Ok(())
 }

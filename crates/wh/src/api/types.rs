@@ -13,7 +13,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use changes::{Change, Comparison, Pending};
-pub(crate) use nodes::{Agent, NewNodeToken, Node, NodeToken, OperatingSystem};
+pub(crate) use nodes::{Agent, NewNodeToken, Node, NodeImages, NodeToken, OperatingSystem};
 pub(crate) use queue::QueuedBuild;
 pub(crate) use registries::Registry;
 
@@ -353,6 +353,13 @@ pub(crate) struct Release {
     pub(crate) deployment_id: Option<String>,
     #[serde(default)]
     pub(crate) current: bool,
+    /// Whether its image is kept. Servers that do not say so keep all.
+    #[serde(default = "yes")]
+    pub(crate) kept: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 
 use super::{Shell, short};
 use crate::api::path;
-use crate::api::types::{Agent, NewNodeToken, Node, NodeToken, OperatingSystem};
+use crate::api::types::{Agent, NewNodeToken, Node, NodeImages, NodeToken, OperatingSystem};
 use crate::args::{NodeCommand, NodeTokenCommand};
 use crate::failure::{Failure, Result};
 use crate::ui::os;
 use crate::ui::sanitize;
 use crate::ui::table::{Cell, Table, facts};
-use crate::ui::time::age_of;
+use crate::ui::time::{age_of, size};
 
 pub(crate) async fn run(shell: &Shell, command: NodeCommand) -> Result<()> {
     match command {
@@ -88,12 +88,34 @@ async fn show(shell: &Shell, name: &str) -> Result<()> {
     if let Some(os) = &host.os {
         rows.extend(os::rows(os, Utc::now(), paint));
     }
+    let images = node.images.unwrap_or_default();
+    rows.extend(image_rows(&images));
     let mut text = facts(&rows, paint);
     if !node.agents.is_empty() {
         text.push('\n');
         text.push_str(&agents(&node.agents).render(paint));
     }
     crate::ui::data(&text)
+}
+
+/// Nothing for a node that has told nothing.
+fn image_rows(images: &NodeImages) -> Vec<(&'static str, String)> {
+    if images.count == 0 {
+        return Vec::new();
+    }
+    let mut parts = vec![images.count.to_string(), size(images.size_bytes)];
+    for (bytes, what) in [(images.reclaimable_bytes, "no longer needed"), (images.cache_bytes, "build cache")]
+    {
+        if bytes > 0 {
+            parts.push(format!("{} {what}", size(bytes)));
+        }
+    }
+    let mut rows = vec![("images", parts.join(", "))];
+    if images.copies_waiting > 0 {
+        rows.push(("to fetch", images.copies_waiting.to_string()));
+    }
+    rows.extend(images.problems.iter().map(|problem| ("image problem", sanitize(problem))));
+    rows
 }
 
 /// `disk=nvme, rack=3 (declared)`.

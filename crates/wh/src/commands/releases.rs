@@ -42,7 +42,11 @@ async fn ls(shell: &Shell) -> Result<()> {
             } else {
                 String::new()
             }),
-            if release.current { Cell::status("live") } else { Cell::plain(" ") },
+            match release {
+                Release { current: true, .. } => Cell::status("live"),
+                Release { kept: false, .. } => Cell::dim("not kept"),
+                _ => Cell::plain(" "),
+            },
         ]);
     }
     crate::ui::data(&table.render(shell.ui.out_paint()))

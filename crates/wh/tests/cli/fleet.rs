@@ -19,6 +19,24 @@ fn the_keys_of_a_fleet_are_printed_as_nix_in_the_order_of_addresses() {
 }
 
 #[test]
+fn a_node_shows_what_its_images_take_and_what_stands_in_the_way() {
+    let images = json!({ "count": 12, "size_bytes": 3_221_225_472_u64, "reclaimable_bytes": 1_048_576,
+                         "cache_bytes": 0, "copies_waiting": 2, "problems": ["remove sha256:aa: a container uses it"] });
+    let mock = Mock::start(vec![
+        ("GET /nodes/w1", reply(200, json!({ "name": "w1", "images": images }))),
+        ("GET /nodes/p1", reply(200, json!({ "name": "p1", "images": null }))),
+    ]);
+    let user = User::new();
+    let shown = user.wh(&mock, &["node", "show", "w1"]).succeeded().out;
+    for line in ["12, 3.0 GiB, 1.0 MiB no longer needed", "to fetch", "remove sha256:aa: a container uses it"]
+    {
+        assert!(shown.contains(line), "{shown}");
+    }
+    assert!(!shown.contains("build cache"), "{shown}");
+    assert!(!user.wh(&mock, &["node", "show", "p1"]).succeeded().out.contains("images"));
+}
+
+#[test]
 fn labels_are_set_removed_and_listed() {
     let node =
         json!({ "name": "w1", "labels": { "disk": "nvme", "rack": "3" }, "declared_labels": ["rack"] });

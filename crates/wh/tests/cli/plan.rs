@@ -101,3 +101,15 @@ fn a_release_is_compared_with_another_or_with_the_one_that_serves() {
     assert!(run.out.is_empty() && run.err.contains("2 and 3 do not differ"), "{run:#?}");
     user.wh(&mock, &["releases", "diff", "2", "--app", "b"]).failed(4);
 }
+
+#[test]
+fn a_release_whose_image_is_gone_is_marked_and_one_of_an_older_server_is_not() {
+    let release = |number: i64| json!({ "number": number, "image": { "id": "sha256:aa" } });
+    let mut gone = release(1);
+    gone["kept"] = json!(false);
+    let items = json!({ "items": [release(2), gone], "next": null });
+    let mock = Mock::start(vec![("GET /apps/a/releases", reply(200, items))]);
+    let shown = User::new().wh(&mock, &["releases", "--app", "a"]).succeeded().out;
+    let marked: Vec<_> = shown.lines().filter(|line| line.contains("not kept")).collect();
+    assert_eq!((marked.len(), marked[0].starts_with('1')), (1, true), "{shown}");
+}

@@ -17,7 +17,7 @@ use tracing::{info, warn};
 
 use super::chunks::Chunks;
 use super::{MAX_LAYERS, digest};
-use crate::podman::Podman;
+use crate::podman::{Error, OUR_NAMES, Podman};
 
 /// For an image to come, and again for Podman to take it in.
 const BULK: Duration = Duration::from_mins(30);
@@ -78,7 +78,19 @@ impl Taker {
             .await?
             .context("the image is damaged")?;
         pull(&folder.0).await?;
-        anyhow::ensure!(self.podman.image(&image.id).await?.is_some(), "sent another image");
+        let taken = self.podman.image(&image.id).await?.context("sent another image")?;
+        self.name(&image.id, &taken.repo_tags, &folder).await.context("cannot name the image")
+    }
+
+    /// Podman names what it pulls from a folder by that folder. Without a name the image would pass for a step of a
+    /// build, with that one for somebody else's.
+    async fn name(&self, id: &str, names: &[String], folder: &Folder) -> Result<(), Error> {
+        let tag: String = id.trim_start_matches("sha256:").chars().take(12).collect();
+        self.podman.tag_image(id, &format!("{OUR_NAMES}received"), &tag).await?;
+        let folder = folder.0.file_name().unwrap_or_default().to_string_lossy();
+        for name in names.iter().filter(|name| name.contains(&*folder)) {
+            self.podman.remove_image(name).await?;
+        }
         Ok(())
     }
 

@@ -79,7 +79,7 @@ async fn fetch_image(host: &Host, spec: &InstanceSpec) -> Result<(), Trouble> {
         return Ok(());
     }
     host.board.update(spec.id, |record| record.state = InstanceState::Pulling);
-    image::ensure(host, &spec.image).await?;
+    image::ensure(&host.podman, &host.taker, &spec.image).await?;
     host.board.update(spec.id, |record| record.state = InstanceState::Pending);
     Ok(())
 }

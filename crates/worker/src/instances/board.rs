@@ -154,7 +154,11 @@ mod tests {
         let board = Board::load(&file, Activator::new());
         let instance = spec("a", 1);
         let id = instance.id;
-        board.align(&WorkerSpec { instances: vec![instance] }, &BTreeSet::new(), at(0));
+        board.align(
+            &WorkerSpec { instances: vec![instance], ..WorkerSpec::default() },
+            &BTreeSet::new(),
+            at(0),
+        );
         board.update(id, |record| record.started("c".to_owned(), "boot", at(0)));
         board.save().expect("save");
 
@@ -177,10 +181,18 @@ mod tests {
         let folder = tempfile::tempdir().expect("temp dir");
         let board = Board::load(&folder.path().join("instances.json"), Activator::new());
         let mut instance = spec("a", 1);
-        board.align(&WorkerSpec { instances: vec![instance.clone()] }, &BTreeSet::new(), at(0));
+        board.align(
+            &WorkerSpec { instances: vec![instance.clone()], ..WorkerSpec::default() },
+            &BTreeSet::new(),
+            at(0),
+        );
         board.update(instance.id, |record| record.state = InstanceState::Failed);
         instance.port = 9090;
-        board.align(&WorkerSpec { instances: vec![instance.clone()] }, &BTreeSet::new(), at(1));
+        board.align(
+            &WorkerSpec { instances: vec![instance.clone()], ..WorkerSpec::default() },
+            &BTreeSet::new(),
+            at(1),
+        );
         assert_eq!(board.get(instance.id).expect("record").state, InstanceState::Pending);
     }
 }

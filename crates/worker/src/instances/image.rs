@@ -4,26 +4,26 @@ use protocol::job::{Failure, Stage};
 use protocol::spec::ImageSpec;
 use tracing::warn;
 
-use super::Host;
 use crate::failure::{FailureExt as _, failure};
-use crate::podman::normalized_reference;
+use crate::handover::Taker;
+use crate::podman::{Podman, normalized_reference};
 
 /// A failure, and whether trying again is without hope.
-pub(super) type Trouble = (Failure, bool);
+pub(crate) type Trouble = (Failure, bool);
 
 /// The image is on this host when this returns, also after a loss of power.
-pub(super) async fn ensure(host: &Host, image: &ImageSpec) -> Result<(), Trouble> {
-    fetch(host, image).await?;
-    host.podman.flush_storage().await.map_err(|error| {
+pub(crate) async fn ensure(podman: &Podman, taker: &Taker, image: &ImageSpec) -> Result<(), Trouble> {
+    fetch(podman, taker, image).await?;
+    podman.flush_storage().await.map_err(|error| {
         let failure = failure(Stage::Start, "worker_error", format!("{error:#}"));
         (failure.hint("Look at the disk of this host"), false)
     })
 }
 
-async fn fetch(host: &Host, image: &ImageSpec) -> Result<(), Trouble> {
+async fn fetch(podman: &Podman, taker: &Taker, image: &ImageSpec) -> Result<(), Trouble> {
     let mut problems = Vec::new();
     for source in &image.sources {
-        match host.taker.fetch(image, source).await {
+        match taker.fetch(image, source).await {
             Ok(()) => return Ok(()),
             Err(error) => {
                 warn!(image.id, source = %source.address, error = format!("{error:#}"), "cannot fetch the image");
@@ -32,7 +32,7 @@ async fn fetch(host: &Host, image: &ImageSpec) -> Result<(), Trouble> {
         }
     }
     if image.sources.is_empty() {
-        return from_registry(host, image).await;
+        return from_registry(podman, image).await;
     }
     let failure = failure(
         Stage::Start,
@@ -44,17 +44,17 @@ async fn fetch(host: &Host, image: &ImageSpec) -> Result<(), Trouble> {
     Err((failure, false))
 }
 
-async fn from_registry(host: &Host, image: &ImageSpec) -> Result<(), Trouble> {
+async fn from_registry(podman: &Podman, image: &ImageSpec) -> Result<(), Trouble> {
     let reference = normalized_reference(&image.reference);
     let unavailable = |code: &str, message: String, hint: &str, fatal: bool| {
         (failure(Stage::Start, code, message).hint(hint), fatal)
     };
-    host.podman.pull(&reference, None, |_| {}).await.map_err(|error| {
+    podman.pull(&reference, None, |_| {}).await.map_err(|error| {
         let hint = "Check that the image is still in its registry and that this worker reaches it";
         let code = if error.is_absent() { "image_not_found" } else { "image_unavailable" };
         unavailable(code, format!("{reference} cannot be pulled: {error}"), hint, error.is_absent())
     })?;
-    match host.podman.image(&image.id).await {
+    match podman.image(&image.id).await {
         Ok(Some(_)) => Ok(()),
         Ok(None) => Err(unavailable(
             "image_changed",

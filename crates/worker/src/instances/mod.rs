@@ -3,7 +3,7 @@
 
 mod apply;
 mod board;
-mod image;
+pub(crate) mod image;
 mod inside;
 mod once;
 mod plan;
@@ -487,6 +487,10 @@ pub(crate) fn check(spec: &WorkerSpec) -> Result<(), String> {
     let bad = |instance: &&InstanceSpec| {
         !word(&instance.app) || !word(&instance.project) || !image(&instance.image.id)
     };
+    let named = spec.images.iter().map(|image| &image.id).chain(&spec.remove_images);
+    if let Some(id) = named.into_iter().find(|id| !image(id)) {
+        return Err(format!("`{id}` is no id of an image"));
+    }
     match spec.instances.iter().find(bad) {
         Some(instance) => Err(format!("instance {} has a name or an image id that cannot be", instance.id)),
         None => Ok(()),

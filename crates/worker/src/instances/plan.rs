@@ -151,7 +151,7 @@ mod tests {
             })
             .collect();
         let records = BTreeMap::from([(wanted.id, kept)]);
-        let spec = WorkerSpec { instances: vec![wanted] };
+        let spec = WorkerSpec { instances: vec![wanted], ..WorkerSpec::default() };
         printed(&plan(&spec, &observed, &records, at(10)))
     }
 

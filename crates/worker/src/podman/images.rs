@@ -13,6 +13,9 @@ use super::containers::lines;
 use super::types::{Image, ListedImage};
 use super::{BULK, Error, Podman, filters};
 
+/// Begin of the names that we give to images.
+pub const OUR_NAMES: &str = "localhost/wisehosting/";
+
 /// Why a pull had no success.
 #[derive(Debug, thiserror::Error)]
 pub enum PullError {
@@ -70,7 +73,19 @@ impl Podman {
         self.get("/images/json", &[]).await
     }
 
-    /// Takes one name away, and the image with its last. Refused while a container uses it.
+    /// Gives the image `repo:tag` as one more name.
+    pub async fn tag_image(&self, id: &str, repo: &str, tag: &str) -> Result<(), Error> {
+        let query = [("repo", repo), ("tag", tag)];
+        self.send(self.request(Method::POST, &format!("/images/{id}/tag"), &query)).await.map(drop)
+    }
+
+    /// All images of this host and what lies between the steps of builds.
+    pub async fn image_tree(&self) -> Result<Vec<ListedImage>, Error> {
+        self.get("/images/json", &[("all", "true")]).await
+    }
+
+    /// Takes one name away, and the image with its last, and with it those that it continued and that nothing else
+    /// needs. Refused while a container uses it.
     pub async fn remove_image(&self, name: &str) -> Result<(), Error> {
         self.send(self.request(Method::DELETE, &format!("/images/{name}"), &[])).await.map(drop)
     }

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub use containers::ContainerEvent;
 pub use exec::{Exec, NewExec};
-pub use images::PullError;
+pub use images::{OUR_NAMES, PullError};
 pub use run::Ended;
 pub use types::*;
 

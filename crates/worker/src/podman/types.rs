@@ -92,6 +92,16 @@ pub struct ListedImage {
     /// With their registries.
     #[serde(deserialize_with = "or_default")]
     pub names: Vec<String>,
+    #[serde(deserialize_with = "or_default")]
+    pub labels: BTreeMap<String, String>,
+    /// The image that this one continues, as far as Podman can tell; else empty.
+    pub parent_id: String,
+    /// Bytes of all its layers.
+    pub size: u64,
+    /// Unix seconds.
+    pub created: i64,
+    /// Containers that are made of it, running or not.
+    pub containers: u32,
 }
 
 /// One line of the list of networks.

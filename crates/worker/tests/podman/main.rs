@@ -1,6 +1,7 @@
 //! The worker's parts with real Podman. Needs root, podman, runc and busybox-static.
 
 mod exec;
+mod images;
 mod leave;
 mod support;
 
@@ -247,7 +248,7 @@ async fn run_instances(
     let state_dir = state_dir();
     std::fs::create_dir_all(&state_dir).expect("state");
     worker::job::prepare(&podman()).await.expect("network");
-    let (spec, watched) = watch::channel(Arc::new(WorkerSpec { instances }));
+    let (spec, watched) = watch::channel(Arc::new(WorkerSpec { instances, ..WorkerSpec::default() }));
     let guard = Guard::new("wh0".to_owned(), "10.50.0.0/24".parse().expect("network"), Vec::new());
     let config = InstancesConfig { state_dir, podman: podman(), guard };
     let (activator, stop) = (daemon::reconcile::Activator::new(), CancellationToken::new());

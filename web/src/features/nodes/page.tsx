@@ -13,6 +13,7 @@ import { Badge, Status } from "@/components/status";
 import { Time } from "@/components/time";
 import { useToast } from "@/components/toast";
 import { nodeStatus, viewOf } from "@/lib/status";
+import { ImageFacts } from "./images";
 import { agentView, Labels, Roles } from "./parts";
 import { SystemFacts } from "./system";
 
@@ -195,6 +196,7 @@ function Host({ node }: { node: Node }) {
         {host?.os && <SystemFacts os={host.os} />}
         <dt>Instances</dt>
         <dd className="num">{node.instances}</dd>
+        {node.images && <ImageFacts images={node.images} />}
         <dt>Known since</dt>
         <dd>
           <Time at={node.created_at} />

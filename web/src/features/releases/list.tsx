@@ -125,7 +125,8 @@ function ReleaseTable({
                     Compare
                   </Button>
                 )}
-                {!release.current && (
+                {!release.current && !release.kept && <Unavailable release={release} />}
+                {!release.current && release.kept && (
                   <Button
                     small
                     icon="rollback"
@@ -141,6 +142,19 @@ function ReleaseTable({
         </tbody>
       </table>
     </div>
+  );
+}
+
+/** In the place of the button: why there is no way back, and what helps. */
+function Unavailable({ release }: { release: Release }) {
+  const remedy = release.commit
+    ? `Deploy commit ${shortCommit(release.commit)} again to bring it back.`
+    : "Deploy its source again to bring it back.";
+  return (
+    <span className="small faint" title={`Older images are removed from the nodes. ${remedy}`}>
+      Image not kept
+      <span className="sub">{remedy}</span>
+    </span>
   );
 }
 

@@ -44,6 +44,18 @@ describe("releases", () => {
       [2, 3],
     ]);
   });
+  it("offer no way back to one whose image is not kept, and say what helps", async () => {
+    const items = [
+      makeRelease(3, { current: true }),
+      makeRelease(2),
+      makeRelease(1, { kept: false, commit: "8c41f02be6d7a903" }),
+    ];
+    answer("get", "/api/v1/apps/{app}/releases", { items, next: null });
+    renderAt("/", routes);
+    expect(await screen.findByRole("button", { name: "Roll back to v2" })).toBeInTheDocument();
+    expect(screen.queryByRole("button", { name: "Roll back to v1" })).not.toBeInTheDocument();
+    expect(screen.getByText("Deploy commit 8c41f02b again to bring it back.")).toBeInTheDocument();
+  });
   it("show what a rollback would change before it happens", async () => {
     answer("get", "/api/v1/apps/{app}/releases/{a}/diff/{b}", {
       before: 3,

@@ -20,6 +20,7 @@ use super::enrol::Grant;
 use super::{Agent, Node, NodeToken, Origin, Status, inet, roles, v4, words};
 use crate::generations::Consumer;
 use crate::http::page::PageQuery;
+use crate::images;
 
 /// A node to be.
 #[derive(Debug)]
@@ -201,6 +202,8 @@ pub async fn remove(conn: &mut PgConnection, id: NodeId) -> sqlx::Result<()> {
     .execute(&mut *conn)
     .await?;
     sqlx::query!("delete from agents where node_id = $1", id as _).execute(&mut *conn).await?;
+    sqlx::query!("delete from node_images where node_id = $1", id as _).execute(&mut *conn).await?;
+    sqlx::query!("delete from image_orders where node_id = $1", id as _).execute(&mut *conn).await?;
     let consumer = Consumer::Worker(id).to_string();
     sqlx::query!("delete from generations where consumer = $1", consumer).execute(conn).await?;
     Ok(())
@@ -318,6 +321,7 @@ pub async fn list(conn: &mut PgConnection, page: &PageQuery, only: Option<&str>)
     .await?;
     let ids: Vec<Uuid> = rows.iter().map(|row| row.id.0).collect();
     let mut agents = agents_of(conn, &ids).await?;
+    let mut images = images::store::of_nodes(conn, &ids).await?;
     let nodes = rows.into_iter().map(|row| Node {
         declared_labels: row.declared_labels.keys().cloned().collect(),
         labels: row.labels.0.into_iter().chain(row.declared_labels.0).collect(),
@@ -335,6 +339,7 @@ pub async fn list(conn: &mut PgConnection, page: &PageQuery, only: Option<&str>)
         agents: agents.remove(&row.id).unwrap_or_default(),
         host: row.host.0,
         instances: row.instances,
+        images: images.remove(&row.id),
         created_at: row.created_at,
     });
     Ok(nodes.collect())

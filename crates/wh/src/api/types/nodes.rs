@@ -39,7 +39,21 @@ pub(crate) struct Node {
     #[serde(default)]
     pub(crate) instances: u32,
     #[serde(default)]
+    pub(crate) images: Option<NodeImages>,
+    #[serde(default)]
     pub(crate) created_at: Option<DateTime<Utc>>,
+}
+
+/// What a node's images take.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct NodeImages {
+    pub(crate) count: u32,
+    pub(crate) size_bytes: u64,
+    pub(crate) reclaimable_bytes: u64,
+    pub(crate) cache_bytes: u64,
+    pub(crate) copies_waiting: u32,
+    pub(crate) problems: Vec<String>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
