@@ -34,6 +34,10 @@ with subtest("every host reaches every other over the mesh"):
         for address in [address_of(other, "wh0") for other in hosts]:
             host.wait_until_succeeds(f"ping -c 1 -W 2 {address}", timeout=60)
 
+with subtest("a tunnel that is as it should be is left alone"):
+    # The agent looks at it each half minute.
+    t.assertEqual(worker2.succeed("timeout 40 ip monitor address dev wh0 || true", timeout=120), "")
+
 with subtest("the database belongs to the control plane, without a password"):
     query = "select pg_get_userbyid(datdba) from pg_database where datname = 'wisehosting'"
     owner = control.succeed(f"runuser -u postgres -- psql -Atc {shlex.quote(query)}")

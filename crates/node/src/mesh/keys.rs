@@ -32,6 +32,7 @@ impl Keys {
             Err(error) if error.kind() == io::ErrorKind::NotFound => create(&path)?,
             Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
         };
+        let private = clamped(&private);
         let public = private.public_key().to_string();
         let beside = folder.join("public.key");
         if std::fs::read_to_string(&beside).ok().as_deref().map(str::trim) != Some(&public) {
@@ -56,6 +57,15 @@ fn create(path: &Path) -> anyhow::Result<Key> {
         .with_context(|| format!("cannot write {}", path.display()))?;
     info!(path = %path.display(), "made this host's WireGuard key");
     Ok(key)
+}
+
+/// The same key with the bits that RFC 7748 §5 fixes. The kernel tells its key in this form; compared with another one,
+/// a device would look at each pass as if it had to be set up anew, which takes its address and peers away.
+fn clamped(key: &Key) -> Key {
+    let mut bytes = key.as_array();
+    bytes[0] &= 0b1111_1000;
+    bytes[31] = bytes[31] & 0b0111_1111 | 0b0100_0000;
+    Key::new(bytes)
 }
 
 fn parse(text: &str) -> anyhow::Result<Key> {
@@ -89,6 +99,17 @@ mod tests {
         assert_eq!((mode("private.key"), mode("public.key")), (0o600, 0o644));
         let published = std::fs::read_to_string(folder.path().join("public.key")).expect("read");
         assert_eq!(published.trim(), made.public);
+    }
+
+    #[test]
+    fn a_key_is_held_in_the_form_in_which_the_kernel_tells_it() {
+        let folder = tempfile::tempdir().expect("temp dir");
+        let key = Key::new([0xff; 32]);
+        std::fs::write(folder.path().join("private.key"), key.to_string()).expect("write");
+        let keys = Keys::load_or_create(folder.path()).expect("read");
+        let bytes = keys.private.as_array();
+        assert_eq!((bytes[0], bytes[1], bytes[31]), (0xf8, 0xff, 0x7f));
+        assert_eq!(keys.public, key.public_key().to_string(), "the other hosts know it by this");
     }
 
     #[test]
