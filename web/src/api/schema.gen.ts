@@ -331,7 +331,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What members of the organization, nodes and the system did, newest first. */
+        /** What happened in the organization, to its members and to the nodes, newest first. */
         get: operations["list_audit_events"];
         put?: never;
         post?: never;

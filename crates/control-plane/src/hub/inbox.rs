@@ -94,9 +94,7 @@ fn may_say(kind: AgentKind, message: &FromAgent) -> bool {
         FromAgent::WorkerReport(_)
         | FromAgent::ImageReport(_)
         | FromAgent::InstanceLog(_)
-        | FromAgent::Scrubbed(_) => {
-            kind == AgentKind::Worker
-        }
+        | FromAgent::Scrubbed(_) => kind == AgentKind::Worker,
         FromAgent::JobProgress(_) | FromAgent::JobLog(_) | FromAgent::JobDone(_) => kind != AgentKind::Mesh,
         _ => true,
     }

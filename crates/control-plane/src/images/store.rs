@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
-use protocol::ids::{AppId, NodeId};
+use protocol::ids::{AppId, NodeId, OrganizationId};
 use protocol::report::ImageReport;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -136,26 +136,31 @@ pub async fn delete_order(conn: &mut PgConnection, node: NodeId, image: &str) ->
     Ok(())
 }
 
-/// For people: the node, and the releases that the image was of.
+/// For people of an organization: the node, and the releases that the image was of.
 #[derive(Debug)]
 pub struct Described {
+    pub organization_id: OrganizationId,
     pub node: String,
     /// `hello v3`.
     pub releases: Vec<String>,
 }
 
-pub async fn describe(conn: &mut PgConnection, node: NodeId, image: &str) -> sqlx::Result<Described> {
+/// For each organization with releases of the image.
+pub async fn describe(conn: &mut PgConnection, node: NodeId, image: &str) -> sqlx::Result<Vec<Described>> {
     sqlx::query_as!(
         Described,
-        r#"select name as node, array(
-               select slug || ' v' || number from releases join apps on apps.id = app_id
-               where image_id = $2 order by slug, number
-           ) as "releases!"
-           from nodes where id = $1"#,
+        r#"select organization_id as "organization_id: OrganizationId", nodes.name as node,
+                  array_agg(apps.slug || ' v' || number order by apps.slug, number) as "releases!"
+           from releases
+           join apps on apps.id = app_id
+           join environments on environments.id = apps.environment_id
+           join projects on projects.id = environments.project_id
+           join nodes on nodes.id = $1
+           where image_id = $2 group by organization_id, nodes.name"#,
         node as _,
         image
     )
-    .fetch_one(conn)
+    .fetch_all(conn)
     .await
 }
 

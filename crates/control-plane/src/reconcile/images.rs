@@ -78,11 +78,14 @@ async fn carry_out(conn: &mut PgConnection, world: &World, plan: &Plan) -> anyho
     Ok(())
 }
 
+/// Told to whom the image's releases belong; an image of none is missed by nobody.
 async fn record(conn: &mut PgConnection, action: &str, node: NodeId, image: &str) -> anyhow::Result<()> {
-    let about = store::describe(conn, node, image).await?;
-    info!(node.id = %node, node.name = about.node, image.id = image, action, "images");
-    let detail = json!({ "node": about.node, "image": image, "releases": about.releases });
     let target = format!("image:{}", image.trim_start_matches("sha256:").get(..12).unwrap_or(image));
-    audit::record_system(conn, &format!("node:{}", about.node), action, &target, detail).await?;
+    for about in store::describe(conn, node, image).await? {
+        info!(node.id = %node, node.name = about.node, image.id = image, action, "images");
+        let detail = json!({ "node": about.node, "image": image, "releases": about.releases });
+        let actor = format!("node:{}", about.node);
+        audit::record_of(conn, about.organization_id, &actor, action, &target, detail).await?;
+    }
     Ok(())
 }

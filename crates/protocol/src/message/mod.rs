@@ -7,7 +7,8 @@ use crate::envelope::{Envelope, MessageId};
 use crate::ids::JobId;
 use crate::job::{Job, Outcome};
 use crate::report::{
-    Heartbeat, Hello, HostFacts, ImageReport, InstanceLog, JobLog, JobProgress, MeshReport, Scrubbed, Stats, WorkerReport,
+    Heartbeat, Hello, HostFacts, ImageReport, InstanceLog, JobLog, JobProgress, MeshReport, Scrubbed, Stats,
+    WorkerReport,
 };
 use crate::spec::{Generation, Spec, Versioned};
 

@@ -13,7 +13,8 @@ use crate::job::{
     RegistryLogin, Source, Stage, Work,
 };
 use crate::report::{
-    HeldImage, HostFacts, ImageProblem, ImageReport, InstanceReport, InstanceState, InstanceStats, LogLine, OperatingSystem, PeerReport, Scrubbed, ScrubbedFrom, Stream,
+    HeldImage, HostFacts, ImageProblem, ImageReport, InstanceReport, InstanceState, InstanceStats, LogLine,
+    OperatingSystem, PeerReport, Scrubbed, ScrubbedFrom, Stream,
 };
 use crate::spec::{
     Certificate, CrashGuard, HttpChallenge, ImageSource, ImageSpec, InstanceSpec, MeshPeer, MeshSpec, Probe,

@@ -95,7 +95,7 @@ async fn create(host: &Host, spec: &InstanceSpec) -> Result<String, Trouble> {
 
 async fn start(host: &Host, spec: &InstanceSpec, container: String) -> Result<(), Trouble> {
     if spec.once {
-        begin(host, spec, &container)?;
+        begin(host, spec, &container).map_err(|error| cannot_write(&error))?;
     } else {
         wait_for_address(spec).await?;
     }
@@ -126,14 +126,17 @@ fn may_have_started(error: &Error) -> bool {
 }
 
 /// On disk before anything runs.
-fn begin(host: &Host, spec: &InstanceSpec, container: &str) -> Result<(), Trouble> {
+fn begin(host: &Host, spec: &InstanceSpec, container: &str) -> std::io::Result<()> {
     host.board.update(spec.id, |record| record.begin(container, &host.boot, Utc::now()));
-    host.board.save().map_err(|error| {
+    host.board.save().inspect_err(|_| {
         host.board.update(spec.id, Record::did_not_begin);
-        let message = format!("this host cannot write down that the command begins: {error}");
-        let fatal = false;
-        (failure(Stage::Start, "worker_error", message).hint("See whether this host's disk is full"), fatal)
     })
+}
+
+fn cannot_write(error: &std::io::Error) -> Trouble {
+    let fatal = false;
+    let message = format!("this host cannot write down that the command begins: {error}");
+    (failure(Stage::Start, "worker_error", message).hint("See whether this host's disk is full"), fatal)
 }
 
 /// Podman reserves the published port at the start, so the mesh must be up.

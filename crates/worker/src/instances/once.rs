@@ -39,12 +39,11 @@ impl Record {
         let begun = self.started_at.is_some();
         match phase {
             _ if self.is_over() => Fate::Open,
-            Some(Phase::Running | Phase::Changing) => Fate::Open,
             Some(Phase::Exited) if begun && self.boot == boot => Fate::Ended,
             // It ran without our knowing: this agent's memory was lost.
             Some(Phase::Exited) => Fate::Interrupted,
             None | Some(Phase::Created) if begun => Fate::Interrupted,
-            None | Some(Phase::Created) => Fate::Open,
+            None | Some(Phase::Created | Phase::Running | Phase::Changing) => Fate::Open,
         }
     }
 
