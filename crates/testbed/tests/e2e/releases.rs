@@ -133,8 +133,8 @@ async fn an_old_image_goes_from_the_nodes_and_the_way_back_to_it_is_refused(bed:
         bed.deploy(&app).await?;
     }
     bed.serves(&app, |page| page == "three").await?;
-    // The first is in use until its instance is drained.
-    let releases = until("the first release no longer kept", SOON, || async {
+    // The first is in use until its instance is drained and has been stopped.
+    let releases = until("the first release no longer kept", MINUTE, || async {
         let releases = bed.wh_json(&app.folder, &["releases"]).await?;
         let kept: Vec<_> =
             releases.as_array().context("no list")?.iter().map(|release| &release["kept"]).collect();
