@@ -28,17 +28,15 @@ mod visitors;
 
 use std::process::ExitCode;
 
-use runner::Test;
+use runner::{Test, alone};
 
-/// In the order in which they run: what breaks hosts comes last.
+/// In the order in which they run. What stops programs, breaks hosts or has a service of one name runs alone, and what
+/// breaks hosts comes last.
 fn tests() -> Vec<Test> {
-    [
-        nodes::TESTS,
+    let together = [
         hello::TESTS,
         front::TESTS,
         bad_input::TESTS,
-        forged::TESTS,
-        git::TESTS,
         presets::TESTS,
         registries::TESTS,
         secrets::TESTS,
@@ -46,14 +44,18 @@ fn tests() -> Vec<Test> {
         power::TESTS,
         exec::TESTS,
         crashes::TESTS,
-        commands::TESTS,
         guard::TESTS,
+    ];
+    let breaking = [
+        forged::TESTS,
+        git::TESTS,
+        commands::TESTS,
         traefik::TESTS,
         engine::TESTS,
         builds::TESTS,
         outages::TESTS,
-    ]
-    .concat()
+    ];
+    [alone(nodes::TESTS), together.concat(), alone(&breaking.concat())].concat()
 }
 
 fn main() -> ExitCode {

@@ -1,4 +1,5 @@
-//! Runs tests one after the other beside one cluster, and speaks like `cargo test`.
+//! Runs tests beside one cluster, and speaks like `cargo test`. Tests mostly wait, so several run at once where they
+//! can.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow};
 use clap::Parser;
 use futures_util::future::BoxFuture;
+use futures_util::{StreamExt as _, stream};
 use testbed::cluster::{Cluster, Options, host_names};
 use testbed::preflight;
 use testbed::report::{Progress, tail_from};
@@ -19,12 +21,21 @@ use crate::bed::Bed;
 
 /// No test may take longer.
 const LIMIT: Duration = Duration::from_mins(3);
+/// So many of those that need not be alone run at once.
+const AT_ONCE: usize = 4;
 
 /// One test. Modules list theirs with [`tests!`].
 #[derive(Clone, Copy)]
 pub(crate) struct Test {
     pub(crate) name: &'static str,
     pub(crate) run: fn(Arc<Bed>) -> BoxFuture<'static, Result<()>>,
+    /// No other test may run at the same time.
+    pub(crate) alone: bool,
+}
+
+/// The same tests, each without another one beside it.
+pub(crate) fn alone(tests: &[Test]) -> Vec<Test> {
+    tests.iter().map(|test| Test { alone: true, ..*test }).collect()
 }
 
 /// `tests![one, other]`: the functions `async fn one(bed: Arc<Bed>) -> Result<()>` of this module.
@@ -33,6 +44,7 @@ macro_rules! tests {
         pub(crate) const TESTS: &[crate::runner::Test] = &[$(crate::runner::Test {
             name: concat!(module_path!(), "::", stringify!($name)),
             run: |bed| Box::pin($name(bed)),
+            alone: false,
         }),*];
     };
 }
@@ -58,9 +70,9 @@ struct Arguments {
     /// Output is never captured.
     #[arg(long, hide = true)]
     nocapture: bool,
-    /// Tests run one after the other.
-    #[arg(long, hide = true)]
-    test_threads: Option<u32>,
+    /// 1 makes all tests run one after the other.
+    #[arg(long)]
+    test_threads: Option<usize>,
 }
 
 impl Arguments {
@@ -133,11 +145,14 @@ fn run(arguments: &Arguments, tests: &[Test]) -> Result<Counted> {
         two_proxies: false,
         progress: Progress::loud(),
     };
-    tokio::runtime::Runtime::new()?.block_on(async {
+    // Tests start programs and wait for them, which holds a thread.
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2 * AT_ONCE).enable_all().build()?;
+    runtime.block_on(async {
         let session = Session::begin(&state, options)?;
         let work = async {
             let bed = Arc::new(Bed::open(Cluster::boot(&session.options).await?, root).await?);
-            let counted = run_all(&bed, tests).await;
+            let counted = run_all(&bed, tests, arguments.test_threads.unwrap_or(AT_ONCE)).await;
             if arguments.keep && !counted.failed.is_empty() {
                 eprintln!("the cluster of {} stays until Ctrl-C", state.display());
                 stopped().await?;
@@ -155,28 +170,32 @@ fn programs() -> Result<PathBuf> {
     folder.canonicalize().with_context(|| format!("there is no folder {} (WH_PROGRAMS)", folder.display()))
 }
 
-async fn run_all(bed: &Arc<Bed>, tests: &[Test]) -> Counted {
+async fn run_all(bed: &Arc<Bed>, tests: &[Test], at_once: usize) -> Counted {
     let mut counted = Counted::default();
-    for test in tests {
-        let (start, logs) = (Instant::now(), Logs::mark(&bed.cluster));
-        let result = run_one(bed, test).await;
-        let took = start.elapsed().as_secs_f64();
-        match result {
-            Ok(()) => {
-                println!("test {} ... ok ({took:.1} s)", short(test.name));
-                counted.passed += 1;
-            }
-            Err(error) => {
-                println!(
-                    "test {} ... FAILED ({took:.1} s)\n\n{error:#}\n\n{}",
-                    short(test.name),
-                    logs.since(&bed.cluster)
-                );
-                counted.failed.push((short(test.name), format!("{error:#}")));
+    for group in tests.chunk_by(|one, next| one.alone == next.alone) {
+        let at_once = if group[0].alone { 1 } else { at_once };
+        let mut results = stream::iter(group).map(|test| run_and_tell(bed, test)).buffer_unordered(at_once);
+        while let Some((name, result)) = results.next().await {
+            match result {
+                Ok(()) => counted.passed += 1,
+                Err(error) => counted.failed.push((name, format!("{error:#}"))),
             }
         }
     }
     counted
+}
+
+async fn run_and_tell(bed: &Arc<Bed>, test: &Test) -> (&'static str, Result<()>) {
+    let (name, start, logs) = (short(test.name), Instant::now(), Logs::mark(&bed.cluster));
+    let result = run_one(bed, test).await;
+    let took = start.elapsed().as_secs_f64();
+    match &result {
+        Ok(()) => println!("test {name} ... ok ({took:.1} s)"),
+        Err(error) => {
+            println!("test {name} ... FAILED ({took:.1} s)\n\n{error:#}\n\n{}", logs.since(&bed.cluster));
+        }
+    }
+    (name, result)
 }
 
 /// A panic is a failure of this test only.
