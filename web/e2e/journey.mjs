@@ -135,7 +135,7 @@ step("a proxy joins with a token while the dialog waits for it", async () => {
   const dialog = page.getByRole("dialog");
   await dialog.getByLabel(/^Worker/).uncheck();
   await dialog.getByLabel(/^Proxy/).check();
-  await dialog.getByLabel("Name", { exact: true }).fill("proxy");
+  await dialog.getByLabel("Name").fill("proxy");
   await dialog.getByRole("button", { name: "Create token" }).click();
   const command = (await dialog.locator("pre, code").first().innerText()).trim();
   await shot("join-token");
@@ -156,7 +156,7 @@ step("a proxy joins with a token while the dialog waits for it", async () => {
 
 step("a new app is made from an archive", async () => {
   await page.goto(`${base}/apps/new`);
-  await page.getByLabel("Name", { exact: true }).fill(slug);
+  await page.getByLabel("Name").fill(slug);
   await page.locator("input[type=file]").setInputFiles(await archive(slug, join(root, "examples/hello")));
   await shot("new-app");
   await page.getByRole("button", { name: "Create and deploy" }).click();
@@ -224,7 +224,7 @@ step("a shell in an instance is a terminal of the page", async () => {
 step("a variable waits until it is applied with one click", async () => {
   await tab("Environment");
   await page.getByRole("button", { name: "Add variables" }).click();
-  await page.getByLabel("Name", { exact: true }).fill("GREETING");
+  await page.getByRole("textbox", { name: "Name" }).fill("GREETING");
   await page.getByLabel("Value").fill("hello");
   await page.getByRole("button", { name: "Save", exact: true }).click();
   await page.getByText("variable GREETING").waitFor();
@@ -263,7 +263,7 @@ step("an app that ends at once shows why, and the list of apps hears of it by it
   await other.goto(`${base}/apps`);
   await other.getByRole("link", { name: slug, exact: true }).waitFor();
   await page.goto(`${base}/apps/new`);
-  await page.getByLabel("Name", { exact: true }).fill("broken");
+  await page.getByLabel("Name").fill("broken");
   const folder = join(work, "broken-source");
   await mkdir(folder);
   const last = "cannot reach the database at db:5432";

@@ -27,7 +27,7 @@ const shots = [
   },
   { name: "overview", path: "/" },
   { name: "apps", path: "/apps" },
-  { name: "new", path: "/apps/new", act: async (page) => void (await page.getByLabel("Name", { exact: true }).fill("hello")) },
+  { name: "new", path: "/apps/new", act: async (page) => void (await page.getByLabel("Name").fill("hello")) },
   { name: "app", path: "/apps/shop" },
   { name: "app-empty", path: "/apps/status-page" },
   { name: "deployments", path: "/apps/shop/deployments" },
