@@ -104,6 +104,7 @@ const names: Record<string, string> = {
   releases: "Releases",
   logs: "Logs",
   environment: "Environment",
+  terminal: "Terminal",
 };
 
 /** From the address: words of ours get their name, names of the user stay as they are. */
