@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
@@ -15,15 +16,23 @@ pub const FILE: &str = "agent.lock";
 #[derive(Debug)]
 pub struct Lock(#[expect(dead_code, reason = "held, not used")] Flock<File>);
 
-/// Takes the folder, which is made if need be. `None` when another process has it.
+/// A program that the former owner was about to start when it was killed has the lock, too, until it runs.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Takes the folder, which is made if need be. `None` when another process has it. Blocks, for a second at most.
 pub fn take(folder: &Path) -> io::Result<Option<Lock>> {
     std::fs::create_dir_all(folder)?;
-    let file =
+    let mut file =
         OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(folder.join(FILE))?;
-    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(lock) => Ok(Some(Lock(lock))),
-        Err((_, Errno::EWOULDBLOCK)) => Ok(None),
-        Err((_, error)) => Err(error.into()),
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(Some(Lock(lock))),
+            Err((again, Errno::EWOULDBLOCK)) if Instant::now() < deadline => file = again,
+            Err((_, Errno::EWOULDBLOCK)) => return Ok(None),
+            Err((_, error)) => return Err(error.into()),
+        }
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 
