@@ -22,7 +22,9 @@ pub async fn of_releases(conn: &mut PgConnection, only: Option<AppId>) -> sqlx::
                                 and state in ('live', 'superseded')) as served,
                       exists (select from deployments where release_id = releases.id
                                 and state in ('live', 'queued', 'building', 'rolling-out'))
-                      or exists (select from instances where release_id = releases.id) as in_use
+                      -- A stopped one is told for a while still, and has no container any more.
+                      or exists (select from instances where release_id = releases.id
+                                   and (wanted or state <> 'stopped')) as in_use
                from releases where $1::uuid is null or app_id = $1
            )
            select app_id as "app!: AppId", image_id as "image!", max(number) as "newest!",

@@ -240,7 +240,9 @@ async fn an_image_with_an_instance_or_a_deployment_under_way_is_never_removed(po
     assert_eq!(removed, ["sha256:unknown"], "built by us, and of no release");
     assert_eq!(world.kept().await, [true, true, true]);
 
-    world.sql("delete from instances").await;
+    world.sql("update instances set wanted = false, state = 'healthy'").await;
+    assert_eq!(world.kept().await, [true, true, true]);
+    world.sql("update instances set state = 'stopped'").await;
     world.a_day_later().await;
     assert_eq!(world.one.spec(&world.mesh).await.remove_images, ["sha256:aa", "sha256:unknown"]);
     deploy(&world.owner).await;

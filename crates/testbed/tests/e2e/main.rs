@@ -15,6 +15,7 @@ mod front;
 mod git;
 mod guard;
 mod hello;
+mod images;
 mod nodes;
 mod outages;
 mod power;
@@ -30,24 +31,25 @@ use std::process::ExitCode;
 
 use runner::{Test, alone};
 
-/// In the order in which they run. What stops programs, breaks hosts or has a service of one name runs alone, and what
-/// breaks hosts comes last.
+/// In the order in which they run. What stops programs, breaks hosts, has a service of one name, looks at whole hosts
+/// or waits for an idle one runs alone, and what breaks hosts comes last.
 fn tests() -> Vec<Test> {
     let together = [
         hello::TESTS,
         front::TESTS,
         bad_input::TESTS,
         presets::TESTS,
-        registries::TESTS,
         secrets::TESTS,
         releases::TESTS,
         power::TESTS,
         exec::TESTS,
         crashes::TESTS,
-        guard::TESTS,
     ];
     let breaking = [
         forged::TESTS,
+        registries::TESTS,
+        guard::TESTS,
+        images::TESTS,
         git::TESTS,
         commands::TESTS,
         traefik::TESTS,

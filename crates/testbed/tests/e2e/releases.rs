@@ -9,7 +9,7 @@ use serde_json::Value;
 use testbed::report::until;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-use crate::bed::{App, Bed, MINUTE, SOON};
+use crate::bed::{App, Bed, SOON};
 use crate::runner::tests;
 
 tests![
@@ -18,7 +18,6 @@ tests![
     a_staged_change_is_planned_and_applied_without_a_build,
     the_log_of_an_app_follows_its_requests,
     nodes_instances_and_releases_are_listed,
-    an_old_image_goes_from_the_nodes_and_the_way_back_to_it_is_refused,
 ];
 
 async fn a_rollback_serves_the_old_page_without_a_build(bed: Arc<Bed>) -> Result<()> {
@@ -125,52 +124,6 @@ async fn nodes_instances_and_releases_are_listed(bed: Arc<Bed>) -> Result<()> {
 }
 
 /// Two are kept here.
-async fn an_old_image_goes_from_the_nodes_and_the_way_back_to_it_is_refused(bed: Arc<Bed>) -> Result<()> {
-    let app = bed.page("aging", "one", "")?;
-    bed.deploy(&app).await?;
-    for page in ["two", "three"] {
-        app.write("www/index.html", page)?;
-        bed.deploy(&app).await?;
-    }
-    bed.serves(&app, |page| page == "three").await?;
-    // The first is in use until its instance is drained and has been stopped.
-    let releases = until("the first release no longer kept", MINUTE, || async {
-        let releases = bed.wh_json(&app.folder, &["releases"]).await?;
-        let kept: Vec<_> =
-            releases.as_array().context("no list")?.iter().map(|release| &release["kept"]).collect();
-        ensure!(kept == [true, true, false], "{releases}");
-        Ok(Some(releases))
-    })
-    .await?;
-    let image = |index: usize| text(&releases[index]["image"], "id").map(str::to_owned);
-    let (third, second, first) = (image(0)?, image(1)?, image(2)?);
-    until("two copies of what is kept, and none of the first image", 2 * MINUTE, || async {
-        let (one, two) = (images_on(&bed, "w1")?, images_on(&bed, "w2")?);
-        for kept in [&third, &second] {
-            ensure!(one.contains(kept) && two.contains(kept), "{kept} is not on both");
-        }
-        ensure!(!one.contains(&first) && !two.contains(&first), "{first} is there still");
-        Ok(Some(()))
-    })
-    .await?;
-    bed.serves(&app, |page| page == "three").await?;
-
-    let refused = bed.try_wh(&app.folder, &["rollback", "1"]).await?;
-    let said = String::from_utf8_lossy(&refused.stderr);
-    ensure!(!refused.status.success() && said.contains("not kept any more"), "{said}");
-    ensure!(said.contains("Deploy its source again"), "no remedy: {said}");
-    let audit = bed.cluster.api()?.get("/audit").await?.to_string();
-    ensure!(audit.contains("image.remove") && audit.contains("aging v1"), "{audit}");
-    Ok(())
-}
-
-/// Ids of all images on a node, in Podman's own words.
-fn images_on(bed: &Bed, node: &str) -> Result<String> {
-    let output = bed.cluster.exec(node, &["podman", "images", "--all", "--quiet", "--no-trunc"])?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    Ok(String::from_utf8(output.stdout)?)
-}
-
 async fn the_only_instance_is_healthy(bed: &Bed, app: &App) -> Result<()> {
     until("a healthy instance", SOON, || async {
         let instances = bed.wh_json(&app.folder, &["ps"]).await?;

@@ -1,0 +1,57 @@
+//! Images that nothing needs leave the workers; what may serve again stays.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use testbed::report::until;
+
+use crate::bed::{Bed, MINUTE};
+use crate::runner::tests;
+
+tests![an_old_image_goes_from_the_nodes_and_the_way_back_to_it_is_refused];
+
+async fn an_old_image_goes_from_the_nodes_and_the_way_back_to_it_is_refused(bed: Arc<Bed>) -> Result<()> {
+    let app = bed.page("aging", "one", "")?;
+    bed.deploy(&app).await?;
+    for page in ["two", "three"] {
+        app.write("www/index.html", page)?;
+        bed.deploy(&app).await?;
+    }
+    bed.serves(&app, |page| page == "three").await?;
+    // The first is in use until its instance is drained and has been stopped.
+    let releases = until("the first release no longer kept", MINUTE, || async {
+        let releases = bed.wh_json(&app.folder, &["releases"]).await?;
+        let kept: Vec<_> =
+            releases.as_array().context("no list")?.iter().map(|release| &release["kept"]).collect();
+        ensure!(kept == [true, true, false], "{releases}");
+        Ok(Some(releases))
+    })
+    .await?;
+    let image = |index: usize| releases[index]["image"]["id"].as_str().map(str::to_owned).context("no id");
+    let (third, second, first) = (image(0)?, image(1)?, image(2)?);
+    until("two copies of what is kept, and none of the first image", 2 * MINUTE, || async {
+        let (one, two) = (images_on(&bed, "w1")?, images_on(&bed, "w2")?);
+        for kept in [&third, &second] {
+            ensure!(one.contains(kept) && two.contains(kept), "{kept} is not on both");
+        }
+        ensure!(!one.contains(&first) && !two.contains(&first), "{first} is there still");
+        Ok(Some(()))
+    })
+    .await?;
+    bed.serves(&app, |page| page == "three").await?;
+
+    let refused = bed.try_wh(&app.folder, &["rollback", "1"]).await?;
+    let said = String::from_utf8_lossy(&refused.stderr);
+    ensure!(!refused.status.success() && said.contains("not kept any more"), "{said}");
+    ensure!(said.contains("Deploy its source again"), "no remedy: {said}");
+    let audit = bed.cluster.api()?.get("/audit").await?.to_string();
+    ensure!(audit.contains("image.remove") && audit.contains("aging v1"), "{audit}");
+    Ok(())
+}
+
+/// Ids of all images on a node, in Podman's own words.
+fn images_on(bed: &Bed, node: &str) -> Result<String> {
+    let output = bed.cluster.exec(node, &["podman", "images", "--all", "--quiet", "--no-trunc"])?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8(output.stdout)?)
+}
