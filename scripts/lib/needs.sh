@@ -8,7 +8,7 @@ packages_of() {
     db) echo postgresql ;;
     testbed)
       echo iproute2 util-linux procps podman runc conmon netavark aardvark-dns iptables nftables wireguard-tools \
-        postgresql busybox-static pebble git docker-registry
+        postgresql busybox-static pebble git docker-registry openssh-server
       ;;
     browser) echo chromium ;;
     nix) echo nix-bin ;;

@@ -144,6 +144,8 @@ class World {
     this.applied = new Map();
     /** @type {Schemas["Registry"][]} */
     this.registries = [];
+    /** @type {Map<string, Schemas["GitAccess"]>} */
+    this.gitAccess = new Map();
     /** @type {Schemas["Token"][]} */
     this.tokens = firstRun
       ? []
@@ -311,6 +313,10 @@ class World {
         return send(response, 200, app);
       case "GET instances":
         return send(response, 200, list(this.instances(app)));
+      case "GET git-access":
+      case "POST git-access":
+      case "DELETE git-access":
+        return this.answerGitAccess(method, app.slug, json, response);
       case "GET releases": {
         const [, before, after] = url.pathname.match(/\/releases\/(\d+)\/diff\/(\d+)$/) ?? [];
         if (!before) return send(response, 200, list(this.releases(app, own)));
@@ -735,6 +741,27 @@ class World {
     };
     this.tokens.push(token);
     return send(response, 201, { ...token, token: `wht_${"a83fe01c".repeat(8)}` });
+  }
+
+  /** @param {string} method @param {string} app @param {() => Schemas["GitAccessRequest"]} json @param {Response} response */
+  answerGitAccess(method, app, json, response) {
+    if (method === "DELETE") {
+      this.gitAccess.delete(app);
+      return send(response, 204);
+    }
+    if (method === "POST") {
+      const body = json();
+      this.gitAccess.set(app, {
+        kind: body.kind,
+        host: body.host,
+        username: body.kind === "token" ? body.username : undefined,
+        public_key: body.kind === "key" ? "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMOA" : undefined,
+        host_keys: [],
+        updated_by: session.user.email,
+        updated_at: ago(0),
+      });
+    }
+    return send(response, 200, { access: this.gitAccess.get(app) ?? null });
   }
 
   /** @param {string} method @param {string} key @param {() => Schemas["RegistryRequest"]} json @param {Response} response */

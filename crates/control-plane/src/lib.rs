@@ -12,6 +12,7 @@ pub mod db;
 pub mod digest;
 pub mod front;
 pub mod generations;
+pub mod git_access;
 pub mod http;
 pub mod secret_check;
 pub mod secrets;

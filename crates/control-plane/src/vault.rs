@@ -12,6 +12,8 @@ use sha2::{Digest, Sha256};
 pub enum Purpose {
     Variables,
     RegistryPassword,
+    /// A token or a key for repositories.
+    GitAccess,
     NodeSigningKey,
     JobPayload,
     CertificateKey,
@@ -27,6 +29,7 @@ impl Purpose {
         match self {
             Self::Variables => "variables",
             Self::RegistryPassword => "registry-password",
+            Self::GitAccess => "git-access",
             Self::NodeSigningKey => "node-signing-key",
             Self::JobPayload => "job-payload",
             Self::CertificateKey => "certificate-key",

@@ -53,11 +53,14 @@ pub struct BuildSecrets {
     pub variables: BTreeMap<String, String>,
     /// Names of those that build steps may mount.
     pub mounted: Vec<String>,
+    /// For fetching the source, not for building it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub git: Option<GitAccess>,
 }
 
 impl BuildSecrets {
     pub fn is_empty(&self) -> bool {
-        self.registries.is_empty() && self.variables.is_empty()
+        self.registries.is_empty() && self.variables.is_empty() && self.git.is_none()
     }
 }
 
@@ -82,6 +85,40 @@ impl std::fmt::Debug for RegistryLogin {
     }
 }
 
+/// With what private repositories of one host are fetched.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GitAccess {
+    /// Host and, if it is not the usual one, port. No other is shown the secret.
+    pub host: String,
+    pub secret: GitSecret,
+}
+
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum GitSecret {
+    /// Over HTTPS.
+    Token { username: String, token: String },
+    /// Over SSH.
+    Key {
+        private_key: String,
+        /// Lines of `TYPE KEY` that the host may prove itself with; without any the first one that it shows is taken,
+        /// and told.
+        host_keys: Vec<String>,
+    },
+}
+
+impl std::fmt::Debug for GitAccess {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GitAccess").field("host", &self.host).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for GitSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("GitSecret { … }")
+    }
+}
+
 impl std::fmt::Debug for Build {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Build")
@@ -103,6 +140,12 @@ pub enum Source {
         url: String,
         /// Branch, tag or commit.
         r#ref: String,
+        /// Whether repositories that it refers to are fetched as well, at the commits that it names.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        submodules: bool,
+        /// Whether large files (LFS) are fetched as well; else there are pointers in their place.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        lfs: bool,
     },
     /// An image of a registry; nothing is built.
     Image { reference: String },

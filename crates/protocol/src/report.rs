@@ -203,6 +203,15 @@ pub struct Scrubbed {
     pub from: ScrubbedFrom,
 }
 
+/// The first key with which a host of repositories proved itself in a build over SSH.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GitHostKey {
+    pub job_id: JobId,
+    pub host: String,
+    /// `TYPE KEY`.
+    pub key: String,
+}
+
 /// Whose log it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -12,7 +12,7 @@ use nix::unistd::geteuid;
 use crate::tools::{is_debian, postgres_programs, which};
 
 /// Programs of other people, and the Debian packages that bring them.
-const NEEDED: [(&str, &str); 14] = [
+const NEEDED: [(&str, &str); 15] = [
     ("ip", "iproute2"),
     ("nsenter", "util-linux"),
     ("unshare", "util-linux"),
@@ -27,6 +27,7 @@ const NEEDED: [(&str, &str); 14] = [
     ("pebble-challtestsrv", "pebble"),
     ("git", "git"),
     ("docker-registry", "docker-registry"),
+    ("sshd", "openssh-server"),
 ];
 
 /// The machine can run a cluster: root, kernel, programs.

@@ -147,6 +147,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Option<EnvCommand>,
     },
+    /// Give the app access to private repositories; alone: show
+    Git {
+        #[command(subcommand)]
+        command: Option<GitCommand>,
+    },
     /// Log in to registries of private images; alone: list
     #[command(alias = "registries")]
     Registry {
@@ -192,6 +197,36 @@ pub(crate) struct Login {
     /// Read the password from standard input
     #[arg(long, requires = "email")]
     pub(crate) password_stdin: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum GitCommand {
+    /// Show with what repositories are fetched
+    #[command(alias = "ls")]
+    Show,
+    /// Store a deploy token, for HTTPS, in place of what the app has
+    Token {
+        /// The host of the repositories, for example git.example.com
+        host: String,
+        /// What the host expects beside the token
+        #[arg(long, short, default_value = "git")]
+        username: String,
+        /// Read the token from standard input
+        #[arg(long)]
+        token_stdin: bool,
+    },
+    /// Store a deploy key, for SSH, in place of what the app has
+    Key {
+        /// The host of the repositories, for example git.example.com
+        host: String,
+        /// The private key, without a passphrase; - for standard input
+        file: PathBuf,
+        /// What ssh-keyscan prints; else the first key that the host shows is trusted
+        #[arg(long, value_name = "FILE")]
+        known_hosts: Option<PathBuf>,
+    },
+    /// Forget the token or key
+    Rm,
 }
 
 #[derive(Debug, Subcommand)]
@@ -248,6 +283,12 @@ pub(crate) struct Deploy {
     /// Branch, tag or commit of the repository
     #[arg(long = "ref", value_name = "REF", requires = "git", default_value = "main")]
     pub(crate) reference: String,
+    /// Fetch the repositories that it refers to as well
+    #[arg(long, requires = "git")]
+    pub(crate) submodules: bool,
+    /// Fetch its large files (LFS) as well
+    #[arg(long, requires = "git")]
+    pub(crate) lfs: bool,
     /// An image of a registry
     #[arg(long, value_name = "REFERENCE")]
     pub(crate) image: Option<String>,

@@ -195,6 +195,16 @@ export const useDeleteRegistry = () =>
     unwrap(api.DELETE("/api/v1/registries/{host}", { params: { path: { host } } })),
   );
 
+export const usePutGitAccess = (app: string) =>
+  useListChange(keys.gitAccess, (body: Schemas["GitAccessRequest"]) =>
+    unwrap(api.POST("/api/v1/apps/{app}/git-access", { params: { path: { app } }, body })),
+  );
+
+export const useDeleteGitAccess = (app: string) =>
+  useListChange(keys.gitAccess, () =>
+    unwrap(api.DELETE("/api/v1/apps/{app}/git-access", { params: { path: { app } } })),
+  );
+
 /** A session begins: everything that was cached belonged to nobody or to someone else. */
 function useSessionStart<V>(mutationFn: (value: V) => Promise<Schemas["Session"]>) {
   const client = useQueryClient();

@@ -132,6 +132,14 @@ export const envQuery = (app: string) =>
       ),
   });
 
+export const gitAccessQuery = (app: string) =>
+  queryOptions({
+    queryKey: [...keys.gitAccess, app],
+    queryFn: async ({ signal }) =>
+      (await unwrap(api.GET("/api/v1/apps/{app}/git-access", { params: { path: { app } }, signal })))
+        .access ?? null,
+  });
+
 export const projectsQuery = queryOptions({
   queryKey: keys.projects,
   queryFn: async ({ signal }) =>

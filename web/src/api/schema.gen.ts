@@ -131,6 +131,25 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/apps/{app}/git-access": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** With what the app's private repositories are fetched. Secrets are never shown. */
+        get: operations["read_git_access"];
+        put?: never;
+        /** Stores it, in place of what the app had. Builds that are sent from now on use it. */
+        post: operations["put_git_access"];
+        /** Forgets it. */
+        delete: operations["delete_git_access"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/apps/{app}/instances": {
         parameters: {
             query?: never;
@@ -1097,6 +1116,49 @@ export interface components {
         FailureCard: components["schemas"]["Failure"] & {
             /** @description The likely cause. */
             cause: string;
+        };
+        /** @description What is stored, without the secret. */
+        GitAccess: {
+            /** @description Host and, if it is not the usual one, port. */
+            host: string;
+            /** @description Fingerprints of the keys with which the host may prove itself over SSH. Empty until it has shown one. */
+            host_keys: string[];
+            kind: components["schemas"]["GitAccessKind"];
+            /** @description Of a key, as the host is told it. */
+            public_key?: string | null;
+            /** Format: date-time */
+            updated_at: string;
+            /** @description Who stored it. */
+            updated_by: string;
+            /** @description Of a token. */
+            username?: string | null;
+        };
+        GitAccessAnswer: {
+            access?: components["schemas"]["GitAccess"] | null;
+        };
+        /**
+         * @description Which kind of secret it is.
+         * @enum {string}
+         */
+        GitAccessKind: "token" | "key";
+        /** @description A deploy token or a deploy key, for the repositories of one host. */
+        GitAccessRequest: {
+            /** @description Host and perhaps port. */
+            host: string;
+            /** @enum {string} */
+            kind: "token";
+            token: string;
+            /** @description What the host expects beside a token; `git` is as good as any where it expects nothing. */
+            username?: string;
+        } | {
+            /** @description Host and perhaps port. */
+            host: string;
+            /** @enum {string} */
+            kind: "key";
+            /** @description Lines as in `known_hosts`. Without any the first key that the host shows is taken. */
+            known_hosts?: string;
+            /** @description In the format of OpenSSH, without a passphrase. */
+            private_key: string;
         };
         /** @description What the host is. Read for every hello; the mesh agent also says it when it changes. */
         HostFacts: {
@@ -2066,8 +2128,12 @@ export interface components {
             /** @enum {string} */
             type: "archive";
         } | {
+            /** @description Whether large files (LFS) are fetched as well; else there are pointers in their place. */
+            lfs?: boolean;
             /** @description Branch, tag or commit. */
             ref: string;
+            /** @description Whether repositories that it refers to are fetched as well, at the commits that it names. */
+            submodules?: boolean;
             /** @enum {string} */
             type: "git";
             url: string;
@@ -2495,6 +2561,74 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Exec"];
                 };
+            };
+        };
+    };
+    read_git_access: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or slug */
+                app: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GitAccessAnswer"];
+                };
+            };
+        };
+    };
+    put_git_access: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or slug */
+                app: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["GitAccessRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GitAccessAnswer"];
+                };
+            };
+        };
+    };
+    delete_git_access: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or slug */
+                app: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
         };
     };

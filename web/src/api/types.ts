@@ -18,6 +18,8 @@ export type ExecRequest = Schemas["ExecRequest"];
 export type Failure = Schemas["Failure"];
 /** A failure with its likely cause. */
 export type ExplainedFailure = Schemas["FailureCard"];
+export type GitAccess = Schemas["GitAccess"];
+export type GitAccessRequest = Schemas["GitAccessRequest"];
 export type Instance = Schemas["Instance"];
 export type InstanceState = Schemas["InstanceState"];
 export type LogLine = Schemas["LogLine"];

@@ -6,7 +6,10 @@ export const cli = {
   createApp: (slug: string) => `wh apps create ${quote(slug || "my-app")}`,
   deploy(app: string, source: Source | null | undefined): string {
     const target = `wh deploy --app ${quote(app)}`;
-    if (source?.type === "git") return `${target} --git ${quote(source.url)} --ref ${quote(source.ref)}`;
+    if (source?.type === "git") {
+      const also = `${source.submodules ? " --submodules" : ""}${source.lfs ? " --lfs" : ""}`;
+      return `${target} --git ${quote(source.url)} --ref ${quote(source.ref)}${also}`;
+    }
     if (source?.type === "image") return `${target} --image ${quote(source.reference)}`;
     return `${target} .`;
   },
@@ -27,6 +30,7 @@ export const cli = {
   logs: (app: string) => `wh logs --app ${quote(app)} -f`,
   exec: (app: string) => `wh exec ${quote(app)}`,
   setEnv: (app: string) => `wh env set --app ${quote(app)} NAME=value`,
+  gitToken: (app: string) => `wh git token git.example.com --app ${quote(app)}`,
   registryLogin: () => "wh registry login registry.example.com",
   addNode: () => "wh node token create --role worker",
 };

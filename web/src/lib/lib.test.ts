@@ -75,5 +75,8 @@ describe("words for people", () => {
     expect(cli.deploy("a", { type: "git", url: "https://x/y.git", ref: "a b" })).toBe(
       "wh deploy --app a --git https://x/y.git --ref 'a b'",
     );
+    expect(cli.deploy("a", { type: "git", url: "git@x:y", ref: "main", submodules: true, lfs: true })).toBe(
+      "wh deploy --app a --git git@x:y --ref main --submodules --lfs",
+    );
   });
 });

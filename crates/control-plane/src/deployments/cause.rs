@@ -102,7 +102,7 @@ const UNKNOWN: (&str, &str) = (
 );
 
 /// By code.
-const TABLE: [(&str, &str, &str); 34] = [
+const TABLE: [(&str, &str, &str); 38] = [
     ("archive_damaged", "The upload was cut short or changed on its way.", "Deploy again."),
     (
         "archive_unavailable",
@@ -141,6 +141,11 @@ const TABLE: [(&str, &str, &str); 34] = [
         "Look at the app's log from the time of the switch.",
     ),
     (
+        "host_key_changed",
+        "The git host has new keys, or another machine answers at its address.",
+        "Ask the host; if its keys are new, store the deploy key again with `wh git key`.",
+    ),
+    (
         "image_not_found",
         "The name or the tag is wrong, the image is private, or there is none for this host's architecture.",
         "Check the name; give the registry's login for a private image.",
@@ -157,6 +162,11 @@ const TABLE: [(&str, &str, &str); 34] = [
     ),
     ("instance_failed", "The worker gave the instance up.", "See the worker's log on its host."),
     (
+        "large_file_unavailable",
+        "The large file was not pushed, or the host does not hand it out with the app's token.",
+        "Push it with `git lfs push --all`, or store a token with `wh git token`.",
+    ),
+    (
         "mesh_down",
         "The host's tunnel is down, so nothing could be published on it.",
         "See `systemctl status wisehosting-mesh` on that host.",
@@ -165,11 +175,6 @@ const TABLE: [(&str, &str, &str); 34] = [
         "never_listened",
         "The app listens on another port, or on 127.0.0.1 only.",
         "Listen on 0.0.0.0 and on the port in PORT, or set the app's port.",
-    ),
-    (
-        "no_preset",
-        "The source has no Containerfile, and nothing in it tells what kind of app it is.",
-        "Add a Containerfile, or deploy the folder that the app's package file lies in.",
     ),
     (
         "no_containerfile",
@@ -182,6 +187,11 @@ const TABLE: [(&str, &str, &str); 34] = [
         "Say EXPOSE in the Containerfile, or set the port.",
     ),
     (
+        "no_preset",
+        "The source has no Containerfile, and nothing in it tells what kind of app it is.",
+        "Add a Containerfile, or deploy the folder that the app's package file lies in.",
+    ),
+    (
         "no_room",
         "All workers are offline or full.",
         "Look at the nodes' status, add a worker, or delete apps that nobody needs.",
@@ -192,31 +202,31 @@ const TABLE: [(&str, &str, &str); 34] = [
         "Bring the host back or add a worker, then deploy again.",
     ),
     (
-        "proxies_behind",
-        "A proxy is connected and does not take over new routes; its disk may be full, or its engine down.",
-        "See the log of wisehosting-proxy on that host.",
-    ),
-    (
-        "release_command_failed",
-        "The pre-deploy command ended with an error; no instance of the new release was started.",
-        "The last lines show what it said; correct it and deploy again.",
-    ),
-    (
         "post_deploy_failed",
         "The post-deploy command ended with an error; the release serves nevertheless.",
         "The last lines show what it said; do by hand what it left undone.",
+    ),
+    (
+        "proxies_behind",
+        "A proxy is connected and does not take over new routes; its disk may be full, or its engine down.",
+        "See the log of wisehosting-proxy on that host.",
     ),
     (
         "ref_not_found",
         "The repository has no such branch, tag or commit.",
         "Check the name and whether it was pushed.",
     ),
+    (
+        "release_command_failed",
+        "The pre-deploy command ended with an error; no instance of the new release was started.",
+        "The last lines show what it said; correct it and deploy again.",
+    ),
     ("repository_invalid", "What was fetched is no repository that can be built.", "Check the address."),
     ("repository_moved", "The repository redirects to another address.", "Use its new address."),
     (
         "repository_not_found",
         "The address is wrong, or the repository is private.",
-        "Check the address; a private one needs a token or a deploy key.",
+        "Check the address; a private one needs `wh git token` or `wh git key`.",
     ),
     (
         "repository_unreachable",
@@ -237,6 +247,12 @@ const TABLE: [(&str, &str, &str); 34] = [
         "start_timeout",
         "The worker is connected and says nothing of the instances, or the image is very large.",
         "See the worker's log on its host.",
+    ),
+    ("submodule_invalid", "A submodule's path leads out of the source.", "Correct its path in .gitmodules."),
+    (
+        "submodules_too_many",
+        "The source and its submodules refer to more repositories than one build fetches.",
+        "Take some of them out, or deploy without submodules.",
     ),
     (
         "timed_out",

@@ -8,7 +8,7 @@ use crate::http::{Code, Error, Result};
 pub fn check(source: &Source) -> Result<()> {
     match source {
         Source::Archive { .. } => Ok(()),
-        Source::Git { url, r#ref } => {
+        Source::Git { url, r#ref, submodules: _, lfs: _ } => {
             check_git_url(url)?;
             check_ref(r#ref)
         }
@@ -44,13 +44,28 @@ fn check_git_url(text: &str) -> Result<()> {
     };
     let known = if text.contains("://") { url(text) } else { scp(text) };
     if is_plain(text) && !text.starts_with('-') && known {
-        return Ok(());
+        return if has_password(text) {
+            Err(wrong(
+                "url",
+                "an address with a password in it is seen by everybody who sees the app",
+                "Store it with `wh git token`, and leave it out of the address",
+            ))
+        } else {
+            Ok(())
+        };
     }
     Err(wrong(
         "url",
         "this is not the address of a git repository",
         "Use https://, http://, ssh:// or git://, or git@host:path",
     ))
+}
+
+fn has_password(text: &str) -> bool {
+    url::Url::parse(text).is_ok_and(|url| {
+        // Some hosts take a token for the user's name, over HTTPS; over SSH a name is needed, and no secret.
+        url.password().is_some() || matches!(url.scheme(), "https" | "http") && !url.username().is_empty()
+    })
 }
 
 /// As `git check-ref-format`, and never an option or a range.
@@ -160,6 +175,14 @@ mod tests {
         ] {
             let error = check_git_url(bad).expect_err(bad);
             assert!(format!("{error:?}").contains("source.url"));
+        }
+    }
+
+    #[test]
+    fn an_address_has_no_password() {
+        for bad in ["https://ann:t0ken@host/a", "https://t0ken@host/a", "ssh://git:pass@host/a"] {
+            let error = format!("{:?}", check_git_url(bad).expect_err(bad));
+            assert!(error.contains("wh git token") && !error.contains("t0ken"), "{error}");
         }
     }
 

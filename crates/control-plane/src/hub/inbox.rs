@@ -12,7 +12,7 @@ use super::registry::Key;
 use super::token::Agent;
 use crate::app::AppState;
 use crate::bus::{self, Topic};
-use crate::{images, instances, jobs, logs, nodes, reconcile};
+use crate::{git_access, images, instances, jobs, logs, nodes, reconcile};
 
 /// Reads a message. Postgres keeps no NUL in texts, and what apps print may hold any byte.
 pub(super) fn parse(mut envelope: Envelope) -> Result<(MessageId, FromAgent), UnknownMessage> {
@@ -80,6 +80,7 @@ async fn store(app: &AppState, agent: &Agent, message: FromAgent) -> anyhow::Res
         FromAgent::ImageReport(report) => images::store::take_report(&mut tx, node, &report).await?,
         FromAgent::InstanceLog(log) => instances::store::append_log(&mut tx, node, &log).await?,
         FromAgent::Scrubbed(scrubbed) => logs::scrubbed::take(&mut tx, &agent.node, &scrubbed).await?,
+        FromAgent::GitHostKey(told) => git_access::host_key::take(&mut tx, &agent.node, &told).await?,
         FromAgent::JobProgress(progress) => jobs::inbox::progress(&mut tx, node, &progress).await?,
         FromAgent::JobLog(log) => jobs::inbox::log(&mut tx, node, &log).await?,
         FromAgent::JobDone(done) => jobs::inbox::done(app, &mut tx, node, done).await?,
@@ -94,7 +95,8 @@ fn may_say(kind: AgentKind, message: &FromAgent) -> bool {
         FromAgent::WorkerReport(_)
         | FromAgent::ImageReport(_)
         | FromAgent::InstanceLog(_)
-        | FromAgent::Scrubbed(_) => kind == AgentKind::Worker,
+        | FromAgent::Scrubbed(_)
+        | FromAgent::GitHostKey(_) => kind == AgentKind::Worker,
         FromAgent::JobProgress(_) | FromAgent::JobLog(_) | FromAgent::JobDone(_) => kind != AgentKind::Mesh,
         _ => true,
     }

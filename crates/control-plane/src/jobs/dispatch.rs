@@ -9,7 +9,7 @@ use tracing::{info, warn};
 use super::store;
 use crate::app::AppState;
 use crate::hub::Key;
-use crate::{deployments, http, registries, variables};
+use crate::{deployments, git_access, http, registries, variables};
 
 /// Claims until there is no job to start or no agent with room.
 pub async fn claim_all(app: &AppState) -> anyhow::Result<()> {
@@ -64,6 +64,7 @@ async fn tell_secrets(app: &AppState, conn: &mut PgConnection, work: &mut Work) 
     let sealed = deployments::store::variables(conn, build.deployment_id).await?;
     let variables = variables::open(&app.vault, build.app_id, &sealed)?;
     let mounted = variables::store::build_time(conn, build.app_id).await?;
-    *build.secrets = BuildSecrets { registries, variables, mounted };
+    let git = git_access::store::open(conn, &app.vault, build.app_id).await?;
+    *build.secrets = BuildSecrets { registries, variables, mounted, git };
     Ok(())
 }

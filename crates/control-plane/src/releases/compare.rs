@@ -246,7 +246,15 @@ fn source(release: &Snapshot) -> Option<String> {
     let source = serde_json::from_value(release.source.clone()?).ok()?;
     Some(match source {
         Source::Archive { .. } => "upload".to_owned(),
-        Source::Git { url, r#ref } => format!("{url} {ref}"),
+        Source::Git { url, r#ref, submodules, lfs } => {
+            let also = match (submodules, lfs) {
+                (false, false) => "",
+                (true, false) => " with submodules",
+                (false, true) => " with large files",
+                (true, true) => " with submodules and large files",
+            };
+            format!("{url} {ref}{also}")
+        }
         Source::Image { reference } => reference,
     })
 }

@@ -7,8 +7,8 @@ use crate::envelope::{Envelope, MessageId};
 use crate::ids::JobId;
 use crate::job::{Job, Outcome};
 use crate::report::{
-    Heartbeat, Hello, HostFacts, ImageReport, InstanceLog, JobLog, JobProgress, MeshReport, Scrubbed, Stats,
-    WorkerReport,
+    GitHostKey, Heartbeat, Hello, HostFacts, ImageReport, InstanceLog, JobLog, JobProgress, MeshReport,
+    Scrubbed, Stats, WorkerReport,
 };
 use crate::spec::{Generation, Spec, Versioned};
 
@@ -92,6 +92,7 @@ messages! {
         "job.done" JobDone(JobDone) Reliable;
         "instance.log" InstanceLog(InstanceLog) Reliable;
         "log.scrubbed" Scrubbed(Scrubbed) Reliable;
+        "git.host-key" GitHostKey(GitHostKey) Reliable;
         "stats" Stats(Stats) Latest;
     }
 }

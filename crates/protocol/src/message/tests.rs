@@ -9,12 +9,12 @@ use crate::envelope::{Receiver, Sender};
 use crate::identity::ApiKey;
 use crate::ids::{AppId, ArchiveId, DeploymentId, InstanceId, NodeId};
 use crate::job::{
-    Build, BuildLimits, BuildSecrets, Built, CertificateOrder, Failure, Preset, ProbeEvidence, Recipe,
-    RegistryLogin, Source, Stage, Work,
+    Build, BuildLimits, BuildSecrets, Built, CertificateOrder, Failure, GitAccess, GitSecret, Preset,
+    ProbeEvidence, Recipe, RegistryLogin, Source, Stage, Work,
 };
 use crate::report::{
-    HeldImage, HostFacts, ImageProblem, ImageReport, InstanceReport, InstanceState, InstanceStats, LogLine,
-    OperatingSystem, PeerReport, Scrubbed, ScrubbedFrom, Stream,
+    GitHostKey, HeldImage, HostFacts, ImageProblem, ImageReport, InstanceReport, InstanceState,
+    InstanceStats, LogLine, OperatingSystem, PeerReport, Scrubbed, ScrubbedFrom, Stream,
 };
 use crate::spec::{
     Certificate, CrashGuard, HttpChallenge, ImageSource, ImageSpec, InstanceSpec, MeshPeer, MeshSpec, Probe,
@@ -82,6 +82,10 @@ fn failure() -> Failure {
         last_lines: vec!["boom".to_owned()],
         probe: Some(evidence()),
     }
+}
+
+fn host_key(job_id: JobId) -> GitHostKey {
+    GitHostKey { job_id, host: "git.example.com".to_owned(), key: "ssh-ed25519 AAAA".to_owned() }
 }
 
 fn scrubbed(job_id: JobId) -> Scrubbed {
@@ -187,6 +191,7 @@ fn said_by_agents() -> Vec<FromAgent> {
         }),
         FromAgent::JobDone(JobDone { job_id, outcome: Outcome::Failed(failure()) }),
         FromAgent::Scrubbed(scrubbed(job_id)),
+        FromAgent::GitHostKey(host_key(job_id)),
         FromAgent::InstanceLog(InstanceLog {
             app_id: AppId(id(3)),
             instance_id: instance,
@@ -300,6 +305,13 @@ fn said_by_the_control_plane() -> Vec<FromControlPlane> {
             }],
             variables: BTreeMap::from([("TOKEN".to_owned(), "secret".to_owned())]),
             mounted: vec!["TOKEN".to_owned()],
+            git: Some(GitAccess {
+                host: "git.example.com".to_owned(),
+                secret: GitSecret::Key {
+                    private_key: "secret".to_owned(),
+                    host_keys: vec!["ssh-ed25519 AAAA".to_owned()],
+                },
+            }),
         }),
     };
     let order = CertificateOrder {

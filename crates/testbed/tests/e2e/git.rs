@@ -58,13 +58,23 @@ fn publish(bed: &Bed, app: &App) -> Result<String> {
     git(&app.folder, &["rev-parse", "HEAD"])
 }
 
-fn git(folder: &Path, words: &[&str]) -> Result<String> {
-    let output = Command::new("git")
-        .args(["-c", "user.name=Test", "-c", "user.email=test@example.com"])
+pub(crate) fn git(folder: &Path, words: &[&str]) -> Result<String> {
+    let who = ["-c", "user.name=Test", "-c", "user.email=test@example.com"];
+    program(folder, "git", &[&who[..], words].concat())
+}
+
+/// What a program on this machine prints.
+pub(crate) fn program(folder: &Path, program: &str, words: &[&str]) -> Result<String> {
+    let output = Command::new(program)
         .args(words)
         .current_dir(folder)
         .env("GIT_CONFIG_GLOBAL", "/dev/null")
         .output()?;
-    ensure!(output.status.success(), "git {}: {}", words.join(" "), String::from_utf8_lossy(&output.stderr));
+    ensure!(
+        output.status.success(),
+        "{program} {}: {}",
+        words.join(" "),
+        String::from_utf8_lossy(&output.stderr)
+    );
     Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }

@@ -20,6 +20,7 @@ mod nodes;
 mod outages;
 mod power;
 mod presets;
+mod private_git;
 mod registries;
 mod releases;
 mod runner;
@@ -51,6 +52,7 @@ fn tests() -> Vec<Test> {
         guard::TESTS,
         images::TESTS,
         git::TESTS,
+        private_git::TESTS,
         commands::TESTS,
         traefik::TESTS,
         engine::TESTS,

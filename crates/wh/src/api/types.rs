@@ -3,6 +3,7 @@
 //! reason.
 
 mod changes;
+mod git;
 mod nodes;
 mod queue;
 mod registries;
@@ -13,6 +14,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use changes::{Change, Comparison, Pending};
+pub(crate) use git::{GitAccess, GitAccessAnswer};
 pub(crate) use nodes::{Agent, NewNodeToken, Node, NodeImages, NodeToken, OperatingSystem};
 pub(crate) use queue::QueuedBuild;
 pub(crate) use registries::Registry;
@@ -206,6 +208,10 @@ pub(crate) enum Source {
     Git {
         url: String,
         r#ref: String,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        submodules: bool,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        lfs: bool,
     },
     Image {
         reference: String,
@@ -219,7 +225,7 @@ impl std::fmt::Display for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Archive { .. } => f.write_str("upload"),
-            Self::Git { url, r#ref } => write!(f, "{url} {ref}"),
+            Self::Git { url, r#ref, .. } => write!(f, "{url} {ref}"),
             Self::Image { reference } => f.write_str(reference),
             Self::Other => f.write_str("other"),
         }

@@ -104,7 +104,9 @@ async fn source(
         return Ok((Source::Image { reference: reference.clone() }, format!("image {reference}")));
     }
     if let Some(url) = &deploy.git {
-        let source = Source::Git { url: url.clone(), r#ref: deploy.reference.clone() };
+        let Deploy { reference, submodules, lfs, .. } = deploy;
+        let source =
+            Source::Git { url: url.clone(), r#ref: reference.clone(), submodules: *submodules, lfs: *lfs };
         return Ok((source, format!("{url} {}", deploy.reference)));
     }
     upload::folder(shell, client, app, project, folder).await

@@ -7,6 +7,7 @@ mod deployments;
 mod env;
 mod exec;
 mod fleet;
+mod git;
 mod init;
 mod logs;
 mod manual;
@@ -60,6 +61,7 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Result<u8> {
         Command::Cancel { number } => deployments::cancel(shell, number).await,
         Command::Queue { command } => queue::run(shell, command).await,
         Command::Env { command } => env::run(shell, command).await,
+        Command::Git { command } => git::run(shell, command).await,
         Command::Registry { command } => registry::run(shell, command).await,
         Command::Node(command) => nodes::run(shell, command).await,
         Command::Fleet(FleetCommand::Pin) => fleet::pin(shell).await,

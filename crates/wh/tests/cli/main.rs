@@ -5,6 +5,7 @@ mod apps;
 mod deploy;
 mod exec;
 mod fleet;
+mod git;
 mod mock;
 mod plan;
 mod power;

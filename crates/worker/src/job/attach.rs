@@ -12,7 +12,7 @@ use nix::sys::signal::Signal;
 use protocol::ids::{AppId, JobId};
 use protocol::job::{Build, Job, Outcome, Source, Stage, Work};
 use protocol::message::{FromAgent, JobDone};
-use protocol::report::{JobLog, JobProgress, Scrubbed, ScrubbedFrom};
+use protocol::report::{GitHostKey, JobLog, JobProgress, Scrubbed, ScrubbedFrom};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, Command};
 use tokio::sync::{Semaphore, mpsc};
@@ -301,7 +301,7 @@ impl<U: Uplink> Shared<U> {
         &self,
         id: JobId,
         app_id: Option<AppId>,
-        Batch { lines, stage, scrubbed, .. }: Batch,
+        Batch { lines, stage, scrubbed, host_keys, .. }: Batch,
     ) -> Result<(), crate::uplink::LinkEnded> {
         if !lines.is_empty() {
             self.uplink.deliver(FromAgent::JobLog(JobLog { job_id: id, lines })).await?;
@@ -310,6 +310,9 @@ impl<U: Uplink> Shared<U> {
             let Some(app_id) = app_id else { break };
             let scrubbed = Scrubbed { app_id, variable, from: ScrubbedFrom::Build(id) };
             self.uplink.deliver(FromAgent::Scrubbed(scrubbed)).await?;
+        }
+        for log::HostKey { host, key } in host_keys {
+            self.uplink.deliver(FromAgent::GitHostKey(GitHostKey { job_id: id, host, key })).await?;
         }
         if let Some(log::Step { stage, at, recipe }) = stage {
             let progress = JobProgress { job_id: id, stage, at, recipe };

@@ -37,6 +37,15 @@ pub(super) enum Entry {
     Stage(Step),
     /// The value of this variable was taken out of a line.
     Scrubbed(String),
+    /// A host of repositories proved itself for the first time.
+    HostKey(HostKey),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) struct HostKey {
+    pub(super) host: String,
+    /// `TYPE KEY`.
+    pub(super) key: String,
 }
 
 /// The job is in a stage; with how it is built, once that is known.
@@ -60,6 +69,8 @@ struct Writer {
     scrubber: Scrubber,
     /// Names that were told.
     scrubbed: BTreeSet<String>,
+    /// And keys.
+    host_keys: BTreeSet<HostKey>,
 }
 
 impl Log {
@@ -76,6 +87,7 @@ impl Log {
             recent: VecDeque::new(),
             scrubber: Scrubber::default(),
             scrubbed: BTreeSet::new(),
+            host_keys: BTreeSet::new(),
         }))))
     }
 
@@ -87,6 +99,14 @@ impl Log {
     /// `text` that goes another way than in a line, without those values.
     pub(super) fn without_values(&self, text: String) -> String {
         self.writer().scrub(text, usize::MAX)
+    }
+
+    /// A host proved itself for the first time.
+    pub(super) fn host_key(&self, key: HostKey) {
+        let mut writer = self.writer();
+        if writer.host_keys.insert(key.clone()) {
+            writer.append(&Entry::HostKey(key));
+        }
     }
 
     pub(super) fn stage(&self, stage: Stage) {
@@ -163,6 +183,7 @@ pub(super) struct Batch {
     pub(super) stage: Option<Step>,
     /// Variables whose values were taken out.
     pub(super) scrubbed: Vec<String>,
+    pub(super) host_keys: Vec<HostKey>,
     /// Where the next batch begins.
     pub(super) end: u64,
 }
@@ -192,6 +213,7 @@ pub(super) fn read_batch(path: &Path, offset: u64) -> io::Result<Batch> {
             }
             Ok(Entry::Stage(step)) => batch.stage = Some(step),
             Ok(Entry::Scrubbed(name)) => batch.scrubbed.push(name),
+            Ok(Entry::HostKey(key)) => batch.host_keys.push(key),
             // Half a line of a process that was killed, then the next one's: lost, the rest is good.
             Err(error) => tracing::warn!(%error, "skipped a damaged line of a build's log"),
         }

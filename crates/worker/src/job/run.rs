@@ -139,10 +139,14 @@ async fn fetch(
     log: &Log,
     stop: &CancellationToken,
 ) -> Result<Option<String>, Stop> {
-    if let Source::Git { url, r#ref } = source {
+    if let Source::Git { url, r#ref, submodules, lfs } = source {
         let reach =
             git::Reach { files: job.settings.allow_file_urls, networks: &job.settings.private_networks };
-        git::fetch(url, r#ref, reach, root, log, stop).await.map(Some)
+        let secrets = folder.secrets()?;
+        let (access, most_bytes) = (secrets.git.as_ref(), job.build.limits.source_bytes);
+        let fetcher = git::Fetcher { reach, access, most_bytes, folder, log, stop };
+        let wanted = git::Wanted { url, reference: r#ref, submodules: *submodules, lfs: *lfs };
+        fetcher.fetch(wanted, root).await.map(Some)
     } else {
         log.say("Unpacking the source");
         let (archive, root, limit) =

@@ -8,10 +8,11 @@ use std::path::PathBuf;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use protocol::job::{BuildSecrets, RegistryLogin};
+use protocol::job::{BuildSecrets, GitSecret, RegistryLogin};
 use serde_json::{Map, Value, json};
 
 use super::folder::Folder;
+use super::git;
 
 const AUTH: &str = "auth.json";
 /// How the files of mounted variables begin.
@@ -20,8 +21,12 @@ const MOUNT: &str = "secret-";
 /// What the log must not show, by names.
 pub(super) fn known(secrets: &BuildSecrets) -> BTreeMap<String, String> {
     let password = |login: &RegistryLogin| (format!("password of {}", login.host), login.password.clone());
+    let git = secrets.git.iter().map(|access| match &access.secret {
+        GitSecret::Token { token, .. } => (format!("token of {}", access.host), token.clone()),
+        GitSecret::Key { private_key, .. } => (format!("key of {}", access.host), private_key.clone()),
+    });
     let variables = secrets.variables.clone();
-    variables.into_iter().chain(secrets.registries.iter().map(password)).collect()
+    variables.into_iter().chain(secrets.registries.iter().map(password)).chain(git).collect()
 }
 
 /// The logins as Podman reads them, for `--authfile`. `None` without any, so that a login of the worker itself holds.
@@ -70,7 +75,8 @@ pub(super) fn forget(folder: &Folder) -> io::Result<()> {
             std::fs::remove_file(entry.path())?;
         }
     }
-    [Folder::SECRETS, AUTH].into_iter().try_for_each(|name| match std::fs::remove_file(folder.path(name)) {
+    let files = [Folder::SECRETS, AUTH].into_iter().chain(git::access::FILES);
+    files.into_iter().try_for_each(|name| match std::fs::remove_file(folder.path(name)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     })
@@ -79,6 +85,8 @@ pub(super) fn forget(folder: &Folder) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
+
+    use protocol::job::GitAccess;
 
     use super::*;
 
@@ -92,6 +100,10 @@ mod tests {
             registries: vec![login("docker.io"), login("r.example.com:5000")],
             variables: ["SEEN", "UNSEEN"].map(|name| (name.to_owned(), name.to_lowercase())).into(),
             mounted: vec!["SEEN".to_owned(), "GONE".to_owned()],
+            git: Some(GitAccess {
+                host: "git.example.com".to_owned(),
+                secret: GitSecret::Token { username: "ci".to_owned(), token: "t0ken".to_owned() },
+            }),
         }
     }
 
@@ -113,7 +125,8 @@ mod tests {
     fn variables_and_passwords_are_known() {
         let known = known(&secrets());
         let names: Vec<&str> = known.keys().map(String::as_str).collect();
-        assert_eq!(names, ["SEEN", "UNSEEN", "password of docker.io", "password of r.example.com:5000"]);
+        let logins = ["password of docker.io", "password of r.example.com:5000", "token of git.example.com"];
+        assert_eq!(names, [&["SEEN", "UNSEEN"][..], &logins].concat());
         assert_eq!(known["password of docker.io"], "p:ss");
     }
 

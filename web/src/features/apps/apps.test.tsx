@@ -142,6 +142,9 @@ describe("the source", () => {
     expect(sourceProblems({ ...emptySource, file: file("a.zip") })).toHaveProperty("file");
     expect(sourceProblems({ ...emptySource, file: file("a.tar.gz") })).toEqual({});
     expect(sourceProblems({ ...emptySource, type: "git", url: "https://git.example.com/a.git" })).toEqual({});
+    expect(sourceProblems({ ...emptySource, type: "git", url: "git@git.example.com:team/a.git" })).toEqual(
+      {},
+    );
     expect(sourceProblems({ ...emptySource, type: "git", url: "--upload-pack=x", ref: " " })).toEqual({
       url: expect.any(String),
       ref: expect.any(String),

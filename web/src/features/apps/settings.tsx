@@ -20,6 +20,7 @@ import {
   ServeFields,
   serverProblem,
 } from "./form";
+import { GitAccessCard } from "./git";
 
 export function Component() {
   const app = useOutletContext<App>();
@@ -112,6 +113,7 @@ export function Component() {
           </Dialog>
         )}
       </form>
+      <GitAccessCard app={app.slug} />
       <DeleteApp app={app} />
     </div>
   );

@@ -10,6 +10,8 @@ export interface SourceForm {
   file: File | undefined;
   url: string;
   ref: string;
+  submodules: boolean;
+  lfs: boolean;
   reference: string;
 }
 
@@ -18,6 +20,8 @@ export const emptySource: SourceForm = {
   file: undefined,
   url: "",
   ref: "main",
+  submodules: false,
+  lfs: false,
   reference: "",
 };
 
@@ -32,7 +36,7 @@ export function sourceProblems(source: SourceForm): Problems {
   }
   if (source.type === "image") return source.reference.trim() ? {} : { reference: "Name the image." };
   const problems: Problems = {};
-  if (!/^(https?|ssh|git):\/\/\S+$/.test(source.url.trim()))
+  if (!/^((https?|ssh|git):\/\/|[\w.-]+@[\w.-]+:)\S+$/.test(source.url.trim()))
     problems.url = "An address such as https://example.com/app.git.";
   if (!source.ref.trim()) problems.ref = "A branch, tag or commit.";
   return problems;
@@ -40,7 +44,11 @@ export function sourceProblems(source: SourceForm): Problems {
 
 /** What the API is told; nothing for an archive, which must be uploaded first. */
 export function sourceOf(source: SourceForm): Source | undefined {
-  if (source.type === "git") return { type: "git", url: source.url.trim(), ref: source.ref.trim() };
+  if (source.type === "git") {
+    const { url, ref, submodules, lfs } = source;
+    const also = { ...(submodules && { submodules }), ...(lfs && { lfs }) };
+    return { type: "git", url: url.trim(), ref: ref.trim(), ...also };
+  }
   if (source.type === "image") return { type: "image", reference: source.reference.trim() };
   return undefined;
 }
@@ -74,25 +82,46 @@ export function SourceFields({ source, onChange, problems, progress }: Props) {
         />
       )}
       {source.type === "git" && (
-        <div className="fields" style={{ gridTemplateColumns: "minmax(0, 2fr) minmax(110px, 1fr)" }}>
-          <TextField
-            label="Repository"
-            mono
-            placeholder="https://git.example.com/team/app.git"
-            spellCheck={false}
-            value={source.url}
-            onChange={(url) => onChange({ ...source, url })}
-            error={problems.url}
-          />
-          <TextField
-            label="Branch, tag or commit"
-            mono
-            spellCheck={false}
-            value={source.ref}
-            onChange={(ref) => onChange({ ...source, ref })}
-            error={problems.ref}
-          />
-        </div>
+        <>
+          <div className="fields" style={{ gridTemplateColumns: "minmax(0, 2fr) minmax(110px, 1fr)" }}>
+            <TextField
+              label="Repository"
+              mono
+              placeholder="https://git.example.com/team/app.git"
+              spellCheck={false}
+              value={source.url}
+              onChange={(url) => onChange({ ...source, url })}
+              error={problems.url}
+            />
+            <TextField
+              label="Branch, tag or commit"
+              mono
+              spellCheck={false}
+              value={source.ref}
+              onChange={(ref) => onChange({ ...source, ref })}
+              error={problems.ref}
+            />
+          </div>
+          <label className="checkbox">
+            <input
+              type="checkbox"
+              checked={source.submodules}
+              onChange={(event) => onChange({ ...source, submodules: event.target.checked })}
+            />
+            <span>With submodules</span>
+          </label>
+          <label className="checkbox">
+            <input
+              type="checkbox"
+              checked={source.lfs}
+              onChange={(event) => onChange({ ...source, lfs: event.target.checked })}
+            />
+            <span>With large files (LFS)</span>
+          </label>
+          <p className="field-help">
+            A private repository needs a token or key, which the app's settings take once it is created.
+          </p>
+        </>
       )}
       {source.type === "image" && (
         <TextField
