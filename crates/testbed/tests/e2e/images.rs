@@ -12,13 +12,14 @@ use crate::runner::tests;
 tests![an_old_image_goes_from_the_nodes_and_the_way_back_to_it_is_refused];
 
 async fn an_old_image_goes_from_the_nodes_and_the_way_back_to_it_is_refused(bed: Arc<Bed>) -> Result<()> {
-    let app = bed.page("aging", "one", "")?;
+    // No other app has these pages: the same source may make the same image, which the other app would keep.
+    let app = bed.page("aging", "aging: one", "")?;
     bed.deploy(&app).await?;
-    for page in ["two", "three"] {
+    for page in ["aging: two", "aging: three"] {
         app.write("www/index.html", page)?;
         bed.deploy(&app).await?;
     }
-    bed.serves(&app, |page| page == "three").await?;
+    bed.serves(&app, |page| page == "aging: three").await?;
     // The first is in use until its instance is drained and has been stopped.
     let releases = until("the first release no longer kept", MINUTE, || async {
         let releases = bed.wh_json(&app.folder, &["releases"]).await?;
@@ -39,7 +40,7 @@ async fn an_old_image_goes_from_the_nodes_and_the_way_back_to_it_is_refused(bed:
         Ok(Some(()))
     })
     .await?;
-    bed.serves(&app, |page| page == "three").await?;
+    bed.serves(&app, |page| page == "aging: three").await?;
 
     let refused = bed.try_wh(&app.folder, &["rollback", "1"]).await?;
     let said = String::from_utf8_lossy(&refused.stderr);
