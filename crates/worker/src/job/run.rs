@@ -115,7 +115,7 @@ async fn work(job: &JobFile, folder: &Folder, log: &Log, stop: &CancellationToke
             target::check_registry(&reference, &job.settings.private_networks).await?;
             let secrets = folder.secrets()?;
             let login = secrets::login_for(&secrets, &reference);
-            until(stop, pull(&podman, &reference, login, log)).await?;
+            meanwhile(&podman, until(stop, pull(&podman, &reference, login, log))).await?;
             until(stop, finish(&podman, &reference, None)).await
         }
         source => {
@@ -125,10 +125,16 @@ async fn work(job: &JobFile, folder: &Folder, log: &Log, stop: &CancellationToke
             let commit = fetch(job, source, folder, &root, log, stop).await?;
             log.stage(Stage::Build);
             until(stop, async { Ok(prepare(&podman).await?) }).await?;
-            build::build(job, folder, &root, log, stop).await?;
+            meanwhile(&podman, build::build(job, folder, &root, log, stop)).await?;
             until(stop, finish(&podman, &job.build.tag, commit)).await
         }
     }
+}
+
+/// `work`; meanwhile Podman says where images lie, which [`finish`] would wait for otherwise.
+async fn meanwhile<T>(podman: &Podman, work: impl Future<Output = T>) -> T {
+    // What it cannot say now is asked again, and then matters.
+    tokio::join!(work, podman.graph_root()).0
 }
 
 async fn fetch(

@@ -9,11 +9,13 @@ mod storage;
 mod types;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use tokio::sync::OnceCell;
 
 pub use containers::ContainerEvent;
 pub use exec::{Exec, NewExec};
@@ -71,6 +73,8 @@ impl Error {
 pub struct Podman {
     http: reqwest::Client,
     socket: PathBuf,
+    /// See [`Podman::graph_root`].
+    graph_root: Arc<OnceCell<PathBuf>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -86,7 +90,7 @@ impl Podman {
             .connect_timeout(Duration::from_secs(5))
             .redirect(reqwest::redirect::Policy::none())
             .build()?;
-        Ok(Self { http, socket: socket.to_owned() })
+        Ok(Self { http, socket: socket.to_owned(), graph_root: Arc::default() })
     }
 
     pub async fn version(&self) -> Result<Version, Error> {
