@@ -302,14 +302,14 @@ export function DeployFields({ form, onChange, problems }: Props) {
         ]}
       />
       <CommandField
-        label="Before"
+        label="Pre-deploy command"
         help="Runs in a container of a new release before any instance starts. If it fails, so does the deployment."
         value={form.preCommand}
         error={problems.preCommand}
         onChange={(preCommand) => onChange({ ...form, preCommand })}
       />
       <CommandField
-        label="After"
+        label="Post-deploy command"
         help="Runs once a new release is live. A failure is shown and undoes nothing."
         value={form.postCommand}
         error={problems.postCommand}
