@@ -47,23 +47,24 @@ pub async fn record_system(
     target: &str,
     detail: Value,
 ) -> sqlx::Result<()> {
-    sqlx::query!(
-        "insert into audit_events (id, actor, action, target, detail) values ($1, $2, $3, $4, $5)",
-        Uuid::now_v7(),
-        actor,
-        action,
-        target,
-        detail
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
+    insert(conn, None, actor, action, target, detail).await
 }
 
 /// Records what the system or a node did to something of an organization. `actor` is `system` or `node:<name>`.
 pub async fn record_of(
     conn: &mut PgConnection,
     organization: OrganizationId,
+    actor: &str,
+    action: &str,
+    target: &str,
+    detail: Value,
+) -> sqlx::Result<()> {
+    insert(conn, Some(organization), actor, action, target, detail).await
+}
+
+async fn insert(
+    conn: &mut PgConnection,
+    organization: Option<OrganizationId>,
     actor: &str,
     action: &str,
     target: &str,

@@ -52,12 +52,7 @@ async fn order(mesh: &Mesh, proxy: &mut Link) -> protocol::job::Job {
     Certificates(mesh.test.app.clone()).pass().await.expect("orders");
     jobs::dispatch::claim_all(&mesh.test.app).await.expect("claim");
     jobs::dispatch::to_connected(&mesh.test.app).await.expect("dispatch");
-    proxy
-        .until(|message| match message {
-            FromControlPlane::JobStart(job) => Some(job),
-            _ => None,
-        })
-        .await
+    proxy.job().await
 }
 
 async fn table(mesh: &Mesh, proxy: &mut Link) -> (i64, ProxySpec) {

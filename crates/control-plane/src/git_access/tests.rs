@@ -1,7 +1,7 @@
 use protocol::identity::AgentKind;
 use protocol::ids::JobId;
 use protocol::job::{GitAccess, GitSecret, Work};
-use protocol::message::{FromAgent, FromControlPlane};
+use protocol::message::FromAgent;
 use protocol::report::GitHostKey;
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -87,11 +87,7 @@ async fn a_build_is_sent_with_it_and_the_first_key_of_the_host_is_kept(pool: PgP
     owner.post(PATH, key("")).await.expect(200);
     crate::jobs::dispatch::claim_all(&mesh.test.app).await.expect("claim");
     crate::jobs::dispatch::to_connected(&mesh.test.app).await.expect("send");
-    let sent = link.until(|message| match message {
-        FromControlPlane::JobStart(sent) => Some(sent),
-        _ => None,
-    });
-    let Work::Build(build) = sent.await.work else { panic!("not a build") };
+    let Work::Build(build) = link.job().await.work else { panic!("not a build") };
     let secret = GitSecret::Key { private_key: PRIVATE.to_owned(), host_keys: Vec::new() };
     assert!(build.secrets.git == Some(GitAccess { host: "git.example.com".to_owned(), secret }));
     assert!(!format!("{build:?} {:?}", build.secrets).contains("PRIVATE"));

@@ -195,6 +195,15 @@ impl Link {
         }
     }
 
+    /// The next job that the agent is to start.
+    pub(crate) async fn job(&mut self) -> protocol::job::Job {
+        self.until(|message| match message {
+            FromControlPlane::JobStart(job) => Some(job),
+            _ => None,
+        })
+        .await
+    }
+
     pub(crate) async fn until<T>(&mut self, wanted: impl Fn(FromControlPlane) -> Option<T>) -> T {
         loop {
             let message = self.next().await.expect("the connection stays open");
@@ -335,11 +344,7 @@ async fn a_job_survives_a_reconnect_and_its_log_is_stored_once(pool: PgPool) {
     let (_, deployment, job) = mesh.queue_build("hello").await;
     jobs::dispatch::claim_all(&mesh.test.app).await.expect("claim");
     jobs::dispatch::to_connected(&mesh.test.app).await.expect("dispatch");
-    let started = |message| match message {
-        FromControlPlane::JobStart(started) => Some(started.id),
-        _ => None,
-    };
-    assert_eq!(link.until(started).await, job);
+    assert_eq!(link.job().await.id, job);
     let line = |seq| LogLine {
         seq,
         at: chrono::Utc::now(),
@@ -352,7 +357,7 @@ async fn a_job_survives_a_reconnect_and_its_log_is_stored_once(pool: PgPool) {
     drop(link);
 
     let mut link = mesh.dial(&joined, AgentKind::Worker, hello(Vec::new())).await;
-    assert_eq!(link.until(started).await, job, "the agent does not list it, so it is told again");
+    assert_eq!(link.job().await.id, job, "the agent does not list it, so it is told again");
     link.repeat(&id, &log).await;
     link.acknowledged(&id).await;
     let lines: i64 = sqlx::query_scalar("select count(*) from deployment_log where deployment_id = $1")

@@ -1,6 +1,5 @@
 use protocol::identity::AgentKind;
 use protocol::job::Work;
-use protocol::message::FromControlPlane;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
@@ -66,11 +65,7 @@ async fn a_build_is_sent_with_the_logins_that_are_stored_by_then_and_its_row_has
     other.post("/api/v1/registries", login("b.example.com", "of another")).await.expect(200);
     crate::jobs::dispatch::claim_all(&mesh.test.app).await.expect("claim");
     crate::jobs::dispatch::to_connected(&mesh.test.app).await.expect("send");
-    let sent = link.until(|message| match message {
-        FromControlPlane::JobStart(sent) => Some(sent),
-        _ => None,
-    });
-    let sent = sent.await;
+    let sent = link.job().await;
     assert_eq!(sent.id, job);
     let Work::Build(build) = sent.work else { panic!("not a build") };
     let logins: Vec<_> =
