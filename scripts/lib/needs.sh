@@ -11,6 +11,7 @@ packages_of() {
         postgresql busybox-static pebble git docker-registry openssh-server
       ;;
     browser) echo chromium ;;
+    examples) echo debootstrap python3 python3-pip ;;
     nix) echo nix-bin ;;
   esac
 }

@@ -11,6 +11,12 @@ cargo_deny() {
     cargo install --locked --no-default-features --root "$cache/tools" cargo-deny
 }
 
+# What presets build on: a registry is out of a test bed's reach.
+base_images() {
+  step 'base images' 'is the network up? the log shows which package is missing' \
+    scripts/base-images "$WH_TESTBED_CACHE/base-images"
+}
+
 # The proxy that polls our provider endpoint: Debian has no package, the wheel holds the static program.
 traefik() {
   if [ ! -x "$cache/traefik/bin/traefik" ]; then

@@ -55,6 +55,12 @@ impl Cache {
         self.folder.join("images")
     }
 
+    /// Another one, with what presets build on, if `scripts/base-images` has made it.
+    pub fn base_images(&self) -> Option<PathBuf> {
+        let folder = self.folder.join("base-images");
+        folder.join("edition").exists().then(|| folder.join("store"))
+    }
+
     /// Copies the empty database cluster to `target`, keeping its owner.
     pub fn copy_database(&self, target: &Path) -> Result<()> {
         run(Command::new("cp").arg("-a").arg("--reflink=auto").arg(self.folder.join("database")).arg(target))
@@ -88,7 +94,7 @@ pub fn prepare(folder: &Path) -> Result<()> {
         }
     }
     let inside = Path::new(INSIDE);
-    container_config::write(&folder.join("etc-containers"), &inside.join("images"), None)?;
+    container_config::write(&folder.join("etc-containers"), &inside.join("images"), &[])?;
     let bind = |from: &str, to: &str| Bind { from: folder.join(from), to: PathBuf::from(to) };
     private_view(&[bind("", INSIDE), bind("etc-containers", "/etc/containers"), bind("tmp", "/var/tmp")])?;
     import_image()?;

@@ -24,13 +24,12 @@ const REGISTRIES: &str =
 const POLICY: &str = r#"{ "default": [{ "type": "insecureAcceptAnything" }] }"#;
 
 /// Writes what belongs into `/etc/containers`: images live in `store`, and are also looked up in the read-only
-/// store `also`.
-pub(crate) fn write(folder: &Path, store: &Path, also: Option<&str>) -> Result<()> {
-    let also = also.map(|path| format!("[storage.options]\nadditionalimagestores = [\"{path}\"]\n"));
+/// stores `also`.
+pub(crate) fn write(folder: &Path, store: &Path, also: &[&str]) -> Result<()> {
     let storage = format!(
-        "[storage]\ndriver = \"overlay\"\ngraphroot = \"{}\"\nrunroot = \"/run/containers/storage\"\n{}",
+        "[storage]\ndriver = \"overlay\"\ngraphroot = \"{}\"\nrunroot = \"/run/containers/storage\"\n\
+         [storage.options]\nadditionalimagestores = {also:?}\n",
         store.display(),
-        also.unwrap_or_default(),
     );
     let registries = format!("{REGISTRIES}[[registry]]\nlocation = \"{REGISTRY}\"\ninsecure = true\n");
     for (name, text) in [

@@ -30,6 +30,7 @@ pub const PODMAN: &str = "podman";
 /// Where the hosts see the machine's files.
 const PROGRAMS: &str = "/run/testbed/bin";
 const IMAGES: &str = "/run/testbed/images";
+const BASE_IMAGES: &str = "/run/testbed/base-images";
 const AUTHORITY: &str = "/run/testbed/host/authority.pem";
 const DATABASE: &str = "/var/lib/postgresql";
 pub const MESH_STATE: &str = "/var/lib/wisehosting/mesh";
@@ -96,17 +97,22 @@ impl Shared {
     pub fn prepare(&self, host: &Host, address: Ipv4Addr) -> Result<()> {
         let bind = |from: &Path, to: &str| Bind { from: from.to_owned(), to: PathBuf::from(to) };
         fs::create_dir_all(host.folder.join("postgresql"))?;
-        let binds = vec![
+        let mut binds = vec![
             bind(&self.programs, PROGRAMS),
             bind(&self.cache.images(), IMAGES),
             bind(&self.hosts_file, "/etc/hosts"),
             bind(&self.resolver_file, "/etc/resolv.conf"),
             bind(&host.folder.join("postgresql"), DATABASE),
         ];
+        let mut images = vec![IMAGES];
+        if let Some(store) = self.cache.base_images() {
+            binds.push(bind(&store, BASE_IMAGES));
+            images.push(BASE_IMAGES);
+        }
         host.prepare(address, binds)?;
         fs::copy(&self.authority, host.folder.join("authority.pem"))?;
         let storage = Path::new("/var/lib/containers/storage");
-        container_config::write(&host.folder.join("etc-containers"), storage, Some(IMAGES))
+        container_config::write(&host.folder.join("etc-containers"), storage, &images)
     }
 }
 

@@ -9,6 +9,7 @@ mod builds;
 mod commands;
 mod crashes;
 mod engine;
+mod examples;
 mod exec;
 mod forged;
 mod front;
@@ -30,10 +31,11 @@ mod visitors;
 
 use std::process::ExitCode;
 
-use runner::{Test, alone};
+use runner::{Test, alone, ignored};
 
 /// In the order in which they run. What stops programs, breaks hosts, has a service of one name, looks at whole hosts
-/// or waits for an idle one runs alone, and what breaks hosts comes last.
+/// or waits for an idle one runs alone, and what breaks hosts comes last. What needs more than any machine has is ignored
+/// unless it is asked for.
 fn tests() -> Vec<Test> {
     let together = [
         hello::TESTS,
@@ -59,7 +61,7 @@ fn tests() -> Vec<Test> {
         builds::TESTS,
         outages::TESTS,
     ];
-    [alone(nodes::TESTS), together.concat(), alone(&breaking.concat())].concat()
+    [alone(nodes::TESTS), together.concat(), ignored(examples::TESTS), alone(&breaking.concat())].concat()
 }
 
 fn main() -> ExitCode {

@@ -31,11 +31,18 @@ pub(crate) struct Test {
     pub(crate) run: fn(Arc<Bed>) -> BoxFuture<'static, Result<()>>,
     /// No other test may run at the same time.
     pub(crate) alone: bool,
+    /// Runs only when it is asked for.
+    pub(crate) ignored: bool,
 }
 
 /// The same tests, each without another one beside it.
 pub(crate) fn alone(tests: &[Test]) -> Vec<Test> {
     tests.iter().map(|test| Test { alone: true, ..*test }).collect()
+}
+
+/// The same tests, only for those who ask for them.
+pub(crate) fn ignored(tests: &[Test]) -> Vec<Test> {
+    tests.iter().map(|test| Test { ignored: true, ..*test }).collect()
 }
 
 /// `tests![one, other]`: the functions `async fn one(bed: Arc<Bed>) -> Result<()>` of this module.
@@ -45,6 +52,7 @@ macro_rules! tests {
             name: concat!(module_path!(), "::", stringify!($name)),
             run: |bed| Box::pin($name(bed)),
             alone: false,
+            ignored: false,
         }),*];
     };
 }
@@ -61,6 +69,12 @@ struct Arguments {
     /// Leave out tests whose names contain this.
     #[arg(long)]
     skip: Vec<String>,
+    /// Run the ignored tests, and no others.
+    #[arg(long)]
+    ignored: bool,
+    /// Run the ignored tests too.
+    #[arg(long, conflicts_with = "ignored")]
+    include_ignored: bool,
     /// Print the names only.
     #[arg(long)]
     list: bool,
@@ -83,6 +97,11 @@ impl Arguments {
         (self.filters.is_empty() || self.filters.iter().any(matches))
             && !self.skip.iter().any(|pattern| name.contains(pattern.as_str()))
     }
+
+    /// Whether a test that it wants is left out because of what it needs.
+    fn ignores(&self, test: &Test) -> bool {
+        !self.include_ignored && test.ignored != self.ignored
+    }
 }
 
 /// Without the name of this program.
@@ -92,7 +111,8 @@ fn short(name: &str) -> &str {
 
 pub(crate) fn main(tests: &[Test]) -> ExitCode {
     let arguments = Arguments::parse();
-    let chosen: Vec<Test> = tests.iter().filter(|test| arguments.wants(test.name)).copied().collect();
+    let wanted = tests.iter().filter(|test| arguments.wants(test.name)).copied();
+    let (ignored, chosen): (Vec<Test>, Vec<Test>) = wanted.partition(|test| arguments.ignores(test));
     if arguments.list {
         for test in &chosen {
             println!("{}: test", short(test.name));
@@ -100,7 +120,7 @@ pub(crate) fn main(tests: &[Test]) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     println!("\nrunning {} tests", chosen.len());
-    let left_out = tests.len() - chosen.len();
+    let left_out = tests.len() - chosen.len() - ignored.len();
     let counted = if chosen.is_empty() { Ok(Counted::default()) } else { run(&arguments, &chosen) };
     match counted {
         Ok(Counted { passed, failed }) => {
@@ -112,8 +132,9 @@ pub(crate) fn main(tests: &[Test]) -> ExitCode {
                 }
             }
             println!(
-                "\ntest result: {result}. {passed} passed; {} failed; 0 ignored; 0 measured; {left_out} filtered out\n",
-                failed.len()
+                "\ntest result: {result}. {passed} passed; {} failed; {} ignored; 0 measured; {left_out} filtered out\n",
+                failed.len(),
+                ignored.len()
             );
             if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
