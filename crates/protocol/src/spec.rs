@@ -63,6 +63,7 @@ pub struct InstanceSpec {
     pub id: InstanceId,
     pub app_id: AppId,
     pub app: String,
+    /// Id of the project, whose instances share a network on each worker.
     pub project: String,
     /// Number of the release.
     pub release: i32,

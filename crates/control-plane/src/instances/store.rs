@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use ipnet::IpNet;
-use protocol::ids::{AppId, InstanceId, NodeId, OrganizationId};
+use protocol::ids::{AppId, InstanceId, NodeId, OrganizationId, ProjectId};
 use protocol::report::{InstanceLog, InstanceReport, InstanceState};
 use sqlx::PgConnection;
 use sqlx::types::Json;
@@ -193,7 +193,7 @@ pub struct WantedRow {
     pub id: InstanceId,
     pub app_id: AppId,
     pub app: String,
-    pub project: String,
+    pub project_id: ProjectId,
     pub release: i32,
     pub image_id: String,
     pub image_reference: String,
@@ -208,7 +208,7 @@ pub struct WantedRow {
 pub async fn wanted_on(conn: &mut PgConnection, node: NodeId) -> sqlx::Result<Vec<WantedRow>> {
     sqlx::query_as!(
         WantedRow,
-        r#"select instances.id, instances.app_id, apps.slug as app, projects.slug as project,
+        r#"select instances.id, instances.app_id, apps.slug as app, environments.project_id as "project_id: _",
                   releases.number as release, image_id, image_reference,
                   releases.settings as "settings: Json<Settings>", variables, host_port,
                   task as "task: Task"
@@ -216,7 +216,6 @@ pub async fn wanted_on(conn: &mut PgConnection, node: NodeId) -> sqlx::Result<Ve
            join releases on releases.id = instances.release_id
            join apps on apps.id = instances.app_id
            join environments on environments.id = apps.environment_id
-           join projects on projects.id = environments.project_id
            where node_id = $1 and wanted order by instances.id"#,
         node as _
     )

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use chrono::{DateTime, Days, NaiveTime, Utc};
 use protocol::identity::SigningKey;
-use protocol::ids::{AppId, InstanceId, NodeId};
+use protocol::ids::{AppId, InstanceId, NodeId, ProjectId};
 use protocol::job::ImageTicket;
 use protocol::spec::{ImageSource, ImageSpec, InstanceSpec, WorkerSpec};
 
@@ -23,7 +23,7 @@ pub struct Wanted {
     pub id: InstanceId,
     pub app_id: AppId,
     pub app: String,
-    pub project: String,
+    pub project: ProjectId,
     pub release: i32,
     pub image_id: String,
     pub image_reference: String,
@@ -68,7 +68,7 @@ pub fn spec(
             id: wanted.id,
             app_id: wanted.app_id,
             app: wanted.app,
-            project: wanted.project,
+            project: wanted.project.to_string(),
             release: wanted.release,
             image: ImageSpec {
                 sources: sources(node, &wanted.image_id, holders, expires_at),
@@ -137,7 +137,7 @@ mod tests {
             id: InstanceId::new(),
             app_id: AppId::new(),
             app: "hello".to_owned(),
-            project: "default".to_owned(),
+            project: ProjectId(uuid::Uuid::nil()),
             release: 1,
             image_id: "sha256:aa".to_owned(),
             image_reference: "wisehosting/hello:1".to_owned(),

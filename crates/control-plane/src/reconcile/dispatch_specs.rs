@@ -139,7 +139,7 @@ async fn worker_spec(
             id: row.id,
             app_id: row.app_id,
             app: row.app,
-            project: row.project,
+            project: row.project_id,
             release: row.release,
             image_id: row.image_id,
             image_reference: row.image_reference,

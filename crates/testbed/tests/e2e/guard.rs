@@ -4,11 +4,19 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use testbed::report::until;
+use testbed::service::Service;
+use testbed::topology;
 
 use crate::bed::{App, Bed, MINUTE, SOON};
 use crate::runner::tests;
 
-tests![an_instance_reaches_neither_the_mesh_nor_the_control_plane, a_build_step_reaches_neither_of_them];
+tests![
+    an_instance_reaches_neither_the_mesh_nor_the_control_plane,
+    a_build_step_reaches_neither_the_mesh_nor_the_host_nor_a_project,
+];
+
+/// What hosts listen on during the test.
+const LISTENER: u16 = 7099;
 
 /// Says for each address whether something accepts connections there.
 const LOOK: &str = r#"for address in "$@"; do
@@ -39,24 +47,53 @@ async fn an_instance_reaches_neither_the_mesh_nor_the_control_plane(bed: Arc<Bed
     Ok(())
 }
 
-async fn a_build_step_reaches_neither_of_them(bed: Arc<Bed>) -> Result<()> {
-    let targets = ["10.50.0.1:8081", "10.50.0.11:8090", "169.254.169.254:80"].join(" ");
-    let app = bed.page(
-        "fenced-build",
-        "built",
-        &format!("COPY look /look\nRUN sh /look {targets} 198.51.100.40:80"),
-    )?;
+async fn a_build_step_reaches_neither_the_mesh_nor_the_host_nor_a_project(bed: Arc<Bed>) -> Result<()> {
+    let neighbour = bed.page("fenced-neighbour", "in the network of a project", "")?;
+    bed.deploy(&neighbour).await?;
+    let (node, container) = container(&bed, &neighbour).await?;
+    let mut targets = vec![format!("{}:8080", address_of(&bed, &node, &container)?)];
+    targets.extend(["10.50.0.1:8081", "10.50.0.11:8090", "169.254.169.254:80"].map(str::to_owned));
+    // The build is on one of these, which has the bridge's address too.
+    let workers = [topology::W1, topology::W2];
+    for worker in workers {
+        let port = LISTENER.to_string();
+        let service = Service::new("listener", &["busybox", "nc", "-lk", "-p", &port, "-e", "true"]);
+        bed.cluster.host(worker.name)?.set_service(&service)?;
+        targets.push(format!("{}:{port}", worker.public));
+    }
+    targets.push(format!("10.89.0.1:{LISTENER}"));
+    let from_the_world = ["busybox", "sh", "-c", LOOK, "look", &targets[4], &targets[5]];
+    until("the listeners", SOON, || async {
+        let seen = bed.cluster.exec(topology::PROXY.name, &from_the_world)?;
+        Ok((!String::from_utf8_lossy(&seen.stdout).contains("closed")).then_some(()))
+    })
+    .await?;
+
+    let step = format!("COPY look /look\nRUN sh /look {} 198.51.100.40:80", targets.join(" "));
+    let app = bed.page("fenced-build", "built", &step)?;
     app.write("look", LOOK)?;
     let deployment = bed.wh_json(&app.folder, &["deploy", "--detach"]).await?;
     let id = deployment["id"].as_str().context("no id")?;
     let ended = bed.ended(id).await?;
+    for worker in workers {
+        bed.cluster.host(worker.name)?.stop_process("listener")?;
+    }
     let log = bed.build_log(id).await?.join("\n");
     ensure!(ended["state"] == "live", "{ended}\n{log}");
-    for target in targets.split(' ') {
+    for target in &targets {
         ensure!(log.contains(&format!("closed {target}")), "{target}: {log}");
     }
     ensure!(log.contains("open 198.51.100.40:80"), "no network at all: {log}");
     Ok(())
+}
+
+/// The container's own one, on its bridge.
+fn address_of(bed: &Bed, node: &str, container: &str) -> Result<String> {
+    let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
+    let output = bed.cluster.exec(node, &["podman", "inspect", "--format", format, container])?;
+    let address = String::from_utf8(output.stdout)?.trim().to_owned();
+    ensure!(!address.is_empty(), "{container} has no address");
+    Ok(address)
 }
 
 /// Host and container of the app's only instance.

@@ -174,8 +174,9 @@ fn is_the_apps_fault(error: &Error) -> bool {
         && text.contains("exec")
 }
 
+/// Organizations may give their projects the same name, so the id it is. No project has the network of builds.
 pub(super) fn network_name(project: &str) -> String {
-    format!("wisehosting-{project}")
+    format!("wisehosting-project-{project}")
 }
 
 /// The id's end is its random part; its beginning is the same for all instances of one moment.
