@@ -40,7 +40,7 @@ export const settings = () => ({
   crash_guard: { restarts: 5, calm_s: 300 },
   command: null,
   containerfile: null,
-  deploy: { strategy: "blue-green", pre_command: null, post_command: null },
+  deploy: { strategy: "blue-green", pre_command: null, post_command: null, drain_s: 10, stop_grace_s: 10 },
 });
 
 /**

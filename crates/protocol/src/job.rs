@@ -170,6 +170,15 @@ pub struct Containerfile {
     pub target: Option<String>,
     /// Build arguments; not for secrets, they stay in the image's history.
     pub args: BTreeMap<String, String>,
+    /// Of the image that is made.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// `linux/amd64`, `linux/arm/v7`; the worker's own when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub platform: Option<String>,
+    /// Ask the registry for a newer base image in every build, rather than take what the worker has.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub pull: bool,
 }
 
 impl Default for Containerfile {
@@ -181,6 +190,9 @@ impl Default for Containerfile {
             context: ".".to_owned(),
             target: None,
             args: BTreeMap::new(),
+            labels: BTreeMap::new(),
+            platform: None,
+            pull: false,
         }
     }
 }

@@ -37,6 +37,9 @@ pub(crate) struct Build {
     pub(crate) context: Option<String>,
     pub(crate) target: Option<String>,
     pub(crate) args: BTreeMap<String, String>,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) platform: Option<String>,
+    pub(crate) pull: Option<bool>,
 }
 
 /// How it runs.
@@ -55,6 +58,8 @@ pub(crate) struct Deploy {
     strategy: Option<Strategy>,
     pre_command: Option<Vec<String>>,
     post_command: Option<Vec<String>>,
+    drain_s: Option<u32>,
+    stop_grace_s: Option<u32>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize, serde::Serialize)]
@@ -222,6 +227,8 @@ impl Project {
             put(&mut said, "strategy", deploy.strategy);
             put(&mut said, "pre_command", deploy.pre_command.clone());
             put(&mut said, "post_command", deploy.post_command.clone());
+            put(&mut said, "drain_s", deploy.drain_s);
+            put(&mut said, "stop_grace_s", deploy.stop_grace_s);
             settings.insert("deploy".to_owned(), Value::Object(said));
         }
         if let Some(probe) = &self.probe {
@@ -247,6 +254,9 @@ impl Project {
         put(&mut build, "context", self.build.context.clone());
         put(&mut build, "target", self.build.target.clone());
         put(&mut build, "args", Some(&self.build.args).filter(|args| !args.is_empty()));
+        put(&mut build, "labels", Some(&self.build.labels).filter(|labels| !labels.is_empty()));
+        put(&mut build, "platform", self.build.platform.clone());
+        put(&mut build, "pull", self.build.pull);
         if !build.is_empty() {
             settings.insert("containerfile".to_owned(), Value::Object(build));
         }
@@ -346,11 +356,15 @@ mod tests {
             [build]
             containerfile = "deploy/Containerfile"
             args = { A = "1" }
+            labels = { "org.example/a" = "b" }
+            platform = "linux/arm64"
+            pull = true
             [run]
             port = 8080
             command = ["serve", "-p"]
             [deploy]
             strategy = "rolling"
+            drain_s = 60
             pre_command = ["migrate", "--all"]
             [probe]
             type = "http"
@@ -366,10 +380,13 @@ mod tests {
             parse(text, "f").expect("valid").settings(),
             json!({
                 "port": 8080, "command": ["serve", "-p"],
-                "deploy": { "strategy": "rolling", "pre_command": ["migrate", "--all"] },
+                "deploy": { "strategy": "rolling", "pre_command": ["migrate", "--all"], "drain_s": 60 },
                 "probe": { "check": { "type": "http", "path": "/up", "status": 204 }, "failures": 5 },
                 "resources": { "memory_mb": 256 }, "crash_guard": { "restarts": 2 },
-                "containerfile": { "path": "deploy/Containerfile", "args": { "A": "1" } },
+                "containerfile": {
+                    "path": "deploy/Containerfile", "args": { "A": "1" }, "labels": { "org.example/a": "b" },
+                    "platform": "linux/arm64", "pull": true
+                },
             })
         );
     }

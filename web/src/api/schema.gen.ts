@@ -821,8 +821,10 @@ export interface components {
             crash_guard: components["schemas"]["CrashGuard"];
             /**
              * @default {
+             *       "drain_s": 10,
              *       "post_command": null,
              *       "pre_command": null,
+             *       "stop_grace_s": 10,
              *       "strategy": "blue-green"
              *     }
              */
@@ -953,12 +955,29 @@ export interface components {
              */
             folder: string | null;
             /**
+             * @description Of the image that is made.
+             * @default {}
+             */
+            labels: {
+                [key: string]: string;
+            };
+            /**
              * @description Path below that folder; `Containerfile`, then `Dockerfile`, when absent. With neither, a preset that fits.
              * @default null
              */
             path: string | null;
+            /**
+             * @description `linux/amd64`, `linux/arm/v7`; the worker's own when absent.
+             * @default null
+             */
+            platform: string | null;
             /** @default null */
             preset: components["schemas"]["Preset"] | null;
+            /**
+             * @description Ask the registry for a newer base image in every build, rather than take what the worker has.
+             * @default false
+             */
+            pull: boolean;
             /**
              * @description Stage to stop at.
              * @default null
@@ -983,6 +1002,12 @@ export interface components {
         /** @description How a release comes to serve. */
         Deploy: {
             /**
+             * Format: int32
+             * @description Seconds that requests of its instances have to end once every proxy leads new ones elsewhere.
+             * @default 10
+             */
+            drain_s: number;
+            /**
              * @description Run in a container of a new release once that is live. A failure is reported and undoes nothing.
              * @default null
              */
@@ -992,6 +1017,12 @@ export interface components {
              * @default null
              */
             pre_command: string[] | null;
+            /**
+             * Format: int32
+             * @description Seconds that its instances then have between SIGTERM and SIGKILL.
+             * @default 10
+             */
+            stop_grace_s: number;
             /** @default blue-green */
             strategy: components["schemas"]["Strategy"];
         };
@@ -1818,6 +1849,7 @@ export interface components {
                  */
                 gone_at: string;
                 id: components["schemas"]["AppId"];
+                pieces: components["schemas"]["Pieces"];
                 slug: string;
             }[];
             /**
@@ -1840,6 +1872,29 @@ export interface components {
              * @description The release that serves; null before the first, and then nothing waits.
              */
             release?: number | null;
+        };
+        /** @description How much of each kind an app has. Containers are removed at once, all else when its time is over. */
+        Pieces: {
+            /** Format: int64 */
+            certificates: number;
+            /**
+             * Format: int64
+             * @description Containers that are still there.
+             */
+            containers: number;
+            /** Format: int64 */
+            deployments: number;
+            /**
+             * Format: int64
+             * @description Tokens and keys for its repository.
+             */
+            git_access: number;
+            /** Format: int64 */
+            releases: number;
+            /** Format: int64 */
+            uploads: number;
+            /** Format: int64 */
+            variables: number;
         };
         /**
          * @description A way to build a source that has no Containerfile of its own.
@@ -2209,6 +2264,7 @@ export interface components {
              */
             gone_at: string;
             id: components["schemas"]["AppId"];
+            pieces: components["schemas"]["Pieces"];
             slug: string;
         };
         User: {
@@ -2663,6 +2719,10 @@ export interface operations {
                 limit?: number;
                 /** @description Only this instance's lines. */
                 instance?: components["schemas"]["InstanceId"];
+                /** @description Only lines of this release, by its number. */
+                release?: number;
+                /** @description Only lines with this in them, in whatever case; at most 200 characters. */
+                text?: string;
                 /** @description How many of the newest lines a follower gets first; at most 1000, 100 when absent. */
                 tail?: number;
             };

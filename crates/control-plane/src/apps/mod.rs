@@ -38,7 +38,7 @@ pub struct Settings {
 }
 
 /// How a release comes to serve.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Deploy {
     pub strategy: Strategy,
@@ -46,6 +46,22 @@ pub struct Deploy {
     pub pre_command: Option<Vec<String>>,
     /// Run in a container of a new release once that is live. A failure is reported and undoes nothing.
     pub post_command: Option<Vec<String>>,
+    /// Seconds that requests of its instances have to end once every proxy leads new ones elsewhere.
+    pub drain_s: u32,
+    /// Seconds that its instances then have between SIGTERM and SIGKILL.
+    pub stop_grace_s: u32,
+}
+
+impl Default for Deploy {
+    fn default() -> Self {
+        Self {
+            strategy: Strategy::default(),
+            pre_command: None,
+            post_command: None,
+            drain_s: 10,
+            stop_grace_s: 10,
+        }
+    }
 }
 
 /// How instances of a new release take the place of the old ones. Either way each is healthy before it takes requests,

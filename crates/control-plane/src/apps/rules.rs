@@ -1,5 +1,7 @@
 //! What may be written into an app: slugs, settings, short texts.
 
+use std::collections::BTreeMap;
+
 use protocol::job::Containerfile;
 use protocol::spec::{CrashGuard, Probe, ProbeCheck, Resources};
 
@@ -131,6 +133,8 @@ pub fn check_settings(settings: &Settings, prefix: &str) -> Result<()> {
             check_command(command, &field(&format!("deploy.{name}")))?;
         }
     }
+    range(field("deploy.drain_s"), settings.deploy.drain_s, 0, 3600)?;
+    range(field("deploy.stop_grace_s"), settings.deploy.stop_grace_s, 1, 600)?;
     if let Some(containerfile) = &settings.containerfile {
         check_containerfile(containerfile, &field("containerfile"))?;
     }
@@ -220,6 +224,14 @@ fn check_containerfile(containerfile: &Containerfile, field: &str) -> Result<()>
             "the target must be the name of a build stage",
         ));
     }
+    if let Some(platform) = &containerfile.platform {
+        let parts: Vec<&str> = platform.split('/').collect();
+        if !matches!(parts[..], ["linux", _] | ["linux", _, _]) || !parts.iter().all(|part| word(part)) {
+            let message = "the platform must be written as linux/amd64 or linux/arm/v7";
+            return Err(Error::invalid(format!("{field}.platform"), message));
+        }
+    }
+    check_labels(&containerfile.labels, &format!("{field}.labels"))?;
     if containerfile.args.len() > 64 {
         return Err(Error::invalid(format!("{field}.args"), "there may be at most 64 build arguments"));
     }
@@ -229,6 +241,30 @@ fn check_containerfile(containerfile: &Containerfile, field: &str) -> Result<()>
                 "a build argument has a name of A-Z, a-z, 0-9 and _, and one line of at most 4096 bytes";
             return Err(Error::invalid(format!("{field}.args.{name}"), message));
         }
+    }
+    Ok(())
+}
+
+/// Ours mark the images that clean-up may remove.
+fn check_labels(labels: &BTreeMap<String, String>, field: &str) -> Result<()> {
+    if labels.len() > 64 {
+        return Err(Error::invalid(field, "there may be at most 64 labels"));
+    }
+    for (name, value) in labels {
+        let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-/".contains(&byte));
+        let message = if !plain
+            || !name.starts_with(|first: char| first.is_ascii_alphanumeric())
+            || name.len() > 128
+        {
+            "a label's name begins with a letter or digit and has no more than 128 of those, `.`, `_`, `-` and `/`"
+        } else if name.starts_with("wisehosting.") {
+            "labels that begin with `wisehosting.` are set by WiseHosting itself"
+        } else if value.len() > 4096 || value.chars().any(char::is_control) {
+            "a label's value is one line of at most 4096 bytes"
+        } else {
+            continue;
+        };
+        return Err(Error::invalid(format!("{field}.{name}"), message));
     }
     Ok(())
 }

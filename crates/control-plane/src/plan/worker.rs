@@ -14,8 +14,6 @@ use crate::instances::Task;
 
 /// Where a worker hands out images and runs programs in instances.
 pub const WORKER_PORT: u16 = 8090;
-/// Seconds between SIGTERM and SIGKILL.
-const STOP_GRACE_S: u32 = 10;
 
 /// An instance that should run on the worker.
 #[derive(Debug)]
@@ -87,7 +85,7 @@ pub fn spec(
             probe: wanted.settings.probe,
             resources: wanted.settings.resources,
             crash_guard: wanted.settings.crash_guard,
-            stop_grace_s: STOP_GRACE_S,
+            stop_grace_s: wanted.settings.deploy.stop_grace_s,
             once: wanted.task.is_some(),
         })
         .collect();

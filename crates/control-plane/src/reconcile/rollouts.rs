@@ -24,9 +24,6 @@ use crate::plan::rollout::Step;
 
 pub struct Rollouts(pub AppState);
 
-/// Time for requests of the old instances to end, after all proxies have the new table.
-pub const DRAIN_S: f64 = 10.0;
-
 impl Reconciler for Rollouts {
     fn name(&self) -> &'static str {
         "rollouts"
@@ -152,9 +149,9 @@ async fn take(
     Ok(())
 }
 
-/// Instances that left the table stop once every connected proxy has a table without them and the drain time passed.
+/// Instances that left the table stop once every connected proxy has a table without them and their drain time passed.
 async fn drain(conn: &mut PgConnection) -> anyhow::Result<()> {
-    let drained = rollout::drained(conn, DRAIN_S).await?;
+    let drained = rollout::drained(conn).await?;
     let apps: BTreeSet<_> = drained.iter().map(|(app, _)| *app).collect();
     raise_workers(conn, drained.into_iter().map(|(_, node)| node)).await?;
     for app in apps {

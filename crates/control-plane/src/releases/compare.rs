@@ -1,7 +1,7 @@
 //! What differs between two releases, or between the release that serves and the settings that the next one takes, and
 //! what it takes until a difference serves. Values of variables are compared and never told.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use protocol::job::{Containerfile, Preset, Source};
@@ -154,7 +154,8 @@ impl Found {
     fn build_inputs(&mut self, before: &Settings, after: &Settings, impact: Impact) {
         let of = |settings: &Settings| settings.containerfile.clone().unwrap_or_default();
         // Taken apart, here and below, so that a new setting cannot be forgotten.
-        let Containerfile { folder, path, preset, context, target, args } = of(before);
+        let Containerfile { folder, path, preset, context, target, args, labels, platform, pull } =
+            of(before);
         let next = of(after);
         let named = |preset: Option<Preset>| preset.map(|preset| preset.to_string());
         self.note(("containerfile.folder", "folder"), impact, folder, next.folder);
@@ -162,10 +163,23 @@ impl Found {
         self.note(("containerfile.path", "Containerfile"), impact, path, next.path);
         self.note(("containerfile.context", "build context"), impact, Some(context), Some(next.context));
         self.note(("containerfile.target", "build target"), impact, target, next.target);
-        for name in args.keys().chain(next.args.keys()).collect::<BTreeSet<_>>() {
-            let field = format!("containerfile.args.{name}");
-            let label = format!("build argument {name}");
-            self.note((&field, &label), impact, args.get(name).cloned(), next.args.get(name).cloned());
+        self.note(("containerfile.platform", "platform"), impact, platform, next.platform);
+        let pulls = |pull: bool| Some(if pull { "always" } else { "when missing" }.to_owned());
+        self.note(("containerfile.pull", "base image is pulled"), impact, pulls(pull), pulls(next.pull));
+        self.entries(("containerfile.args", "build argument"), impact, &args, &next.args);
+        self.entries(("containerfile.labels", "image label"), impact, &labels, &next.labels);
+    }
+
+    fn entries(
+        &mut self,
+        (field, label): (&str, &str),
+        impact: Impact,
+        before: &BTreeMap<String, String>,
+        after: &BTreeMap<String, String>,
+    ) {
+        for name in before.keys().chain(after.keys()).collect::<BTreeSet<_>>() {
+            let named = (format!("{field}.{name}"), format!("{label} {name}"));
+            self.note((&named.0, &named.1), impact, before.get(name).cloned(), after.get(name).cloned());
         }
     }
 
@@ -326,6 +340,9 @@ mod tests {
                 context: "app".to_owned(),
                 target: Some("run".to_owned()),
                 args: BTreeMap::from([("GO".to_owned(), "1.25".to_owned())]),
+                labels: BTreeMap::from([("org.example/team".to_owned(), "shop".to_owned())]),
+                platform: Some("linux/arm64".to_owned()),
+                pull: true,
             }),
             deploy: Deploy { strategy: Strategy::Rolling, ..Deploy::default() },
         }
@@ -344,7 +361,10 @@ mod tests {
         Build: Containerfile added: deploy/Containerfile
         Build: build context: . → app
         Build: build target added: run
+        Build: platform added: linux/arm64
+        Build: base image is pulled: when missing → always
         Build: build argument GO added: 1.25
+        Build: image label org.example/team added: shop
         Containers: port: 8080 → 3000
         Containers: replicas: 1 → 3
         Containers: command added: ["serve", "--all of it"]
@@ -410,7 +430,10 @@ mod tests {
         Nothing: Containerfile removed: deploy/Containerfile
         Nothing: build context: app → .
         Nothing: build target removed: run
+        Nothing: platform removed: linux/arm64
+        Nothing: base image is pulled: always → when missing
         Nothing: build argument GO removed: 1.25
+        Nothing: image label org.example/team removed: shop
         Containers: replicas: 3 → 1
         Containers: command removed: ["serve", "--all of it"]
         Containers: restarts before it is stopped: 2 → 5

@@ -68,15 +68,26 @@ fn podman_build(job: &JobFile, found: &Found, ignore: Option<&Path>) -> Command 
         .args(["--tag", &job.build.tag])
         .arg("--file")
         .arg(&found.file);
+    let containerfile = &job.build.containerfile;
+    if job.build.no_cache {
+        podman.arg("--no-cache");
+    }
     // A base image that cannot be looked up again is used as it is here.
-    podman.args(if job.build.no_cache { &["--no-cache", "--pull=newer"][..] } else { &["--pull=missing"] });
+    let look = job.build.no_cache || containerfile.pull;
+    podman.arg(if look { "--pull=newer" } else { "--pull=missing" });
+    if let Some(platform) = &containerfile.platform {
+        podman.arg(format!("--platform={platform}"));
+    }
+    for (name, value) in &containerfile.labels {
+        podman.arg(format!("--label={name}={value}"));
+    }
     if let Some(ignore) = ignore {
         podman.arg("--ignorefile").arg(ignore);
     }
-    if let Some(target) = &job.build.containerfile.target {
+    if let Some(target) = &containerfile.target {
         podman.arg(format!("--target={target}"));
     }
-    for (name, value) in &job.build.containerfile.args {
+    for (name, value) in &containerfile.args {
         podman.arg(format!("--build-arg={name}={value}"));
     }
     podman
@@ -98,6 +109,12 @@ fn check_words(build: &Build) -> Result<(), Box<Failure>> {
     }
     if let Some(target) = build.containerfile.target.as_deref().filter(|target| !plain(target, "._-")) {
         return bad("the build stage", target);
+    }
+    if let Some(platform) = build.containerfile.platform.as_deref().filter(|text| !plain(text, "/._-")) {
+        return bad("the platform", platform);
+    }
+    if let Some(label) = build.containerfile.labels.keys().find(|name| !plain(name, "/._-")) {
+        return bad("the label", label);
     }
     match build.containerfile.args.keys().find(|name| !plain(name, "_")) {
         Some(name) => bad("the build argument", name),

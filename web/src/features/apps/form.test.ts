@@ -15,7 +15,13 @@ describe("the form of an app's settings", () => {
     const settings: AppSettings = {
       ...defaultSettings,
       probe: { check, ...times },
-      deploy: { strategy: "rolling", pre_command: ["migrate", "--all of it"], post_command: null },
+      deploy: {
+        strategy: "rolling",
+        pre_command: ["migrate", "--all of it"],
+        post_command: null,
+        drain_s: 60,
+        stop_grace_s: 30,
+      },
     };
     const patch = patchOf(formOf(settings));
     expect(patch.probe).toEqual(settings.probe);

@@ -22,6 +22,8 @@ export interface SettingsForm {
   strategy: Deploy["strategy"];
   preCommand: string;
   postCommand: string;
+  drain: string;
+  stopGrace: string;
 }
 
 const defaultProbe: Probe = {
@@ -41,7 +43,7 @@ export const defaultSettings: AppSettings = {
   crash_guard: defaultGuard,
   command: null,
   containerfile: null,
-  deploy: { strategy: "blue-green", pre_command: null, post_command: null },
+  deploy: { strategy: "blue-green", pre_command: null, post_command: null, drain_s: 10, stop_grace_s: 10 },
 };
 
 export function describeProbe({ check }: Probe): string {
@@ -72,6 +74,8 @@ export function formOf(settings: AppSettings): SettingsForm {
     strategy: settings.deploy.strategy,
     preCommand: (settings.deploy.pre_command ?? []).join("\n"),
     postCommand: (settings.deploy.post_command ?? []).join("\n"),
+    drain: String(settings.deploy.drain_s),
+    stopGrace: String(settings.deploy.stop_grace_s),
   };
 }
 
@@ -87,6 +91,8 @@ const whole: [keyof SettingsForm, number, number][] = [
   ["pids", 8, 65_536],
   ["restarts", 0, 100],
   ["calm", 10, 86_400],
+  ["drain", 0, 3600],
+  ["stopGrace", 1, 600],
 ];
 
 export function problemsOf(form: SettingsForm): Problems {
@@ -141,6 +147,8 @@ export function patchOf(form: SettingsForm): SettingsPatch {
       strategy: form.strategy,
       pre_command: commandOf(form.preCommand),
       post_command: commandOf(form.postCommand),
+      drain_s: Number(form.drain),
+      stop_grace_s: Number(form.stopGrace),
     },
   };
 }
@@ -281,7 +289,9 @@ export function ProbeFields(props: Props) {
   );
 }
 
-export function DeployFields({ form, onChange, problems }: Props) {
+export function DeployFields(props: Props) {
+  const { form, onChange, problems } = props;
+  const field = useFields(props);
   return (
     <div className="stack">
       <Choices
@@ -315,6 +325,22 @@ export function DeployFields({ form, onChange, problems }: Props) {
         error={problems.postCommand}
         onChange={(postCommand) => onChange({ ...form, postCommand })}
       />
+      <div className="fields">
+        <TextField
+          label="Requests may end within"
+          suffix="s"
+          inputMode="numeric"
+          help="Once no proxy leads new ones to an old instance."
+          {...field("drain")}
+        />
+        <TextField
+          label="Then stop within"
+          suffix="s"
+          inputMode="numeric"
+          help="From SIGTERM to SIGKILL."
+          {...field("stopGrace")}
+        />
+      </div>
     </div>
   );
 }

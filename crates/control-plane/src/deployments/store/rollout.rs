@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::tasks::{self, Preparation};
 use super::{Kind, progress};
-use crate::apps::Settings;
+use crate::apps::{Deploy, Settings};
 use crate::bus::{self, Topic};
 use crate::instances::store::image_holders;
 use crate::nodes::store::proxies_behind;
@@ -378,18 +378,19 @@ async fn draining(conn: &mut PgConnection, app: AppId) -> sqlx::Result<bool> {
 
 /// Ends the instances that nobody uses any more: every connected proxy has a table without them, `drain_s` passed
 /// since they left it, and no roll-out may still lead back to them. Returns their apps and nodes.
-pub async fn drained(conn: &mut PgConnection, drain_s: f64) -> sqlx::Result<Vec<(AppId, NodeId)>> {
+pub async fn drained(conn: &mut PgConnection) -> sqlx::Result<Vec<(AppId, NodeId)>> {
     let rows = sqlx::query!(
         "update instances set wanted = false
-         where wanted and not in_rotation and out_generation is not null
-           and out_at < now() - make_interval(secs => $1)
+         from releases
+         where releases.id = instances.release_id and wanted and not in_rotation and out_generation is not null
+           and out_at < now() - make_interval(secs => coalesce((settings->'deploy'->>'drain_s')::float8, $1))
            and not exists (select 1 from agents
                            where kind = 'proxy' and connected_to is not null and applied_generation < out_generation)
            and not exists (select 1 from deployments
                            where deployments.app_id = instances.app_id and deployments.state = 'rolling-out'
                              and switch_generation is not null)
-         returning app_id, node_id",
-        drain_s
+         returning instances.app_id, node_id",
+        f64::from(Deploy::default().drain_s)
     )
     .fetch_all(conn)
     .await?;
