@@ -183,7 +183,7 @@ async fn a_release_that_does_not_come_up_tells_why_and_the_old_one_serves(bed: A
     let app = bed.page("steady", "the old one", "")?;
     bed.deploy(&app).await?;
     let project = fs::read_to_string(app.folder.join("wisehosting.toml"))?;
-    let cases: [(&str, &[&str]); 4] = [
+    let cases: [(&str, &[&str]); 5] = [
         (
             "RUN echo fine\nRUN echo this-broke >&2; exit 3",
             &["containerfile_failed", "line 3 of Containerfile", "this-broke", "exit code  3", "hint: "],
@@ -197,13 +197,17 @@ async fn a_release_that_does_not_come_up_tells_why_and_the_old_one_serves(bed: A
             &["(never_listened)", "GET http://10.50.0.", "connection refused", "attempts)", "0.0.0.0"],
         ),
         (
+            "CMD [\"httpd\", \"-f\", \"-p\", \"8080\", \"-h\", \"/bin\"]",
+            &["(probe_failed)", "GET http://10.50.0.", "404", "hint: "],
+        ),
+        (
             "CMD [\"dd\", \"if=/dev/zero\", \"of=/dev/null\", \"bs=200M\", \"count=1\"]",
             &["exit code  137", "memory     exhausted", "limit of 32 MB", "raise `memory_mb`"],
         ),
     ];
     for (lines, expected) in cases {
-        // Only who never listens is waited for to the end.
-        let patience = if lines.contains("sleep") { 4 } else { 30 };
+        // Only who neither ends nor becomes healthy is waited for to the end.
+        let patience = if lines.contains("sleep") || lines.contains("httpd") { 4 } else { 30 };
         let settings = format!("{project}start_within_s = {patience}\n[resources]\nmemory_mb = 32\n");
         app.write("wisehosting.toml", &settings)?;
         app.write("Containerfile", &format!("FROM docker.io/library/busybox:stable\n{lines}\n"))?;
@@ -212,7 +216,7 @@ async fn a_release_that_does_not_come_up_tells_why_and_the_old_one_serves(bed: A
         bed.serves(&app, |page| page == "the old one").await?;
     }
     let release = bed.cluster.api()?.get("/apps/steady").await?["release"]["number"].clone();
-    ensure!(history(&bed, "steady").await?.len() == 5, "each attempt is kept");
+    ensure!(history(&bed, "steady").await?.len() == 6, "each attempt is kept");
     ensure!(release == 1, "release {release} is current");
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Builds outlive the processes around them.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use testbed::report::until;
@@ -9,7 +10,11 @@ use testbed::software;
 use crate::bed::{App, Bed, MINUTE};
 use crate::runner::tests;
 
-tests![a_build_survives_kill_9_of_the_worker_agent, a_build_survives_kill_9_of_the_control_plane];
+tests![
+    a_build_survives_kill_9_of_the_worker_agent,
+    a_build_survives_kill_9_of_the_control_plane,
+    a_build_that_is_cancelled_stops_at_once_and_leaves_the_app_as_it_was,
+];
 
 const LINES: usize = 25;
 
@@ -24,6 +29,26 @@ async fn a_build_survives_kill_9_of_the_control_plane(bed: Arc<Bed>) -> Result<(
     let (app, deployment) = slow(&bed, "slow-two").await?;
     bed.cluster.host("cp")?.kill_process(software::CONTROL_PLANE)?;
     every_line_came_once(&bed, &app, &deployment).await
+}
+
+async fn a_build_that_is_cancelled_stops_at_once_and_leaves_the_app_as_it_was(bed: Arc<Bed>) -> Result<()> {
+    let (app, deployment) = slow(&bed, "slow-three").await?;
+    bed.run_wh(&app.folder, &["cancel"]).await?;
+    let asked = Instant::now();
+    until("the end of its processes", MINUTE, || async {
+        Ok(["w1", "w2"].iter().all(|name| !builds(&bed, name)).then_some(()))
+    })
+    .await?;
+    // The worker takes a second at most; the rest is for a busy machine.
+    ensure!(asked.elapsed() < Duration::from_secs(5), "the build went on for {:?}", asked.elapsed());
+    let ended = bed.ended(&deployment).await?;
+    ensure!(ended["state"] == "cancelled", "{ended}");
+    ensure!(
+        bed.cluster.api()?.get("/apps/slow-three").await?["release"].is_null(),
+        "a release of half a build"
+    );
+    bed.deploy(&app).await?;
+    Ok(())
 }
 
 /// An app whose build is in its middle.

@@ -50,6 +50,12 @@ async fn a_private_image_is_built_on_and_run_with_a_stored_login_that_is_left_no
     bed.run_wh(&pulled.folder, &["deploy", "--image", &image]).await?;
     bed.serves(&pulled, |page| page.trim() == "private base").await?;
 
+    let absent =
+        bed.try_wh(&pulled.folder, &["deploy", "--image", &format!("{REGISTRY}/team/none:1")]).await?;
+    let said = String::from_utf8_lossy(&absent.stderr);
+    ensure!(absent.status.code() == Some(6) && said.contains("(image_not_found)"), "{said}");
+    bed.serves(&pulled, |page| page.trim() == "private base").await?;
+
     nowhere(&bed)?;
     bed.run_wh(&app.folder, &["registry", "rm", REGISTRY]).await?;
     let listed = bed.wh_json(&app.folder, &["registry"]).await?;

@@ -195,6 +195,26 @@ fn a_cancelled_build_is_over_within_a_second() {
 }
 
 #[test]
+fn a_build_that_takes_too_long_is_ended_and_says_so() {
+    on_a_host("a_build_that_takes_too_long_is_ended_and_says_so", async {
+        let control_plane = ControlPlane::with_archive(archive(&[(
+            "Containerfile",
+            "FROM busybox\nRUN sleep 4.321; sleep 61.5\n",
+        )]));
+        let (commands, _tasks) = start_jobs(&control_plane);
+        let mut job = build(Source::Archive { archive_id: ArchiveId::new() });
+        let Work::Build(work) = &mut job.work else { panic!("a build") };
+        work.limits.timeout_s = 5;
+        commands.send(JobCommand::Start(Box::new(job))).await.expect("sent");
+        run_step_sleeps().await;
+        let failure = failed(outcome(&control_plane, 20).await);
+        assert_eq!(failure.code, "timed_out");
+        assert!(failure.message.contains("5 s") && failure.hint.is_some(), "{failure:?}");
+        assert_eq!((processes("sleep 4.321"), processes("sleep 61.5")), (0, 0), "the RUN step goes on");
+    });
+}
+
+#[test]
 fn a_build_survives_the_death_of_its_agent() {
     on_a_host("a_build_survives_the_death_of_its_agent", async {
         let mut agent = tokio::process::Command::new(std::env::current_exe().expect("this program"))
