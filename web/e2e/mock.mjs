@@ -395,6 +395,15 @@ class World {
       deleted_at: ago(0),
       deleted_by: session.user.email,
       gone_at: ago(-7 * 86_400),
+      pieces: {
+        containers: 2,
+        variables: 3,
+        releases: 2,
+        deployments: 4,
+        uploads: 1,
+        certificates: 1,
+        git_access: 0,
+      },
     };
     this.tombstones.push({ app, stone });
     this.announce("apps", app.id);

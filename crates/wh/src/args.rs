@@ -363,6 +363,12 @@ pub(crate) struct Logs {
     /// Of one instance, by its id or the end of it
     #[arg(long, value_name = "ID")]
     pub(crate) instance: Option<String>,
+    /// Of one release, by its number
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) release: Option<i32>,
+    /// Only lines with this in them, in whatever case
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) grep: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::store::{self, AppLogLine};
+use super::store::{self, AppLogLine, Filter};
 use crate::app::{App, AppState};
 use crate::apps;
 use crate::bus::Topic;
@@ -35,6 +35,10 @@ struct LogQuery {
     limit: Option<i64>,
     /// Only this instance's lines.
     instance: Option<InstanceId>,
+    /// Only lines of this release, by its number.
+    release: Option<i32>,
+    /// Only lines with this in them, in whatever case; at most 200 characters.
+    text: Option<String>,
     /// How many of the newest lines a follower gets first; at most 1000, 100 when absent.
     tail: Option<i64>,
 }
@@ -61,6 +65,10 @@ async fn read_app_log(
         }
         None => None,
     };
+    if let Some(text) = &query.text {
+        apps::rules::check_text("text", text, 1, 200)?;
+    }
+    let filter = Filter { instance: query.instance, release: query.release, text: query.text };
     let mut conn = app.db.acquire().await?;
     let found = apps::api::find(&mut conn, &caller, &key).await?;
     let follows = headers
@@ -71,12 +79,12 @@ async fn read_app_log(
         drop(conn);
         let after = stream::last_event_id(&headers).or(after);
         let tail = query.tail.unwrap_or(TAIL).clamp(0, 1000);
-        return stream::answer(&app, FollowLog { app: found.id, instance: query.instance, after, tail });
+        return stream::answer(&app, FollowLog { app: found.id, filter, after, tail });
     }
     let limit = query.limit.unwrap_or(LINES).clamp(1, 1000);
     let lines = match after {
-        Some(after) => store::after(&mut conn, found.id, query.instance, after, limit).await?,
-        None => store::newest(&mut conn, found.id, query.instance, limit).await?,
+        Some(after) => store::after(&mut conn, found.id, &filter, after, limit).await?,
+        None => store::newest(&mut conn, found.id, &filter, limit).await?,
     };
     let next = lines.last().map(|line| line.id.clone()).or(query.after);
     Ok(Json(AppLog { lines, next }).into_response())
@@ -84,7 +92,7 @@ async fn read_app_log(
 
 struct FollowLog {
     app: AppId,
-    instance: Option<InstanceId>,
+    filter: Filter,
     /// Id of the last line sent; none before the first look.
     after: Option<i64>,
     tail: i64,
@@ -102,9 +110,9 @@ impl Follow for FollowLog {
     async fn poll(&mut self, app: &App) -> anyhow::Result<Batch> {
         let mut conn = app.db.acquire().await?;
         let lines = match self.after {
-            Some(after) => store::after(&mut conn, self.app, self.instance, after, LINES).await?,
+            Some(after) => store::after(&mut conn, self.app, &self.filter, after, LINES).await?,
             // One at least, to know where following begins.
-            None => store::newest(&mut conn, self.app, self.instance, self.tail.max(1)).await?,
+            None => store::newest(&mut conn, self.app, &self.filter, self.tail.max(1)).await?,
         };
         let first = self.after.is_none();
         let mut batch = Batch { more: !first && i64::try_from(lines.len()) == Ok(LINES), ..Batch::default() };

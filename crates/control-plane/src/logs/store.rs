@@ -17,11 +17,20 @@ pub struct AppLogLine {
     pub release: i32,
 }
 
+/// Which lines of an app; what is absent does not matter.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    pub instance: Option<InstanceId>,
+    pub release: Option<i32>,
+    /// Part of the line, in whatever case.
+    pub text: Option<String>,
+}
+
 /// Lines that arrived after `after`, oldest first.
 pub async fn after(
     conn: &mut PgConnection,
     app: AppId,
-    instance: Option<InstanceId>,
+    filter: &Filter,
     after: i64,
     limit: i64,
 ) -> sqlx::Result<Vec<AppLogLine>> {
@@ -31,11 +40,14 @@ pub async fn after(
                   release
            from instance_log
            where app_id = $1 and id > $2 and ($3::uuid is null or instance_id = $3)
+             and ($5::int is null or release = $5) and ($6::text is null or position(lower($6) in lower(text)) > 0)
            order by instance_log.id limit $4"#,
         app as _,
         after,
-        instance as _,
-        limit
+        filter.instance as _,
+        limit,
+        filter.release,
+        filter.text
     )
     .fetch_all(conn)
     .await
@@ -45,7 +57,7 @@ pub async fn after(
 pub async fn newest(
     conn: &mut PgConnection,
     app: AppId,
-    instance: Option<InstanceId>,
+    filter: &Filter,
     limit: i64,
 ) -> sqlx::Result<Vec<AppLogLine>> {
     let mut lines = sqlx::query_as!(
@@ -54,10 +66,13 @@ pub async fn newest(
                   release
            from instance_log
            where app_id = $1 and ($2::uuid is null or instance_id = $2)
+             and ($4::int is null or release = $4) and ($5::text is null or position(lower($5) in lower(text)) > 0)
            order by instance_log.id desc limit $3"#,
         app as _,
-        instance as _,
-        limit
+        filter.instance as _,
+        limit,
+        filter.release,
+        filter.text
     )
     .fetch_all(conn)
     .await?;

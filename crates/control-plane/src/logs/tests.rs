@@ -45,6 +45,27 @@ async fn the_newest_lines_come_first_and_reading_goes_on_after_a_line(pool: PgPo
 }
 
 #[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn lines_are_found_by_their_release_and_by_a_part_of_them(pool: PgPool) {
+    let app = TestApp::new(pool.clone()).await;
+    let owner = app.owner().await;
+    owner.post("/api/v1/apps", json!({ "slug": "hello" })).await.expect(201);
+    print(&pool, 1, 12).await;
+    sqlx::query("update instance_log set release = 2 where seq > 9").execute(&pool).await.expect("releases");
+    let found = async |query: &str| {
+        let log = owner.get(&format!("/api/v1/apps/hello/logs?{query}")).await.expect(200);
+        let lines = log["lines"].as_array().expect("lines").clone();
+        lines.iter().map(|line| line["text"].as_str().expect("text").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(found("release=2").await, ["line 10", "line 11", "line 12"]);
+    assert_eq!(found("text=LINE%201").await, ["line 1", "line 10", "line 11", "line 12"]);
+    assert_eq!(found("text=LINE%201&release=1").await, ["line 1"]);
+    assert_eq!(found("text=%25").await, [] as [&str; 0], "no pattern, but the letters themselves");
+    let long = "x".repeat(201);
+    let refused = owner.get(&format!("/api/v1/apps/hello/logs?text={long}")).await.expect(422);
+    assert_eq!(refused["field"], "text");
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
 async fn a_follower_gets_new_lines_without_a_notification(pool: PgPool) {
     let app = TestApp::new(pool.clone()).await;
     let owner = app.owner().await;

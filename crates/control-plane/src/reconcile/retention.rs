@@ -1,4 +1,4 @@
-//! What has had its time goes: logs after 14 days, deleted apps after 7, ended sessions of users and in instances, codes,
+//! What has had its time goes: logs and ended jobs after 14 days, deleted apps after 7, ended sessions of users and in instances, codes,
 //! challenges, and uploads that nobody deployed.
 
 use chrono::Utc;
@@ -30,8 +30,7 @@ impl Reconciler for Retention {
         sqlx::query!("delete from acme_challenges where expires_at < now()").execute(db).await?;
         sqlx::query!(
             "delete from jobs
-             where state not in ('queued', 'running') and deployment_id is null
-               and finished_at < now() - interval '14 days'"
+             where state not in ('queued', 'running') and finished_at < now() - interval '14 days'"
         )
         .execute(db)
         .await?;

@@ -27,18 +27,29 @@ pub struct Tombstone {
     pub deleted_by: String,
     /// When it is removed for good; until then its slug and hostname are its own.
     pub gone_at: DateTime<Utc>,
+    pub pieces: Pieces,
+}
+
+/// How much of each kind an app has. Containers are removed at once, all else when its time is over.
+#[derive(Debug, Clone, Copy, Default, Serialize, utoipa::ToSchema)]
+pub struct Pieces {
+    /// Containers that are still there.
+    pub containers: i64,
+    pub variables: i64,
+    pub releases: i64,
+    pub deployments: i64,
+    pub uploads: i64,
+    pub certificates: i64,
+    /// Tokens and keys for its repository.
+    pub git_access: i64,
 }
 
 /// What was removed for good with one app.
 #[derive(Debug, Default)]
 pub struct Removed {
-    pub variables: u64,
-    pub releases: u64,
-    pub deployments: u64,
+    pub pieces: Pieces,
     pub deployment_log_lines: u64,
     pub log_lines: u64,
-    pub uploads: u64,
-    pub certificates: u64,
     /// Images that no release of it needs any more. They are left to the workers' own clean-up.
     pub images: Vec<String>,
 }
@@ -46,18 +57,13 @@ pub struct Removed {
 impl Removed {
     /// Piece by piece, for the audit log.
     fn report(&self, tombstone: &Tombstone) -> Value {
+        let mut removed = json!(self.pieces);
+        removed["deployment_log_lines"] = self.deployment_log_lines.into();
+        removed["log_lines"] = self.log_lines.into();
         json!({
             "deleted_at": tombstone.deleted_at,
             "deleted_by": tombstone.deleted_by,
-            "removed": {
-                "variables": self.variables,
-                "releases": self.releases,
-                "deployments": self.deployments,
-                "deployment_log_lines": self.deployment_log_lines,
-                "log_lines": self.log_lines,
-                "uploads": self.uploads,
-                "certificates": self.certificates,
-            },
+            "removed": removed,
             "images": self.images,
         })
     }

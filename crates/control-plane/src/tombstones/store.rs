@@ -1,8 +1,9 @@
+use chrono::{DateTime, Utc};
 use protocol::ids::{AppId, OrganizationId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Removed, Tombstone};
+use super::{Pieces, Removed, Tombstone};
 
 /// The organization's tombstones, the newest first; the one with this id or slug, if `key` is given.
 pub async fn list(
@@ -11,8 +12,8 @@ pub async fn list(
     key: Option<&str>,
     kept_days: i32,
 ) -> sqlx::Result<Vec<Tombstone>> {
-    sqlx::query_as!(
-        Tombstone,
+    let rows = sqlx::query_as!(
+        Row,
         r#"select apps.id, apps.slug, deleted_at as "deleted_at!", coalesce(deleted_by, '') as "deleted_by!",
                   deleted_at + make_interval(days => $2) as "gone_at!"
            from apps
@@ -26,7 +27,45 @@ pub async fn list(
         key,
         key.and_then(|key| key.parse::<Uuid>().ok())
     )
-    .fetch_all(conn)
+    .fetch_all(&mut *conn)
+    .await?;
+    let mut tombstones = Vec::with_capacity(rows.len());
+    for row in rows {
+        tombstones.push(row.with_pieces(conn).await?);
+    }
+    Ok(tombstones)
+}
+
+struct Row {
+    id: AppId,
+    slug: String,
+    deleted_at: DateTime<Utc>,
+    deleted_by: String,
+    gone_at: DateTime<Utc>,
+}
+
+impl Row {
+    async fn with_pieces(self, conn: &mut PgConnection) -> sqlx::Result<Tombstone> {
+        let pieces = pieces(conn, self.id).await?;
+        let Self { id, slug, deleted_at, deleted_by, gone_at } = self;
+        Ok(Tombstone { id, slug, deleted_at, deleted_by, gone_at, pieces })
+    }
+}
+
+async fn pieces(conn: &mut PgConnection, id: AppId) -> sqlx::Result<Pieces> {
+    sqlx::query_as!(
+        Pieces,
+        r#"select (select count(*) from instances where app_id = $1 and wanted) as "containers!",
+                  (select count(*) from app_variables where app_id = $1) as "variables!",
+                  (select count(*) from releases where app_id = $1) as "releases!",
+                  (select count(*) from deployments where app_id = $1) as "deployments!",
+                  (select count(*) from archives where app_id = $1) as "uploads!",
+                  (select count(*) from certificates join apps on apps.id = $1 join zones on zones.id = apps.zone_id
+                   where host = apps.slug || '.' || zones.suffix) as "certificates!",
+                  (select count(*) from git_access where app_id = $1) as "git_access!""#,
+        id as _
+    )
+    .fetch_one(conn)
     .await
 }
 
@@ -64,16 +103,20 @@ pub async fn due(conn: &mut PgConnection, kept_days: i32) -> sqlx::Result<Vec<Ap
 
 /// One of them, held until the transaction ends, if it still is one.
 pub async fn lock_due(conn: &mut PgConnection, id: AppId, kept_days: i32) -> sqlx::Result<Option<Tombstone>> {
-    sqlx::query_as!(
-        Tombstone,
+    let row = sqlx::query_as!(
+        Row,
         r#"select id, slug, deleted_at as "deleted_at!", coalesce(deleted_by, '') as "deleted_by!",
                   deleted_at + make_interval(days => $2) as "gone_at!"
            from apps where id = $1 and deleted_at < now() - make_interval(days => $2) for update"#,
         id as _,
         kept_days
     )
-    .fetch_optional(conn)
-    .await
+    .fetch_optional(&mut *conn)
+    .await?;
+    match row {
+        Some(row) => row.with_pieces(conn).await.map(Some),
+        None => Ok(None),
+    }
 }
 
 pub async fn organization(conn: &mut PgConnection, id: AppId) -> sqlx::Result<OrganizationId> {
@@ -96,7 +139,8 @@ pub async fn remove(conn: &mut PgConnection, id: AppId) -> sqlx::Result<Removed>
     )
     .fetch_all(&mut *conn)
     .await?;
-    let certificates = sqlx::query!(
+    let pieces = pieces(conn, id).await?;
+    sqlx::query!(
         "delete from certificates using apps join zones on zones.id = apps.zone_id
          where apps.id = $1 and host = apps.slug || '.' || zones.suffix",
         id as _
@@ -112,22 +156,15 @@ pub async fn remove(conn: &mut PgConnection, id: AppId) -> sqlx::Result<Removed>
     )
     .execute(&mut *conn)
     .await?;
-    let uploads = sqlx::query!("delete from archives where app_id = $1", id as _).execute(&mut *conn).await?;
-    let variables =
-        sqlx::query!("delete from app_variables where app_id = $1", id as _).execute(&mut *conn).await?;
-    let deployments =
-        sqlx::query!("delete from deployments where app_id = $1", id as _).execute(&mut *conn).await?;
-    let releases =
-        sqlx::query!("delete from releases where app_id = $1", id as _).execute(&mut *conn).await?;
+    sqlx::query!("delete from archives where app_id = $1", id as _).execute(&mut *conn).await?;
+    // Before its releases, which deployments name; all else goes with the app itself.
+    sqlx::query!("delete from deployments where app_id = $1", id as _).execute(&mut *conn).await?;
+    sqlx::query!("delete from releases where app_id = $1", id as _).execute(&mut *conn).await?;
     sqlx::query!("delete from apps where id = $1", id as _).execute(conn).await?;
     Ok(Removed {
-        variables: variables.rows_affected(),
-        releases: releases.rows_affected(),
-        deployments: deployments.rows_affected(),
+        pieces,
         deployment_log_lines: deployment_log_lines.rows_affected(),
         log_lines: log_lines.rows_affected(),
-        uploads: uploads.rows_affected(),
-        certificates: certificates.rows_affected(),
         images,
     })
 }

@@ -52,6 +52,10 @@ async fn a_deleted_app_is_gone_from_sight_and_comes_back_as_it_was(pool: PgPool)
     let before = owner.get(APP).await.expect(200);
     let tombstone = delete(&owner).await;
     assert_eq!(tombstone["slug"], "hello");
+    assert_eq!(
+        (&tombstone["pieces"]["variables"], &tombstone["pieces"]["containers"]),
+        (&json!(2), &json!(0))
+    );
     owner.get(APP).await.expect(404);
     owner.delete(&format!("{APP}?confirm=hello")).await.expect(404);
     assert_eq!(owner.get("/api/v1/apps").await.expect(200)["items"], json!([]));

@@ -97,6 +97,9 @@ pub(crate) struct Tombstone {
     #[serde(default)]
     pub(crate) deleted_by: String,
     pub(crate) gone_at: DateTime<Utc>,
+    /// How many of each kind it has.
+    #[serde(default)]
+    pub(crate) pieces: BTreeMap<String, u64>,
 }
 
 /// What came of stop, start, restart and scale.

@@ -16,12 +16,15 @@ pub(crate) async fn run(shell: &Shell, logs: Logs) -> Result<()> {
         Some(part) => Some(instance_id(&client, &app, part).await?),
         None => None,
     };
+    let release = logs.release.map(|number| number.to_string());
+    let filter = [("instance", instance), ("release", release), ("text", logs.grep)];
+    let filter: Vec<(&str, &str)> =
+        filter.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?))).collect();
     if logs.follow {
-        return follow(shell, &client, &app, instance.as_deref(), logs.tail).await;
+        return follow(shell, &client, &app, &filter, logs.tail).await;
     }
     let tail = logs.tail.to_string();
-    let mut query = vec![("tail", tail.as_str()), ("limit", tail.as_str())];
-    query.extend(instance.as_deref().map(|id| ("instance", id)));
+    let query = [&[("tail", tail.as_str()), ("limit", tail.as_str())], filter.as_slice()].concat();
     let answer: AppLines = client.get(&path_with(&["apps", &app, "logs"], &query)).await?;
     let skip = answer.lines.len().saturating_sub(logs.tail as usize);
     if shell.ui.json {
@@ -35,9 +38,8 @@ pub(crate) async fn run(shell: &Shell, logs: Logs) -> Result<()> {
 }
 
 /// New lines as they come, until the reader stops; each once, also over lost connections.
-async fn follow(shell: &Shell, client: &Client, app: &str, instance: Option<&str>, tail: u32) -> Result<()> {
-    let query: Vec<_> = instance.map(|id| ("instance", id)).into_iter().collect();
-    let address = path_with(&["apps", app, "logs"], &query);
+async fn follow(shell: &Shell, client: &Client, app: &str, filter: &[(&str, &str)], tail: u32) -> Result<()> {
+    let address = path_with(&["apps", app, "logs"], filter);
     let mut events = Events::new(client, address, Some(("tail", tail.to_string())));
     let mut lost = false;
     loop {

@@ -54,13 +54,31 @@ pub(super) async fn rm(shell: &Shell, name: &str, confirm: Option<String>) -> Re
         return crate::ui::json(&tombstone);
     }
     shell.ui.done(&format!("deleted {}", tombstone.slug));
-    shell.ui.note(&format!(
-        "  {} `wh apps undelete {}` until {}",
-        shell.ui.err_paint().dim("undo"),
-        tombstone.slug,
-        tombstone.gone_at.format("%Y-%m-%d")
-    ));
+    let line =
+        |word: &str, text: &str| shell.ui.note(&format!("  {} {text}", shell.ui.err_paint().dim(word)));
+    let (now, later) = pieces(&tombstone);
+    line("stops", &now);
+    line("keeps", &later);
+    let until = tombstone.gone_at.format("%Y-%m-%d");
+    line("undo ", &format!("`wh apps undelete {}` until {until}", tombstone.slug));
     Ok(())
+}
+
+/// What goes at once and what is kept, in words.
+fn pieces(tombstone: &Tombstone) -> (String, String) {
+    let counted = |(kind, count): (&String, &u64)| match (kind.as_str(), count) {
+        ("git_access", _) => "access to its repository".to_owned(),
+        (kind, 1) => format!("1 {}", kind.trim_end_matches('s')),
+        (kind, count) => format!("{count} {kind}"),
+    };
+    let there = || tombstone.pieces.iter().filter(|(_, count)| **count > 0);
+    let is_container = |(kind, _): &(&String, &u64)| *kind == "containers";
+    let now: Vec<String> = there().filter(is_container).map(counted).collect();
+    let later: Vec<String> = there().filter(|piece| !is_container(piece)).map(counted).collect();
+    let or = |texts: Vec<String>, else_text: &str| {
+        if texts.is_empty() { else_text.to_owned() } else { texts.join(", ") }
+    };
+    (or(now, "nothing: no container of it ran"), or(later, "its name"))
 }
 
 pub(super) async fn undelete(shell: &Shell, name: &str, detach: bool) -> Result<()> {

@@ -110,6 +110,9 @@ fn the_last_lines_of_one_instance_are_shown() {
     assert!(run.out.ends_with(" deadbeef two\n") && !run.out.contains("one"), "{run:#?}");
     assert_eq!(mock.lines()[1], format!("GET /apps/a/logs?tail=1&limit=1&instance={ID}"));
     User::new().wh(&mock, &["logs", "--app", "a", "--instance", "nope"]).failed(4);
+    User::new().wh(&mock, &["logs", "--app", "a", "--release", "3", "--grep", "a b"]).succeeded();
+    let asked = mock.lines().last().cloned();
+    assert_eq!(asked.as_deref(), Some("GET /apps/a/logs?tail=100&limit=100&release=3&text=a%20b"));
 }
 
 #[test]

@@ -56,7 +56,8 @@ fn a_deployment_under_way_is_a_conflict_that_names_it() {
 #[test]
 fn deleting_needs_the_name_twice_and_says_how_to_undo() {
     let tombstone = json!({ "id": ID, "slug": "hello", "deleted_at": "2026-01-01T00:00:00Z",
-                            "deleted_by": "a@example.com", "gone_at": "2026-01-08T00:00:00Z" });
+                            "deleted_by": "a@example.com", "gone_at": "2026-01-08T00:00:00Z",
+                            "pieces": { "containers": 2, "variables": 1, "releases": 3, "uploads": 0, "git_access": 1 } });
     let mock = Mock::start(vec![
         ("DELETE /apps/hello", reply(200, tombstone.clone())),
         ("GET /tombstones", reply(200, json!({ "items": [tombstone], "next": null }))),
@@ -68,6 +69,8 @@ fn deleting_needs_the_name_twice_and_says_how_to_undo() {
     assert_eq!(mock.lines(), [] as [&str; 0], "nothing is asked for");
     let run = user.wh(&mock, &["apps", "rm", "hello", "--confirm", "hello"]).succeeded();
     assert!(run.err.contains("`wh apps undelete hello` until 2026-01-08"), "{}", run.err);
+    assert!(run.err.contains("stops 2 containers"), "{}", run.err);
+    assert!(run.err.contains("keeps access to its repository, 3 releases, 1 variable"), "{}", run.err);
     assert_eq!(mock.lines(), ["DELETE /apps/hello?confirm=hello"]);
     let list = user.wh(&mock, &["apps", "ls", "--deleted"]).succeeded().out;
     assert!(list.contains("hello") && list.contains("2026-01-08"), "{list}");

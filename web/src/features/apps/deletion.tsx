@@ -58,6 +58,14 @@ export function Tombstones() {
   return tombstones.data?.map((tombstone) => <Undo key={tombstone.id} tombstone={tombstone} />);
 }
 
+/** What an app has beside its containers, in words. */
+export function kept({ containers: _, git_access, ...counts }: Tombstone["pieces"]): string {
+  const counted = Object.entries(counts)
+    .filter(([, count]) => count > 0)
+    .map(([kind, count]) => (count === 1 ? `1 ${kind.replace(/s$/, "")}` : `${count} ${kind}`));
+  return [...counted, ...(git_access > 0 ? ["access to its repository"] : [])].join(", ") || "its name";
+}
+
 function Undo({ tombstone }: { tombstone: Tombstone }) {
   const undelete = useUndelete();
   const navigate = useNavigate();
@@ -77,8 +85,8 @@ function Undo({ tombstone }: { tombstone: Tombstone }) {
         </Button>
       }
     >
-      By {tombstone.deleted_by}, <Time at={tombstone.deleted_at} />. Gone for good{" "}
-      <Time at={tombstone.gone_at} />.
+      By {tombstone.deleted_by}, <Time at={tombstone.deleted_at} />. Kept until it is gone for good{" "}
+      <Time at={tombstone.gone_at} />: {kept(tombstone.pieces)}.
     </Notice>
   );
 }

@@ -15,6 +15,15 @@ const tombstone = {
   deleted_at: "2026-11-21T10:00:00Z",
   deleted_by: "ada@example.com",
   gone_at: "2026-11-28T10:00:00Z",
+  pieces: {
+    containers: 2,
+    variables: 1,
+    releases: 3,
+    deployments: 4,
+    uploads: 0,
+    certificates: 1,
+    git_access: 1,
+  },
 };
 
 function show(app: App) {
@@ -108,6 +117,11 @@ describe("a deletion", () => {
       { path: "/apps", Component: List },
       { path: "*", element: <p>elsewhere</p> },
     ]);
+    expect(
+      await screen.findByText(
+        /: 1 variable, 3 releases, 4 deployments, 1 certificate, access to its repository\./,
+      ),
+    ).toBeVisible();
     expect(await screen.findByText("hello was deleted")).toBeInTheDocument();
     await user.click(screen.getByRole("button", { name: "Undo" }));
     await waitFor(() => expect(router.state.location.pathname).toBe("/apps/hello"));

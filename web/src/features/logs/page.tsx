@@ -1,5 +1,5 @@
 import { useQuery } from "@tanstack/react-query";
-import { useEffect, useMemo, useState } from "react";
+import { type ChangeEvent, useEffect, useMemo, useState } from "react";
 import { useOutletContext, useSearchParams } from "react-router";
 import { useLineBuffer } from "@/api/log";
 import { instancesQuery } from "@/api/queries";
@@ -12,13 +12,23 @@ import { cli } from "@/lib/cli";
 import type { StatusView } from "@/lib/status";
 
 const FIRST_LINES = 500;
+/** Older ones have no lines any more, most of the time. */
+const SHOWN_RELEASES = 20;
 
 export function Component() {
   const app = useOutletContext<App>();
   const [filter, setFilter] = useSearchParams();
   const instance = filter.get("instance") ?? "";
-  const { lines, stream } = useAppLog(app.slug, instance);
+  const release = filter.get("release") ?? "";
+  const { lines, stream } = useAppLog(app.slug, instance, release);
   const instances = useQuery(instancesQuery(app.slug));
+  const newest = app.release?.number ?? 0;
+  const choose = (name: string) => (event: ChangeEvent<HTMLSelectElement>) => {
+    const next = new URLSearchParams(filter);
+    if (event.target.value) next.set(name, event.target.value);
+    else next.delete(name);
+    setFilter(next, { replace: true });
+  };
   const entries = useMemo(() => entriesOf(lines), [lines]);
   return (
     <Log
@@ -38,9 +48,7 @@ export function Component() {
             style={{ width: 150, height: 28, fontSize: 13 }}
             aria-label="Instance"
             value={instance}
-            onChange={(event) =>
-              setFilter(event.target.value ? { instance: event.target.value } : {}, { replace: true })
-            }
+            onChange={choose("instance")}
           >
             <option value="">Every instance</option>
             {instances.data?.map(({ id, node }) => (
@@ -48,6 +56,22 @@ export function Component() {
                 {node.name} · {id.slice(-4)}
               </option>
             ))}
+          </select>
+          <select
+            className="select"
+            style={{ width: 130, height: 28, fontSize: 13 }}
+            aria-label="Release"
+            value={release}
+            onChange={choose("release")}
+          >
+            <option value="">Every release</option>
+            {Array.from({ length: Math.min(newest, SHOWN_RELEASES) }, (_, back) => newest - back).map(
+              (number) => (
+                <option key={number} value={number}>
+                  v{number}
+                </option>
+              ),
+            )}
           </select>
           <span className="hide-small">
             <CopyButton text={cli.logs(app.slug)}>CLI</CopyButton>
@@ -66,11 +90,11 @@ const streamViews: Record<StreamState, StatusView> = {
 };
 
 /** The last lines of the app and all that follow. */
-function useAppLog(app: string, instance: string) {
+function useAppLog(app: string, instance: string, release: string) {
   const [stream, setStream] = useState<StreamState>("connecting");
   const { lines, last, add, clear } = useLineBuffer<AppLogLine>((line, before) => line.id !== before.id);
 
-  // biome-ignore lint/correctness/useExhaustiveDependencies: one stream per app and instance; add and clear work on refs
+  // biome-ignore lint/correctness/useExhaustiveDependencies: one stream per app, instance and release; add and clear work on refs
   useEffect(() => {
     clear();
     return follow({
@@ -79,12 +103,13 @@ function useAppLog(app: string, instance: string) {
           last.current ? { after: last.current.id } : { tail: String(FIRST_LINES) },
         );
         if (instance) query.set("instance", instance);
+        if (release) query.set("release", release);
         return `/api/v1/apps/${encodeURIComponent(app)}/logs?${query}`;
       },
       events: { line: (data) => add(JSON.parse(data) as AppLogLine) },
       onState: setStream,
     });
-  }, [app, instance]);
+  }, [app, instance, release]);
 
   return { lines, stream };
 }
