@@ -12,6 +12,7 @@ pub mod ids;
 pub mod job;
 pub mod labels;
 pub mod message;
+pub mod registry;
 pub mod report;
 pub mod spec;
 mod ticket;

@@ -91,9 +91,7 @@ impl Parts {
         let activator = Activator::new();
         let connected = Arc::new(Notify::new());
         let (commands, received) = mpsc::channel(64);
-        let opened = config.instances.private_networks.clone();
-        let guard = Guard::new(config.mesh.interface.clone(), config.mesh.cidr, opened);
-        let settings = InstancesConfig { state_dir: config.state_dir.clone(), podman: podman.clone(), guard };
+        let settings = instances_config(config, podman.clone());
         let image_activator = Activator::new();
         let settings_of_images = images_config(config, podman.clone());
         let images =
@@ -186,8 +184,23 @@ fn jobs_folder(config: &Config) -> PathBuf {
     config.state_dir.join("jobs")
 }
 
+fn instances_config(config: &Config, podman: Podman) -> InstancesConfig {
+    let opened = config.instances.private_networks.clone();
+    InstancesConfig {
+        state_dir: config.state_dir.clone(),
+        podman,
+        guard: Guard::new(config.mesh.interface.clone(), config.mesh.cidr, opened),
+        registry_networks: config.builds.private_networks.clone(),
+    }
+}
+
 fn images_config(config: &Config, podman: Podman) -> ImagesConfig {
-    ImagesConfig { state_dir: config.state_dir.clone(), podman, jobs: jobs_folder(config) }
+    ImagesConfig {
+        state_dir: config.state_dir.clone(),
+        podman,
+        jobs: jobs_folder(config),
+        registry_networks: config.builds.private_networks.clone(),
+    }
 }
 
 fn jobs_config(config: &Config) -> anyhow::Result<JobsConfig> {

@@ -19,6 +19,7 @@ pub mod instances;
 pub mod job;
 pub mod leave;
 mod logs;
+mod places;
 pub mod podman;
 mod scrub;
 pub mod serve;

@@ -102,7 +102,7 @@ const UNKNOWN: (&str, &str) = (
 );
 
 /// By code.
-const TABLE: [(&str, &str, &str); 38] = [
+const TABLE: [(&str, &str, &str); 39] = [
     ("archive_damaged", "The upload was cut short or changed on its way.", "Deploy again."),
     (
         "archive_unavailable",
@@ -144,6 +144,11 @@ const TABLE: [(&str, &str, &str); 38] = [
         "host_key_changed",
         "The git host has new keys, or another machine answers at its address.",
         "Ask the host; if its keys are new, store the deploy key again with `wh git key`.",
+    ),
+    (
+        "image_changed",
+        "The name in the registry leads to another image by now, and no worker has the old one any more.",
+        "Deploy it again to use the new one.",
     ),
     (
         "image_not_found",

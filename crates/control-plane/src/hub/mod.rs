@@ -13,7 +13,7 @@ pub use registry::{Hub, Key};
 
 use crate::app::AppState;
 use crate::nodes::{join, leave};
-use crate::{jobs, traefik};
+use crate::{jobs, registries, traefik};
 
 /// What agents call on the mesh: sign in, the socket, and the requests that do not fit it.
 pub fn mesh_router() -> Router<AppState> {
@@ -24,6 +24,7 @@ pub fn mesh_router() -> Router<AppState> {
         .route("/v1/workers/refresh-token", post(token::refresh))
         .route("/v1/workers/ws", get(socket::upgrade))
         .merge(jobs::api::mesh_router())
+        .merge(registries::places::mesh_router())
         .merge(traefik::api::mesh_router())
 }
 

@@ -78,6 +78,14 @@ impl Mesh {
         self.http.post(url).bearer_auth(token.token).json(body).send().await.expect("answer")
     }
 
+    /// The same, to read.
+    pub(crate) async fn get_as(&self, joined: &Joined, agent: AgentKind, path: &str) -> reqwest::Response {
+        let answer = self.register(&joined.identity.api_key, agent).await;
+        let token: AccessToken = answer.json().await.expect("token");
+        let url = format!("http://{}{path}", self.address);
+        self.http.get(url).bearer_auth(token.token).send().await.expect("answer")
+    }
+
     pub(crate) async fn dial(&self, joined: &Joined, agent: AgentKind, hello: Hello) -> Link {
         let answer = self.register(&joined.identity.api_key, agent).await;
         let token: AccessToken = answer.json().await.expect("token");

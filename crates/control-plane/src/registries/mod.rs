@@ -1,7 +1,8 @@
-//! Logins to registries of images: sealed in the database, told to a worker with a build and to nobody else. A build
-//! gets them when it is sent, so that one that waited uses what is stored by then.
+//! Logins to registries of images: sealed in the database, told to a worker with a build or for one pull, and to nobody
+//! else. A build gets them when it is sent, so that one that waited uses what is stored by then.
 
 pub mod api;
+pub mod places;
 pub mod store;
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,6 @@
-use protocol::ids::{AppId, OrganizationId};
+use protocol::ids::{AppId, NodeId, OrganizationId};
 use protocol::job::RegistryLogin;
+use protocol::registry::ImagePlace;
 use sqlx::PgConnection;
 
 use super::Registry;
@@ -80,11 +81,58 @@ pub async fn logins(conn: &mut PgConnection, vault: &Vault, app: AppId) -> http:
     )
     .fetch_all(conn)
     .await?;
-    let open = rows.into_iter().map(|row| {
-        let identity = identity(row.organization_id, &row.host);
-        let plain = vault.open(Purpose::RegistryPassword, &identity, &row.password)?;
-        let password = String::from_utf8(plain).map_err(|_| VaultError::Damaged)?;
-        Ok(RegistryLogin { host: row.host, username: row.username, password })
-    });
+    let open =
+        rows.into_iter().map(|row| open(vault, row.organization_id, row.host, row.username, &row.password));
     open.collect::<Result<_, VaultError>>().map_err(Into::into)
+}
+
+fn open(
+    vault: &Vault,
+    organization: OrganizationId,
+    host: String,
+    username: String,
+    sealed: &[u8],
+) -> Result<RegistryLogin, VaultError> {
+    let plain = vault.open(Purpose::RegistryPassword, &identity(organization, &host), sealed)?;
+    let password = String::from_utf8(plain).map_err(|_| VaultError::Damaged)?;
+    Ok(RegistryLogin { host, username, password })
+}
+
+/// Where registries have an image that an instance of `node` needs or that it should hold, with the logins of the
+/// organizations whose releases these are.
+pub async fn places(
+    conn: &mut PgConnection,
+    vault: &Vault,
+    node: NodeId,
+    image: &str,
+) -> http::Result<Vec<ImagePlace>> {
+    let rows = sqlx::query!(
+        r#"select distinct image_reference as reference, projects.organization_id as "organization: OrganizationId",
+                  host as "host?", username as "username?", password as "password?"
+           from releases
+           join apps on apps.id = app_id
+           join environments on environments.id = apps.environment_id
+           join projects on projects.id = environments.project_id
+           left join registries on registries.organization_id = projects.organization_id
+                and host = split_part(image_reference, '/', 1)
+           where image_id = $2 and releases.source ->> 'type' = 'image'
+             and (exists (select from instances where release_id = releases.id and node_id = $1 and wanted)
+                  or exists (select from image_orders
+                             where node_id = $1 and image_orders.image_id = $2 and action = 'hold'))
+           order by reference"#,
+        node as _,
+        image
+    )
+    .fetch_all(conn)
+    .await?;
+    let places = rows.into_iter().map(|row| {
+        let login = match (row.host, row.username, row.password) {
+            (Some(host), Some(username), Some(sealed)) => {
+                Some(open(vault, row.organization, host, username, &sealed)?)
+            }
+            _ => None,
+        };
+        Ok(ImagePlace { reference: row.reference, login })
+    });
+    places.collect::<Result<_, VaultError>>().map_err(Into::into)
 }

@@ -1,8 +1,10 @@
 use protocol::identity::AgentKind;
 use protocol::job::Work;
+use protocol::registry::ImagePlace;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
+use crate::deployments::tests::deploy;
 use crate::http::permission::MemberRole;
 use crate::hub::tests::{Mesh, hello, nothing};
 use crate::testing::TestApp;
@@ -74,4 +76,46 @@ async fn a_build_is_sent_with_the_logins_that_are_stored_by_then_and_its_row_has
     assert!(!format!("{build:?} {:?}", build.secrets).contains("hunter2"));
     assert_eq!(build.secrets.variables["GREETING"], "hi", "what the log must not show");
     assert_eq!(build.secrets.mounted, [""; 0]);
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn a_worker_is_told_the_login_for_an_image_that_an_instance_of_it_needs_and_for_no_other(pool: PgPool) {
+    let mesh = Mesh::new(pool).await;
+    let (worker, other) = (mesh.join("w1", &["worker"]).await, mesh.join("w2", &["worker"]).await);
+    let owner = mesh.test.owner().await;
+    owner.post("/api/v1/apps", json!({ "slug": "hello" })).await.expect(201);
+    deploy(&owner).await;
+    let db = &mesh.test.app.db;
+    sqlx::query(
+        r#"with app as (select id from apps), release as (
+               insert into releases (id, app_id, number, image_id, image_reference, source, settings, variables)
+               select gen_random_uuid(), id, 1, 'sha256:aa', 'a.example.com/team/page:1',
+                      '{"type": "image", "reference": "a.example.com/team/page:1"}', '{}', '' from app
+               returning id, app_id)
+           insert into instances (id, app_id, release_id, deployment_id, node_id, host_port)
+           select gen_random_uuid(), release.app_id, release.id, deployments.id, $1, 20000 from release, deployments"#,
+    )
+    .bind(worker.identity.node_id.0)
+    .execute(db)
+    .await
+    .expect("instance");
+    let path = "/v1/images/sha256:aa/places";
+    let told = async |joined| -> Vec<ImagePlace> {
+        mesh.get_as(joined, AgentKind::Worker, path).await.json().await.expect("places")
+    };
+    let places = told(&worker).await;
+    let reference = "a.example.com/team/page:1".to_owned();
+    assert_eq!(places, [ImagePlace { reference, login: None }], "nobody is logged in");
+
+    owner.post("/api/v1/registries", login("a.example.com", "hunter2-hunter2")).await.expect(200);
+    owner.post("/api/v1/registries", login("b.example.com", "not for this")).await.expect(200);
+    let stranger = mesh.test.member("other", MemberRole::Owner).await;
+    stranger.post("/api/v1/registries", login("a.example.com", "of another")).await.expect(200);
+    let places = told(&worker).await;
+    let passwords: Vec<_> =
+        places.iter().map(|place| place.login.as_ref().map(|l| l.password.as_str())).collect();
+    assert_eq!(passwords, [Some("hunter2-hunter2")]);
+    assert_eq!(told(&other).await, [], "no instance of it needs the image");
+    sqlx::query("update instances set wanted = false").execute(db).await.expect("unwanted");
+    assert_eq!(told(&worker).await, []);
 }

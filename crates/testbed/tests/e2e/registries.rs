@@ -54,6 +54,13 @@ async fn a_private_image_is_built_on_and_run_with_a_stored_login_that_is_left_no
         bed.try_wh(&pulled.folder, &["deploy", "--image", &format!("{REGISTRY}/team/none:1")]).await?;
     let said = String::from_utf8_lossy(&absent.stderr);
     ensure!(absent.status.code() == Some(6) && said.contains("(image_not_found)"), "{said}");
+
+    // Both apps are of the same image.
+    for app in [&app, &pulled] {
+        bed.run_wh(&app.folder, &["stop"]).await?;
+    }
+    gone_from_workers(&bed, &image).await?;
+    bed.run_wh(&pulled.folder, &["start"]).await?;
     bed.serves(&pulled, |page| page.trim() == "private base").await?;
 
     nowhere(&bed)?;
@@ -89,6 +96,26 @@ async fn publish(bed: &Bed, image: &str, name: &str) -> Result<()> {
     until("the push", MINUTE, || async {
         let output = bed.cluster.exec(from, &words)?;
         ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Ok(Some(()))
+    })
+    .await
+}
+
+/// Takes the image off both workers; one may be about to fetch it from the other.
+async fn gone_from_workers(bed: &Bed, image: &str) -> Result<()> {
+    let format = ["podman", "image", "inspect", "--format", "{{.Id}}", image];
+    let ids = ["w1", "w2"].map(|host| bed.cluster.exec(host, &format));
+    let id = ids.into_iter().flatten().find(|output| output.status.success()).context("no worker has it")?;
+    let id = String::from_utf8(id.stdout)?.trim().to_owned();
+    until("the image gone from the workers", MINUTE, || async {
+        for host in ["w1", "w2"] {
+            // Without force while a container is left.
+            bed.cluster.exec(host, &["sh", "-c", &format!("podman untag {id}; podman rmi {id}")])?;
+        }
+        for host in ["w1", "w2"] {
+            let output = bed.cluster.exec(host, &["podman", "image", "exists", &id])?;
+            ensure!(output.status.code() == Some(1), "{host} has it still");
+        }
         Ok(Some(()))
     })
     .await

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use daemon::reconcile::{Activator, Reconciler};
+use ipnet::IpNet;
 use protocol::message::FromAgent;
 use protocol::spec::{ImageSpec, WorkerSpec};
 use tokio::sync::watch;
@@ -17,8 +18,9 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::handover::Taker;
-use crate::instances::image;
+use crate::instances::image::Fetcher;
 use crate::job::Jobs;
+use crate::places::Places;
 use crate::podman::{Error, Podman};
 use crate::uplink::Uplink;
 use plan::{Removal, Tree};
@@ -33,13 +35,15 @@ pub struct ImagesConfig {
     pub podman: Podman,
     /// Where builds keep their state: nothing is removed while one runs.
     pub jobs: PathBuf,
+    /// See [`crate::config::Builds::private_networks`].
+    pub registry_networks: Vec<IpNet>,
 }
 
 /// The reconciler.
 #[derive(Debug)]
 pub struct Images<U> {
     podman: Podman,
-    taker: Taker,
+    fetcher: Fetcher,
     jobs: PathBuf,
     uplink: U,
     spec: watch::Receiver<Arc<WorkerSpec>>,
@@ -61,9 +65,10 @@ impl<U: Uplink> Images<U> {
     ) -> anyhow::Result<Self> {
         // A folder of its own: the instances' is emptied when they start.
         let taker = Taker::new(config.podman.clone(), &config.state_dir.join("images"))?;
+        let places = Places::new(uplink.clone(), config.registry_networks);
         Ok(Self {
+            fetcher: Fetcher::new(config.podman.clone(), taker, places),
             podman: config.podman,
-            taker,
             jobs: config.jobs,
             uplink,
             spec,
@@ -95,9 +100,9 @@ impl<U: Uplink> Images<U> {
             !tree.has(&image.id) && pause.is_none_or(|again| again <= Instant::now())
         };
         let Some(image) = spec.images.iter().find(due).cloned() else { return };
-        let (podman, taker, activator) = (self.podman.clone(), self.taker.clone(), self.activator.clone());
+        let (fetcher, activator) = (self.fetcher.clone(), self.activator.clone());
         self.fetching.spawn(async move {
-            let fetched = image::ensure(&podman, &taker, &image).await;
+            let fetched = fetcher.ensure(&image).await;
             activator.signal();
             (image.id, fetched.map_err(|(failure, _)| failure.message))
         });

@@ -10,7 +10,7 @@ use protocol::report::InstanceState;
 use protocol::spec::InstanceSpec;
 use tracing::{info, warn};
 
-use super::image::{self, Trouble};
+use super::image::Trouble;
 use super::plan::Step;
 use super::record::{Record, spec_hash};
 use super::{Cgroups, Host, label};
@@ -79,7 +79,7 @@ async fn fetch_image(host: &Host, spec: &InstanceSpec) -> Result<(), Trouble> {
         return Ok(());
     }
     host.board.update(spec.id, |record| record.state = InstanceState::Pulling);
-    image::ensure(&host.podman, &host.taker, &spec.image).await?;
+    host.images.ensure(&spec.image).await?;
     host.board.update(spec.id, |record| record.state = InstanceState::Pending);
     Ok(())
 }

@@ -20,6 +20,7 @@ use std::time::Duration;
 use chrono::Utc;
 use daemon::reconcile::{Activator, Reconciler};
 use futures_util::StreamExt as _;
+use ipnet::IpNet;
 use protocol::ids::InstanceId;
 use protocol::message::FromAgent;
 use protocol::report::{InstanceState, WorkerReport};
@@ -32,6 +33,7 @@ use tracing::{error, warn};
 use crate::guard::Guard;
 use crate::handover::Taker;
 use crate::logs::{self, Owner};
+use crate::places::Places;
 use crate::podman::{Listed, Podman};
 use crate::scrub::Scrubber;
 use crate::uplink::Uplink;
@@ -62,7 +64,7 @@ const REPORT_EVERY: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone)]
 pub(crate) struct Host {
     podman: Podman,
-    taker: Taker,
+    images: image::Fetcher,
     probe: reqwest::Client,
     board: Board,
     /// Of this run of the host.
@@ -90,6 +92,8 @@ pub struct InstancesConfig {
     pub state_dir: PathBuf,
     pub podman: Podman,
     pub guard: Guard,
+    /// See [`crate::config::Builds::private_networks`].
+    pub registry_networks: Vec<IpNet>,
 }
 
 /// The reconciler.
@@ -135,8 +139,10 @@ impl<U: Uplink> Instances<U> {
     ) -> anyhow::Result<(Self, Observer)> {
         let board = Board::load(&config.state_dir.join("instances.json"), activator);
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        let taker = Taker::new(config.podman.clone(), &config.state_dir)?;
+        let places = Places::new(uplink.clone(), config.registry_networks);
         let host = Host {
-            taker: Taker::new(config.podman.clone(), &config.state_dir)?,
+            images: image::Fetcher::new(config.podman.clone(), taker, places),
             podman: config.podman,
             probe: probe::client()?,
             board: board.clone(),

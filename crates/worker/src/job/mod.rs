@@ -36,6 +36,7 @@ use serde::{Deserialize, Serialize};
 
 pub use attach::{JobCommand, Jobs, JobsConfig};
 pub use run::{prepare, run};
+pub(crate) use target::check_registry;
 
 /// Network of all build containers.
 pub const BUILD_NETWORK: &str = "wisehosting-build";

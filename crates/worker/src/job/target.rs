@@ -42,7 +42,7 @@ async fn lookup(name: &str, port: u16) -> Result<Vec<IpAddr>, String> {
 
 /// Refuses an image whose registry is not a public address, which Podman would ask as this host. A registry that the
 /// DNS does not know is left to Podman: the image may lie on the host.
-pub(super) async fn check_registry(reference: &str, opened: &[IpNet]) -> Result<(), Failure> {
+pub(crate) async fn check_registry(reference: &str, opened: &[IpNet]) -> Result<(), Failure> {
     let Some((registry, _)) = reference.split_once('/') else { return Ok(()) };
     let (name, port) = registry.rsplit_once(':').unwrap_or((registry, "443"));
     // The form was checked by the control plane.

@@ -28,7 +28,12 @@ impl Host {
         let control_plane = ControlPlane::default();
         let (spec, watched) = watch::channel(Arc::new(spec));
         let activator = daemon::reconcile::Activator::new();
-        let config = ImagesConfig { state_dir: state_dir(), podman: podman(), jobs: jobs_config().folder };
+        let config = ImagesConfig {
+            state_dir: state_dir(),
+            podman: podman(),
+            jobs: jobs_config().folder,
+            registry_networks: Vec::new(),
+        };
         let images = Images::new(config, control_plane.clone(), watched, activator.clone()).expect("images");
         let mut tasks = JoinSet::new();
         let (stop, wakes) = (CancellationToken::new(), activator.clone());

@@ -270,7 +270,7 @@ async fn run_instances(
     worker::job::prepare(&podman()).await.expect("network");
     let (spec, watched) = watch::channel(Arc::new(WorkerSpec { instances, ..WorkerSpec::default() }));
     let guard = Guard::new("wh0".to_owned(), "10.50.0.0/24".parse().expect("network"), Vec::new());
-    let config = InstancesConfig { state_dir, podman: podman(), guard };
+    let config = InstancesConfig { state_dir, podman: podman(), guard, registry_networks: Vec::new() };
     let (activator, stop) = (daemon::reconcile::Activator::new(), CancellationToken::new());
     let (reconciler, observer) =
         Instances::new(config, control_plane.clone(), watched, activator.clone()).expect("instances");
