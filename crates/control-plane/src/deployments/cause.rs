@@ -102,7 +102,7 @@ const UNKNOWN: (&str, &str) = (
 );
 
 /// By code.
-const TABLE: [(&str, &str, &str); 39] = [
+const TABLE: &[(&str, &str, &str)] = &[
     ("archive_damaged", "The upload was cut short or changed on its way.", "Deploy again."),
     (
         "archive_unavailable",
@@ -172,14 +172,24 @@ const TABLE: [(&str, &str, &str); 39] = [
         "Push it with `git lfs push --all`, or store a token with `wh git token`.",
     ),
     (
+        "local_only",
+        "127.0.0.1 is the container's own address, and nothing outside the container gets there.",
+        "Bind 0.0.0.0.",
+    ),
+    (
         "mesh_down",
         "The host's tunnel is down, so nothing could be published on it.",
         "See `systemctl status wisehosting-mesh` on that host.",
     ),
     (
         "never_listened",
-        "The app listens on another port, or on 127.0.0.1 only.",
+        "The app is still starting, waits for something that it needs, or is no server.",
         "Listen on 0.0.0.0 and on the port in PORT, or set the app's port.",
+    ),
+    (
+        "no_connection",
+        "The app opened its port at the last moment, or takes IPv6 connections alone.",
+        "Raise `start_within_s` in [probe], or bind 0.0.0.0.",
     ),
     (
         "no_containerfile",
@@ -273,6 +283,11 @@ const TABLE: [(&str, &str, &str); 39] = [
         "worker_lost",
         "The worker's host went down or lost its network during the build.",
         "Bring it back, then deploy again.",
+    ),
+    (
+        "wrong_port",
+        "The app listens on another port than the one that its settings or its image name.",
+        "Set the app's port, or listen on the one in PORT.",
     ),
 ];
 

@@ -183,7 +183,7 @@ async fn a_release_that_does_not_come_up_tells_why_and_the_old_one_serves(bed: A
     let app = bed.page("steady", "the old one", "")?;
     bed.deploy(&app).await?;
     let project = fs::read_to_string(app.folder.join("wisehosting.toml"))?;
-    let cases: [(&str, &[&str]); 5] = [
+    let cases: [(&str, &[&str]); 6] = [
         (
             "RUN echo fine\nRUN echo this-broke >&2; exit 3",
             &["containerfile_failed", "line 3 of Containerfile", "this-broke", "exit code  3", "hint: "],
@@ -201,6 +201,14 @@ async fn a_release_that_does_not_come_up_tells_why_and_the_old_one_serves(bed: A
             &["(probe_failed)", "GET http://10.50.0.", "404", "hint: "],
         ),
         (
+            "CMD [\"httpd\", \"-f\", \"-p\", \"3000\"]",
+            &[
+                "(wrong_port)",
+                "the app listens on port 3000, and is expected on 8080",
+                "hint: Set `port = 3000`",
+            ],
+        ),
+        (
             "CMD [\"dd\", \"if=/dev/zero\", \"of=/dev/null\", \"bs=200M\", \"count=1\"]",
             &["exit code  137", "memory     exhausted", "limit of 32 MB", "raise `memory_mb`"],
         ),
@@ -216,7 +224,7 @@ async fn a_release_that_does_not_come_up_tells_why_and_the_old_one_serves(bed: A
         bed.serves(&app, |page| page == "the old one").await?;
     }
     let release = bed.cluster.api()?.get("/apps/steady").await?["release"]["number"].clone();
-    ensure!(history(&bed, "steady").await?.len() == 6, "each attempt is kept");
+    ensure!(history(&bed, "steady").await?.len() == 7, "each attempt is kept");
     ensure!(release == 1, "release {release} is current");
     Ok(())
 }

@@ -11,6 +11,7 @@ mod probe;
 mod record;
 #[cfg(test)]
 pub(crate) mod samples;
+mod sockets;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;

@@ -13,7 +13,7 @@ use protocol::spec::{InstanceSpec, ProbeCheck};
 use tokio::net::TcpStream;
 
 use super::record::{Attempt, Verdict};
-use super::{Host, inside};
+use super::{Host, inside, sockets};
 use crate::logs;
 use crate::scrub::Scrubber;
 
@@ -28,6 +28,8 @@ const CONNECT: Duration = Duration::from_secs(1);
 const EAGER: Duration = Duration::from_millis(250);
 /// After so many vain attempts the reconciler looks at the container.
 const LOOK_EVERY: u32 = 4;
+/// The attempt after which somebody looks where the app listens instead. Most apps listen by then.
+const LOOK_INSIDE: u32 = 12;
 
 /// A client that connects anew for each attempt, because a kept connection says nothing about the next client's.
 pub(super) fn client() -> reqwest::Result<reqwest::Client> {
@@ -61,6 +63,9 @@ pub(super) async fn watch(host: &Host, spec: &InstanceSpec, container: &str) {
             // The container may have ended: Podman's events can be seconds late.
             host.board.reconcile();
         }
+        if attempt.refused && attempts == LOOK_INSIDE && record.state == InstanceState::Starting {
+            look_inside(host, spec, container).await;
+        }
         let verdict = host.board.update(spec.id, |record| {
             let same = record.is_live() && record.container.as_deref() == Some(container);
             same.then(|| record.probed(attempt, &spec.probe, Utc::now()))
@@ -68,6 +73,7 @@ pub(super) async fn watch(host: &Host, spec: &InstanceSpec, container: &str) {
         match verdict.flatten() {
             None => return,
             Some(Verdict::TooLate) => {
+                look_inside(host, spec, container).await;
                 let lines = last_lines(host, container, &spec.env).await;
                 host.board.update(spec.id, |record| record.too_late(spec, lines));
                 return;
@@ -78,6 +84,16 @@ pub(super) async fn watch(host: &Host, spec: &InstanceSpec, container: &str) {
         let eager = record.state == InstanceState::Starting;
         tokio::time::sleep(if eager { interval.min(EAGER) } else { interval }).await;
     }
+}
+
+/// Finds out where an app listens that takes no connection.
+async fn look_inside(host: &Host, spec: &InstanceSpec, container: &str) {
+    let listening = sockets::look(host, container, spec.port).await;
+    host.board.update(spec.id, |record| {
+        if record.is_live() && record.container.as_deref() == Some(container) && !record.listened {
+            record.listening = listening;
+        }
+    });
 }
 
 pub(super) async fn last_lines(

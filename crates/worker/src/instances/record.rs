@@ -10,6 +10,7 @@ use protocol::spec::{CrashGuard, InstanceSpec, Probe, ProbeCheck};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::sockets::{self, Listening};
 use crate::failure::{FailureExt as _, failure};
 
 const FIRST_PAUSE_S: u64 = 1;
@@ -41,6 +42,9 @@ pub(crate) struct Record {
     /// Since the last start somebody accepted a connection of the probe.
     #[serde(default)]
     pub(crate) listened: bool,
+    /// Since the last start, where it listens; looked up when nobody accepts one.
+    #[serde(default)]
+    pub(crate) listening: Option<Listening>,
     /// It runs to its end, once.
     #[serde(default)]
     pub(crate) once: bool,
@@ -83,6 +87,7 @@ impl Record {
             retry_at: None,
             misses: 0,
             listened: false,
+            listening: None,
             once: false,
         }
     }
@@ -112,6 +117,7 @@ impl Record {
         self.retry_at = None;
         self.misses = 0;
         self.listened = false;
+        self.listening = None;
         self.exit_code = None;
         self.out_of_memory = false;
     }
@@ -234,15 +240,7 @@ impl Record {
             )
             .hint("Look at the probe's last answer; set the probe's path or give the app more time to start")
         } else {
-            failure(
-                Stage::Probe,
-                "never_listened",
-                format!("nothing listened on port {} within {within} s after the start", spec.port),
-            )
-            .hint(format!(
-                "The app must listen on port {} on all addresses (0.0.0.0, not 127.0.0.1); otherwise set the app's port",
-                spec.port
-            ))
+            sockets::nobody_answered(self.listening.as_ref(), spec.port, within)
         };
         self.give_up(failure.last_lines(last_lines).probe(self.probe.clone()));
     }
@@ -266,9 +264,19 @@ impl Record {
             restarts: self.restarts,
             exit_code: self.exit_code,
             out_of_memory: self.out_of_memory,
-            probe: self.probe.clone(),
+            probe: self.evidence(),
             failure: self.failure.clone(),
         }
+    }
+
+    /// What the probe saw last, and while the app starts where it listens instead.
+    fn evidence(&self) -> Option<ProbeEvidence> {
+        let mut evidence = self.probe.clone()?;
+        let instead = self.listening.as_ref().and_then(Listening::instead);
+        if let Some(instead) = instead.filter(|_| self.state == InstanceState::Starting && !self.listened) {
+            evidence.outcome = format!("{}; {instead}", evidence.outcome);
+        }
+        Some(evidence)
     }
 }
 
@@ -351,6 +359,21 @@ mod tests {
         assert_eq!((failure.code.as_str(), failure.last_lines.len()), ("never_listened", 1));
         assert!(failure.probe.is_some());
         assert_eq!(record.state, InstanceState::Failed);
+    }
+
+    #[test]
+    fn where_an_app_listens_instead_is_told_while_it_starts_and_when_it_fails() {
+        let (mut record, spec) = (started(), spec("a", 1));
+        let outcome = |record: &Record| record.report(spec.id).probe.expect("evidence").outcome;
+        record.probed(attempt(false, true), &spec.probe, at(1));
+        record.listening = Some(Listening::Elsewhere(vec![3000]));
+        assert!(outcome(&record).ends_with("; the app listens on port 3000"), "{}", outcome(&record));
+        assert_eq!(record.probed(attempt(false, true), &spec.probe, at(30)), Verdict::TooLate);
+        record.too_late(&spec, Vec::new());
+        assert_eq!(record.failure.as_ref().expect("failure").code, "wrong_port");
+        assert_eq!(outcome(&record), "", "the failure says it");
+        record.started("c1".to_owned(), "boot", at(40));
+        assert_eq!(record.listening, None);
     }
 
     #[test]

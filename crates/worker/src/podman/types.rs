@@ -150,6 +150,9 @@ impl std::fmt::Debug for ContainerConfig {
 pub struct ContainerState {
     #[serde(rename = "Running")]
     pub running: bool,
+    /// Of the main process; 0 when there is none.
+    #[serde(rename = "Pid")]
+    pub pid: u32,
     #[serde(rename = "ExitCode")]
     pub exit_code: i32,
     #[serde(rename = "OOMKilled")]

@@ -359,6 +359,7 @@ fn instances_become_healthy_or_say_why_not() {
         };
         let silent = failure_of(ids[1], "never listened").await;
         assert_eq!((silent.code.as_str(), silent.last_lines), ("never_listened", vec!["waiting".to_owned()]));
+        assert!(silent.message.starts_with("nothing listens in the container"), "{}", silent.message);
         // A first packet may be lost while Podman sets up the port.
         let outcome = silent.probe.expect("evidence").outcome;
         assert!(["connection refused", "no answer within 1 s"].contains(&outcome.as_str()), "{outcome}");
@@ -374,6 +375,35 @@ fn instances_become_healthy_or_say_why_not() {
             if log.instance_id == ids[0] && log.lines[0].seq == 1 && log.lines[0].text == "hello on 8080")
         };
         control_plane.wait("log line", 10, |heard| heard.iter().any(logged).then_some(())).await;
+    });
+}
+
+#[test]
+fn an_app_that_listens_elsewhere_is_told_where() {
+    on_a_host("an_app_that_listens_elsewhere_is_told_where", async {
+        let short = Probe { start_within_s: 6, ..Probe::default() };
+        let all = vec![
+            instance(20001, "exec httpd -f -p 3000 -h /tmp", short.clone()).await,
+            instance(20002, "exec httpd -f -p 127.0.0.1:8080 -h /tmp", short.clone()).await,
+            instance(20003, "exec httpd -f -p 127.0.0.1:3000 -h /tmp", short).await,
+        ];
+        let ids: Vec<InstanceId> = all.iter().map(|instance| instance.id).collect();
+        let control_plane = ControlPlane::default();
+        let _tasks = run_instances(&control_plane, all).await;
+        let known = |report: &InstanceReport| {
+            let outcome = report.probe.as_ref().map_or("", |probe| probe.outcome.as_str());
+            report.state == InstanceState::Starting && outcome.ends_with("; the app listens on port 3000")
+        };
+        reported(&control_plane, ids[0], "where it listens, before it is given up", known).await;
+        for (id, code, message) in [
+            (ids[0], "wrong_port", "the app listens on port 3000, and is expected on 8080"),
+            (ids[1], "local_only", "the app listens on port 8080 of 127.0.0.1 only"),
+            (ids[2], "local_only", "the app listens on port 3000 of 127.0.0.1 only, and is expected on 8080"),
+        ] {
+            let failed = reported(&control_plane, id, code, |i| i.state == InstanceState::Failed).await;
+            let failure = failed.failure.expect("failure");
+            assert_eq!((failure.code.as_str(), failure.message.as_str()), (code, message));
+        }
     });
 }
 
