@@ -1,6 +1,6 @@
 use axum::Json;
 use axum::extract::State as AppStateOf;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use protocol::ids::DeploymentId;
 use protocol::job::Source;
 use protocol::report::LogLine;
@@ -9,7 +9,7 @@ use serde_json::json;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Deployment, State, create, follow, store};
+use super::{Deployment, State, create, follow, repeat, store};
 use crate::app::AppState;
 use crate::apps::{self, SettingsPatch, rules};
 use crate::audit;
@@ -46,18 +46,27 @@ struct DeploymentRequest {
     no_cache: bool,
 }
 
-/// Deploys a source or an image.
-#[utoipa::path(post, path = "/apps/{app}/deployments", tag = "deployments", params(("app" = String, Path, description = "Id or slug")), request_body = DeploymentRequest, responses((status = 202, body = Deployment)))]
+/// Deploys a source or an image. A request that comes again with the same `Idempotency-Key` within a day makes no second
+/// deployment: it is answered with the first one.
+#[utoipa::path(post, path = "/apps/{app}/deployments", tag = "deployments", params(("app" = String, Path, description = "Id or slug"), ("Idempotency-Key" = Option<String>, Header, description = "8 to 128 characters, new for each request")), request_body = DeploymentRequest, responses((status = 202, body = Deployment)))]
 async fn create_deployment(
     AppStateOf(app): AppStateOf<AppState>,
     caller: Caller,
     Path(key): Path<String>,
+    headers: HeaderMap,
     Body(request): Body<DeploymentRequest>,
 ) -> Result<(StatusCode, Json<Deployment>)> {
     let message = request.message.unwrap_or_default();
     rules::check_text("message", &message, 0, 500)?;
+    let asked = repeat::Key::of(&headers, &(&request.source, &message, request.no_cache))?;
     let mut tx = app.db.begin().await?;
     let mut found = apps::api::hold(&mut tx, &caller, &key).await?;
+    if let Some(asked) = &asked
+        && let Some(made) = asked.made(&mut tx, found.id).await?
+    {
+        let view = store::view(&mut tx, caller.organization_id, made, apps::api::scheme(&app)).await?;
+        return Ok((StatusCode::ACCEPTED, Json(view.ok_or_else(unknown)?)));
+    }
     if let Some(patch) = request.settings {
         let before = found.settings.0.clone();
         patch.apply(&mut found.settings.0);
@@ -71,6 +80,9 @@ async fn create_deployment(
     }
     let how = create::How { message: &message, no_cache: request.no_cache };
     let made = create::from_source(&app, &mut tx, &caller, &found, &request.source, how).await?;
+    if let Some(asked) = &asked {
+        asked.keep(&mut tx, found.id, made.id).await?;
+    }
     tx.commit().await?;
     Ok((StatusCode::ACCEPTED, Json(made)))
 }

@@ -4,6 +4,7 @@ pub mod api;
 pub mod cause;
 pub mod create;
 pub mod follow;
+pub mod repeat;
 pub mod source;
 pub mod store;
 #[cfg(test)]

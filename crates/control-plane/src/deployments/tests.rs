@@ -1,3 +1,5 @@
+use axum::body::Body;
+use axum::http::Request;
 use protocol::identity::AgentKind;
 use protocol::ids::JobId;
 use protocol::job::{Job, Preset, Recipe, Stage, Work};
@@ -313,4 +315,29 @@ async fn a_build_without_cache_and_by_a_chosen_preset_is_told_to_the_worker(pool
         .post("/api/v1/apps/hello/deployments", json!({ "source": source, "settings": settings }))
         .await
         .expect(422);
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn a_request_that_comes_again_is_answered_with_the_deployment_it_made(pool: PgPool) {
+    let app = TestApp::new(pool).await;
+    let owner = app.owner().await;
+    owner.post("/api/v1/apps", json!({ "slug": "hello" })).await.expect(201);
+    owner.post("/api/v1/apps", json!({ "slug": "other" })).await.expect(201);
+    let ask = async |slug: &str, key: &str, image: &str| {
+        let body = json!({ "source": { "type": "image", "reference": image } });
+        let request = Request::post(format!("/api/v1/apps/{slug}/deployments"))
+            .header("authorization", format!("Bearer {}", owner.token.as_deref().expect("token")))
+            .header("content-type", "application/json")
+            .header("idempotency-key", key);
+        owner.raw(request.body(Body::from(body.to_string())).expect("request")).await
+    };
+    let first = ask("hello", "key-of-one-request", "nginx").await.expect(202);
+    assert_eq!(ask("hello", "key-of-one-request", "nginx").await.expect(202)["id"], first["id"]);
+    let other = ask("hello", "key-of-one-request", "caddy").await.expect(422);
+    assert_eq!(other["field"], "Idempotency-Key");
+    assert_ne!(ask("hello", "key-of-another", "nginx").await.expect(202)["id"], first["id"]);
+    assert_ne!(ask("other", "key-of-one-request", "nginx").await.expect(202)["id"], first["id"]);
+    for bad in ["short", "with a space", &"k".repeat(129)] {
+        assert_eq!(ask("hello", bad, "nginx").await.expect(422)["field"], "Idempotency-Key");
+    }
 }

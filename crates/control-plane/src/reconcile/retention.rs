@@ -6,7 +6,7 @@ use daemon::reconcile::Reconciler;
 
 use crate::app::AppState;
 use crate::generations::{self, Consumer};
-use crate::{archives, exec, logs, tombstones};
+use crate::{archives, deployments, exec, logs, tombstones};
 
 pub struct Retention(pub AppState);
 
@@ -36,6 +36,7 @@ impl Reconciler for Retention {
         .await?;
         let mut conn = db.acquire().await?;
         archives::store::sweep(&mut conn).await?;
+        deployments::store::keys::sweep(&mut conn).await?;
         exec::store::sweep(&mut conn).await?;
         drop(conn);
         tombstones::sweep(&self.0).await?;
