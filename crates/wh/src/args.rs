@@ -96,6 +96,15 @@ pub(crate) enum Command {
         #[arg(long)]
         detach: bool,
     },
+    /// Change what each instance may use
+    Resize(Resize),
+    /// Show the app's settings or change them; alone: show
+    Settings {
+        /// The app; else as for every command
+        app_name: Option<String>,
+        #[command(subcommand)]
+        command: Option<SettingsCommand>,
+    },
     /// Show the app's log
     Logs(Logs),
     /// Run a program in an instance, such as a shell
@@ -350,6 +359,46 @@ pub(crate) enum AppsCommand {
         #[arg(long)]
         detach: bool,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Resize {
+    /// The app; else as for every command
+    pub(crate) app_name: Option<String>,
+    /// Memory, for example 512M or 2G
+    #[arg(long, value_parser = crate::settings::memory)]
+    pub(crate) memory: Option<u32>,
+    /// Cores, for example 0.5 or 2
+    #[arg(long, value_name = "CORES", value_parser = crate::settings::cpu)]
+    pub(crate) cpu: Option<u32>,
+    #[command(flatten)]
+    pub(crate) applying: Applying,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SettingsCommand {
+    /// Change settings; `wh apply` or the next deployment brings them
+    Set {
+        /// Keys are those of wisehosting.toml, for example run.port=8080; KEY= takes the default
+        #[arg(required = true, value_name = "KEY=VALUE")]
+        pairs: Vec<String>,
+        #[command(flatten)]
+        applying: Applying,
+    },
+}
+
+/// What a change of settings does to the app.
+#[derive(Debug, Args)]
+pub(crate) struct Applying {
+    /// Deploy it at once, with the image that serves
+    #[arg(long)]
+    pub(crate) apply: bool,
+    /// A few words about that deployment; else what changes
+    #[arg(long, short, requires = "apply")]
+    pub(crate) message: Option<String>,
+    /// Do not wait for the end of the deployment
+    #[arg(long, requires = "apply")]
+    pub(crate) detach: bool,
 }
 
 #[derive(Debug, Args)]

@@ -8,6 +8,7 @@ mod context;
 mod detect;
 mod failure;
 mod project;
+mod settings;
 mod ui;
 
 use std::process::ExitCode;

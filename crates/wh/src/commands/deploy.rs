@@ -11,6 +11,7 @@ use crate::api::{Client, path};
 use crate::args::Deploy;
 use crate::failure::{Exit, Failure, Result};
 use crate::project::{self, Found, Project};
+use crate::settings::{merged, patch};
 
 pub(crate) async fn run(shell: &Shell, deploy: Deploy) -> Result<()> {
     let start = start(&deploy)?;
@@ -21,10 +22,11 @@ pub(crate) async fn run(shell: &Shell, deploy: Deploy) -> Result<()> {
     };
     let app = shell.global.app.clone().or_else(|| project.app.clone()).ok_or_else(no_app)?;
     let client = shell.client()?;
-    ensure_app(shell, &client, &app, &deploy, &project).await?;
+    let present = ensure_app(shell, &client, &app, &deploy, &project).await?;
     warn_of_missing_variables(shell, &client, &app, &project).await?;
     let (source, what) = source(shell, &client, &app, &deploy, &project, &folder).await?;
-    let deployment = start_deployment(&client, &app, source, &deploy, &project).await?;
+    let settings = changed_settings(&present, &project, deploy.image.is_some());
+    let deployment = start_deployment(&client, &app, source, &deploy, settings).await?;
     let paint = shell.ui.err_paint();
     shell.ui.note(&format!("{} deployment {} · {}", paint.bold(&app), deployment.number, paint.dim(&what)));
     watch::finish(shell, &client, deployment, deploy.detach).await
@@ -48,10 +50,10 @@ async fn ensure_app(
     app: &str,
     deploy: &Deploy,
     project: &Project,
-) -> Result<()> {
+) -> Result<App> {
     match client.get::<App>(&path(&["apps", app])).await {
         Err(failure) if failure.exit == Exit::NotFound => {}
-        found => return found.map(drop),
+        found => return found,
     }
     let mut body = settings(project, true).as_object().cloned().unwrap_or_default();
     body.insert("slug".to_owned(), json!(app));
@@ -60,7 +62,7 @@ async fn ensure_app(
     }
     let created: App = client.send(Method::POST, "/apps", &Value::Object(body)).await?;
     shell.ui.done(&format!("created app {} in project {}", created.slug, created.project.slug));
-    Ok(())
+    Ok(created)
 }
 
 /// The project file's settings. How to build belongs to a source that is built.
@@ -70,6 +72,11 @@ fn settings(project: &Project, image: bool) -> Value {
         settings.remove("containerfile");
     }
     settings
+}
+
+/// What the project file changes of the app's settings. The API takes groups as a whole, and the file may say less.
+fn changed_settings(app: &App, project: &Project, image: bool) -> Value {
+    patch(&app.settings, &merged(&app.settings, &settings(project, image)))
 }
 
 async fn warn_of_missing_variables(
@@ -117,10 +124,9 @@ async fn start_deployment(
     app: &str,
     source: Source,
     deploy: &Deploy,
-    project: &Project,
+    settings: Value,
 ) -> Result<Deployment> {
     let mut body = Map::from_iter([("source".to_owned(), json!(source))]);
-    let settings = settings(project, deploy.image.is_some());
     if settings.as_object().is_some_and(|settings| !settings.is_empty()) {
         body.insert("settings".to_owned(), settings);
     }

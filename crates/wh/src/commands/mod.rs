@@ -9,6 +9,7 @@ mod exec;
 mod fleet;
 mod git;
 mod init;
+mod local;
 mod logs;
 mod manual;
 mod nodes;
@@ -18,6 +19,7 @@ mod queue;
 mod registry;
 mod releases;
 mod session;
+mod settings;
 mod tombstones;
 mod upload;
 mod watch;
@@ -52,6 +54,8 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Result<u8> {
         Command::Start { detach } => power::start(shell, detach).await,
         Command::Restart { detach } => power::restart(shell, detach).await,
         Command::Scale { replicas, detach } => power::scale(shell, replicas, detach).await,
+        Command::Resize(resize) => settings::resize(shell, resize).await,
+        Command::Settings { app_name, command } => settings::run(shell, app_name, command).await,
         Command::Logs(logs) => logs::run(shell, logs).await,
         Command::Releases { command } => releases::run(shell, command).await,
         Command::Plan => plan::plan(shell).await,

@@ -1,25 +1,64 @@
 //! What waits to be deployed, and deploying it.
 
 use reqwest::Method;
+use serde::Serialize;
 use serde_json::json;
 
+use super::local::{self, Local};
 use super::{Shell, watch};
-use crate::api::types::{Deployment, Pending};
-use crate::failure::Result;
-use crate::ui::changes;
+use crate::api::types::{Change, Deployment, Pending};
+use crate::api::{Client, path};
+use crate::failure::{Exit, Failure, Result};
+use crate::ui::{changes, sanitize};
+
+/// What waits on the server, and what the project file says besides.
+#[derive(Serialize)]
+struct Plan<'a> {
+    #[serde(flatten)]
+    pending: &'a Pending,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    local: &'a [Change],
+}
 
 pub(crate) async fn plan(shell: &Shell) -> Result<()> {
-    let pending: Pending = shell.client()?.get(&shell.app_path(&["pending"])?).await?;
+    let client = shell.client()?;
+    let pending: Pending = client.get(&shell.app_path(&["pending"])?).await?;
+    let local = local::read(shell, &client).await?;
     if shell.ui.json {
-        return crate::ui::json(&pending);
+        return crate::ui::json(&Plan { pending: &pending, local: &local.changes });
     }
-    if pending.changes.is_empty() {
+    if pending.changes.is_empty() && local.changes.is_empty() {
         shell.ui.note(&nothing(&pending));
         return Ok(());
     }
-    crate::ui::data(&changes::render(&pending.changes, shell.ui.out_paint()))?;
-    shell.ui.note(&outcome(&pending));
+    let paint = shell.ui.out_paint();
+    crate::ui::data(&(changes::render(&pending.changes, paint) + &local.render(paint)))?;
+    if !pending.changes.is_empty() {
+        shell.ui.note(&outcome(&pending));
+    }
+    if let Some(text) = takes_over(&pending, &local) {
+        shell.ui.note(text);
+    }
     Ok(())
+}
+
+/// One change without its mark.
+pub(super) fn arrow(change: &Change) -> String {
+    let side = |text: &Option<String>| text.as_deref().map_or("–".to_owned(), sanitize).replace('\n', " ");
+    format!("{} {} → {}", sanitize(&change.label), side(&change.before), side(&change.after))
+}
+
+/// Who takes over what the project file says.
+fn takes_over(pending: &Pending, local: &Local) -> Option<&'static str> {
+    match (local.is_sendable(), local.needs_build(), pending.release) {
+        (false, false, _) => None,
+        (_, _, None) => Some("the first `wh deploy` takes over what wisehosting.toml says"),
+        (true, false, _) => Some("`wh apply` takes over what wisehosting.toml says"),
+        (true, true, _) => {
+            Some("`wh apply` takes over what wisehosting.toml says and needs no build, `wh deploy` all")
+        }
+        (false, true, _) => Some("`wh deploy` takes over what wisehosting.toml says"),
+    }
 }
 
 fn nothing(pending: &Pending) -> String {
@@ -47,7 +86,15 @@ fn outcome(pending: &Pending) -> String {
 
 pub(crate) async fn apply(shell: &Shell, message: Option<String>, detach: bool) -> Result<()> {
     let client = shell.client()?;
-    let pending: Pending = client.get(&shell.app_path(&["pending"])?).await?;
+    let mut pending: Pending = client.get(&shell.app_path(&["pending"])?).await?;
+    let local = local::read(shell, &client).await?;
+    if local.is_sendable() && pending.release.is_some() {
+        send(shell, &client, &pending, &local).await?;
+        pending = client.get(&shell.app_path(&["pending"])?).await?;
+    }
+    if local.needs_build() {
+        shell.ui.note("what wisehosting.toml says about the build waits for `wh deploy`");
+    }
     // To apply nothing is no error: a script may apply after every change.
     if pending.changes.is_empty() && pending.release.is_some() {
         if shell.ui.json {
@@ -59,9 +106,33 @@ pub(crate) async fn apply(shell: &Shell, message: Option<String>, detach: bool) 
     for line in changes::render(&pending.changes, shell.ui.err_paint()).lines() {
         shell.ui.note(line);
     }
+    bring(shell, &client, &shell.app()?, message, detach).await
+}
+
+/// The project file's settings become the app's. Not while a deployment is under way: they could not be applied.
+async fn send(shell: &Shell, client: &Client, pending: &Pending, local: &Local) -> Result<()> {
+    if let Some(number) = pending.deployment {
+        let message = format!("deployment {number} is under way: what wisehosting.toml says was not sent");
+        return Err(Failure::new(Exit::Conflict, "deployment_running", message)
+            .hint(format!("`wh deployments watch {number}` follows it; apply after it")));
+    }
+    for line in local.render(shell.ui.err_paint()).lines() {
+        shell.ui.note(line);
+    }
+    local.send(client).await
+}
+
+/// Deploys what waits of `app`, and follows that.
+pub(super) async fn bring(
+    shell: &Shell,
+    client: &Client,
+    app: &str,
+    message: Option<String>,
+    detach: bool,
+) -> Result<()> {
     let body = message.map_or(json!({}), |message| json!({ "message": message }));
-    let deployment: Deployment = client.send(Method::POST, &shell.app_path(&["apply"])?, &body).await?;
+    let deployment: Deployment = client.send(Method::POST, &path(&["apps", app, "apply"]), &body).await?;
     let paint = shell.ui.err_paint();
     shell.ui.note(&format!("{} deployment {}", paint.bold(&deployment.app.slug), deployment.number));
-    watch::finish(shell, &client, deployment, detach).await
+    watch::finish(shell, client, deployment, detach).await
 }

@@ -11,6 +11,7 @@ mod plan;
 mod power;
 mod queue;
 mod registry;
+mod settings;
 
 use std::io::Write as _;
 use std::path::Path;
