@@ -69,6 +69,11 @@ impl Failure {
         Self::new(Exit::Usage, "usage", message)
     }
 
+    /// Nobody knows whether the server did what it was asked.
+    pub(crate) fn is_lost(&self) -> bool {
+        matches!(self.code.as_str(), "unreachable" | "timeout")
+    }
+
     pub(crate) fn io(what: &str, error: &std::io::Error) -> Box<Self> {
         Self::new(Exit::Error, "io", format!("{what}: {error}"))
     }

@@ -7,7 +7,6 @@ use serde_json::{Map, Value, json};
 use crate::api::types::Change;
 use crate::context::nearest;
 use crate::failure::{Failure, Result};
-use crate::project::is_variable_name;
 
 /// What a value is written as.
 #[derive(Debug, Clone, Copy)]
@@ -16,16 +15,19 @@ enum Kind {
     Text,
     /// A program and its arguments.
     Words,
+    Flag,
 }
 
-/// The words, where the API's settings have them, and what they hold. Build arguments come on top.
-const KEYS: [(&str, &str, Kind); 23] = [
+/// The words, where the API's settings have them, and what they hold. Build arguments and labels come on top.
+const KEYS: &[(&str, &str, Kind)] = &[
     ("run.port", "/port", Kind::Number),
     ("run.replicas", "/replicas", Kind::Number),
     ("run.command", "/command", Kind::Words),
     ("deploy.strategy", "/deploy/strategy", Kind::Text),
     ("deploy.pre_command", "/deploy/pre_command", Kind::Words),
     ("deploy.post_command", "/deploy/post_command", Kind::Words),
+    ("deploy.drain_s", "/deploy/drain_s", Kind::Number),
+    ("deploy.stop_grace_s", "/deploy/stop_grace_s", Kind::Number),
     ("probe.type", TYPE, Kind::Text),
     ("probe.path", "/probe/check/path", Kind::Text),
     ("probe.status", "/probe/check/status", Kind::Number),
@@ -43,9 +45,13 @@ const KEYS: [(&str, &str, Kind); 23] = [
     ("build.preset", "/containerfile/preset", Kind::Text),
     ("build.containerfile", "/containerfile/path", Kind::Text),
     ("build.target", "/containerfile/target", Kind::Text),
+    ("build.platform", "/containerfile/platform", Kind::Text),
+    ("build.pull", "/containerfile/pull", Kind::Flag),
 ];
 const CONTEXT: (&str, &str, Kind) = ("build.context", "/containerfile/context", Kind::Text);
-const ARGS: (&str, &str) = ("build.args.", "/containerfile/args");
+/// Words that go on with a name of the user's.
+const NAMED: [(&str, &str); 2] =
+    [("build.args.", "/containerfile/args"), ("build.labels.", "/containerfile/labels")];
 const TYPE: &str = "/probe/check/type";
 
 /// Those that cannot be taken back to a default of their own.
@@ -57,9 +63,11 @@ pub(crate) fn flat(settings: &Value) -> Vec<(String, Value)> {
     let keys = KEYS.iter().filter_map(|(word, place, _)| Some(((*word).to_owned(), at(place)?)));
     // The root of the source is what no context means.
     let context = at(CONTEXT.1).filter(|folder| folder != ".").map(|folder| (CONTEXT.0.to_owned(), folder));
-    let args = at(ARGS.1).and_then(|args| args.as_object().cloned()).unwrap_or_default();
-    let args = args.into_iter().map(|(name, value)| (format!("{}{name}", ARGS.0), value));
-    keys.chain(context).chain(args).collect()
+    let named = NAMED.iter().flat_map(|(word, place)| {
+        let group = at(place).and_then(|group| group.as_object().cloned()).unwrap_or_default();
+        group.into_iter().map(move |(name, value)| (format!("{word}{name}"), value))
+    });
+    keys.chain(context).chain(named).collect()
 }
 
 /// A value as people write it.
@@ -176,8 +184,10 @@ pub(crate) fn set(present: &Value, pairs: &[String]) -> Result<Value> {
 }
 
 fn find(word: &str) -> Result<(String, Kind)> {
-    if let Some(name) = word.strip_prefix(ARGS.0).filter(|name| is_variable_name(name)) {
-        return Ok((format!("{}/{name}", ARGS.1), Kind::Text));
+    for (start, place) in NAMED {
+        if let Some(name) = word.strip_prefix(start).filter(|name| !name.is_empty()) {
+            return Ok((format!("{place}/{}", name.replace('~', "~0").replace('/', "~1")), Kind::Text));
+        }
     }
     let all = || KEYS.iter().chain([&CONTEXT]);
     if let Some((_, place, kind)) = all().find(|(known, ..)| *known == word) {
@@ -197,6 +207,10 @@ fn read(word: &str, kind: Kind, value: &str) -> Result<Value> {
             .parse::<u32>()
             .map(Value::from)
             .map_err(|_| Failure::usage(format!("{word} must be a whole number, not `{value}`"))),
+        Kind::Flag => value
+            .parse::<bool>()
+            .map(Value::from)
+            .map_err(|_| Failure::usage(format!("{word} must be true or false, not `{value}`"))),
         Kind::Words if value.trim_start().starts_with('[') => {
             serde_json::from_str::<Vec<String>>(value).map(Value::from).map_err(|_| {
                 let example = format!("for example {word}='[\"serve\", \"--name\", \"a b\"]'");
@@ -213,7 +227,7 @@ fn unset(settings: &mut Value, word: &str, place: &str) -> Result<()> {
     }
     let (group, name) = place.rsplit_once('/').unwrap_or(("", place));
     if let Some(group) = settings.pointer_mut(group).and_then(Value::as_object_mut) {
-        group.remove(name);
+        group.remove(&unescaped(name));
     }
     Ok(())
 }
@@ -249,9 +263,14 @@ fn put(settings: &mut Value, place: &str, value: Value) {
         if !at.is_object() {
             *at = json!({});
         }
-        at = &mut at[part];
+        at = &mut at[unescaped(part)];
     }
     *at = value;
+}
+
+/// A part of a place, which is a JSON pointer (RFC 6901).
+fn unescaped(part: &str) -> String {
+    part.replace("~1", "/").replace("~0", "~")
 }
 
 /// Reads `512`, `512M`, `512MiB`, `2G` or `2GiB`; MiB.
@@ -381,6 +400,16 @@ mod tests {
         );
         assert_eq!(after["resources"]["cpu_millis"], 1000);
         assert_eq!(merged(&Value::Null, &said), said);
+    }
+
+    #[test]
+    fn names_of_the_users_may_have_slashes_and_flags_are_true_or_false() {
+        let patch = patched(&["build.labels.org.example/team=shop", "build.args.A=1", "build.pull=true"]);
+        assert_eq!(
+            patch,
+            json!({ "containerfile": { "labels": { "org.example/team": "shop" }, "args": { "A": "1" }, "pull": true } })
+        );
+        assert_eq!(refused(&["build.pull=yes"]).0, "build.pull must be true or false, not `yes`");
     }
 
     #[test]

@@ -88,7 +88,10 @@ export interface paths {
         /** The deployments of an app, newest first. */
         get: operations["list_deployments"];
         put?: never;
-        /** Deploys a source or an image. */
+        /**
+         * Deploys a source or an image. A request that comes again with the same `Idempotency-Key` within a day makes no second
+         *     deployment: it is answered with the first one.
+         */
         post: operations["create_deployment"];
         delete?: never;
         options?: never;
@@ -2520,7 +2523,10 @@ export interface operations {
     create_deployment: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description 8 to 128 characters, new for each request */
+                "Idempotency-Key"?: string | null;
+            };
             path: {
                 /** @description Id or slug */
                 app: string;

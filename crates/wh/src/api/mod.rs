@@ -70,6 +70,25 @@ impl Client {
         self.answer(self.request(method, path).json(body)).await
     }
 
+    /// Posts what must not happen twice: when the connection is lost it is asked again, under the same key.
+    pub(crate) async fn send_once<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T> {
+        let key = uuid::Uuid::new_v4().to_string();
+        let mut pauses = [1, 3].into_iter();
+        loop {
+            let request = self.request(Method::POST, path).header("idempotency-key", &key).json(body);
+            match (self.answer(request).await, pauses.next()) {
+                (Err(failure), Some(seconds)) if failure.is_lost() => {
+                    tokio::time::sleep(Duration::from_secs(seconds)).await;
+                }
+                (answered, _) => return answered,
+            }
+        }
+    }
+
     pub(crate) async fn delete(&self, path: &str) -> Result<()> {
         self.response(self.request(Method::DELETE, path)).await.map(drop)
     }

@@ -136,5 +136,5 @@ async fn start_deployment(
     if let Some(message) = &deploy.message {
         body.insert("message".to_owned(), json!(message));
     }
-    client.send(Method::POST, &path(&["apps", app, "deployments"]), &Value::Object(body)).await
+    client.send_once(&path(&["apps", app, "deployments"]), &Value::Object(body)).await
 }

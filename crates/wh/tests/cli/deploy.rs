@@ -5,7 +5,7 @@ use std::io::Read as _;
 use serde_json::{Value, json};
 
 use crate::User;
-use crate::mock::{Asked, Mock, Reply, events, json as reply};
+use crate::mock::{Asked, Mock, Reply, breaks, events, json as reply};
 
 const PROJECT: &str =
     "app = \"hello\"\n[run]\nport = 8080\n[build]\ntarget = \"run\"\n[env]\nrequired = [\"DATABASE_URL\"]\n";
@@ -125,6 +125,22 @@ fn a_lost_stream_goes_on_after_the_last_line() {
     assert_eq!(followed.len(), 3);
     assert_eq!((followed[0].header("last-event-id"), followed[2].header("last-event-id")), ("", "2"));
     assert_eq!(followed[2].line, "GET /deployments/d-1/events?after=2");
+}
+
+#[test]
+fn a_deployment_whose_answer_is_lost_is_asked_for_again_under_the_same_key() {
+    let mock = Mock::start(vec![
+        ("GET /apps/hello", app()),
+        ("POST /apps/hello/deployments", breaks()),
+        ("POST /apps/hello/deployments", reply(202, queued())),
+        ("GET /deployments/d-1/events", end(&live())),
+    ]);
+    User::new().wh(&mock, &["deploy", "--app", "hello", "--image", "x"]).succeeded();
+    let asked = mock.asked();
+    let keys: Vec<_> = asked.iter().filter(|asked| asked.line == "POST /apps/hello/deployments").collect();
+    assert_eq!(keys.len(), 2, "{:?}", mock.lines());
+    assert_eq!(keys[0].header("idempotency-key"), keys[1].header("idempotency-key"));
+    assert!(keys[0].header("idempotency-key").len() >= 8);
 }
 
 #[test]

@@ -17,22 +17,43 @@ pub(crate) struct Reply {
     kind: &'static str,
     body: String,
     hangs: bool,
+    /// The connection breaks in the middle of the answer.
+    breaks: bool,
     /// The last words of a program behind a WebSocket.
     program: Option<String>,
 }
 
 pub(crate) fn json(status: u16, body: Value) -> Reply {
-    Reply { status, kind: "application/json", body: body.to_string(), hangs: false, program: None }
+    Reply {
+        status,
+        kind: "application/json",
+        body: body.to_string(),
+        hangs: false,
+        breaks: false,
+        program: None,
+    }
 }
 
 /// Events, after which the connection ends.
 pub(crate) fn events(text: &str) -> Reply {
-    Reply { status: 200, kind: "text/event-stream", body: text.to_owned(), hangs: false, program: None }
+    Reply {
+        status: 200,
+        kind: "text/event-stream",
+        body: text.to_owned(),
+        hangs: false,
+        breaks: false,
+        program: None,
+    }
 }
 
 /// No answer at all.
 pub(crate) fn hangs() -> Reply {
-    Reply { status: 200, kind: "", body: String::new(), hangs: true, program: None }
+    Reply { status: 200, kind: "", body: String::new(), hangs: true, breaks: false, program: None }
+}
+
+/// An answer that does not arrive whole.
+pub(crate) fn breaks() -> Reply {
+    Reply { hangs: false, breaks: true, ..hangs() }
 }
 
 /// A program behind a WebSocket: complains, gives back what it is told, and says its last words when its input ends or
@@ -161,6 +182,10 @@ async fn answer(State(memory): State<Arc<Memory>>, request: Request) -> Response
     }
     if reply.hangs {
         std::future::pending::<()>().await;
+    }
+    if reply.breaks {
+        let broken = futures_util::stream::iter([Err::<Vec<u8>, _>(std::io::Error::other("broken"))]);
+        return Response::new(Body::from_stream(broken));
     }
     Response::builder()
         .status(reply.status)

@@ -41,6 +41,8 @@ pub async fn keep(
 
 /// Nobody asks again after a day.
 pub async fn sweep(conn: &mut PgConnection) -> sqlx::Result<()> {
-    sqlx::query!("delete from request_keys where created_at < now() - interval '1 day'").execute(conn).await?;
+    sqlx::query!("delete from request_keys where created_at < now() - interval '1 day'")
+        .execute(conn)
+        .await?;
     Ok(())
 }
