@@ -2,8 +2,8 @@ import { useInfiniteQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { Link, useNavigate, useOutletContext } from "react-router";
 import { useRollback } from "@/api/mutations";
-import { releasesQuery } from "@/api/queries";
-import type { App, Release } from "@/api/types";
+import { deploymentsQuery, releasesQuery } from "@/api/queries";
+import type { App, Deployment, Release } from "@/api/types";
 import { Button } from "@/components/button";
 import { Confirm } from "@/components/confirm";
 import { Copy } from "@/components/copy";
@@ -14,6 +14,7 @@ import { Time } from "@/components/time";
 import { bytes } from "@/lib/bytes";
 import { cli } from "@/lib/cli";
 import { describeSource, shortCommit } from "@/lib/source";
+import { kindName } from "@/lib/status";
 import { CompareDialog, Comparison } from "./compare";
 
 export function Component() {
@@ -65,6 +66,7 @@ function ReleaseTable({
   onRollback: (release: Release) => void;
   onCompare: (release: Release) => void;
 }) {
+  const origins = useOrigins(app);
   return (
     <div className="table-wrap">
       <table className="table">
@@ -81,68 +83,91 @@ function ReleaseTable({
         </thead>
         <tbody>
           {releases.map((release) => (
-            <tr key={release.id}>
-              <td className="nowrap">
-                <span className="row">
-                  <b className="num">v{release.number}</b>
-                  {release.current && <Badge view={{ tone: "ok", label: "Live" }} />}
-                </span>
-              </td>
-              <td className="hide-small" style={{ maxWidth: 300 }}>
-                <span className="truncate">{describeSource(release.source)}</span>
-                {release.commit && (
-                  <span className="sub">
-                    commit <code>{shortCommit(release.commit)}</code>{" "}
-                    <Copy text={release.commit} label="Copy commit" />
-                  </span>
-                )}
-              </td>
-              <td className="hide-small">
-                <span className="row">
-                  <code className="faint">{release.image.id.replace("sha256:", "").slice(0, 12)}</code>
-                  <Copy text={release.image.id} label="Copy image id" />
-                </span>
-                <span className="sub num">{bytes(release.image.size_bytes)}</span>
-              </td>
-              <td>
-                <Time at={release.created_at} />
-                {release.deployment_id && (
-                  <span className="sub">
-                    <Link className="link" to={`/apps/${app.slug}/deployments/${release.deployment_id}`}>
-                      Deployment
-                    </Link>
-                  </span>
-                )}
-              </td>
-              <td className="end">
-                {releases.length > 1 && (
-                  <Button
-                    small
-                    kind="ghost"
-                    onClick={() => onCompare(release)}
-                    aria-label={`Compare v${release.number}`}
-                  >
-                    Compare
-                  </Button>
-                )}
-                {!release.current && !release.kept && <Unavailable release={release} />}
-                {!release.current && release.kept && (
-                  <Button
-                    small
-                    icon="rollback"
-                    onClick={() => onRollback(release)}
-                    aria-label={`Roll back to v${release.number}`}
-                  >
-                    Roll back
-                  </Button>
-                )}
-              </td>
-            </tr>
+            <ReleaseRow
+              key={release.id}
+              app={app}
+              release={release}
+              origin={origins.get(release.deployment_id ?? "")}
+              onRollback={() => onRollback(release)}
+              onCompare={releases.length > 1 ? () => onCompare(release) : undefined}
+            />
           ))}
         </tbody>
       </table>
     </div>
   );
+}
+
+interface RowProps {
+  app: App;
+  release: Release;
+  /** The deployment that made it, where it is known. */
+  origin: Deployment | undefined;
+  onRollback: () => void;
+  /** Absent where there is nothing to compare with. */
+  onCompare: (() => void) | undefined;
+}
+
+function ReleaseRow({ app, release, origin, onRollback, onCompare }: RowProps) {
+  return (
+    <tr>
+      <td className="nowrap">
+        <span className="row">
+          <b className="num">v{release.number}</b>
+          {release.current && <Badge view={{ tone: "ok", label: "Live" }} />}
+        </span>
+      </td>
+      <td className="hide-small" style={{ maxWidth: 300 }}>
+        {origin?.message && <span className="truncate">{origin.message}</span>}
+        <span className={origin?.message ? "sub truncate" : "truncate"}>
+          {describeSource(release.source)}
+        </span>
+        {release.commit && (
+          <span className="sub">
+            commit <code>{shortCommit(release.commit)}</code>{" "}
+            <Copy text={release.commit} label="Copy commit" />
+          </span>
+        )}
+      </td>
+      <td className="hide-small">
+        <span className="row">
+          <code className="faint">{release.image.id.replace("sha256:", "").slice(0, 12)}</code>
+          <Copy text={release.image.id} label="Copy image id" />
+        </span>
+        <span className="sub num">{bytes(release.image.size_bytes)}</span>
+      </td>
+      <td>
+        <Time at={release.created_at} />
+        {release.deployment_id && (
+          <span className="sub">
+            <Link className="link" to={`/apps/${app.slug}/deployments/${release.deployment_id}`}>
+              {origin ? `${kindName[origin.kind]} #${origin.number}` : "Deployment"}
+            </Link>
+            {origin && <span className="hide-small"> by {origin.created_by}</span>}
+          </span>
+        )}
+      </td>
+      <td className="end">
+        {onCompare && (
+          <Button small kind="ghost" onClick={onCompare} aria-label={`Compare v${release.number}`}>
+            Compare
+          </Button>
+        )}
+        {!release.current && !release.kept && <Unavailable release={release} />}
+        {!release.current && release.kept && (
+          <Button small icon="rollback" onClick={onRollback} aria-label={`Roll back to v${release.number}`}>
+            Roll back
+          </Button>
+        )}
+      </td>
+    </tr>
+  );
+}
+
+/** Deployments by their ids, as far as they are loaded: the newest, like the releases that are shown first. */
+function useOrigins(app: App): Map<string, Deployment> {
+  const { data } = useInfiniteQuery(deploymentsQuery(app.slug));
+  return new Map(data?.pages.flatMap((page) => page.items.map((item) => [item.id, item] as const)));
 }
 
 /** In the place of the button: why there is no way back, and what helps. */

@@ -1,7 +1,7 @@
 import { screen, within } from "@testing-library/react";
 import { Outlet } from "react-router";
-import { describe, expect, it } from "vitest";
-import { makeApp, makeChange, makeRelease } from "@/testing/data";
+import { beforeEach, describe, expect, it } from "vitest";
+import { makeApp, makeChange, makeDeployment, makeRelease } from "@/testing/data";
 import { renderAt } from "@/testing/render";
 import { answer } from "@/testing/server";
 import { Component as List } from "./list";
@@ -16,7 +16,25 @@ function show() {
   return renderAt("/", routes);
 }
 
+beforeEach(() => {
+  answer("get", "/api/v1/apps/{app}/deployments", { items: [], next: null });
+});
+
 describe("releases", () => {
+  it("say who made them, by which deployment and with which message", async () => {
+    const made = makeDeployment(app, { number: 7, kind: "build", message: "Prices with tax" });
+    answer("get", "/api/v1/apps/{app}/deployments", { items: [made], next: null });
+    const items = [makeRelease(3, { deployment_id: made.id }), makeRelease(2, { deployment_id: "older" })];
+    answer("get", "/api/v1/apps/{app}/releases", { items, next: null });
+    renderAt("/", routes);
+    const link = await screen.findByRole("link", { name: "Build #7" });
+    expect(link).toHaveAttribute("href", `/apps/shop/deployments/${made.id}`);
+    expect(screen.getByRole("row", { name: /v3/ })).toHaveTextContent(/Prices with tax.*by ada@example.com/);
+    expect(screen.getByRole("link", { name: "Deployment" })).toHaveAttribute(
+      "href",
+      "/apps/shop/deployments/older",
+    );
+  });
   it("are compared with the one that serves, and then with any other", async () => {
     answer("get", "/api/v1/apps/{app}/releases/{a}/diff/{b}", {
       before: 1,
