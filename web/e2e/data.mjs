@@ -346,6 +346,17 @@ export function makeWorld() {
     instances: { wanted: 3, healthy: 2, unknown: 0, observed_at: ago(6), unknown_since: null },
     release: { number: 31, created_at: ago(2 * DAY) },
   });
+  shop.settings.containerfile = {
+    preset: null,
+    folder: "apps/shop",
+    path: "deploy/Containerfile",
+    context: ".",
+    target: "release",
+    platform: null,
+    pull: false,
+    labels: {},
+    args: { NODE_IMAGE: "registry.example.com/node:24", VERSION: "4.2" },
+  };
   const api = makeApp("orders-api");
   const deploying = makeApp("docs", {
     status: "deploying",

@@ -172,7 +172,12 @@ class World {
   remember(app) {
     if (!app.deployment) return;
     const { state, created_at, finished_at } = app.deployment;
-    const deployment = makeDeployment(app, { state, created_at, finished_at: finished_at ?? null });
+    const deployment = makeDeployment(app, {
+      state,
+      created_at,
+      finished_at: finished_at ?? null,
+      message: "Send the receipt once the payment is booked, not before",
+    });
     if (state === "failed") {
       deployment.stages = makeStages(780, [0.2, 1.8, 21.2, 0.9, 30], "failed");
       deployment.failure = failure;
@@ -198,6 +203,7 @@ class World {
         number: deployment.number - offset,
         state: offset === 2 ? "cancelled" : "superseded",
         kind: offset === 3 ? "rollback" : "build",
+        message: offset === 1 ? "Prices with tax" : "",
         release: offset === 2 ? null : (app.release?.number ?? 4) - offset,
         created_at: ago(86_400 * offset),
         finished_at: ago(86_400 * offset - 38 - offset),
@@ -341,9 +347,10 @@ class World {
           size_bytes: Number(request.headers["content-length"]),
         });
       case "POST deployments": {
-        const { source, settings } = json();
+        const { source, settings, message } = json();
         Object.assign(app.settings, settings ?? {});
-        return send(response, 202, this.deploy(app, source.type === "image" ? "image" : "build", source));
+        const kind = source.type === "image" ? "image" : "build";
+        return send(response, 202, this.deploy(app, kind, source, message));
       }
       case "POST rollback":
         return send(
@@ -421,6 +428,8 @@ class World {
 
   /** @param {Schemas["AppRequest"]} body @param {Response} response */
   createApp(body, response) {
+    if ("containerfile" in body)
+      return send(response, 400, problem("bad_request", "Unknown field `containerfile`."));
     if (this.app(body.slug)) return send(response, 409, problem("slug_taken", "This name is taken.", "slug"));
     if (!/^[a-z][a-z0-9-]*$/.test(body.slug))
       return send(response, 422, problem("slug_invalid", "Not a name.", "slug"));
@@ -613,13 +622,17 @@ class World {
     for (const emit of this.watchers.get(deployment.id) ?? []) emit(event, data, eventId);
   }
 
-  /** @param {Schemas["App"]} app @param {Schemas["DeploymentKind"]} kind @param {Schemas["Source"] | null} source */
-  deploy(app, kind, source) {
+  /**
+   * @param {Schemas["App"]} app @param {Schemas["DeploymentKind"]} kind
+   * @param {Schemas["Source"] | null} source @param {string} [message]
+   */
+  deploy(app, kind, source, message = "") {
     const deployment = makeDeployment(app, {
       id: id(),
       number: (app.deployment?.number ?? 0) + 1,
       kind,
       source,
+      message,
       state: "queued",
       stages: STAGES.map((stage) => ({ stage, state: "waiting", started_at: null, finished_at: null })),
       release: null,

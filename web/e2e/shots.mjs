@@ -28,7 +28,32 @@ const shots = [
   { name: "overview", path: "/" },
   { name: "apps", path: "/apps" },
   { name: "new", path: "/apps/new", act: async (page) => void (await page.getByLabel("Name").fill("hello")) },
+  {
+    name: "new-build",
+    path: "/apps/new",
+    act: async (page) => {
+      await page.getByText("Build its Containerfile").click();
+      await page.getByLabel("Context").fill("../..");
+      await page.getByLabel("Build arguments").scrollIntoViewIfNeeded();
+    },
+  },
   { name: "app", path: "/apps/shop" },
+  {
+    name: "deploy",
+    path: "/apps/shop#deploy",
+    act: async (page) => {
+      await page.getByLabel("Message").fill("Prices with tax");
+      await page.getByLabel(/Rebuild without cache/).check();
+    },
+  },
+  {
+    name: "deploy-archive",
+    path: "/apps/shop#deploy",
+    act: async (page) => {
+      await page.getByRole("radio", { name: /Archive/ }).check();
+      await page.getByRole("dialog").getByRole("button", { name: "Deploy" }).click();
+    },
+  },
   { name: "app-empty", path: "/apps/status-page" },
   { name: "deployments", path: "/apps/shop/deployments" },
   { name: "releases", path: "/apps/shop/releases" },
@@ -54,6 +79,15 @@ const shots = [
     name: "app-settings",
     path: "/apps/shop/settings",
     act: async (page) => void (await page.getByLabel("Memory").fill("1024")),
+  },
+  {
+    name: "app-settings-preset",
+    path: "/apps/shop/settings",
+    act: async (page) => {
+      await page.getByLabel("Built with").selectOption("static");
+      await page.getByLabel("Build arguments").fill("VERSION");
+      await page.getByLabel("Build arguments").scrollIntoViewIfNeeded();
+    },
   },
   { name: "deployment-running", path: latest("docs") },
   { name: "deployment-failed", path: latest("catalog-search") },

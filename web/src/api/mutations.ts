@@ -7,7 +7,7 @@ import type { AppChanged, Deployment, SettingsPatch, Source } from "./types";
 type Schemas = components["schemas"];
 
 /** Marks everything that a new deployment changes. */
-function useDeploymentStarted() {
+export function useDeploymentStarted() {
   const client = useQueryClient();
   return (deployment: Deployment) => {
     client.setQueryData([...keys.deployments, deployment.id], deployment);

@@ -35,7 +35,7 @@ export function placesOf(apps: App[], nodes: Node[]): Place[] {
         label: `Deploy ${slug}`,
         hint: "Action",
         icon: "rocket",
-        to: deployment ? `/apps/${slug}#redeploy` : `/apps/new?app=${slug}`,
+        to: deployment ? `/apps/${slug}#deploy` : `/apps/new?app=${slug}`,
       },
       { label: `Environment of ${slug}`, hint: "Action", icon: "lock", to: `/apps/${slug}/environment` },
       { label: `Releases of ${slug}`, hint: "Action", icon: "rollback", to: `/apps/${slug}/releases` },

@@ -1,11 +1,17 @@
 import type { Deployment, Source } from "@/api/types";
 
+interface DeployOptions {
+  message?: string | undefined;
+  noCache?: boolean;
+}
+
 /** The same deed as a command, for people who would rather type. */
 export const cli = {
   login: (origin: string) => `wh login ${origin}`,
   createApp: (slug: string) => `wh apps create ${quote(slug || "my-app")}`,
-  deploy(app: string, source: Source | null | undefined): string {
-    const target = `wh deploy --app ${quote(app)}`;
+  deploy(app: string, source: Source | null | undefined, { message, noCache }: DeployOptions = {}): string {
+    const how = `${noCache ? " --no-cache" : ""}${message ? ` -m ${quote(message)}` : ""}`;
+    const target = `wh deploy --app ${quote(app)}${how}`;
     if (source?.type === "git") {
       const also = `${source.submodules ? " --submodules" : ""}${source.lfs ? " --lfs" : ""}`;
       return `${target} --git ${quote(source.url)} --ref ${quote(source.ref)}${also}`;

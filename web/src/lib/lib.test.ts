@@ -78,5 +78,8 @@ describe("words for people", () => {
     expect(cli.deploy("a", { type: "git", url: "git@x:y", ref: "main", submodules: true, lfs: true })).toBe(
       "wh deploy --app a --git git@x:y --ref main --submodules --lfs",
     );
+    expect(cli.deploy("a", undefined, { message: "with tax", noCache: true })).toBe(
+      "wh deploy --app a --no-cache -m 'with tax' .",
+    );
   });
 });

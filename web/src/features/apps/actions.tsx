@@ -1,21 +1,22 @@
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
 import { useLocation, useNavigate } from "react-router";
-import { useDeploy, useRollback } from "@/api/mutations";
-import { deploymentsQuery, releasesQuery } from "@/api/queries";
+import { useRollback } from "@/api/mutations";
+import { releasesQuery } from "@/api/queries";
 import type { App, Deployment } from "@/api/types";
 import { Button } from "@/components/button";
 import { Confirm } from "@/components/confirm";
 import { Time } from "@/components/time";
 import { cli } from "@/lib/cli";
 import { describeSource } from "@/lib/source";
+import { DeployDialog } from "./deploy";
 
 export function QuickActions({ app }: { app: App }) {
-  const [open, setOpen] = useState<"redeploy" | "rollback">();
+  const [open, setOpen] = useState<"deploy" | "rollback">();
   const { hash, key } = useLocation();
   // biome-ignore lint/correctness/useExhaustiveDependencies: each arrival asks anew
   useEffect(() => {
-    if (hash === "#redeploy") setOpen("redeploy");
+    if (hash === "#deploy") setOpen("deploy");
   }, [hash, key]);
   if (!app.deployment) return null;
   const close = () => setOpen(undefined);
@@ -26,59 +27,20 @@ export function QuickActions({ app }: { app: App }) {
           Roll back
         </Button>
       )}
-      <Button icon="rocket" onClick={() => setOpen("redeploy")}>
-        Redeploy
+      <Button icon="rocket" onClick={() => setOpen("deploy")}>
+        Deploy
       </Button>
-      {open === "redeploy" && <RedeployDialog app={app} onClose={close} />}
+      {open === "deploy" && <DeployDialog app={app} onClose={close} />}
       {open === "rollback" && <RollbackDialog app={app} onClose={close} />}
     </>
-  );
-}
-
-function useGoTo(app: App) {
-  const navigate = useNavigate();
-  return (deployment: Deployment) => navigate(`/apps/${app.slug}/deployments/${deployment.id}`);
-}
-
-function RedeployDialog({ app, onClose }: { app: App; onClose: () => void }) {
-  const deployments = useInfiniteQuery(deploymentsQuery(app.slug));
-  const deploy = useDeploy(app.slug);
-  const goTo = useGoTo(app);
-  const source = deployments.data?.pages
-    .flatMap((page) => page.items)
-    .find((deployment) => deployment.source)?.source;
-  const confirm = () => source && deploy.mutate(source, { onSuccess: goTo });
-  return (
-    <Confirm
-      title={`Redeploy ${app.slug}`}
-      verb="Redeploy"
-      command={cli.deploy(app.slug, source)}
-      change={deploy}
-      disabled={!source}
-      onConfirm={confirm}
-      onClose={onClose}
-    >
-      <p className="muted">
-        Builds the latest source again, with the settings and variables of now. The running instances serve
-        until the new ones answer.
-      </p>
-      {source && (
-        <dl className="facts">
-          <dt>Source</dt>
-          <dd>
-            <code>{describeSource(source)}</code>
-          </dd>
-        </dl>
-      )}
-      {deployments.isSuccess && !source && <p>There is no source to build again; deploy a new one.</p>}
-    </Confirm>
   );
 }
 
 function RollbackDialog({ app, onClose }: { app: App; onClose: () => void }) {
   const releases = useInfiniteQuery(releasesQuery(app.slug));
   const rollback = useRollback(app.slug);
-  const goTo = useGoTo(app);
+  const navigate = useNavigate();
+  const goTo = (deployment: Deployment) => navigate(`/apps/${app.slug}/deployments/${deployment.id}`);
   const current = app.release?.number ?? 0;
   const choices = (releases.data?.pages.flatMap((page) => page.items) ?? []).filter(
     (release) => release.number !== current,

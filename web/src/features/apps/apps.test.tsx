@@ -67,6 +67,38 @@ describe("a new app", () => {
       { source: { type: "image", reference: "registry.example.com/hello:1" } },
     ]);
   });
+  it.each([
+    ["Git", "Repository", "https://a.example.com/a.git", { folder: "web", path: null }],
+    ["Image", "Image", "registry.example.com/a", null],
+  ])("from %s is told with its first deployment how to build", async (type, label, text, containerfile) => {
+    answer("get", "/api/v1/apps", { items: [], next: null });
+    answer("get", "/api/v1/session", session);
+    answer("get", "/api/v1/projects", { items: [], next: null });
+    const app = makeApp("a");
+    const created = answer("post", "/api/v1/apps", app, 201);
+    const deployed = answer("post", "/api/v1/apps/{app}/deployments", makeDeployment(app), 202);
+    const { user } = renderAt("/apps/new", routes);
+    await user.type(await screen.findByLabelText("Name"), "a");
+    await user.type(screen.getByLabelText(/^Folder/), "web");
+    await user.click(screen.getByRole("radio", { name: new RegExp(type) }));
+    await user.type(screen.getByRole("textbox", { name: label }), text);
+    await user.click(screen.getByRole("button", { name: "Create and deploy" }));
+    await screen.findByText("elsewhere");
+    expect(created[0]).not.toHaveProperty("containerfile");
+    expect(deployed).toMatchObject([{ settings: { containerfile } }]);
+  });
+  it("that exists already is deployed with the settings that it has", async () => {
+    answer("get", "/api/v1/session", session);
+    const app = makeApp("hello", { settings: { ...settings(), command: ["serve"] } });
+    answer("get", "/api/v1/apps/{app}", app);
+    const deployed = answer("post", "/api/v1/apps/{app}/deployments", makeDeployment(app), 202);
+    const { user } = renderAt("/apps/new?app=hello", routes);
+    await user.click(await screen.findByRole("radio", { name: /Image/ }));
+    await user.type(screen.getByRole("textbox", { name: "Image" }), "registry.example.com/hello:1");
+    await user.click(screen.getByRole("button", { name: "Deploy" }));
+    await screen.findByText("elsewhere");
+    expect(deployed).toMatchObject([{ settings: app.settings }]);
+  });
   it("does not make the app again when only its deployment was refused", async () => {
     answer("get", "/api/v1/apps", { items: [], next: null });
     const created = answer("post", "/api/v1/apps", makeApp("hello"), 201);
@@ -115,7 +147,7 @@ describe("a new app", () => {
 
 describe("the form of settings", () => {
   it("gives back what it was given", () => {
-    expect(patchOf(formOf(settings()))).toEqual({ ...settings(), containerfile: undefined });
+    expect(patchOf(formOf(settings()))).toEqual(settings());
     expect(problemsOf(formOf(defaultSettings))).toEqual({});
   });
   it("refuses what cannot be right", () => {

@@ -1,17 +1,19 @@
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useRef, useState } from "react";
 import { keys } from "@/api/keys";
-import { createApp, startDeployment, uploadArchive } from "@/api/mutations";
-import type { Source } from "@/api/types";
-import type { patchOf } from "./form";
+import { createApp, startDeployment, uploadArchive, useDeploymentStarted } from "@/api/mutations";
+import type { SettingsPatch, Source } from "@/api/types";
 import { type SourceForm, sourceOf } from "./source";
 
 interface Request {
   slug: string;
   /** Slug of the project; the default one when absent. */
-  project: string | undefined;
-  settings: ReturnType<typeof patchOf>;
+  project?: string | undefined;
+  /** The app's own when absent. */
+  settings?: SettingsPatch;
   source: SourceForm;
+  message?: string | undefined;
+  noCache?: boolean;
 }
 
 /**
@@ -20,6 +22,7 @@ interface Request {
  */
 export function useCreation(exists: boolean) {
   const client = useQueryClient();
+  const started = useDeploymentStarted();
   const made = useRef<string>(undefined);
   const uploaded = useRef<{ file: File; app: string; id: string }>(undefined);
   const [step, setStep] = useState<string>();
@@ -35,18 +38,21 @@ export function useCreation(exists: boolean) {
   };
 
   const mutation = useMutation({
-    async mutationFn({ slug, project, settings, source }: Request) {
+    async mutationFn({ slug, project, settings, source, message, noCache }: Request) {
       if (!exists && made.current !== slug) {
         setStep("Creating…");
-        await createApp({ slug, ...(project ? { project } : {}), ...settings });
+        // An app is made without a way to build; its first deployment brings that.
+        const { containerfile: _, ...first } = settings ?? {};
+        await createApp({ slug, ...(project ? { project } : {}), ...first });
         made.current = slug;
       }
       const from =
         source.type === "archive" && source.file ? await archive(slug, source.file) : sourceOf(source);
       if (!from) throw new Error("The form was sent without a source.");
       setStep("Deploying…");
-      return startDeployment(slug, { source: from, settings });
+      return startDeployment(slug, { source: from, settings, message, no_cache: noCache });
     },
+    onSuccess: started,
     onSettled: () => {
       setStep(undefined);
       setProgress(undefined);

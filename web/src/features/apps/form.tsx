@@ -1,8 +1,9 @@
 import type { AppSettings, CrashGuard, Deploy, Probe, Resources, SettingsPatch } from "@/api/types";
 import { Choices, Field, TextField } from "@/components/field";
+import { type BuildForm, buildFormOf, buildNames, buildProblems, containerfileOf } from "./build";
 
 /** Settings as they are typed: numbers are text until they are sent. */
-export interface SettingsForm {
+export interface SettingsForm extends BuildForm {
   port: string;
   replicas: string;
   check: Probe["check"]["type"];
@@ -55,6 +56,7 @@ export function describeProbe({ check }: Probe): string {
 export function formOf(settings: AppSettings): SettingsForm {
   const { probe, resources, crash_guard } = settings;
   return {
+    ...buildFormOf(settings.containerfile),
     port: settings.port == null ? "" : String(settings.port),
     replicas: String(settings.replicas),
     check: probe.check.type,
@@ -96,7 +98,7 @@ const whole: [keyof SettingsForm, number, number][] = [
 ];
 
 export function problemsOf(form: SettingsForm): Problems {
-  const problems: Problems = {};
+  const problems: Problems = buildProblems(form);
   const check = (name: keyof SettingsForm, low: number, high: number) => {
     const value = Number(form[name]);
     if (!/^\d+$/.test(form[name].trim()) || value < low || value > high)
@@ -143,6 +145,7 @@ export function patchOf(form: SettingsForm): SettingsPatch {
     },
     crash_guard: { restarts: Number(form.restarts), calm_s: Number(form.calm) },
     command: commandOf(form.command),
+    containerfile: containerfileOf(form),
     deploy: {
       strategy: form.strategy,
       pre_command: commandOf(form.preCommand),
@@ -161,6 +164,7 @@ function checkOf({ check, path, status, program }: SettingsForm): Probe["check"]
 
 /** Field names of the API to those of the form, for errors from the server. */
 const serverNames: Record<string, keyof SettingsForm> = {
+  ...buildNames,
   port: "port",
   replicas: "replicas",
   probe: "path",
@@ -183,17 +187,19 @@ const serverNames: Record<string, keyof SettingsForm> = {
 };
 
 export function serverProblem(field: string | undefined, message: string): Problems {
-  const name = field && serverNames[field.replace(/^settings\./, "")];
+  // A build argument or a label is named by its own name behind that of all of them.
+  const plain = field?.replace(/^settings\./, "").replace(/^(containerfile\.(?:args|labels))\..*$/, "$1");
+  const name = plain && serverNames[plain];
   return name ? { [name]: message } : {};
 }
 
-interface Props {
+export interface Props {
   form: SettingsForm;
   onChange: (form: SettingsForm) => void;
   problems: Problems;
 }
 
-function useFields({ form, onChange, problems }: Props) {
+export function useFields({ form, onChange, problems }: Props) {
   return (name: keyof SettingsForm) => ({
     value: form[name],
     onChange: (value: string) => onChange({ ...form, [name]: value }),
@@ -286,85 +292,6 @@ export function ProbeFields(props: Props) {
         <TextField label="Unhealthy after" suffix="failures" inputMode="numeric" {...field("failures")} />
       </div>
     </div>
-  );
-}
-
-export function DeployFields(props: Props) {
-  const { form, onChange, problems } = props;
-  const field = useFields(props);
-  return (
-    <div className="stack">
-      <Choices
-        legend="Strategy"
-        value={form.strategy}
-        onChange={(strategy) => onChange({ ...form, strategy })}
-        options={[
-          {
-            value: "blue-green",
-            title: "Blue/green",
-            text: "All new instances start beside the old ones, then all requests switch over at once.",
-          },
-          {
-            value: "rolling",
-            title: "Rolling",
-            text: "One instance after the other takes requests. Both releases serve side by side for a while.",
-          },
-        ]}
-      />
-      <CommandField
-        label="Pre-deploy command"
-        help="Runs in a container of a new release before any instance starts. If it fails, so does the deployment."
-        value={form.preCommand}
-        error={problems.preCommand}
-        onChange={(preCommand) => onChange({ ...form, preCommand })}
-      />
-      <CommandField
-        label="Post-deploy command"
-        help="Runs once a new release is live. A failure is shown and undoes nothing."
-        value={form.postCommand}
-        error={problems.postCommand}
-        onChange={(postCommand) => onChange({ ...form, postCommand })}
-      />
-      <div className="fields">
-        <TextField
-          label="Requests may end within"
-          suffix="s"
-          inputMode="numeric"
-          help="Once no proxy leads new ones to an old instance."
-          {...field("drain")}
-        />
-        <TextField
-          label="Then stop within"
-          suffix="s"
-          inputMode="numeric"
-          help="From SIGTERM to SIGKILL."
-          {...field("stopGrace")}
-        />
-      </div>
-    </div>
-  );
-}
-
-interface CommandProps {
-  label: string;
-  help: string;
-  value: string;
-  error: string | undefined;
-  onChange: (value: string) => void;
-}
-
-function CommandField({ label, help, value, error, onChange }: CommandProps) {
-  return (
-    <Field label={label} optional help={`${help} One argument per line; no shell reads them.`} error={error}>
-      {(control) => (
-        <textarea
-          className="textarea mono"
-          value={value}
-          onChange={(event) => onChange(event.target.value)}
-          {...control}
-        />
-      )}
-    </Field>
   );
 }
 

@@ -2,15 +2,17 @@ import { useQuery } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import { useNavigate, useSearchParams } from "react-router";
 import { type ApiError, asApiError } from "@/api/errors";
-import { appsQuery, projectsQuery, sessionQuery } from "@/api/queries";
+import { appQuery, appsQuery, projectsQuery, sessionQuery } from "@/api/queries";
+import type { AppSettings } from "@/api/types";
 import { Button } from "@/components/button";
 import { CopyButton } from "@/components/copy";
 import { Field, TextField } from "@/components/field";
 import { Icon } from "@/components/icon";
-import { Card, ErrorNotice, PageHead, useTitle } from "@/components/page";
+import { Card, ErrorNotice, PageHead, Skeleton, useTitle } from "@/components/page";
 import { cores } from "@/lib/bytes";
 import { cli } from "@/lib/cli";
 import { slugProblem } from "@/lib/slug";
+import { BuildFields, buildFormOf, containerfileOf, describeBuild } from "./build";
 import { useCreation } from "./creation";
 import {
   defaultSettings,
@@ -29,36 +31,52 @@ export function Component() {
   const [query] = useSearchParams();
   const existing = query.get("app");
   useTitle(existing ? `Deploy ${existing}` : "New app");
+  const app = useQuery({ ...appQuery(existing ?? ""), enabled: existing !== null });
+  if (existing === null) return <NewApp key="" existing={null} settings={defaultSettings} />;
+  if (app.data) return <NewApp key={existing} existing={existing} settings={app.data.settings} />;
+  return (
+    <div className="page narrow">
+      <PageHead title={`Deploy ${existing}`} />
+      {app.isError ? <ErrorNotice error={app.error} retry={app.refetch} /> : <Skeleton width="100%" />}
+    </div>
+  );
+}
+
+function NewApp({ existing, settings }: { existing: string | null; settings: AppSettings }) {
   const [slug, setSlug] = useState(existing ?? "");
   const [project, setProject] = useState<string>();
   const [source, setSource] = useState(emptySource);
-  const [form, setForm] = useState(() => formOf(defaultSettings));
+  const [form, setForm] = useState(() => formOf(settings));
   const [tried, setTried] = useState(false);
   const creation = useCreation(existing !== null);
   const navigate = useNavigate();
 
   const error = creation.error ? asApiError(creation.error) : undefined;
   const slugError = useSlugError(slug, tried, existing !== null, error);
-  const problems = { ...problemsOf(form), ...serverProblem(error?.field, error?.message ?? "") };
+  const builds = source.type !== "image";
+  // What is not shown is not sent either.
+  const shown = builds ? form : { ...form, ...buildFormOf(settings.containerfile) };
+  const ownProblems = problemsOf(shown);
+  const problems = { ...ownProblems, ...serverProblem(error?.field, error?.message ?? "") };
   const sourceErrors = sourceProblems(source);
   const invalid =
     slugProblem(slug) !== undefined ||
-    Object.keys(problemsOf(form)).length > 0 ||
+    Object.keys(ownProblems).length > 0 ||
     Object.keys(sourceErrors).length > 0;
 
   const submit = (event: FormEvent) => {
     event.preventDefault();
     setTried(true);
     if (invalid) return;
-    const request = { slug, project, settings: patchOf(form), source };
+    const request = { slug, project, settings: patchOf(shown), source };
     creation
       .run(request)
       .then((deployment) => navigate(`/apps/${slug}/deployments/${deployment.id}`), ignored);
   };
   const props = { form, onChange: setForm, problems };
   const problemField = Object.keys(serverProblem(error?.field, "x"))[0];
-  // A command is not part of this form.
-  const shownAtField = error?.field === "slug" || (problemField !== undefined && problemField !== "command");
+  const shownAtField =
+    error?.field === "slug" || (problemField !== undefined && !elsewhere.has(problemField));
 
   return (
     <form className="page narrow" onSubmit={submit} noValidate>
@@ -91,13 +109,37 @@ export function Component() {
         </Card>
       )}
       <Card title="Source" text="Where the code or the image comes from.">
-        <SourceFields
-          source={source}
-          onChange={setSource}
-          problems={tried ? sourceErrors : {}}
-          progress={creation.progress}
-        />
+        <div className="stack">
+          <SourceFields
+            source={source}
+            onChange={setSource}
+            problems={tried ? sourceErrors : {}}
+            progress={creation.progress}
+          />
+          {source.type === "git" && (
+            <p className="field-help">
+              A private repository needs a token or key, which the app's settings take once it is created.
+            </p>
+          )}
+        </div>
       </Card>
+      {builds && (
+        <div className="card">
+          <details className="more" open={hasProblem(problems, Object.keys(buildFormOf(null)))}>
+            <summary>
+              <Icon name="chevron" size={14} />
+              Build <span className="hint">{describeBuild(containerfileOf(form))}</span>
+            </summary>
+            <div className="card-body stack" style={{ paddingTop: 0 }}>
+              <p className="field-help">
+                Without a Containerfile or Dockerfile, a preset is chosen by what is there: Node.js, Next.js,
+                Vite, Go, Python, Rust or static files.
+              </p>
+              <BuildFields {...props} />
+            </div>
+          </details>
+        </div>
+      )}
       <Card title="Serving">
         <ServeFields {...props} />
       </Card>
@@ -149,6 +191,9 @@ export function Component() {
     </form>
   );
 }
+
+/** Fields that only the settings of an app show. */
+const elsewhere = new Set(["command", "preCommand", "postCommand", "restarts", "calm"]);
 
 /** Shown on the page already. */
 function ignored() {}

@@ -11,6 +11,7 @@ import { cli } from "@/lib/cli";
 import { describeSource } from "@/lib/source";
 import { certificateState, deploymentState, viewOf } from "@/lib/status";
 import { exact } from "@/lib/time";
+import { describeBuild } from "./build";
 import { Ended } from "./ended";
 import { describeProbe } from "./form";
 import { InstanceTable } from "./instances";
@@ -172,7 +173,7 @@ function DeploymentRow({ app, deployment }: { app: App; deployment: Deployment }
         <Link className="row-link num" to={`/apps/${app.slug}/deployments/${deployment.id}`}>
           #{deployment.number}
         </Link>
-        <span className="sub truncate">{describeSource(deployment.source)}</span>
+        <span className="sub truncate">{deployment.message || describeSource(deployment.source)}</span>
       </td>
       <td className="end">
         <Status view={viewOf(deploymentState, deployment.state)} />
@@ -231,6 +232,8 @@ function Configuration({ app }: { app: App }) {
       <dl className="facts">
         <dt>Project</dt>
         <dd>{app.project.slug}</dd>
+        <dt>Build</dt>
+        <dd>{describeBuild(app.settings.containerfile)}</dd>
         <dt>Port</dt>
         <dd className="num">{app.settings.port ?? "as the image says"}</dd>
         {app.settings.command && app.settings.command.length > 0 && (

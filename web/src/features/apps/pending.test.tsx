@@ -53,6 +53,7 @@ describe("pending changes", () => {
     show({ applicable: false, changes: [target], impact: "build" });
     expect(await screen.findByRole("status")).toHaveTextContent("deploy the source again");
     expect(screen.queryByRole("button", { name: "Apply" })).toBeNull();
+    expect(screen.getByRole("link", { name: "Deploy" })).toHaveAttribute("href", "/apps/shop#deploy");
   });
   it("are not shown while a deployment is under way, or when there are none", async () => {
     for (const pending of [

@@ -3,7 +3,7 @@ import { useNavigate } from "react-router";
 import { useApply } from "@/api/mutations";
 import { pendingQuery } from "@/api/queries";
 import type { App, Pending } from "@/api/types";
-import { Button } from "@/components/button";
+import { Button, ButtonLink } from "@/components/button";
 import { Changes } from "@/components/changes";
 import { Notice } from "@/components/page";
 import { useToast } from "@/components/toast";
@@ -17,7 +17,15 @@ export function PendingChanges({ app }: { app: App }) {
     <Notice
       tone="warn"
       title={count === 1 ? "1 pending change" : `${count} pending changes`}
-      action={pending.applicable && <ApplyButton app={app} />}
+      action={
+        pending.applicable ? (
+          <ApplyButton app={app} />
+        ) : (
+          <ButtonLink icon="rocket" to={`/apps/${app.slug}#deploy`}>
+            Deploy
+          </ButtonLink>
+        )
+      }
     >
       <Changes changes={pending.changes} />
       <p className="muted">{outcome(pending)}</p>

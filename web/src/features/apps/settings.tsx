@@ -8,10 +8,10 @@ import { Dialog } from "@/components/dialog";
 import { Field } from "@/components/field";
 import { Card, ErrorNotice } from "@/components/page";
 import { useToast } from "@/components/toast";
+import { BuildFields } from "./build";
 import { DeleteApp } from "./deletion";
 import {
   CrashGuardFields,
-  DeployFields,
   formOf,
   ProbeFields,
   patchOf,
@@ -21,6 +21,7 @@ import {
   serverProblem,
 } from "./form";
 import { GitAccessCard } from "./git";
+import { DeployFields } from "./rollout";
 
 export function Component() {
   const app = useOutletContext<App>();
@@ -51,6 +52,9 @@ export function Component() {
   return (
     <div className="stack loose" style={{ maxWidth: 760 }}>
       <form className="stack loose" onSubmit={submit} noValidate>
+        <Card title="Build" text="How the image is made of the source. Takes effect with the next build.">
+          <BuildFields {...props} />
+        </Card>
         <Card title="Serving" text="Takes effect with the next release.">
           <ServeFields {...props} />
         </Card>

@@ -8,6 +8,8 @@ import { bytes } from "@/lib/bytes";
 export interface SourceForm {
   type: Source["type"];
   file: File | undefined;
+  /** Id of an archive that was uploaded before; a file takes its place. */
+  archive: string | undefined;
   url: string;
   ref: string;
   submodules: boolean;
@@ -18,6 +20,7 @@ export interface SourceForm {
 export const emptySource: SourceForm = {
   type: "archive",
   file: undefined,
+  archive: undefined,
   url: "",
   ref: "main",
   submodules: false,
@@ -29,7 +32,7 @@ type Problems = Partial<Record<"file" | "url" | "ref" | "reference", string>>;
 
 export function sourceProblems(source: SourceForm): Problems {
   if (source.type === "archive") {
-    if (!source.file) return { file: "Choose an archive." };
+    if (!source.file) return source.archive ? {} : { file: "Choose an archive." };
     return /\.(tgz|tar\.gz)$/i.test(source.file.name)
       ? {}
       : { file: "A gzipped tar is needed: .tar.gz or .tgz." };
@@ -42,7 +45,13 @@ export function sourceProblems(source: SourceForm): Problems {
   return problems;
 }
 
-/** What the API is told; nothing for an archive, which must be uploaded first. */
+/** The form that stands for `source`. */
+export function sourceFormOf(source: Source): SourceForm {
+  if (source.type === "archive") return { ...emptySource, archive: source.archive_id };
+  return { ...emptySource, ...source };
+}
+
+/** What the API is told; nothing for a file, which must be uploaded first. */
 export function sourceOf(source: SourceForm): Source | undefined {
   if (source.type === "git") {
     const { url, ref, submodules, lfs } = source;
@@ -50,7 +59,7 @@ export function sourceOf(source: SourceForm): Source | undefined {
     return { type: "git", url: url.trim(), ref: ref.trim(), ...also };
   }
   if (source.type === "image") return { type: "image", reference: source.reference.trim() };
-  return undefined;
+  return source.archive && !source.file ? { type: "archive", archive_id: source.archive } : undefined;
 }
 
 interface Props {
@@ -62,7 +71,7 @@ interface Props {
 
 export function SourceFields({ source, onChange, problems, progress }: Props) {
   return (
-    <div className="stack">
+    <div className="stack source">
       <Choices
         legend="Source"
         value={source.type}
@@ -76,6 +85,7 @@ export function SourceFields({ source, onChange, problems, progress }: Props) {
       {source.type === "archive" && (
         <ArchiveField
           file={source.file}
+          archive={source.archive}
           onChange={(file) => onChange({ ...source, file })}
           error={problems.file}
           progress={progress}
@@ -83,7 +93,7 @@ export function SourceFields({ source, onChange, problems, progress }: Props) {
       )}
       {source.type === "git" && (
         <>
-          <div className="fields" style={{ gridTemplateColumns: "minmax(0, 2fr) minmax(110px, 1fr)" }}>
+          <div className="fields repository">
             <TextField
               label="Repository"
               mono
@@ -118,9 +128,6 @@ export function SourceFields({ source, onChange, problems, progress }: Props) {
             />
             <span>With large files (LFS)</span>
           </label>
-          <p className="field-help">
-            A private repository needs a token or key, which the app's settings take once it is created.
-          </p>
         </>
       )}
       {source.type === "image" && (
@@ -135,24 +142,19 @@ export function SourceFields({ source, onChange, problems, progress }: Props) {
           error={problems.reference}
         />
       )}
-      {source.type !== "image" && (
-        <p className="field-help">
-          Built with the Containerfile or Dockerfile at the root of the source; without one, with the preset
-          that fits: Node.js, Next.js, Vite, Go, Python, Rust or static files.
-        </p>
-      )}
     </div>
   );
 }
 
 interface ArchiveProps {
   file: File | undefined;
+  archive: string | undefined;
   onChange: (file: File | undefined) => void;
   error: string | undefined;
   progress: number | undefined;
 }
 
-function ArchiveField({ file, onChange, error, progress }: ArchiveProps) {
+function ArchiveField({ file, archive, onChange, error, progress }: ArchiveProps) {
   const [over, setOver] = useState(false);
   const drop = (event: DragEvent) => {
     event.preventDefault();
@@ -198,8 +200,14 @@ function ArchiveField({ file, onChange, error, progress }: ArchiveProps) {
           onDrop={drop}
         >
           <Icon name="upload" size={20} />
+          {archive && (
+            <span>
+              The archive of before, <code>{archive.slice(-8)}</code>, once more.
+            </span>
+          )}
           <span>
-            Drop a <code>.tar.gz</code> here or <span className="link">choose a file</span>
+            {archive ? "For another one, drop" : "Drop"} a <code>.tar.gz</code> here or{" "}
+            <span className="link">choose a file</span>
           </span>
           <span className="field-help">
             For example <code>git archive --format=tar.gz -o app.tar.gz HEAD</code>

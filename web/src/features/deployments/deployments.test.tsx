@@ -1,9 +1,11 @@
 import { act, screen, waitFor } from "@testing-library/react";
+import { Outlet } from "react-router";
 import { describe, expect, it } from "vitest";
 import { ago, failure, makeApp, makeDeployment, makeStages, session } from "@/testing/data";
 import { renderAt } from "@/testing/render";
 import { answer } from "@/testing/server";
 import { FakeEventSource } from "@/testing/setup";
+import { Component as List } from "./list";
 import { Component as Page } from "./page";
 
 const app = makeApp("hello");
@@ -105,6 +107,12 @@ describe("a deployment", () => {
     await user.click(screen.getByText(/Built with the preset static/));
     for (const text of ["index.html", "EXPOSE 8080", "wh init --eject"]) expect(card).toHaveTextContent(text);
   });
+  it("says who deployed what, and where a fix is deployed after a failure", async () => {
+    await open(makeDeployment(app, { state: "failed", failure, release: null, message: "Prices with tax" }));
+    expect(screen.getByText("Prices with tax")).toBeInTheDocument();
+    expect(screen.getByText(/by ada@example.com/)).toBeInTheDocument();
+    expect(screen.getByRole("link", { name: "Deploy a fix" })).toHaveAttribute("href", "/apps/hello#deploy");
+  });
   it("is cancelled after a question", async () => {
     const { user } = await open();
     const requests = answer(
@@ -117,5 +125,21 @@ describe("a deployment", () => {
     await user.click(screen.getByRole("button", { name: "Cancel deployment" }));
     expect(await screen.findByText("This deployment was cancelled")).toBeInTheDocument();
     expect(requests).toHaveLength(1);
+  });
+});
+
+describe("the list of deployments", () => {
+  it("tells each by its message, if it has one", async () => {
+    const items = [
+      makeDeployment(app, { number: 2, message: "Prices with tax" }),
+      makeDeployment(app, { id: "1", number: 1, kind: "rollback", source: null }),
+    ];
+    answer("get", "/api/v1/apps/{app}/deployments", { items, next: null });
+    renderAt("/", [{ element: <Outlet context={app} />, children: [{ path: "/", Component: List }] }]);
+    const second = await screen.findByRole("row", { name: /Prices/ });
+    const first = screen.getByRole("row", { name: /Rollback/ });
+    expect(second).toHaveTextContent("Prices with taxBuild · git.example.com/fernhill/hello @ main");
+    expect(second).toHaveTextContent("by ada@example.com");
+    expect(first).toHaveTextContent("Rollbacksame source");
   });
 });

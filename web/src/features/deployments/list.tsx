@@ -71,8 +71,11 @@ function DeploymentTable({ app, deployments }: { app: App; deployments: Deployme
                 )}
               </td>
               <td className="hide-small" style={{ maxWidth: 320 }}>
-                {kindName[deployment.kind]}
-                <span className="sub truncate">{describeSource(deployment.source)}</span>
+                <span className="truncate">{deployment.message || kindName[deployment.kind]}</span>
+                <span className="sub truncate">
+                  {deployment.message && `${kindName[deployment.kind]} · `}
+                  {describeSource(deployment.source)}
+                </span>
               </td>
               <td className="hide-small num">
                 {deployment.release == null ? <span className="faint">–</span> : `v${deployment.release}`}

@@ -62,7 +62,7 @@ export function Component() {
           <Stages deployment={deployment} />
         </section>
       )}
-      {deployment?.recipe && <RecipeCard recipe={deployment.recipe} />}
+      {deployment?.recipe && <RecipeCard app={app} recipe={deployment.recipe} />}
       <div className="deployment-log">
         <Log
           name={`${app} deployment ${deployment?.number ?? ""}`}
@@ -93,12 +93,13 @@ function Head({ deployment }: { deployment: Deployment }) {
         </>
       }
       text={
-        <span>
+        <>
+          {deployment.message && <p className="said">{deployment.message}</p>}
           {kindName[deployment.kind]} of <code>{describeSource(deployment.source)}</code> by{" "}
           {deployment.created_by}, <Time at={deployment.created_at} />
           {isFinal(deployment) ? " · took " : " · running for "}
           <Elapsed from={deployment.created_at} to={deployment.finished_at} />
-        </span>
+        </>
       }
       actions={<Actions deployment={deployment} />}
     />
@@ -130,6 +131,9 @@ function Actions({ deployment }: { deployment: Deployment }) {
   return (
     <>
       {!deployment.failure && <CopyButton text={cli.again(deployment)}>Copy as CLI</CopyButton>}
+      {deployment.state === "failed" && (
+        <ButtonLink to={`/apps/${deployment.app.slug}#deploy`}>Deploy a fix</ButtonLink>
+      )}
       {source && (
         <Button icon="rocket" busy={deploy.isPending} onClick={again}>
           {deployment.state === "failed" ? "Try again" : "Deploy again"}

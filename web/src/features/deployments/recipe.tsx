@@ -1,9 +1,10 @@
+import { Link } from "react-router";
 import type { Recipe } from "@/api/types";
 import { CopyButton } from "@/components/copy";
 import { Icon } from "@/components/icon";
 
 /** How a source without a Containerfile is built. */
-export function RecipeCard({ recipe }: { recipe: Recipe }) {
+export function RecipeCard({ app, recipe }: { app: string; recipe: Recipe }) {
   return (
     <section className="card" aria-label="Preset">
       <details className="more">
@@ -14,8 +15,11 @@ export function RecipeCard({ recipe }: { recipe: Recipe }) {
         <div className="card-body stack" style={{ paddingTop: 0 }}>
           {recipe.others.length > 0 && (
             <p className="small">
-              <code>{recipe.others.join(", ")}</code> would fit too: <code>preset</code> in{" "}
-              <code>[build]</code> of wisehosting.toml chooses.
+              <code>{recipe.others.join(", ")}</code> would fit too: choose it in the{" "}
+              <Link className="link" to={`/apps/${app}/settings`}>
+                settings
+              </Link>
+              , or by <code>preset</code> in <code>[build]</code> of wisehosting.toml.
             </p>
           )}
           <div className="code">
