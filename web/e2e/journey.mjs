@@ -1,5 +1,5 @@
 // The first hour of a new installation, in a real browser: first run → sign in → a proxy joins → new app → watch it
-// deploy → open it → see its log; then an app that fails, variables, a rollback and the nodes.
+// deploy → open it → see its log; variables, a rollback, then an app that fails and is mended, and the nodes.
 //
 // `wh-testbed with --untouched -- npm run journey` says where everything is:
 //   WH_URL             the dashboard
@@ -264,15 +264,9 @@ step("an app that ends at once shows why, and the list of apps hears of it by it
   await other.getByRole("link", { name: slug, exact: true }).waitFor();
   await page.goto(`${base}/apps/new`);
   await page.getByLabel("Name").fill("broken");
-  const folder = join(work, "broken-source");
-  await mkdir(folder);
   const last = "cannot reach the database at db:5432";
-  const command = JSON.stringify(["sh", "-c", `echo ready in a moment; sleep 1; echo ${last} >&2; exit 3`]);
-  await writeFile(
-    join(folder, "Containerfile"),
-    `FROM docker.io/library/busybox:stable\nEXPOSE 8080\nCMD ${command}\n`,
-  );
-  await page.locator("input[type=file]").setInputFiles(await archive("broken", folder));
+  const file = await shellArchive("broken", `echo ready in a moment; sleep 1; echo ${last} >&2; exit 3`);
+  await page.locator("input[type=file]").setInputFiles(file);
   await page.getByRole("button", { name: "Create and deploy" }).click();
   const failure = page.getByRole("region", { name: "Failure" });
   await failure.waitFor({ timeout: seconds * 1000 });
@@ -284,6 +278,39 @@ step("an app that ends at once shows why, and the list of apps hears of it by it
     .first()
     .waitFor();
   await other.close();
+});
+
+step("it is mended and deployed again from where the failure is shown", async () => {
+  await page.getByRole("link", { name: "Deploy a fix" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByRole("heading", { name: "Deploy broken" }).waitFor();
+  const file = await shellArchive("mended", "mkdir -p /www; exec httpd -f -p 8080 -h /www");
+  await dialog.locator("input[type=file]").setInputFiles(file);
+  await dialog.getByLabel("Message").fill("Do without the database");
+  await dialog.getByLabel(/Rebuild without cache/).check();
+  await shot("fix");
+  await dialog.getByRole("button", { name: "Deploy", exact: true }).click();
+  await page.getByRole("heading", { name: /Deployment #2/ }).waitFor();
+  await page.getByText("Do without the database").waitFor();
+  await live("broken");
+  assert.equal(await page.getByText(/Using cache/).count(), 0, "every step ran anew");
+  await shot("fixed");
+  await page.goto(`${base}/apps/broken/deployments`);
+  const rows = page.getByRole("row");
+  await rows.filter({ hasText: "Do without the database" }).getByText("Live").waitFor();
+  await rows.filter({ hasText: "Failed" }).waitFor();
+});
+
+step("the way an app is built is set in its settings, and waits for the next build", async () => {
+  await page.goto(`${base}/apps/broken/settings`);
+  await page.getByLabel("Containerfile").fill("../Containerfile");
+  await page.getByText("A path inside the source").waitFor();
+  await page.getByLabel("Containerfile").fill("Containerfile");
+  await page.getByLabel("Build arguments").fill("VERSION=2");
+  await page.getByRole("button", { name: "Save settings" }).click();
+  await page.getByText("build argument VERSION").waitFor();
+  await page.getByText("This takes a new image").waitFor();
+  await shot("build-settings");
 });
 
 step("the palette leads to a log by the keyboard alone", async () => {
@@ -308,12 +335,13 @@ step("the nodes are online, and each says what it is", async () => {
 
 step("every page fits a phone and a desk, in the dark and in the light", async () => {
   const deployments = await page.request.get(`${base}/api/v1/apps/broken/deployments`);
-  const failed = (await deployments.json()).items[0].id;
+  const { items } = await deployments.json();
+  const failed = items.find((/** @type {{ state: string }} */ one) => one.state === "failed").id;
   const pages = {
     overview: "/",
     apps: "/apps",
     app: `/apps/${slug}`,
-    "failed-app": "/apps/broken",
+    "changed-app": "/apps/broken",
     failure: `/apps/broken/deployments/${failed}`,
     deployments: `/apps/${slug}/deployments`,
     releases: `/apps/${slug}/releases`,
@@ -381,6 +409,17 @@ async function retry(attempt, times) {
     await new Promise((resolve) => setTimeout(resolve, 1_000));
     return retry(attempt, times - 1);
   }
+}
+
+/** @param {string} name @param {string} script @returns {Promise<string>} the source of an app that runs `script` */
+async function shellArchive(name, script) {
+  const folder = join(work, `${name}-source`);
+  await mkdir(folder);
+  await writeFile(
+    join(folder, "Containerfile"),
+    `FROM docker.io/library/busybox:stable\nEXPOSE 8080\nCMD ${JSON.stringify(["sh", "-c", script])}\n`,
+  );
+  return archive(name, folder);
 }
 
 /** @param {string} name @param {string} folder @returns {Promise<string>} a .tar.gz of the folder */
