@@ -347,6 +347,7 @@ step("every page fits a phone and a desk, in the dark and in the light", async (
     releases: `/apps/${slug}/releases`,
     log: `/apps/${slug}/logs`,
     environment: `/apps/${slug}/environment`,
+    activity: `/apps/${slug}/activity`,
     settings: `/apps/${slug}/settings`,
     new: "/apps/new",
     nodes: "/nodes",

@@ -334,6 +334,8 @@ class World {
           impact: "containers",
         });
       }
+      case "GET activity":
+        return send(response, 200, list(this.activity(app, own)));
       case "GET pending":
         return send(response, 200, this.waiting(app));
       case "POST apply":
@@ -798,6 +800,23 @@ class World {
     const stored = { host, username, updated_by: session.user.email, updated_at: ago(0) };
     this.registries = [...others(host), stored];
     return send(response, 200, stored);
+  }
+
+  /** @param {Schemas["App"]} app @param {Schemas["Deployment"][]} own @returns {Schemas["Activity"][]} */
+  activity(app, own) {
+    const made = own.map((deployment) => ({
+      id: id(),
+      at: deployment.created_at,
+      actor: `user:${session.user.email}`,
+      action: "deployment.create",
+      text: `${session.user.name} began deployment ${deployment.number}`,
+      deployment: deployment.id,
+    }));
+    const created = { at: app.created_at, actor: `user:${session.user.email}`, action: "app.create" };
+    return [
+      ...made,
+      { ...created, id: id(), text: `${session.user.name} created the app`, deployment: null },
+    ];
   }
 
   audit() {

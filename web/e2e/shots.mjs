@@ -89,6 +89,7 @@ const shots = [
       await page.getByLabel("Build arguments").scrollIntoViewIfNeeded();
     },
   },
+  { name: "app-activity", path: "/apps/shop/activity" },
   { name: "deployment-running", path: latest("docs") },
   { name: "deployment-failed", path: latest("catalog-search") },
   { name: "deployment-live", path: latest("orders-api") },

@@ -4,6 +4,7 @@
 //! the only SQL, `tests.rs` tests through HTTP. What must stay true is in `reconcile`, what must be decided without
 //! touching anything is in `plan`.
 
+pub mod activity;
 pub mod admin;
 pub mod app;
 pub mod bus;

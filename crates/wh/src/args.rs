@@ -74,6 +74,14 @@ pub(crate) enum Command {
     },
     /// List the app's instances
     Ps,
+    /// Show what happened to the app, the newest first
+    Activity {
+        /// The app; else as for every command
+        app_name: Option<String>,
+        /// At most this many events
+        #[arg(long, short = 'n', default_value_t = 20, value_parser = clap::value_parser!(u8).range(1..=200))]
+        limit: u8,
+    },
     /// Stop the app; its release and its address stay
     Stop,
     /// Start the stopped app again

@@ -128,7 +128,15 @@ describe("announced changes", () => {
     gathered.add("instances");
     vi.advanceTimersByTime(400);
     const stale = invalidate.mock.calls.map(([filter]) => filter?.queryKey?.[0]);
-    expect(stale.sort()).toEqual(["apps", "deployments", "instances", "jobs", "nodes", "releases"]);
+    expect(stale.sort()).toEqual([
+      "activity",
+      "apps",
+      "deployments",
+      "instances",
+      "jobs",
+      "nodes",
+      "releases",
+    ]);
     vi.useRealTimers();
   });
 });

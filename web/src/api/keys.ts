@@ -15,4 +15,5 @@ export const keys = {
   registries: ["registries"],
   projects: ["projects"],
   audit: ["audit"],
+  activity: ["activity"],
 } as const;

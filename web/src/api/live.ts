@@ -28,10 +28,10 @@ export function pollInterval(): number {
 
 /** What a change of a topic makes stale. */
 const staleBy: Record<Change["topic"], readonly (readonly string[])[]> = {
-  apps: [keys.apps, keys.env, keys.tombstones],
-  deployments: [keys.deployments, keys.apps, keys.releases, keys.jobs],
+  apps: [keys.apps, keys.env, keys.tombstones, keys.activity],
+  deployments: [keys.deployments, keys.apps, keys.releases, keys.jobs, keys.activity],
   nodes: [keys.nodes, keys.nodeTokens, keys.jobs],
-  instances: [keys.instances, keys.apps, keys.nodes],
+  instances: [keys.instances, keys.apps, keys.nodes, keys.activity],
   certificates: [keys.apps],
 };
 

@@ -184,6 +184,21 @@ export const auditQuery = infiniteQueryOptions({
   getNextPageParam: (page) => page.next ?? undefined,
 });
 
+export const activityQuery = (app: string) =>
+  infiniteQueryOptions({
+    queryKey: [...keys.activity, app],
+    queryFn: ({ signal, pageParam: cursor }) =>
+      unwrap(
+        api.GET("/api/v1/apps/{app}/activity", {
+          params: { path: { app }, query: { cursor, limit: PAGE } },
+          signal,
+        }),
+      ),
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (page) => page.next ?? undefined,
+    ...live,
+  });
+
 /** Whoever runs programs in an app sees its secrets. */
 export function mayRunPrograms({ organization }: Session): boolean {
   return organization.role !== "viewer";

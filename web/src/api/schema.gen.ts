@@ -44,6 +44,23 @@ export interface paths {
         patch: operations["update_app"];
         trace?: never;
     };
+    "/api/v1/apps/{app}/activity": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What happened to an app, newest first. Values of variables are not told. */
+        get: operations["list_activity"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/apps/{app}/apply": {
         parameters: {
             query?: never;
@@ -720,6 +737,20 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description Something that happened to an app. */
+        Activity: {
+            /** @description `<noun>.<verb>`, for programs. */
+            action: string;
+            /** @description `user:<e-mail>`, `node:<name>` or `system`. */
+            actor: string;
+            /** Format: date-time */
+            at: string;
+            deployment?: components["schemas"]["DeploymentId"] | null;
+            /** Format: uuid */
+            id: string;
+            /** @description Who did what, in a sentence. */
+            text: string;
+        };
         /** @description One of a node's processes. */
         Agent: {
             /** @description The one that it says is in force. */
@@ -1535,6 +1566,27 @@ export interface components {
          * @enum {string}
          */
         Origin: "declared" | "enrolled";
+        /** @description One page of a list. */
+        Page_Activity: {
+            items: {
+                /** @description `<noun>.<verb>`, for programs. */
+                action: string;
+                /** @description `user:<e-mail>`, `node:<name>` or `system`. */
+                actor: string;
+                /** Format: date-time */
+                at: string;
+                deployment?: components["schemas"]["DeploymentId"] | null;
+                /** Format: uuid */
+                id: string;
+                /** @description Who did what, in a sentence. */
+                text: string;
+            }[];
+            /**
+             * Format: uuid
+             * @description Where the next page begins; null on the last one.
+             */
+            next?: string | null;
+        };
         /** @description One page of a list. */
         Page_App: {
             items: {
@@ -2437,6 +2489,33 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["App"];
+                };
+            };
+        };
+    };
+    list_activity: {
+        parameters: {
+            query?: {
+                /** @description `next` of the page before. */
+                cursor?: string;
+                /** @description At most 200; 50 when absent. */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description Id or slug */
+                app: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Activity"];
                 };
             };
         };

@@ -2,6 +2,7 @@ import type { components } from "./schema.gen";
 
 type Schemas = components["schemas"];
 
+export type Activity = Schemas["Activity"];
 export type Agent = Schemas["Agent"];
 export type App = Schemas["App"];
 export type AppChanged = Schemas["AppChanged"];

@@ -35,6 +35,7 @@ export const cli = {
     `wh releases diff --app ${quote(app)} ${before} ${after}`,
   logs: (app: string) => `wh logs --app ${quote(app)} -f`,
   exec: (app: string) => `wh exec ${quote(app)}`,
+  activity: (app: string) => `wh activity ${quote(app)}`,
   setEnv: (app: string) => `wh env set --app ${quote(app)} NAME=value`,
   gitToken: (app: string) => `wh git token git.example.com --app ${quote(app)}`,
   registryLogin: () => "wh registry login registry.example.com",

@@ -221,12 +221,17 @@ async fn begin(
         store::insert_job(conn, job, new.id, &payload).await?;
         bus::say(conn, Topic::Jobs, job).await?;
     }
-    let detail = json!({ "app": of.slug, "number": number, "kind": start.kind, "source": start.source });
+    let made = store::view(conn, caller.organization_id, new.id, apps::api::scheme(app))
+        .await?
+        .ok_or_else(|| anyhow::anyhow!("a new deployment cannot be read back"))?;
+    let detail = json!({
+        "app": of.slug, "number": number, "kind": start.kind, "source": start.source, "message": start.message,
+        "release": made.release,
+        "from": releases::store::current(conn, of.id).await?.map(|serving| serving.number),
+    });
     audit::record(conn, caller, "deployment.create", &format!("deployment:{}", new.id), detail).await?;
     bus::say(conn, Topic::Deployments, new.id).await?;
-    store::view(conn, caller.organization_id, new.id, apps::api::scheme(app))
-        .await?
-        .ok_or_else(|| anyhow::anyhow!("a new deployment cannot be read back").into())
+    Ok(made)
 }
 
 fn work(

@@ -30,8 +30,8 @@ pub use permission::{Permission, guard, public};
 
 use crate::app::AppState;
 use crate::{
-    apps, archives, audit, deployments, events, exec, front, git_access, hub, identity, jobs, logs, nodes,
-    projects, registries, releases, tombstones, variables,
+    activity, apps, archives, audit, deployments, events, exec, front, git_access, hub, identity, jobs, logs,
+    nodes, projects, registries, releases, tombstones, variables,
 };
 
 #[derive(OpenApi)]
@@ -61,6 +61,7 @@ pub fn api(app: &AppState) -> (Router<AppState>, utoipa::openapi::OpenApi) {
         .merge(projects::api::router(app))
         .merge(apps::api::router(app))
         .merge(tombstones::api::router(app))
+        .merge(activity::api::router(app))
         .merge(archives::api::router(app))
         .merge(deployments::api::router(app))
         .merge(jobs::queue::router(app))

@@ -4,6 +4,7 @@ mod commands;
 mod crashes;
 mod power;
 mod rolling;
+mod told;
 
 use daemon::reconcile::Reconciler;
 use protocol::identity::AgentKind;

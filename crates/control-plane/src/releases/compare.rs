@@ -9,7 +9,7 @@ use protocol::spec::{CrashGuard, Probe, ProbeCheck, Resources};
 use serde::Serialize;
 
 use super::store::Snapshot;
-use crate::apps::Settings;
+use crate::apps::{Deploy, Settings, Strategy};
 use crate::variables::Values;
 
 /// A release with its variables open.
@@ -118,6 +118,15 @@ pub fn pending(live: Side<'_>, settings: &Settings, variables: &Values) -> Diffe
     found.difference()
 }
 
+/// What somebody changed: all settings count, also those that are no part of a release.
+pub fn settings(before: &Settings, after: &Settings) -> Difference {
+    let mut found = Found::default();
+    found.build_inputs(before, after, Impact::Build);
+    found.settings(before, after);
+    found.deploy(&before.deploy, &after.deploy);
+    found.difference()
+}
+
 #[derive(Default)]
 struct Found(Vec<Change>);
 
@@ -199,6 +208,24 @@ impl Found {
         self.value(("crash_guard.restarts", "restarts before it is stopped"), restarts, &next.restarts);
         let calm = |seconds: u32| format!("{seconds} s");
         self.value(("crash_guard.calm_s", "calm after a restart"), &calm(*calm_s), &calm(next.calm_s));
+    }
+
+    fn deploy(&mut self, before: &Deploy, after: &Deploy) {
+        let Deploy { strategy, pre_command, post_command, drain_s, stop_grace_s } = before;
+        let words = |command: &Option<Vec<String>>| command.as_ref().map(|words| format!("{words:?}"));
+        let (pre, post) =
+            (("deploy.pre_command", "pre-deploy command"), ("deploy.post_command", "post-deploy command"));
+        let named = |strategy: &Strategy| match strategy {
+            Strategy::BlueGreen => Some("blue-green".to_owned()),
+            Strategy::Rolling => Some("rolling".to_owned()),
+        };
+        self.note(("deploy.strategy", "strategy"), Impact::Nothing, named(strategy), named(&after.strategy));
+        self.note(pre, Impact::Nothing, words(pre_command), words(&after.pre_command));
+        self.note(post, Impact::Nothing, words(post_command), words(&after.post_command));
+        let seconds = |number: &u32| Some(format!("{number} s"));
+        let (drain, grace) = (("deploy.drain_s", "drain"), ("deploy.stop_grace_s", "time to stop"));
+        self.note(drain, Impact::Nothing, seconds(drain_s), seconds(&after.drain_s));
+        self.note(grace, Impact::Nothing, seconds(stop_grace_s), seconds(&after.stop_grace_s));
     }
 
     fn probe(&mut self, before: &Probe, after: &Probe) {
@@ -292,7 +319,6 @@ mod tests {
     use sqlx::types::Json;
 
     use super::*;
-    use crate::apps::{Deploy, Strategy};
 
     fn release(settings: Settings) -> Snapshot {
         Snapshot {
@@ -381,6 +407,17 @@ mod tests {
         Containers: variable GONE removed
         Containers: variable NEW added
         Containers: variable TOKEN changed
+        "#);
+    }
+
+    #[test]
+    fn a_change_of_settings_tells_also_what_is_no_part_of_a_release() {
+        let deploy = Deploy { pre_command: Some(vec!["migrate".to_owned()]), ..other().deploy };
+        let after = Settings { replicas: 2, deploy, ..Settings::default() };
+        insta::assert_snapshot!(text(&settings(&Settings::default(), &after)), @r#"
+        Containers: replicas: 1 → 2
+        Nothing: strategy: blue-green → rolling
+        Nothing: pre-deploy command added: ["migrate"]
         "#);
     }
 

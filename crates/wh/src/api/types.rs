@@ -2,6 +2,7 @@
 //! missing are optional: an older `wh` must speak with a newer control plane. Statuses stay words for the same
 //! reason.
 
+mod activity;
 mod changes;
 mod git;
 mod nodes;
@@ -13,6 +14,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use activity::Activity;
 pub(crate) use changes::{Change, Comparison, Pending};
 pub(crate) use git::{GitAccess, GitAccessAnswer};
 pub(crate) use nodes::{Agent, NewNodeToken, Node, NodeImages, NodeToken, OperatingSystem};

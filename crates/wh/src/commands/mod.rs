@@ -1,5 +1,6 @@
 //! One module per noun; each command is a function from arguments to requests and lines.
 
+mod activity;
 mod apps;
 mod contexts;
 mod deploy;
@@ -50,6 +51,7 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Result<u8> {
         Command::Deploy(deploy) => deploy::run(shell, deploy).await,
         Command::Apps { command } => apps::run(shell, command).await,
         Command::Ps => apps::ps(shell).await,
+        Command::Activity { app_name, limit } => activity::run(shell, app_name, limit).await,
         Command::Stop => power::stop(shell).await,
         Command::Start { detach } => power::start(shell, detach).await,
         Command::Restart { detach } => power::restart(shell, detach).await,

@@ -1,6 +1,7 @@
 //! Runs `wh` against a control plane that answers by the contract of the public API.
 
 mod account;
+mod activity;
 mod apps;
 mod deploy;
 mod exec;

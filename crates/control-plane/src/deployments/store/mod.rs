@@ -1,3 +1,4 @@
+pub mod ending;
 pub mod keys;
 pub mod progress;
 pub mod rollout;

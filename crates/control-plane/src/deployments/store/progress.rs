@@ -8,7 +8,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
-use super::{StageState, State};
+use super::{StageState, State, ending};
 use crate::apps::Settings;
 use crate::bus::{self, Topic};
 
@@ -128,7 +128,7 @@ pub async fn fail(conn: &mut PgConnection, id: DeploymentId, failure: &Failure) 
     )
     .execute(&mut *conn)
     .await?;
-    Ok(())
+    ending::record_failure(conn, id, &failure).await
 }
 
 /// The deployment was cancelled, unless it had ended before.

@@ -12,7 +12,7 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::tasks::{self, Preparation};
-use super::{Kind, progress};
+use super::{Kind, ending, progress};
 use crate::apps::{Deploy, Settings};
 use crate::bus::{self, Topic};
 use crate::instances::store::image_holders;
@@ -361,6 +361,7 @@ pub async fn go_live(conn: &mut PgConnection, rolling: &Rolling) -> sqlx::Result
     if !draining(conn, rolling.app_id).await? {
         progress::close(conn, rolling.id, Stage::Drain).await?;
     }
+    ending::record_live(conn, rolling.id).await?;
     bus::say(conn, Topic::Apps, rolling.app_id).await?;
     // The app's next deployment may begin.
     bus::say(conn, Topic::Jobs, "").await

@@ -1,0 +1,131 @@
+//! What an event says to people. Values of variables are in no event, and so in no sentence.
+
+use serde_json::Value;
+
+use super::store::Event;
+use crate::apps::Settings;
+use crate::releases::compare;
+
+/// Who did what. An action of another version is at least named.
+pub fn of(event: &Event) -> String {
+    let detail = &event.detail;
+    let of = |name: &str| text(&detail[name]);
+    let who = who(event);
+    let deed = match event.action.as_str() {
+        "deployment.live" => {
+            return format!("Deployment {} is live with release {}", of("number"), of("release"));
+        }
+        "deployment.fail" => return format!("Deployment {} failed: {}", of("number"), of("message")),
+        "app.crash-loop" => {
+            let release = of("release");
+            return format!(
+                "The crash guard stopped an instance of release {release} on {who}: {}",
+                of("message")
+            );
+        }
+        "app.create" => "created the app".to_owned(),
+        "app.update" => changed(&detail["before"], &detail["after"]),
+        "app.stop" => "stopped the app".to_owned(),
+        "app.start" => format!("started the app with deployment {}", of("deployment")),
+        "app.restart" => format!("restarted the app with deployment {}", of("deployment")),
+        "app.scale" => format!("scaled the app from {} to {} instances", of("before"), of("after")),
+        "app.delete" => "deleted the app".to_owned(),
+        "app.undelete" => "brought the app back".to_owned(),
+        "deployment.create" => began(detail),
+        "deployment.cancel" => format!("cancelled deployment {}", of("number")),
+        "deployment.front" => format!("moved deployment {} to the front of the queue", of("number")),
+        "env.update" => variables(detail),
+        "env.reveal" => "looked at the values of the variables".to_owned(),
+        "git.access" => format!("gave the app a {} for {}", of("kind"), of("host")),
+        "git.forget" => format!("took the app's access to {} away", of("host")),
+        "git.trust-host" => format!("trusts {} by its key {} from now on", of("host"), of("fingerprint")),
+        "secret.scrubbed" => format!("took the value of the variable {} out of the log", of("variable")),
+        "exec.start" if detail["terminal"] == true => format!("opened a terminal on {}", of("node")),
+        "exec.start" => format!("ran a program in an instance on {}", of("node")),
+        other => format!("did {other}"),
+    };
+    format!("{who} {deed}")
+}
+
+fn who(event: &Event) -> &str {
+    match (&event.name, event.actor.split_once(':')) {
+        (Some(name), _) if !name.is_empty() => name,
+        (_, Some((_, name))) => name,
+        _ => "The control plane",
+    }
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => "?".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// What a deployment is to do, with what its author says about it.
+fn began(detail: &Value) -> String {
+    let of = |name: &str| text(&detail[name]);
+    let number = of("number");
+    let source = &detail["source"];
+    let deed = match detail["kind"].as_str().unwrap_or_default() {
+        "rollback" if detail["release"].is_null() => format!("rolled back with deployment {number}"),
+        "rollback" => format!("rolled back to release {}{}", of("release"), from(&detail["from"])),
+        "settings" if detail["release"].is_null() => {
+            format!("applied what was pending with deployment {number}")
+        }
+        "settings" => format!("applied what was pending as release {}", of("release")),
+        _ => match source["type"].as_str() {
+            Some("git") => {
+                format!("began deployment {number} of {} of {}", text(&source["ref"]), text(&source["url"]))
+            }
+            Some("image") => format!("began deployment {number} of the image {}", text(&source["reference"])),
+            Some("archive") => format!("began deployment {number} of an upload"),
+            _ => format!("began deployment {number}"),
+        },
+    };
+    match detail["message"].as_str() {
+        Some(message) if !message.is_empty() => format!("{deed}: {message}"),
+        _ => deed,
+    }
+}
+
+fn from(release: &Value) -> String {
+    if release.is_null() { String::new() } else { format!(" from release {}", text(release)) }
+}
+
+/// What differs between two settings; of those of another version, that they do.
+fn changed(before: &Value, after: &Value) -> String {
+    let read = |settings: &Value| serde_json::from_value::<Settings>(settings.clone()).ok();
+    let lines: Vec<String> = match (read(before), read(after)) {
+        (Some(before), Some(after)) => {
+            compare::settings(&before, &after).changes.iter().map(ToString::to_string).collect()
+        }
+        _ => Vec::new(),
+    };
+    if lines.is_empty() {
+        "changed settings".to_owned()
+    } else {
+        format!("changed settings: {}", lines.join("; "))
+    }
+}
+
+fn variables(detail: &Value) -> String {
+    let listed = |list: &Value| list.as_array().into_iter().flatten().map(text).collect::<Vec<_>>();
+    let flagged = |to: bool| {
+        let names = detail["build_time"].as_object().into_iter().flatten();
+        names.filter(|(_, flag)| **flag == to).map(|(name, _)| name.clone()).collect::<Vec<_>>()
+    };
+    let deeds = [
+        ("set", listed(&detail["set"]), ""),
+        ("removed", listed(&detail["unset"]), ""),
+        ("let builds mount", flagged(true), ""),
+        ("kept", flagged(false), " from builds"),
+    ];
+    let deeds = deeds.iter().filter(|(_, names, _)| !names.is_empty()).map(|(verb, names, rest)| {
+        let noun = if names.len() == 1 { "the variable" } else { "the variables" };
+        format!("{verb} {noun} {}{rest}", names.join(", "))
+    });
+    let deeds = deeds.collect::<Vec<_>>();
+    if deeds.is_empty() { "changed no variable".to_owned() } else { deeds.join("; ") }
+}
