@@ -360,6 +360,8 @@ class World {
           202,
           this.deploy(app, "rollback", own.find((deployment) => deployment.source)?.source ?? null),
         );
+      case "POST instances":
+        return send(response, 202, this.power(app, "restart", {}));
       case "POST stop":
       case "POST start":
       case "POST restart":

@@ -92,6 +92,9 @@ pub(crate) enum Command {
     },
     /// Replace the app's instances, without losing a request
     Restart {
+        /// Only this one, by its id or the end of it
+        #[arg(long, value_name = "ID")]
+        instance: Option<String>,
         /// Do not wait for the end
         #[arg(long)]
         detach: bool,

@@ -83,6 +83,14 @@ export const useStart = (app: string) =>
 export const useRestart = (app: string) =>
   useAppChange(() => unwrap(api.POST("/api/v1/apps/{app}/restart", of(app))));
 
+/** Replaces one instance. */
+export const useRestartInstance = (app: string) =>
+  useAppChange((instance: string) =>
+    unwrap(
+      api.POST("/api/v1/apps/{app}/instances/{instance}/restart", { params: { path: { app, instance } } }),
+    ),
+  );
+
 export const useScale = (app: string) =>
   useAppChange((replicas: number) =>
     unwrap(api.POST("/api/v1/apps/{app}/scale", { ...of(app), body: { replicas } })),

@@ -26,6 +26,8 @@ export const cli = {
     return cli.deploy(app.slug, source);
   },
   power: (app: string, verb: "start" | "stop" | "restart") => `wh ${verb} --app ${quote(app)}`,
+  restartInstance: (app: string, instance: string) =>
+    `wh restart --app ${quote(app)} --instance ${quote(instance.slice(-8))}`,
   scale: (app: string, replicas: number) => `wh scale ${replicas} --app ${quote(app)}`,
   deleteApp: (app: string) => `wh apps rm ${quote(app)} --confirm ${quote(app)}`,
   rollback: (app: string, release?: number) =>

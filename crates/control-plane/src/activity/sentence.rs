@@ -27,6 +27,9 @@ pub fn of(event: &Event) -> String {
         "app.update" => changed(&detail["before"], &detail["after"]),
         "app.stop" => "stopped the app".to_owned(),
         "app.start" => format!("started the app with deployment {}", of("deployment")),
+        "app.restart" if !detail["instance"].is_null() => {
+            format!("restarted an instance on {} with deployment {}", of("node"), of("deployment"))
+        }
         "app.restart" => format!("restarted the app with deployment {}", of("deployment")),
         "app.scale" => format!("scaled the app from {} to {} instances", of("before"), of("after")),
         "app.delete" => "deleted the app".to_owned(),

@@ -41,6 +41,7 @@ fn a_sentence_says_who_did_what() {
         of_anna("app.stop", json!({})),
         of_anna("app.start", json!({ "deployment": 6 })),
         of_anna("app.restart", json!({ "deployment": 7 })),
+        of_anna("app.restart", json!({ "deployment": 7, "instance": "one", "node": "w1" })),
         of_anna("app.scale", json!({ "before": 1, "after": 3 })),
         of_anna("app.delete", json!({})),
         of_anna("app.undelete", json!({})),
@@ -63,6 +64,7 @@ fn a_sentence_says_who_did_what() {
     Anna stopped the app
     Anna started the app with deployment 6
     Anna restarted the app with deployment 7
+    Anna restarted an instance on w1 with deployment 7
     Anna scaled the app from 1 to 3 instances
     Anna deleted the app
     Anna brought the app back

@@ -7,18 +7,25 @@ use protocol::ids::{InstanceId, NodeId};
 use protocol::job::{Failure, ProbeEvidence};
 use protocol::report::{InstanceState, InstanceStats};
 use serde::Serialize;
+use serde_json::json;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::power::{self, Answer};
 use super::{api, store};
 use crate::app::AppState;
+use crate::deployments::create;
 use crate::http::caller::Caller;
 use crate::http::extract::Path;
 use crate::http::page::Page;
-use crate::http::{Permission, Result, guard};
+use crate::http::{Error, Permission, Result, guard};
 
 pub(super) fn router(app: &AppState) -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(guard(app, Permission::AppRead, routes!(list_instances)))
+    OpenApiRouter::new().routes(guard(app, Permission::AppRead, routes!(list_instances))).routes(guard(
+        app,
+        Permission::AppDeploy,
+        routes!(restart_instance),
+    ))
 }
 
 /// One container of a release on one node.
@@ -69,4 +76,25 @@ async fn list_instances(
         instance.stats = app.hub.stats(instance.id);
     }
     Ok(Json(Page::whole(instances)))
+}
+
+/// Replaces one instance by a new one of the same release; the others are left alone. It serves until the new one does,
+/// then its requests end, and then it does.
+#[utoipa::path(post, path = "/apps/{app}/instances/{instance}/restart", tag = "apps", params(("app" = String, Path, description = "Id or slug"), ("instance" = InstanceId, Path)), responses((status = 202, body = power::AppChanged)))]
+async fn restart_instance(
+    State(app): State<AppState>,
+    caller: Caller,
+    Path((key, id)): Path<(String, InstanceId)>,
+) -> Answer {
+    let mut tx = app.db.begin().await?;
+    let found = api::hold(&mut tx, &caller, &key).await?;
+    power::check_started(&found)?;
+    let instances = store::instances(&mut tx, found.id).await?;
+    let instance = instances.into_iter().find(|instance| instance.id == id).ok_or_else(|| {
+        Error::not_found(format!("instance {id} of {}", found.slug)).hint("`wh ps` lists them")
+    })?;
+    let made = create::replace(&app, &mut tx, &caller, &found, &instance).await?;
+    let detail = json!({ "deployment": made.number, "instance": id, "node": instance.node.name });
+    power::record(&mut tx, &caller, &found, "app.restart", detail).await?;
+    power::answer(&app, tx, &caller, &found, Some(made)).await
 }

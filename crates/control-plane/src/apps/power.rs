@@ -99,13 +99,19 @@ async fn restart_app(State(app): State<AppState>, caller: Caller, Path(key): Pat
     let mut tx = app.db.begin().await?;
     let found = api::hold(&mut tx, &caller, &key).await?;
     create::current(&mut tx, &found).await?;
-    if found.stopped_at.is_some() {
-        return Err(Error::new(Code::AppStopped, "this app is stopped: there is nothing to restart")
-            .hint("Start it instead"));
-    }
+    check_started(&found)?;
     let made = create::again(&app, &mut tx, &caller, &found, Kind::Restart).await?;
     record(&mut tx, &caller, &found, "app.restart", json!({ "deployment": made.number })).await?;
     answer(&app, tx, &caller, &found, Some(made)).await
+}
+
+/// Refuses a restart of what is stopped.
+pub(super) fn check_started(of: &store::App) -> Result<()> {
+    if of.stopped_at.is_none() {
+        return Ok(());
+    }
+    Err(Error::new(Code::AppStopped, "this app is stopped: there is nothing to restart")
+        .hint("Start it instead"))
 }
 
 #[derive(Debug, Deserialize, utoipa::ToSchema)]

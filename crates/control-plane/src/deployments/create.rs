@@ -1,12 +1,13 @@
 //! How a deployment begins: number, snapshot of settings and variables, stages, and its job, in one transaction.
 
-use protocol::ids::{DeploymentId, JobId, ReleaseId};
+use protocol::ids::{DeploymentId, InstanceId, JobId, ReleaseId};
 use protocol::job::{Build, BuildLimits, Source, Work};
 use serde_json::json;
 use sqlx::PgConnection;
 
 use super::{Deployment, Kind, source, store};
 use crate::app::App;
+use crate::apps::instances::Instance;
 use crate::apps::{self, Settings};
 use crate::bus::{self, Topic};
 use crate::http::caller::Caller;
@@ -23,6 +24,8 @@ struct Start<'a> {
     /// Sealed.
     variables: &'a [u8],
     release: Option<ReleaseId>,
+    /// The only instance that is replaced.
+    replaces: Option<InstanceId>,
     message: &'a str,
     /// Every step of the build anew.
     no_cache: bool,
@@ -58,8 +61,16 @@ pub async fn from_source(
     let kind = if matches!(from, Source::Image { .. }) { Kind::Image } else { Kind::Build };
     let settings = &of.settings.0;
     let How { message, no_cache } = how;
-    let start =
-        Start { kind, source: Some(from), settings, variables: &sealed, release: None, message, no_cache };
+    let start = Start {
+        kind,
+        source: Some(from),
+        settings,
+        variables: &sealed,
+        release: None,
+        replaces: None,
+        message,
+        no_cache,
+    };
     begin(app, conn, caller, of, start).await
 }
 
@@ -95,6 +106,7 @@ pub async fn settings(
         settings: &settings,
         variables: &sealed,
         release: Some(release),
+        replaces: None,
         message,
         no_cache: false,
     };
@@ -117,8 +129,39 @@ pub async fn again(
         settings: &Settings { replicas: of.settings.replicas, ..current.settings.0 },
         variables: &current.variables,
         release: Some(current.id),
+        replaces: None,
         no_cache: false,
         message: "",
+    };
+    begin(app, conn, caller, of, start).await
+}
+
+/// Runs the live release with a new instance in the place of one that serves; all else stays as it is.
+pub async fn replace(
+    app: &App,
+    conn: &mut PgConnection,
+    caller: &Caller,
+    of: &apps::store::App,
+    instance: &Instance,
+) -> Result<Deployment> {
+    let current = current(conn, of).await?;
+    check_idle(conn, of).await?;
+    if !instance.in_rotation {
+        return Err(Error::new(
+            Code::NotRunning,
+            "this instance gets no requests any more: it ends by itself",
+        )
+        .hint("`wh ps` shows which ones do"));
+    }
+    let start = Start {
+        kind: Kind::Restart,
+        source: None,
+        settings: &current.settings,
+        variables: &current.variables,
+        release: Some(current.id),
+        replaces: Some(instance.id),
+        no_cache: false,
+        message: &format!("one instance, on {}", instance.node.name),
     };
     begin(app, conn, caller, of, start).await
 }
@@ -177,6 +220,7 @@ pub async fn rollback(
         },
         variables: &release.variables,
         release: Some(release.id),
+        replaces: None,
         message: "",
         no_cache: false,
     };
@@ -209,6 +253,7 @@ async fn begin(
         settings: start.settings,
         variables: start.variables,
         release_id: start.release,
+        replaces: start.replaces,
         message: start.message,
         created_by: &caller.email,
     };

@@ -10,7 +10,7 @@ use protocol::report::InstanceState;
 
 use super::placement::{Candidate, Place};
 use super::rollout::prepare::Prepare;
-use super::rollout::{self, Kept, New, Step};
+use super::rollout::{self, Kept, New, Renewal, Step};
 use super::undo;
 use crate::apps::Strategy;
 use crate::deployments::State;
@@ -24,6 +24,8 @@ enum Event {
         broken: bool,
     },
     Scale(usize),
+    /// One instance of the live release is replaced.
+    Replace(usize),
     Cancel,
     /// An instance comes a step further.
     Advance(usize),
@@ -43,6 +45,7 @@ fn event() -> impl proptest::strategy::Strategy<Value = Event> {
         2 => (1..5_usize, strategy, prop::bool::weighted(0.2))
             .prop_map(|(replicas, strategy, broken)| Event::Deploy { replicas, strategy, broken }),
         1 => (1..5_usize).prop_map(Event::Scale),
+        1 => (0..4_usize).prop_map(Event::Replace),
         1 => Just(Event::Cancel),
         12 => (0..8_usize).prop_map(Event::Advance),
         2 => (0..8_usize).prop_map(Event::Crash),
@@ -80,7 +83,7 @@ struct Deployment {
     release: usize,
     replicas: usize,
     strategy: Strategy,
-    keeps: bool,
+    renewal: Renewal,
     broken: bool,
     probing: bool,
     switched: Option<usize>,
@@ -145,15 +148,20 @@ impl World {
         match *event {
             Event::Deploy { replicas, strategy, broken } => {
                 self.releases += 1;
-                self.queue(self.releases, replicas, strategy, false, broken);
+                self.queue(self.releases, replicas, strategy, Renewal::All, broken);
             }
             // Refused while a deployment is under way.
             Event::Scale(replicas) => {
-                if let (Some(live), true) =
-                    (self.live(), self.deployments.iter().all(|one| one.state.is_final()))
-                {
+                if let Some(live) = self.idle() {
                     let release = self.deployments[live].release;
-                    self.queue(release, replicas, Strategy::BlueGreen, true, false);
+                    self.queue(release, replicas, Strategy::BlueGreen, Renewal::Nothing, false);
+                }
+            }
+            Event::Replace(at) => {
+                let serving = self.instances.iter().filter(|one| one.in_rotation).nth(at);
+                if let (Some(live), Some(one)) = (self.idle(), serving) {
+                    let Deployment { release, replicas, strategy, .. } = self.deployments[live];
+                    self.queue(release, replicas, strategy, Renewal::One(one.id), false);
                 }
             }
             Event::Cancel => {
@@ -184,13 +192,18 @@ impl World {
         }
     }
 
-    fn queue(&mut self, release: usize, replicas: usize, strategy: Strategy, keeps: bool, broken: bool) {
+    /// The live deployment, if none is under way.
+    fn idle(&self) -> Option<usize> {
+        self.live().filter(|_| self.deployments.iter().all(|one| one.state.is_final()))
+    }
+
+    fn queue(&mut self, release: usize, replicas: usize, strategy: Strategy, renewal: Renewal, broken: bool) {
         self.deployments.push(Deployment {
             state: State::Queued,
             release,
             replicas,
             strategy,
-            keeps,
+            renewal,
             broken,
             probing: false,
             switched: None,
@@ -263,7 +276,7 @@ impl World {
         });
         let others = self.instances.iter().filter(|one| one.in_rotation && one.deployment != at);
         let (kept, old): (Vec<_>, Vec<_>) =
-            others.partition(|one| deployment.keeps && one.release == deployment.release);
+            others.partition(|one| one.release == deployment.release && deployment.renewal.keeps(one.id));
         let kept = kept.into_iter().map(|one| Kept {
             id: one.id,
             node: name(one.node),

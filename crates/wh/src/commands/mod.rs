@@ -54,7 +54,7 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Result<u8> {
         Command::Activity { app_name, limit } => activity::run(shell, app_name, limit).await,
         Command::Stop => power::stop(shell).await,
         Command::Start { detach } => power::start(shell, detach).await,
-        Command::Restart { detach } => power::restart(shell, detach).await,
+        Command::Restart { instance, detach } => power::restart(shell, instance, detach).await,
         Command::Scale { replicas, detach } => power::scale(shell, replicas, detach).await,
         Command::Resize(resize) => settings::resize(shell, resize).await,
         Command::Settings { app_name, command } => settings::run(shell, app_name, command).await,

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{Shell, watch};
+use super::{Shell, logs, short, watch};
 use crate::api::Client;
 use crate::api::types::AppChanged;
 use crate::failure::Result;
@@ -18,8 +18,17 @@ pub(crate) async fn start(shell: &Shell, detach: bool) -> Result<()> {
     change(shell, "start", json!({}), what, detach).await
 }
 
-pub(crate) async fn restart(shell: &Shell, detach: bool) -> Result<()> {
-    change(shell, "restart", json!({}), "restarted", detach).await
+/// All instances, or the one whose id ends in `instance`.
+pub(crate) async fn restart(shell: &Shell, instance: Option<String>, detach: bool) -> Result<()> {
+    let Some(part) = instance else {
+        return change(shell, "restart", json!({}), "restarted", detach).await;
+    };
+    let client = shell.client()?;
+    let id = logs::instance_id(&client, &shell.app()?, &part).await?;
+    let path = shell.app_path(&["instances", &id, "restart"])?;
+    let changed: AppChanged = client.send(Method::POST, &path, &json!({})).await?;
+    let verb = format!("restart of instance {}", short(&id));
+    finish(shell, &client, changed, &verb, "restarted", detach).await
 }
 
 pub(crate) async fn scale(shell: &Shell, replicas: u16, detach: bool) -> Result<()> {

@@ -77,3 +77,24 @@ fn deleting_needs_the_name_twice_and_says_how_to_undo() {
     let run = user.wh(&mock, &["apps", "undelete", "hello"]).succeeded();
     assert!(run.err.contains("hello is back as it was"), "{}", run.err);
 }
+
+#[test]
+fn one_instance_is_restarted_by_the_end_of_its_id() {
+    let instance = |id: &str| {
+        json!({ "id": id, "node": { "id": "n", "name": "w1" }, "release": 3, "state": "healthy", "wanted": true,
+                "in_rotation": true, "restarts": 0 })
+    };
+    let other = "01900000-0000-7000-8000-0000cafecafe";
+    let all = json!({ "items": [instance(ID), instance(other)], "next": null });
+    let line = format!("POST /apps/hello/instances/{ID}/restart");
+    let mock = Mock::start(vec![
+        ("GET /apps/hello/instances", reply(200, all)),
+        (&line, reply(202, changed(deployment("queued")))),
+    ]);
+    let args = |id| ["restart", "--instance", id, "--detach", "--app", "hello"];
+    let run = User::new().wh(&mock, &args("deadbeef")).succeeded();
+    assert!(run.err.contains("restart of instance deadbeef"), "{}", run.err);
+    assert_eq!(mock.one(&line).json(), json!({}));
+    let run = User::new().wh(&mock, &args("00000000")).failed(4);
+    assert!(run.err.contains("wh ps"), "{}", run.err);
+}

@@ -60,7 +60,7 @@ describe("what was seen too long ago", () => {
     renderAt("/here", [
       {
         path: "/here",
-        element: <InstanceTable instances={[makeInstance(makeNode("w1"), over)]} memoryMb={512} />,
+        element: <InstanceTable app={makeApp("hello")} instances={[makeInstance(makeNode("w1"), over)]} />,
       },
     ]);
 

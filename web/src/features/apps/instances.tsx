@@ -1,5 +1,5 @@
 import { Link } from "react-router";
-import type { Instance } from "@/api/types";
+import type { App, Instance } from "@/api/types";
 import { Copy } from "@/components/copy";
 import { Empty, TableSkeleton } from "@/components/page";
 import { Status } from "@/components/status";
@@ -7,14 +7,9 @@ import { Time } from "@/components/time";
 import { bytes } from "@/lib/bytes";
 import { instanceState, unknown, viewOf } from "@/lib/status";
 import { sentence } from "@/lib/text";
+import { RestartInstance } from "./renewal";
 
-export function InstanceTable({
-  instances,
-  memoryMb,
-}: {
-  instances: Instance[] | undefined;
-  memoryMb: number;
-}) {
+export function InstanceTable({ app, instances }: { app: App; instances: Instance[] | undefined }) {
   if (!instances) return <TableSkeleton columns={[90, 90, 160, 60]} rows={2} />;
   if (instances.length === 0) {
     return <Empty icon="box" title="No instances" text="Instances appear as soon as a release starts." />;
@@ -32,7 +27,7 @@ export function InstanceTable({
         </thead>
         <tbody>
           {serving(instances).map((instance) => (
-            <InstanceRow key={instance.id} instance={instance} memoryMb={memoryMb} />
+            <InstanceRow key={instance.id} app={app} instance={instance} />
           ))}
         </tbody>
       </table>
@@ -69,7 +64,7 @@ function Observation({ instance: { unknown_since, observed_at, state } }: { inst
   );
 }
 
-function InstanceRow({ instance, memoryMb }: { instance: Instance; memoryMb: number }) {
+function InstanceRow({ app, instance }: { app: App; instance: Instance }) {
   return (
     <tr>
       <td>
@@ -92,7 +87,8 @@ function InstanceRow({ instance, memoryMb }: { instance: Instance; memoryMb: num
         <Evidence instance={instance} />
       </td>
       <td>
-        <Use instance={instance} memoryMb={memoryMb} />
+        <Use instance={instance} memoryMb={app.settings.resources.memory_mb} />
+        {instance.in_rotation && !app.stopped_at && <RestartInstance app={app} instance={instance} />}
       </td>
     </tr>
   );

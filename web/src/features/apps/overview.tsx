@@ -129,7 +129,7 @@ function Instances({ app }: { app: App }) {
           <ErrorNotice error={instances.error} retry={instances.refetch} />
         </div>
       )}
-      <InstanceTable instances={instances.data} memoryMb={app.settings.resources.memory_mb} />
+      <InstanceTable app={app} instances={instances.data} />
     </Card>
   );
 }

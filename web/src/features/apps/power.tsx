@@ -42,7 +42,7 @@ export function Power({ app }: { app: App }) {
 }
 
 /** To the deployment that does it; without one, `otherwise`. */
-function useFollow(app: App) {
+export function useFollow(app: App) {
   const navigate = useNavigate();
   return ({ deployment }: AppChanged, otherwise: () => void) =>
     deployment ? navigate(`/apps/${app.slug}/deployments/${deployment.id}`) : otherwise();

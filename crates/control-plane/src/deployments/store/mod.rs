@@ -6,7 +6,7 @@ pub mod stop;
 pub mod tasks;
 pub mod undo;
 
-use protocol::ids::{AppId, DeploymentId, JobId, OrganizationId, ReleaseId};
+use protocol::ids::{AppId, DeploymentId, InstanceId, JobId, OrganizationId, ReleaseId};
 use protocol::job::{Failure, Recipe, Source, Stage};
 use protocol::report::LogLine;
 use sqlx::PgConnection;
@@ -29,6 +29,8 @@ pub struct New<'a> {
     /// Sealed as `app-variables:<app id>`.
     pub variables: &'a [u8],
     pub release_id: Option<ReleaseId>,
+    /// The only instance that it replaces.
+    pub replaces: Option<InstanceId>,
     pub message: &'a str,
     pub created_by: &'a str,
 }
@@ -36,8 +38,8 @@ pub struct New<'a> {
 /// Makes a queued deployment with its stages; its number. The caller holds the app's row.
 pub async fn insert(conn: &mut PgConnection, new: &New<'_>) -> sqlx::Result<i32> {
     let number = sqlx::query_scalar!(
-        "insert into deployments (id, app_id, number, kind, source, settings, variables, release_id, message, created_by)
-         select $1, $2, coalesce(max(number), 0) + 1, $3, $4, $5, $6, $7, $8, $9 from deployments where app_id = $2
+        "insert into deployments (id, app_id, number, kind, source, settings, variables, release_id, replaces, message, created_by)
+         select $1, $2, coalesce(max(number), 0) + 1, $3, $4, $5, $6, $7, $8, $9, $10 from deployments where app_id = $2
          returning number",
         new.id as _,
         new.app_id as _,
@@ -46,6 +48,7 @@ pub async fn insert(conn: &mut PgConnection, new: &New<'_>) -> sqlx::Result<i32>
         Json(new.settings) as _,
         new.variables,
         new.release_id as _,
+        new.replaces as _,
         new.message,
         new.created_by
     )

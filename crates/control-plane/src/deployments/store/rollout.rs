@@ -18,7 +18,7 @@ use crate::bus::{self, Topic};
 use crate::instances::store::image_holders;
 use crate::nodes::store::proxies_behind;
 use crate::plan::placement::{Candidate, Place};
-use crate::plan::rollout::{Kept, New, Situation};
+use crate::plan::rollout::{Kept, New, Renewal, Situation};
 
 /// A deployment that is rolling out, held until the transaction ends.
 #[derive(Debug)]
@@ -29,11 +29,23 @@ pub struct Rolling {
     pub release_id: ReleaseId,
     pub image_id: String,
     pub settings: Json<Settings>,
+    /// The only instance of its release that it replaces.
+    pub replaces: Option<InstanceId>,
     pub switch_generation: Option<Generation>,
     /// How far the command before it is; absent when it has not begun.
     pub preparation: Option<Preparation>,
     /// Since its last step.
     pub idle_s: f64,
+}
+
+impl Rolling {
+    fn renewal(&self) -> Renewal {
+        match self.replaces {
+            Some(id) => Renewal::One(id),
+            None if self.kind.keeps_instances() => Renewal::Nothing,
+            None => Renewal::All,
+        }
+    }
 }
 
 /// Deployments of a release that exists, first in their app's queue with nothing else on its way.
@@ -104,7 +116,7 @@ pub async fn lock(conn: &mut PgConnection, id: DeploymentId) -> sqlx::Result<Opt
     sqlx::query_as!(
         Rolling,
         r#"select deployments.id, deployments.app_id, deployments.kind, releases.id as release_id, image_id,
-                  deployments.settings as "settings: Json<Settings>", switch_generation,
+                  deployments.settings as "settings: Json<Settings>", replaces, switch_generation,
                   preparation as "preparation: Preparation",
                   coalesce(extract(epoch from now() - stepped_at), 0)::float8 as "idle_s!"
            from deployments join releases on releases.id = release_id
@@ -163,8 +175,8 @@ async fn serving(conn: &mut PgConnection, rolling: &Rolling) -> sqlx::Result<(Ve
     )
     .fetch_all(conn)
     .await?;
-    let (kept, old): (Vec<_>, Vec<_>) =
-        rows.into_iter().partition(|row| row.same && rolling.kind.keeps_instances());
+    let renewal = rolling.renewal();
+    let (kept, old): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.same && renewal.keeps(row.id));
     let kept = kept.into_iter().map(|row| Kept { id: row.id, node: row.name, healthy: row.healthy });
     Ok((kept.collect(), old.into_iter().map(|row| row.id).collect()))
 }
@@ -229,12 +241,14 @@ async fn workers(conn: &mut PgConnection, rolling: &Rolling) -> sqlx::Result<Vec
                   (select count(*) from instances where node_id = nodes.id and wanted) as "instances!",
                   (select count(*) from instances
                    where node_id = nodes.id and wanted
-                     and (deployment_id = $1 or $2 and release_id = $3 and in_rotation)) as "own!"
+                     and (deployment_id = $1
+                        or $2 and release_id = $3 and in_rotation and instances.id is distinct from $4)) as "own!"
            from nodes join agents on agents.node_id = nodes.id and kind = 'worker' and connected_to is not null
            where removed_at is null and 'worker' = any(roles) order by nodes.name"#,
         rolling.id as _,
-        rolling.kind.keeps_instances(),
-        rolling.release_id as _
+        rolling.renewal() != Renewal::All,
+        rolling.release_id as _,
+        rolling.replaces as _
     )
     .fetch_all(&mut *conn)
     .await?;

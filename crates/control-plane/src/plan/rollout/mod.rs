@@ -87,6 +87,25 @@ pub struct Kept {
     pub healthy: bool,
 }
 
+/// Which instances that run the release already are replaced by new ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Renewal {
+    All,
+    One(InstanceId),
+    Nothing,
+}
+
+impl Renewal {
+    /// Whether an instance of the release may stay.
+    pub fn keeps(self, id: InstanceId) -> bool {
+        match self {
+            Self::All => false,
+            Self::One(replaced) => id != replaced,
+            Self::Nothing => true,
+        }
+    }
+}
+
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {

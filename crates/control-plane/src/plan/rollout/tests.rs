@@ -280,6 +280,42 @@ fn scaling_starts_and_ends_only_what_is_too_few_or_too_many() {
 }
 
 #[test]
+fn one_instance_is_replaced_after_its_successor_is_healthy_and_the_others_stay() {
+    use InstanceState::{Healthy, Starting};
+    let all = [kept("w1", true), kept("w2", true), kept("w1", false)];
+    let renewal = Renewal::One(all[0].id);
+    let (stay, go): (Vec<Kept>, Vec<Kept>) = all.into_iter().partition(|kept| renewal.keeps(kept.id));
+    let old: Vec<InstanceId> = go.iter().map(|kept| kept.id).collect();
+    let mut now = Situation { kept: stay, replicas: 3, old: old.clone(), ..situation(Vec::new()) };
+    let mut story = vec![text(&now)];
+    now.new = vec![new("w1", Starting)];
+    now.probing = true;
+    story.push(text(&now));
+    now.new[0].state = Healthy;
+    assert_eq!(plan(&now), [Step::Switch { enter: vec![now.new[0].id], leave: old }]);
+    switch(&mut now);
+    now.proxies_behind = vec!["p1".to_owned()];
+    story.push(text(&now));
+    now.proxies_behind = Vec::new();
+    story.push(text(&now));
+    insta::assert_snapshot!(story.join("\n"), @r"
+    start on w1 port 20000
+    wait for instances on w1 (0 of 1 healthy)
+    wait for the proxies p1
+    go live
+    ");
+}
+
+#[test]
+fn the_only_instance_serves_until_its_successor_does() {
+    let now = situation(vec![new("w1", InstanceState::Starting)]);
+    let now = Situation { replicas: 1, probing: true, ..now };
+    assert_eq!(text(&now), "wait for instances on w1 (0 of 1 healthy)");
+    assert!([Renewal::All, Renewal::One(now.old[0])].iter().all(|renewal| !renewal.keeps(now.old[0])));
+    assert!(Renewal::Nothing.keeps(now.old[0]));
+}
+
+#[test]
 fn those_that_do_not_serve_go_first_and_then_those_that_share_a_node() {
     let all = [kept("w1", true), kept("w1", true), kept("w2", true), kept("w3", false)];
     assert_eq!(surplus(&all, 3), [all[3].id]);

@@ -1,8 +1,11 @@
 //! Stop, start, restart and scale, with agents on real sockets.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::*;
+use crate::http::permission::MemberRole;
 use crate::tombstones;
 
 impl World {
@@ -109,6 +112,70 @@ async fn a_restart_replaces_the_instances_after_the_new_ones_are_healthy(pool: P
     let now = world.roll(&made).await;
     assert_eq!((now.len(), now.contains(&old)), (1, false));
     assert_eq!(world.app().await["release"]["number"], 1, "the same release");
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn one_instance_is_replaced_after_its_successor_is_healthy_and_the_others_stay(pool: PgPool) {
+    let mut world = World::new(pool).await;
+    let (app, first, job) = world.mesh.queue_build("hello").await;
+    world.deploy(first, job, &[]).await;
+    let made = world.post("scale", json!({ "replicas": 2 })).await;
+    let [stays, goes] = world.roll(&made).await[..] else { panic!("two") };
+    let made = world.post(&format!("instances/{goes}/restart"), json!({})).await;
+    let deployment = &made["deployment"];
+    assert_eq!(
+        (&deployment["kind"], &deployment["message"]),
+        (&json!("restart"), &json!("one instance, on w1"))
+    );
+    world.pass().await;
+    assert_eq!(world.wanted().await.len(), 3, "one more than asked for");
+    let serving: BTreeSet<_> = in_rotation(&world, app).await.into_iter().collect();
+    assert_eq!(serving, BTreeSet::from([stays, goes]), "it serves until the new one does");
+    let now = world.roll(&made).await;
+    assert_eq!((now.len(), now.contains(&stays), now.contains(&goes)), (2, true, false));
+    assert_eq!(in_rotation(&world, app).await.len(), 2);
+    let told = world.mesh.test.owner().await.get("/api/v1/apps/hello/activity").await.expect(200);
+    assert_eq!(told["items"][1]["text"], "Test restarted an instance on w1 with deployment 3");
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn an_instance_whose_successor_fails_goes_on_serving(pool: PgPool) {
+    let mut world = World::new(pool).await;
+    let (app, first, job) = world.mesh.queue_build("hello").await;
+    let (old, _) = world.deploy(first, job, &[]).await;
+    world.post(&format!("instances/{old}/restart"), json!({})).await;
+    world.pass().await;
+    let new = world.wanted().await.into_iter().find(|id| *id != old).expect("new");
+    world.worker_spec().await;
+    world.report(&[(old, InstanceState::Healthy), (new, InstanceState::Failed)]).await;
+    world.pass().await;
+    assert_eq!(world.state(first).await, "live");
+    assert_eq!((in_rotation(&world, app).await, world.wanted().await), (vec![old], vec![old]));
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn only_an_instance_that_serves_is_restarted_and_by_who_may_deploy(pool: PgPool) {
+    let mut world = World::new(pool).await;
+    let (_, first, job) = world.mesh.queue_build("hello").await;
+    let (old, _) = world.deploy(first, job, &[]).await;
+    let path = |id: InstanceId| format!("/api/v1/apps/hello/instances/{id}/restart");
+    let owner = world.mesh.test.owner().await;
+    owner.post(&path(InstanceId::new()), json!({})).await.expect(404);
+    world.mesh.test.member("acme", MemberRole::Viewer).await.post(&path(old), json!({})).await.expect(403);
+    world.mesh.test.member("other", MemberRole::Owner).await.post(&path(old), json!({})).await.expect(404);
+    owner.post(&path(old), json!({})).await.expect(202);
+    assert_eq!(owner.post(&path(old), json!({})).await.expect(409)["code"], "deployment_running");
+    sqlx::query("update deployments set state = 'cancelled' where number = 2")
+        .execute(&world.mesh.test.app.db)
+        .await
+        .expect("cancel");
+    sqlx::query("update instances set in_rotation = false")
+        .execute(&world.mesh.test.app.db)
+        .await
+        .expect("left");
+    assert_eq!(owner.post(&path(old), json!({})).await.expect(409)["code"], "not_running");
+    world.post("stop", json!({})).await;
+    assert_eq!(owner.post(&path(old), json!({})).await.expect(409)["code"], "app_stopped");
 }
 
 #[sqlx::test(migrator = "crate::db::MIGRATIONS")]
