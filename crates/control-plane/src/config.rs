@@ -147,6 +147,8 @@ pub struct Limits {
     pub exec_idle_s: u32,
     /// Seconds of one session.
     pub exec_total_s: u32,
+    /// Bytes of one copy into or out of an instance.
+    pub copy_bytes: u64,
 }
 
 impl Default for Limits {
@@ -160,6 +162,7 @@ impl Default for Limits {
             exec_sessions: 20,
             exec_idle_s: 1800,
             exec_total_s: 28_800,
+            copy_bytes: 1 << 30,
         }
     }
 }

@@ -30,6 +30,7 @@ pub mod certificates;
 pub mod deployments;
 pub mod events;
 pub mod exec;
+pub mod files;
 pub mod hub;
 pub mod identity;
 pub mod images;

@@ -7,6 +7,7 @@
 pub mod enrol;
 pub mod envelope;
 pub mod exec;
+pub mod files;
 pub mod identity;
 pub mod ids;
 pub mod job;

@@ -121,6 +121,8 @@ pub(crate) enum Command {
     /// Run a program in an instance, such as a shell
     #[command(alias = "console")]
     Exec(Exec),
+    /// Copy files out of an instance or into it
+    Cp(Cp),
     /// List the app's releases or compare two; alone: list
     #[command(alias = "release")]
     Releases {
@@ -444,6 +446,17 @@ pub(crate) struct Exec {
     /// The program and its arguments; else `sh`
     #[arg(last = true, value_name = "COMMAND")]
     pub(crate) command: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Cp {
+    /// A path in an instance, written `APP:/PATH`, or one here
+    pub(crate) from: String,
+    /// The other one; a folder that is there is copied into
+    pub(crate) to: String,
+    /// One instance, by its id or the end of it; else a healthy one
+    #[arg(long, value_name = "ID")]
+    pub(crate) instance: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -5,6 +5,7 @@ mod archive;
 mod args;
 mod commands;
 mod context;
+mod copy;
 mod detect;
 mod failure;
 mod project;

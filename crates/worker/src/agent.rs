@@ -27,7 +27,7 @@ use crate::instances::{self, Instances, InstancesConfig};
 use crate::job::{BuildSettings, JobCommand, Jobs, JobsConfig};
 use crate::podman::Podman;
 use crate::uplink::Uplink as _;
-use crate::{exec, job, leave, serve, stats};
+use crate::{exec, files, job, leave, serve, stats};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// For links and open hand-overs; instances and builds go on without the agent.
@@ -149,7 +149,8 @@ impl Parts {
 fn mesh_router(podman: &Podman, identity: &NodeIdentity, status: Router, stop: &CancellationToken) -> Router {
     let key = identity.api_key.signing_key();
     let programs = exec::router(podman.clone(), key.clone(), stop.clone());
-    serve::router(podman.clone(), key, status).merge(programs)
+    let files = files::router(podman.clone(), key.clone());
+    serve::router(podman.clone(), key, status).merge(programs).merge(files)
 }
 
 /// Everything is made with the identity: with another one the process ends and is started again.

@@ -5,6 +5,7 @@
 //! * [`images`]: keeps and removes images as the spec says.
 //! * [`instances`]: keeps the instances of the spec running and no others.
 //! * [`exec`]: programs that people run in instances.
+//! * [`files`]: files into and out of instances.
 //! * [`leave`]: takes away what all of these made.
 //! * [`podman`]: the client of Podman's REST interface.
 
@@ -12,6 +13,7 @@ pub mod agent;
 pub mod config;
 pub mod exec;
 mod failure;
+pub mod files;
 pub mod guard;
 mod handover;
 pub mod images;

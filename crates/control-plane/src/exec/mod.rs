@@ -7,7 +7,7 @@ mod dial;
 mod relay;
 pub mod store;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use protocol::exec::Size;
 use protocol::ids::{ExecId, InstanceId};
@@ -71,7 +71,7 @@ fn check_size(size: Size) -> Result<()> {
 }
 
 /// The instance to run in: the one that was asked for, or the best one that runs.
-fn choose(app: &str, instances: Vec<Instance>, wanted: Option<InstanceId>) -> Result<Instance> {
+pub(crate) fn choose(app: &str, instances: Vec<Instance>, wanted: Option<InstanceId>) -> Result<Instance> {
     let runs = |instance: &Instance| {
         use InstanceState::{Healthy, Starting, Unhealthy};
         instance.wanted && matches!(instance.state, Healthy | Starting | Unhealthy)

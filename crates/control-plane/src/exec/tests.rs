@@ -33,12 +33,12 @@ use crate::testing::Client;
 const SOON: Duration = Duration::from_secs(10);
 
 /// A control plane with an app that runs on one worker.
-struct World {
-    mesh: Mesh,
-    owner: Client,
+pub(crate) struct World {
+    pub(crate) mesh: Mesh,
+    pub(crate) owner: Client,
     public: SocketAddr,
-    instance: InstanceId,
-    key: SigningKey,
+    pub(crate) instance: InstanceId,
+    pub(crate) key: SigningKey,
     /// The worker's own address on loopback.
     worker: SocketAddr,
     tasks: JoinSet<()>,
@@ -47,7 +47,7 @@ struct World {
 
 impl World {
     /// `place` is the last number of the worker's address: tests run beside each other.
-    async fn new(pool: PgPool, place: u8, change: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) async fn new(pool: PgPool, place: u8, change: impl FnOnce(&mut Config)) -> Self {
         let mesh = Mesh::with(pool, change).await;
         let worker = SocketAddr::from(([127, 77, 0, place], WORKER_PORT));
         let joined = mesh.join("w1", &["worker"]).await;
@@ -66,9 +66,14 @@ impl World {
         Self { mesh, owner, public, instance, key, worker, tasks, _stop: stop.drop_guard() }
     }
 
-    /// The worker answers from now on, as `echo` does.
-    async fn start_worker(&mut self) {
+    /// The worker answers from now on.
+    pub(crate) async fn serve(&mut self, router: axum::Router) {
         let listener = TcpListener::bind(self.worker).await.expect("bind");
+        self.tasks.spawn(async move { axum::serve(listener, router).await.expect("serves") });
+    }
+
+    /// It does as `echo` does.
+    async fn start_worker(&mut self) {
         let key = self.key.clone();
         let program = move |Path((instance, session)): Path<(InstanceId, ExecId)>,
                             headers: HeaderMap,
@@ -77,8 +82,7 @@ impl World {
             assert!((ExecTicket { session, instance }).is(bearer, &key, Utc::now().timestamp()));
             socket.on_upgrade(echo)
         };
-        let router = axum::Router::new().route("/v1/instances/{instance}/exec/{session}", get(program));
-        self.tasks.spawn(async move { axum::serve(listener, router).await.expect("serves") });
+        self.serve(axum::Router::new().route("/v1/instances/{instance}/exec/{session}", get(program))).await;
     }
 
     async fn ask(&self, body: Value) -> Value {
@@ -103,7 +107,7 @@ impl World {
         self.attach(&asked["id"], &[("authorization", &Self::bearer(&self.owner))]).await.expect("attached")
     }
 
-    async fn audit(&self, action: &str) -> Option<Value> {
+    pub(crate) async fn audit(&self, action: &str) -> Option<Value> {
         let page = self.owner.get("/api/v1/audit").await.expect(200);
         page["items"].as_array().expect("items").iter().find(|event| event["action"] == action).cloned()
     }

@@ -30,7 +30,7 @@ pub use permission::{Permission, guard, public};
 
 use crate::app::AppState;
 use crate::{
-    activity, apps, archives, audit, deployments, events, exec, front, git_access, hub, identity, jobs, logs,
+    activity, apps, archives, audit, deployments, events, exec, files, front, git_access, hub, identity, jobs, logs,
     nodes, projects, registries, releases, tombstones, variables,
 };
 
@@ -71,6 +71,7 @@ pub fn api(app: &AppState) -> (Router<AppState>, utoipa::openapi::OpenApi) {
         .merge(git_access::api::router(app))
         .merge(logs::api::router(app))
         .merge(exec::api::router(app))
+        .merge(files::api::router(app))
         .merge(nodes::api::router(app))
         .merge(events::api::router(app))
         .merge(audit::api::router(app));

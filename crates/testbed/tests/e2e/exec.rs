@@ -12,7 +12,10 @@ use tokio::io::AsyncWriteExt;
 use crate::bed::{Bed, SOON};
 use crate::runner::tests;
 
-tests![a_program_in_an_instance_has_input_outputs_and_exit_code_and_leaves_a_record];
+tests![
+    a_program_in_an_instance_has_input_outputs_and_exit_code_and_leaves_a_record,
+    files_go_into_an_instance_and_come_out_again,
+];
 
 async fn a_program_in_an_instance_has_input_outputs_and_exit_code_and_leaves_a_record(
     bed: Arc<Bed>,
@@ -63,5 +66,37 @@ async fn a_program_in_an_instance_has_input_outputs_and_exit_code_and_leaves_a_r
     let codes: Vec<&Value> = ends.map(|event| &event["detail"]["exit_code"]).collect();
     ensure!(codes.contains(&&Value::from(9)), "{audit}");
     ensure!(!audit.to_string().contains("greetings"), "{audit}");
+    Ok(())
+}
+
+async fn files_go_into_an_instance_and_come_out_again(bed: Arc<Bed>) -> Result<()> {
+    let app = bed.page("copied", "here", "")?;
+    bed.deploy(&app).await?;
+    app.write("notes/a.txt", "one")?;
+    app.write("notes/deep/b.txt", &"long ".repeat(200_000))?;
+    bed.run_wh(&app.folder, &["cp", "notes", "copied:/tmp"]).await?;
+    bed.run_wh(&app.folder, &["cp", "notes/a.txt", "copied:/tmp/notes/c.txt"]).await?;
+    // Links that lead out come from apps that were broken into.
+    let plant = "cd /tmp/notes && ln -s /etc/passwd out && ln -s a.txt in";
+    bed.run_wh(&app.folder, &["exec", "--", "sh", "-c", plant]).await?;
+    let output = bed.try_wh(&app.folder, &["cp", "copied:/tmp/notes", "back"]).await?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success() && said.contains("left out: out"), "{said}");
+    for (name, content) in [("a.txt", "one"), ("c.txt", "one"), ("in", "one")] {
+        ensure!(std::fs::read_to_string(app.folder.join("back").join(name))? == content, "{name}: {said}");
+    }
+    let long = std::fs::metadata(app.folder.join("back/deep/b.txt"))?.len();
+    ensure!(long == 1_000_000 && !app.folder.join("back/out").is_symlink(), "{long} bytes");
+    bed.serves(&app, |page| page == "here").await?;
+    let missing = bed.try_wh(&app.folder, &["cp", "copied:/no/such/file", "."]).await?;
+    let said = String::from_utf8_lossy(&missing.stderr);
+    ensure!(missing.status.code() == Some(4), "{said}");
+    ensure!(said.contains("/no/such/file") && said.contains("copied"), "{said}");
+    let audit = bed.cluster.api()?.get("/audit").await?;
+    let events = audit["items"].as_array().context("no events")?;
+    for action in ["files.read", "files.write"] {
+        let noted = |event: &&Value| event["action"] == action && event["target"] == "app:copied";
+        ensure!(events.iter().any(|event| noted(&event)), "no {action}: {audit}");
+    }
     Ok(())
 }

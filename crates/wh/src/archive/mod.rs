@@ -220,7 +220,7 @@ impl Read for Exactly<'_> {
 }
 
 /// Whether a link at `path` ends below the folder, by its text alone.
-fn stays_inside(path: &Path, target: &Path) -> bool {
+pub(crate) fn stays_inside(path: &Path, target: &Path) -> bool {
     let mut depth = path.components().count() - 1;
     for part in target.components() {
         match part {

@@ -3,6 +3,7 @@
 mod activity;
 mod apps;
 mod contexts;
+mod cp;
 mod deploy;
 mod deployments;
 mod env;
@@ -59,6 +60,7 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Result<u8> {
         Command::Resize(resize) => settings::resize(shell, resize).await,
         Command::Settings { app_name, command } => settings::run(shell, app_name, command).await,
         Command::Logs(logs) => logs::run(shell, logs).await,
+        Command::Cp(cp) => cp::run(shell, cp).await,
         Command::Releases { command } => releases::run(shell, command).await,
         Command::Plan => plan::plan(shell).await,
         Command::Apply { message, detach } => plan::apply(shell, message, detach).await,

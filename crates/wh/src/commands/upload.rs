@@ -25,7 +25,7 @@ use crate::ui::time::size;
 const LARGE: u64 = 50 * 1024 * 1024;
 const CHUNK: usize = 64 * 1024;
 /// Chunks between the packer and the network; when full, packing waits.
-const CHUNKS: usize = 8;
+pub(super) const CHUNKS: usize = 8;
 
 /// Packs and uploads `folder`.
 pub(crate) async fn folder(
@@ -114,7 +114,7 @@ async fn send(shell: &Shell, client: &Client, app: &str, manifest: &Arc<Manifest
     let packer = {
         let (manifest, sent) = (manifest.clone(), sent.clone());
         tokio::task::spawn_blocking(move || {
-            let mut out = ChunkWriter { sender: sender.clone(), chunk: Vec::with_capacity(CHUNK), sent };
+            let mut out = ChunkWriter::new(sender.clone(), sent);
             manifest.write(&mut out).and_then(|()| out.send()).inspect_err(|error| {
                 // The body must end in an error, or half an archive would look whole.
                 let _ = sender.blocking_send(Err(io::Error::new(error.kind(), error.to_string())));
@@ -171,14 +171,18 @@ fn too_large(failure: Box<Failure>, manifest: &Manifest) -> Box<Failure> {
 }
 
 /// Collects small writes into chunks for the network; waits while the channel is full.
-struct ChunkWriter {
+pub(super) struct ChunkWriter {
     sender: mpsc::Sender<io::Result<Bytes>>,
     chunk: Vec<u8>,
     sent: Arc<AtomicU64>,
 }
 
 impl ChunkWriter {
-    fn send(&mut self) -> io::Result<()> {
+    pub(super) fn new(sender: mpsc::Sender<io::Result<Bytes>>, sent: Arc<AtomicU64>) -> Self {
+        Self { sender, chunk: Vec::with_capacity(CHUNK), sent }
+    }
+
+    pub(super) fn send(&mut self) -> io::Result<()> {
         if self.chunk.is_empty() {
             return Ok(());
         }

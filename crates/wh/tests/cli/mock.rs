@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 pub(crate) struct Reply {
     status: u16,
     kind: &'static str,
-    body: String,
+    body: Vec<u8>,
     hangs: bool,
     /// The connection breaks in the middle of the answer.
     breaks: bool,
@@ -24,36 +24,27 @@ pub(crate) struct Reply {
 }
 
 pub(crate) fn json(status: u16, body: Value) -> Reply {
-    Reply {
-        status,
-        kind: "application/json",
-        body: body.to_string(),
-        hangs: false,
-        breaks: false,
-        program: None,
-    }
+    Reply { status, ..bytes("application/json", body.to_string().into_bytes()) }
+}
+
+/// Any bytes.
+pub(crate) fn bytes(kind: &'static str, body: Vec<u8>) -> Reply {
+    Reply { status: 200, kind, body, hangs: false, breaks: false, program: None }
 }
 
 /// Events, after which the connection ends.
 pub(crate) fn events(text: &str) -> Reply {
-    Reply {
-        status: 200,
-        kind: "text/event-stream",
-        body: text.to_owned(),
-        hangs: false,
-        breaks: false,
-        program: None,
-    }
+    bytes("text/event-stream", text.as_bytes().to_vec())
 }
 
 /// No answer at all.
 pub(crate) fn hangs() -> Reply {
-    Reply { status: 200, kind: "", body: String::new(), hangs: true, breaks: false, program: None }
+    Reply { hangs: true, ..bytes("", Vec::new()) }
 }
 
 /// An answer that does not arrive whole.
 pub(crate) fn breaks() -> Reply {
-    Reply { hangs: false, breaks: true, ..hangs() }
+    Reply { breaks: true, ..bytes("", Vec::new()) }
 }
 
 /// A program behind a WebSocket: complains, gives back what it is told, and says its last words when its input ends or

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::output::Output;
-use crate::instances::label;
+use crate::instances;
 use crate::podman::{Error, NewExec, Podman};
 
 const SILENCE: Duration = Duration::from_secs(SILENCE_S);
@@ -67,7 +67,7 @@ async fn begin(
     let Some(open) = first(stream).await else {
         return Err(FromProgram::failed("bad_request", "the first frame is no command", "Try again"));
     };
-    let container = running(podman, instance).await.map_err(|error| trouble(&error))?;
+    let container = instances::running(podman, instance).await.map_err(|error| trouble(&error))?;
     let Some(container) = container else {
         return Err(FromProgram::failed(
             "not_running",
@@ -91,12 +91,6 @@ async fn first(stream: &mut SplitStream<WebSocket>) -> Option<Open> {
         Ok(Some(Ok(Message::Text(text)))) => serde_json::from_str(&text).ok(),
         _ => None,
     }
-}
-
-/// The instance's container, if it runs.
-async fn running(podman: &Podman, instance: InstanceId) -> Result<Option<String>, Error> {
-    let listed = podman.containers(&format!("{}={instance}", label::INSTANCE)).await?;
-    Ok(listed.into_iter().find(|container| container.state == "running").map(|container| container.id))
 }
 
 fn trouble(error: &Error) -> FromProgram {

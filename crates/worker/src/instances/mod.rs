@@ -357,6 +357,15 @@ impl<U: Uplink> Reconciler for Instances<U> {
     }
 }
 
+/// The instance's container, if it runs.
+pub(crate) async fn running(
+    podman: &Podman,
+    instance: InstanceId,
+) -> Result<Option<String>, crate::podman::Error> {
+    let listed = podman.containers(&format!("{}={instance}", label::INSTANCE)).await?;
+    Ok(listed.into_iter().find(|container| container.state == "running").map(|container| container.id))
+}
+
 /// `None` for a container that has our label but not our hand.
 fn observe(listed: &Listed) -> Option<Observed> {
     Some(Observed {

@@ -3,6 +3,7 @@
 
 mod containers;
 mod exec;
+mod files;
 mod images;
 mod run;
 mod storage;

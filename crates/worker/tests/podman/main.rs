@@ -1,6 +1,7 @@
 //! The worker's parts with real Podman. Needs root, podman, runc and busybox-static.
 
 mod exec;
+mod files;
 mod images;
 mod leave;
 mod support;
