@@ -147,6 +147,10 @@ pub struct Limits {
     pub exec_idle_s: u32,
     /// Seconds of one session.
     pub exec_total_s: u32,
+    /// Programs in containers of their own of one app at the same time.
+    pub run_sessions: u32,
+    /// Seconds of one of these.
+    pub run_total_s: u32,
     /// Bytes of one copy into or out of an instance.
     pub copy_bytes: u64,
 }
@@ -162,6 +166,8 @@ impl Default for Limits {
             exec_sessions: 20,
             exec_idle_s: 1800,
             exec_total_s: 28_800,
+            run_sessions: 5,
+            run_total_s: 3600,
             copy_bytes: 1 << 30,
         }
     }

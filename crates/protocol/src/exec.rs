@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::identity::SigningKey;
 use crate::ids::{ExecId, InstanceId};
+use crate::spec::InstanceSpec;
 use crate::ticket;
 
 /// First bytes of binary frames.
@@ -21,6 +22,8 @@ pub mod channel {
 pub const MAX_DATA: usize = 32 * 1024;
 /// Bytes of any frame: a frame of data, or a command as JSON.
 pub const MAX_FRAME: usize = 128 * 1024;
+/// Bytes of an [`OpenFresh`] as JSON: variables may be long.
+pub const MAX_OPEN_FRESH: usize = 32 * 1024 * 1024;
 /// Seconds between two pings of whoever writes.
 pub const PING_S: u64 = 15;
 /// Seconds after which a control plane or a worker that says nothing is gone.
@@ -32,6 +35,14 @@ pub struct Open {
     /// The program and its arguments; no shell reads them.
     pub command: Vec<String>,
     /// Present when the program gets a terminal.
+    pub terminal: Option<Size>,
+}
+
+/// The same, of a program that gets a container of its own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OpenFresh {
+    /// As an instance that runs once; its command is the program.
+    pub container: InstanceSpec,
     pub terminal: Option<Size>,
 }
 
@@ -109,6 +120,31 @@ impl ExecTicket {
     }
 }
 
+/// Lets the bearer run a program in a container of its own until a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FreshTicket {
+    pub session: ExecId,
+}
+
+const FRESH_TICKET: &str = "fresh";
+
+impl FreshTicket {
+    /// `expires_at` in Unix seconds.
+    pub fn seal(self, expires_at: i64, key: &SigningKey) -> String {
+        ticket::seal(FRESH_TICKET, &self.session.to_string(), expires_at, key)
+    }
+
+    /// Whether `ticket` is this one, at `now` (Unix seconds).
+    pub fn is(self, ticket: &str, key: &SigningKey, now: i64) -> bool {
+        ticket::admits(ticket, FRESH_TICKET, &self.session.to_string(), key, now)
+    }
+
+    /// Where the worker takes it.
+    pub fn path(self) -> String {
+        format!("/v1/fresh/{}", self.session)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,5 +173,8 @@ mod tests {
         assert!(!ticket.is(&sealed, &ApiKey::generate().signing_key(), 99), "another worker");
         let image = crate::job::ImageTicket { image_id: ticket.subject(), expires_at: 100 }.seal(&key);
         assert!(!ticket.is(&image, &key, 99), "a ticket for an image");
+        let fresh = FreshTicket { session: ticket.session };
+        assert!(!fresh.is(&sealed, &key, 99), "a ticket for an instance");
+        assert!(fresh.is(&fresh.seal(100, &key), &key, 99));
     }
 }

@@ -121,6 +121,8 @@ pub(crate) enum Command {
     /// Run a program in an instance, such as a shell
     #[command(alias = "console")]
     Exec(Exec),
+    /// Run a program in a container of its own, made from the live release and removed at the end
+    Run(Run),
     /// Copy files out of an instance or into it
     Cp(Cp),
     /// List the app's releases or compare two; alone: list
@@ -440,6 +442,18 @@ pub(crate) struct Exec {
     /// In one instance, by its id or the end of it; else in a healthy one
     #[arg(long, value_name = "ID")]
     pub(crate) instance: Option<String>,
+    /// Give the program no terminal
+    #[arg(long, short = 'T')]
+    pub(crate) no_terminal: bool,
+    /// The program and its arguments; else `sh`
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// The app; else as for every command
+    pub(crate) app_name: Option<String>,
     /// Give the program no terminal
     #[arg(long, short = 'T')]
     pub(crate) no_terminal: bool,

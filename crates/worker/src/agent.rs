@@ -97,11 +97,13 @@ impl Parts {
         let images =
             Images::new(settings_of_images, handle.clone(), watched.clone(), image_activator.clone())?;
         let (reconciler, observer) = Instances::new(settings, handle.clone(), watched, activator.clone())?;
+        let fresh = reconciler.fresh();
         let jobs = Jobs::new(jobs_config(config)?, handle.clone())?;
         let listener = serve::listen(identity.mesh_address, config.mesh.port)
             .with_context(|| format!("cannot listen on {}:{}", identity.mesh_address, config.mesh.port))?;
         let metrics = daemon::status::install_metrics();
-        let router = mesh_router(&podman, &identity, daemon::status::router(metrics.clone()), stop);
+        let status = daemon::status::router(metrics.clone());
+        let router = mesh_router(&podman, &fresh, &identity, status, stop);
         let inbox = Inbox {
             handle: handle.clone(),
             ledger,
@@ -119,6 +121,7 @@ impl Parts {
         parts.spawn("report", observer.clone().report(handle.clone(), connected, stop.clone()));
         parts.spawn("stats", stats::run(podman.clone(), observer, handle, stop.clone()));
         parts.spawn("events", instances::watch_events(podman, activator.clone(), stop.clone()));
+        parts.spawn("fresh", fresh.sweep(stop.clone()));
         parts.spawn("http", serve::serve(listener, router, stop.clone()));
         parts.spawn(
             "instances",
@@ -146,9 +149,15 @@ impl Parts {
     }
 }
 
-fn mesh_router(podman: &Podman, identity: &NodeIdentity, status: Router, stop: &CancellationToken) -> Router {
+fn mesh_router(
+    podman: &Podman,
+    fresh: &exec::Fresh,
+    identity: &NodeIdentity,
+    status: Router,
+    stop: &CancellationToken,
+) -> Router {
     let key = identity.api_key.signing_key();
-    let programs = exec::router(podman.clone(), key.clone(), stop.clone());
+    let programs = exec::router(podman.clone(), fresh.clone(), key.clone(), stop.clone());
     let files = files::router(podman.clone(), key.clone());
     serve::router(podman.clone(), key, status).merge(programs).merge(files)
 }

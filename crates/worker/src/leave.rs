@@ -26,7 +26,9 @@ pub async fn run(config: &Config, say: impl FnMut(&str)) -> anyhow::Result<()> {
     };
     let mut leaving = Leaving { podman: Podman::new(&config.podman.socket)?, say, removed: 0, left: 0 };
     leaving.spec(&folder.join(SPEC));
-    leaving.containers().await;
+    for label in [label::INSTANCE, label::RUN] {
+        leaving.containers(label).await;
+    }
     leaving.networks().await;
     leaving.images().await;
     // What could not be removed stays behind the firewall.
@@ -76,8 +78,8 @@ impl<S: FnMut(&str)> Leaving<S> {
         self.note("desired state", &path.display().to_string(), result);
     }
 
-    async fn containers(&mut self) {
-        let all = match self.podman.containers(label::INSTANCE).await {
+    async fn containers(&mut self, label: &str) {
+        let all = match self.podman.containers(label).await {
             Ok(all) => all,
             Err(error) => return self.note("containers", "with our label", Err::<Option<()>, _>(error)),
         };

@@ -38,6 +38,7 @@ export const cli = {
   logs: (app: string) => `wh logs --app ${quote(app)} -f`,
   exec: (app: string) => `wh exec ${quote(app)}`,
   activity: (app: string) => `wh activity ${quote(app)}`,
+  run: (app: string) => `wh run ${quote(app)}`,
   setEnv: (app: string) => `wh env set --app ${quote(app)} NAME=value`,
   gitToken: (app: string) => `wh git token git.example.com --app ${quote(app)}`,
   registryLogin: () => "wh registry login registry.example.com",

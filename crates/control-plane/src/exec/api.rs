@@ -10,8 +10,9 @@ use serde_json::json;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Exec, ExecRequest, check, choose, relay, store};
+use super::{Exec, ExecRequest, Place, check, choose, fresh, relay, store};
 use crate::app::AppState;
+use crate::config::Limits;
 use crate::http::caller::{self, Caller};
 use crate::http::extract::Path;
 use crate::http::{Body, Code, Error, Permission, Result, guard};
@@ -25,7 +26,7 @@ pub fn router(app: &AppState) -> OpenApiRouter<AppState> {
     ))
 }
 
-/// A session in one of the app's instances. It is attached to within 30 seconds.
+/// A session in one of the app's instances, or in a container of its own. It is attached to within 30 seconds.
 #[utoipa::path(post, path = "/apps/{app}/exec", tag = "exec", params(("app" = String, Path, description = "Id or slug")), request_body = ExecRequest, responses((status = 201, body = Exec)))]
 async fn create_exec(
     State(app): State<AppState>,
@@ -36,30 +37,40 @@ async fn create_exec(
     check(&request)?;
     let mut tx = app.db.begin().await?;
     let found = apps::api::find(&mut tx, &caller, &key).await?;
-    let instances = apps::store::instances(&mut tx, found.id).await?;
-    let instance = choose(&found.slug, instances, request.instance)?;
-    let most = app.config.limits.exec_sessions;
-    if store::count_open(&mut tx, caller.organization_id).await? >= i64::from(most) {
-        return Err(Error::new(
-            Code::TooMany,
-            format!("the organization has {most} sessions in instances already"),
-        )
-        .hint("End one; the limit is limits.exec_sessions of the control plane"));
-    }
-    let exec = Exec {
-        id: ExecId::new(),
-        instance: instance.id,
-        node: instance.node.name,
-        release: instance.release,
+    let (place, node, release) = if request.fresh {
+        let fresh::Choice { release, number, node } = fresh::choose(&mut tx, &found).await?;
+        (Place::Fresh(release), node, number)
+    } else {
+        let instances = apps::store::instances(&mut tx, found.id).await?;
+        let instance = choose(&found.slug, instances, request.instance)?;
+        (Place::Instance(instance.id), instance.node, instance.release)
     };
-    store::insert(&mut tx, &caller, &found, instance.node.id, &exec, &request).await?;
+    let open = store::count_open(&mut tx, caller.organization_id, found.id).await?;
+    check_room(&app.config.limits, &found.slug, &open, place)?;
+    let exec = Exec { id: ExecId::new(), instance: place.instance(), node: node.name, release };
+    store::insert(&mut tx, &caller, &found, (place, node.id), exec.id, &request).await?;
     let detail = json!({
-        "session": exec.id, "instance": exec.instance, "node": exec.node, "command": request.command,
-        "terminal": request.terminal.is_some(),
+        "session": exec.id, "instance": exec.instance, "fresh": request.fresh, "release": release,
+        "node": exec.node, "command": request.command, "terminal": request.terminal.is_some(),
     });
     audit::record(&mut tx, &caller, "exec.start", &format!("app:{}", found.slug), detail).await?;
     tx.commit().await?;
     Ok((StatusCode::CREATED, Json(exec)))
+}
+
+fn check_room(limits: &Limits, app: &str, open: &store::Open, place: Place) -> Result<()> {
+    let (all, fresh) = (limits.exec_sessions, limits.run_sessions);
+    if open.all >= i64::from(all) {
+        let message = format!("the organization has {all} sessions in instances already");
+        return Err(Error::new(Code::TooMany, message)
+            .hint("End one; the limit is limits.exec_sessions of the control plane"));
+    }
+    if place.release().is_some() && open.fresh >= i64::from(fresh) {
+        let message = format!("{app} has {fresh} programs in containers of their own already");
+        return Err(Error::new(Code::TooMany, message)
+            .hint("End one; the limit is limits.run_sessions of the control plane"));
+    }
+    Ok(())
 }
 
 /// Attaches to a session of one's own, once: a WebSocket. Binary frames carry bytes behind one that names the channel (0

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use chrono::Utc;
 use futures_util::SinkExt;
-use protocol::exec::{ExecTicket, MAX_FRAME, Open};
+use protocol::exec::{ExecTicket, FreshTicket, MAX_FRAME, MAX_OPEN_FRESH, Open};
 use protocol::identity::SigningKey;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -16,6 +16,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use super::store::Attached;
+use super::{Place, fresh};
 use crate::app::App;
 use crate::plan::worker::WORKER_PORT;
 use crate::vault::Purpose;
@@ -30,21 +31,45 @@ pub(super) async fn dial(app: &App, session: &Attached) -> anyhow::Result<WebSoc
     let sealed = session.signing_key.as_deref().context("the node has no API key: join it again")?;
     let key = app.vault.open(Purpose::NodeSigningKey, &format!("node:{}", session.node), sealed)?;
     let key = SigningKey(key.try_into().map_err(|_| anyhow::anyhow!("a signing key has another length"))?);
-    let ticket = ExecTicket { session: session.id, instance: session.instance };
+    let Call { path, ticket, open } = call(app, session, &key).await?;
     let address = SocketAddr::new(session.address.into(), WORKER_PORT);
-    let mut request = format!("ws://{address}{}", ticket.path()).into_client_request()?;
-    let bearer = format!("Bearer {}", ticket.seal(Utc::now().timestamp() + TICKET_S, &key));
-    request.headers_mut().insert("authorization", bearer.parse()?);
+    let mut request = format!("ws://{address}{path}").into_client_request()?;
+    request.headers_mut().insert("authorization", format!("Bearer {ticket}").parse()?);
     let limits = WebSocketConfig::default().max_message_size(Some(MAX_FRAME)).max_frame_size(Some(MAX_FRAME));
-    let open = Open { command: session.command.clone(), terminal: session.terminal };
     let dialled = timeout(DIAL, async {
         let stream = TcpStream::connect(address).await?;
         // A key that is typed goes at once.
         stream.set_nodelay(true)?;
         let (mut socket, _) =
             tokio_tungstenite::client_async_with_config(request, stream, Some(limits)).await?;
-        socket.send(Message::text(serde_json::to_string(&open)?)).await?;
+        socket.send(Message::text(open)).await?;
         anyhow::Ok(socket)
     });
     dialled.await.context("the worker did not answer in time")?
+}
+
+/// What a worker is called with.
+struct Call {
+    path: String,
+    ticket: String,
+    /// The first frame.
+    open: String,
+}
+
+async fn call(app: &App, session: &Attached, key: &SigningKey) -> anyhow::Result<Call> {
+    let until = Utc::now().timestamp() + TICKET_S;
+    match session.place {
+        Place::Instance(instance) => {
+            let ticket = ExecTicket { session: session.id, instance };
+            let open = Open { command: session.command.clone(), terminal: session.terminal };
+            let open = serde_json::to_string(&open)?;
+            Ok(Call { path: ticket.path(), ticket: ticket.seal(until, key), open })
+        }
+        Place::Fresh(release) => {
+            let ticket = FreshTicket { session: session.id };
+            let open = serde_json::to_string(&fresh::open(app, session, release).await?)?;
+            anyhow::ensure!(open.len() <= MAX_OPEN_FRESH, "the app's variables are too long for a worker");
+            Ok(Call { path: ticket.path(), ticket: ticket.seal(until, key), open })
+        }
+    }
 }

@@ -1,16 +1,17 @@
-//! Programs that members run in their instances, such as a shell. A session is asked for first, which checks everything
+//! Programs that members run in their instances, or in containers of their own, such as a shell. A session is asked for first, which checks everything
 //! that can be answered in words, and is then attached to over a WebSocket. The control plane passes its frames on to the
 //! worker and back, ends it at its limits, and writes down who ran what and for how long, never what went over it.
 
 pub mod api;
 mod dial;
+mod fresh;
 mod relay;
 pub mod store;
 #[cfg(test)]
 pub(crate) mod tests;
 
 use protocol::exec::Size;
-use protocol::ids::{ExecId, InstanceId};
+use protocol::ids::{ExecId, InstanceId, ReleaseId};
 use protocol::report::InstanceState;
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +31,9 @@ pub struct ExecRequest {
     pub command: Vec<String>,
     /// An instance of the app; when absent a healthy one of the newest release.
     pub instance: Option<InstanceId>,
+    /// Not in an instance but in a container of its own, made from the live release and removed at the end.
+    #[serde(default)]
+    pub fresh: bool,
     /// Present when the program gets a terminal.
     pub terminal: Option<Size>,
 }
@@ -38,11 +42,36 @@ pub struct ExecRequest {
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct Exec {
     pub id: ExecId,
-    pub instance: InstanceId,
+    /// Absent for a container of its own.
+    pub instance: Option<InstanceId>,
     /// The node that it is on.
     pub node: String,
     /// The number of its release.
     pub release: i32,
+}
+
+/// Where a program runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Instance(InstanceId),
+    /// In a container of its own, of this release.
+    Fresh(ReleaseId),
+}
+
+impl Place {
+    fn instance(self) -> Option<InstanceId> {
+        match self {
+            Self::Instance(id) => Some(id),
+            Self::Fresh(_) => None,
+        }
+    }
+
+    fn release(self) -> Option<ReleaseId> {
+        match self {
+            Self::Instance(_) => None,
+            Self::Fresh(id) => Some(id),
+        }
+    }
 }
 
 /// Whether the request can be carried out by any worker.
@@ -58,6 +87,10 @@ fn check(request: &ExecRequest) -> Result<()> {
     if command.iter().map(String::len).sum::<usize>() > COMMAND_BYTES {
         return Err(Error::invalid("command", format!("a command has at most {COMMAND_BYTES} bytes"))
             .hint("Give long input on standard input"));
+    }
+    if request.fresh && request.instance.is_some() {
+        return Err(Error::invalid("instance", "a container of its own is in no instance")
+            .hint("Leave out one of `instance` and `fresh`"));
     }
     request.terminal.map_or(Ok(()), check_size)
 }

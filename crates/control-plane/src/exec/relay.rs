@@ -17,7 +17,7 @@ use tokio_tungstenite::tungstenite::Message as Frame;
 use tracing::{info, warn};
 
 use super::store::Attached;
-use super::{check_size, dial, store};
+use super::{Place, check_size, dial, store};
 use crate::app::{App, AppState};
 use crate::audit;
 use crate::http::caller::Caller;
@@ -26,6 +26,9 @@ const BEAT: Duration = Duration::from_secs(15);
 const SILENCE: Duration = Duration::from_secs(SILENCE_S);
 /// Time for the last frame to leave.
 const CLOSE: Duration = Duration::from_secs(5);
+
+const EXEC_LIMIT: &str = "The limit is limits.exec_total_s of the control plane";
+const RUN_LIMIT: &str = "The limit is limits.run_total_s of the control plane";
 
 /// How a session ended.
 #[derive(Debug)]
@@ -234,7 +237,12 @@ fn pings() -> tokio::time::Interval {
 /// Returns when a limit is reached or the caller may not go on.
 async fn limits(app: &App, caller: &Caller, session: &Attached, activity: &Activity) -> End {
     let limits = &app.config.limits;
-    let (idle, total) = (seconds(limits.exec_idle_s), seconds(limits.exec_total_s));
+    let (idle, total, limit) = match session.place {
+        Place::Instance(_) => (limits.exec_idle_s, limits.exec_total_s, EXEC_LIMIT),
+        // What is run once, such as a migration, may say nothing for long.
+        Place::Fresh(_) => (limits.run_total_s, limits.run_total_s, RUN_LIMIT),
+    };
+    let (idle, total) = (seconds(idle), seconds(total));
     let over = Instant::now() + total;
     let mut beat = Instant::now() + BEAT;
     loop {
@@ -243,7 +251,7 @@ async fn limits(app: &App, caller: &Caller, session: &Attached, activity: &Activ
         let now = Instant::now();
         if now >= over {
             let message = format!("a session lasts at most {total:?}");
-            return End::Ours("too_long", message, "The limit is limits.exec_total_s of the control plane");
+            return End::Ours("too_long", message, limit);
         }
         if now >= activity.last() + idle {
             let message = format!("nothing was typed or printed for {idle:?}");
@@ -282,7 +290,7 @@ async fn write_down(
     let mut tx = app.db.begin().await?;
     store::end(&mut tx, session.id, end.exit_code(), end.reason()).await?;
     let detail = json!({
-        "session": session.id, "instance": session.instance, "seconds": lasted.as_secs(),
+        "session": session.id, "instance": session.place.instance(), "seconds": lasted.as_secs(),
         "exit_code": end.exit_code(), "reason": end.reason(),
     });
     audit::record(&mut tx, caller, "exec.end", &format!("app:{}", session.app), detail).await?;

@@ -1,5 +1,7 @@
 //! Sessions from a client to a worker that is played by the test, over real sockets.
 
+mod fresh;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -24,6 +26,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{ExecRequest, check, choose, store};
 use crate::config::Config;
+use crate::http::caller::{Caller, Via};
 use crate::http::permission::MemberRole;
 use crate::http::{self, listen};
 use crate::hub::tests::Mesh;
@@ -202,6 +205,22 @@ async fn run(pool: &PgPool, app: AppId, node: NodeId, worker: SocketAddr, instan
     .expect("instance");
 }
 
+/// Whoever asked for the last session, by the newest token.
+async fn caller(pool: &PgPool) -> Caller {
+    let token = sqlx::query_scalar("select max(id::text)::uuid from api_tokens").fetch_one(pool).await;
+    let user = sqlx::query_scalar("select user_id from exec_sessions order by created_at desc limit 1");
+    let organization = sqlx::query_scalar("select id from organizations").fetch_one(pool).await;
+    Caller {
+        user_id: user.fetch_one(pool).await.expect("user"),
+        email: String::new(),
+        name: String::new(),
+        organization_id: organization.expect("one"),
+        role: MemberRole::Owner,
+        via: Via::Token(token.expect("a token")),
+        address: None,
+    }
+}
+
 fn sh() -> Value {
     json!({ "command": ["sh", "-c", "top secret"], "terminal": { "cols": 80, "rows": 24 } })
 }
@@ -292,23 +311,7 @@ async fn a_session_ends_at_its_limits_and_with_the_right_to_it(pool: PgPool) {
     assert_eq!(end(session.last().await).0, "bad_frame");
 
     let id: ExecId = serde_json::from_value(world.ask(sh()).await["id"].clone()).expect("id");
-    let token = sqlx::query_scalar("select max(id::text)::uuid from api_tokens").fetch_one(&pool).await;
-    let caller = crate::http::caller::Caller {
-        user_id: sqlx::query_scalar("select user_id from exec_sessions where id = $1")
-            .bind(id)
-            .fetch_one(&pool)
-            .await
-            .expect("user"),
-        email: String::new(),
-        name: String::new(),
-        organization_id: sqlx::query_scalar("select id from organizations")
-            .fetch_one(&pool)
-            .await
-            .expect("one"),
-        role: MemberRole::Owner,
-        via: crate::http::caller::Via::Token(token.expect("a token")),
-        address: None,
-    };
+    let caller = caller(&pool).await;
     assert!(store::beat(&pool, &caller, id).await.expect("beat"));
     let set = |role: MemberRole| sqlx::query("update members set role = $1").bind(role).execute(&pool);
     set(MemberRole::Viewer).await.expect("role");
@@ -381,7 +384,8 @@ fn a_healthy_instance_of_the_newest_release_is_the_best() {
     assert_eq!(choose("a", all.clone(), None).expect("one").release, 2);
     assert_eq!(choose("a", all.clone(), Some(all[2].id)).expect("asked for").release, 3);
     assert!(choose("a", all.clone(), Some(all[3].id)).is_err());
-    let request = |terminal| ExecRequest { command: vec!["sh".to_owned()], instance: None, terminal };
+    let request =
+        |terminal| ExecRequest { command: vec!["sh".to_owned()], instance: None, fresh: false, terminal };
     assert!(check(&request(Some(Size { cols: 1000, rows: 1 }))).is_ok());
     assert!(check(&request(Some(Size { cols: 1001, rows: 1 }))).is_err());
 }

@@ -60,35 +60,8 @@ pub fn spec(
     now: DateTime<Utc>,
 ) -> WorkerSpec {
     let expires_at = ticket_end(now);
-    let mut instances: Vec<InstanceSpec> = wanted
-        .into_iter()
-        .map(|wanted| InstanceSpec {
-            id: wanted.id,
-            app_id: wanted.app_id,
-            app: wanted.app,
-            project: wanted.project.to_string(),
-            release: wanted.release,
-            image: ImageSpec {
-                sources: sources(node, &wanted.image_id, holders, expires_at),
-                id: wanted.image_id,
-                reference: wanted.image_reference,
-            },
-            env: wanted.env,
-            command: match wanted.task {
-                None => wanted.settings.command,
-                Some(Task::PreDeploy) => wanted.settings.deploy.pre_command,
-                Some(Task::PostDeploy) => wanted.settings.deploy.post_command,
-            },
-            // A release's port is settled when it is made.
-            port: wanted.settings.port.unwrap_or(8080),
-            published: SocketAddr::new(address.into(), wanted.host_port),
-            probe: wanted.settings.probe,
-            resources: wanted.settings.resources,
-            crash_guard: wanted.settings.crash_guard,
-            stop_grace_s: wanted.settings.deploy.stop_grace_s,
-            once: wanted.task.is_some(),
-        })
-        .collect();
+    let mut instances: Vec<InstanceSpec> =
+        wanted.into_iter().map(|wanted| instance(node, address, wanted, holders, now)).collect();
     instances.sort_by_key(|instance| instance.id);
     let mut remove = images.remove;
     // An instance may have come since the list was made.
@@ -99,6 +72,42 @@ pub fn spec(
         reference,
     });
     WorkerSpec { instances, images: hold.collect(), remove_images: remove }
+}
+
+/// One container of the worker.
+pub fn instance(
+    node: NodeId,
+    address: Ipv4Addr,
+    wanted: Wanted,
+    holders: &[Holder],
+    now: DateTime<Utc>,
+) -> InstanceSpec {
+    InstanceSpec {
+        id: wanted.id,
+        app_id: wanted.app_id,
+        app: wanted.app,
+        project: wanted.project.to_string(),
+        release: wanted.release,
+        image: ImageSpec {
+            sources: sources(node, &wanted.image_id, holders, ticket_end(now)),
+            id: wanted.image_id,
+            reference: wanted.image_reference,
+        },
+        env: wanted.env,
+        command: match wanted.task {
+            None => wanted.settings.command,
+            Some(Task::PreDeploy) => wanted.settings.deploy.pre_command,
+            Some(Task::PostDeploy) => wanted.settings.deploy.post_command,
+        },
+        // A release's port is settled when it is made.
+        port: wanted.settings.port.unwrap_or(8080),
+        published: SocketAddr::new(address.into(), wanted.host_port),
+        probe: wanted.settings.probe,
+        resources: wanted.settings.resources,
+        crash_guard: wanted.settings.crash_guard,
+        stop_grace_s: wanted.settings.deploy.stop_grace_s,
+        once: wanted.task.is_some(),
+    }
 }
 
 /// Who else has the image, the ones that answer first.

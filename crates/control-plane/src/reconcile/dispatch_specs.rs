@@ -11,7 +11,7 @@ use protocol::spec::{Generation, Spec, Versioned};
 use sqlx::PgConnection;
 use tracing::debug;
 
-use crate::app::AppState;
+use crate::app::{App, AppState};
 use crate::generations::{self, Consumer};
 use crate::hub::Key;
 use crate::plan::worker::{Holder, Images, Wanted};
@@ -172,8 +172,9 @@ fn env(vault: &Vault, row: &instances::store::WantedRow) -> anyhow::Result<BTree
         .with_context(|| format!("variables of {} release {}", row.app, row.release))
 }
 
-async fn holders(
-    app: &AppState,
+/// Workers that have one of `images`, and the keys to ask them with.
+pub(crate) async fn holders(
+    app: &App,
     conn: &mut PgConnection,
     images: impl Iterator<Item = &String>,
 ) -> anyhow::Result<Vec<Holder>> {

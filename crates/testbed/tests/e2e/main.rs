@@ -18,6 +18,7 @@ mod guard;
 mod hello;
 mod images;
 mod nodes;
+mod oneoff;
 mod outages;
 mod power;
 mod presets;
@@ -46,6 +47,7 @@ fn tests() -> Vec<Test> {
         releases::TESTS,
         power::TESTS,
         exec::TESTS,
+        oneoff::TESTS,
         crashes::TESTS,
     ];
     let breaking = [

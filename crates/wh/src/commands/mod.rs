@@ -44,6 +44,7 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Result<u8> {
     let shell = &Shell { ui, global: cli.global };
     let done = match cli.command {
         Command::Exec(exec) => return exec::run(shell, exec).await,
+        Command::Run(run) => return exec::run_fresh(shell, run).await,
         Command::Login(login) => session::login(shell, login).await,
         Command::Logout => session::logout(shell).await,
         Command::Whoami => session::whoami(shell).await,

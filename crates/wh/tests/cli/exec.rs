@@ -58,6 +58,20 @@ fn an_instance_is_named_by_the_end_of_its_id_and_failures_say_what_to_do() {
 }
 
 #[test]
+fn a_program_that_runs_once_gets_a_container_of_its_own() {
+    let mock = mock(json!({ "type": "exit", "code": 9 }));
+    let run = exec(&mock, &["run", "hello", "--", "migrate", "--all"], "y\n").failed(9);
+    assert_eq!((run.out.as_str(), run.err.as_str()), ("y\n", "complaint\n"));
+    let asked = mock.one("POST /apps/hello/exec").json();
+    assert_eq!(asked, json!({ "command": ["migrate", "--all"], "fresh": true, "terminal": null }));
+
+    let refused =
+        json!({ "code": "nothing_deployed", "message": "hello has no live release", "hint": "deploy" });
+    let mock = Mock::start(vec![("POST /apps/hello/exec", reply(409, refused))]);
+    assert!(exec(&mock, &["run", "--app", "hello"], "").failed(5).err.contains("no live release"));
+}
+
+#[test]
 fn a_server_that_is_gone_is_no_success() {
     let session = json!({ "id": "s-1", "instance": "i", "node": "w1", "release": 3 });
     let mock = Mock::start(vec![

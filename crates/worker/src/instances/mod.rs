@@ -3,6 +3,7 @@
 
 mod apply;
 mod board;
+pub(crate) mod container;
 pub(crate) mod image;
 mod inside;
 mod once;
@@ -31,6 +32,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
+use crate::exec::Fresh;
 use crate::guard::Guard;
 use crate::handover::Taker;
 use crate::logs::{self, Owner};
@@ -52,6 +54,8 @@ pub mod label {
     /// The release's number.
     pub const RELEASE: &str = "wisehosting.release";
     pub const SPEC_HASH: &str = "wisehosting.spec-hash";
+    /// The session of a program in a container of its own.
+    pub const RUN: &str = "wisehosting.run";
     /// On networks that we made.
     pub const NETWORK: &str = "wisehosting.network";
     /// On images that we built.
@@ -81,7 +85,7 @@ pub(crate) enum Cgroups {
 }
 
 impl Cgroups {
-    fn of_this_host() -> Self {
+    pub(crate) fn of_this_host() -> Self {
         let unified = std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
         if unified { Self::V2 } else { Self::V1 }
     }
@@ -163,6 +167,11 @@ impl<U: Uplink> Instances<U> {
             alarm: None,
         };
         Ok((instances, Observer { board }))
+    }
+
+    /// For programs that get containers of their own, beside the instances.
+    pub fn fresh(&self) -> Fresh {
+        Fresh::new(self.host.podman.clone(), self.host.images.clone(), self.guard.clone())
     }
 
     fn reap(&mut self) {
@@ -491,24 +500,26 @@ pub async fn watch_events(
 
 /// Whether `spec` is one that this worker can carry out, as far as can be told without trying.
 pub(crate) fn check(spec: &WorkerSpec) -> Result<(), String> {
+    let named = spec.images.iter().map(|image| &image.id).chain(&spec.remove_images);
+    if let Some(id) = named.into_iter().find(|id| !is_image_id(id)) {
+        return Err(format!("`{id}` is no id of an image"));
+    }
+    spec.instances.iter().try_for_each(check_instance)
+}
+
+pub(crate) fn check_instance(instance: &InstanceSpec) -> Result<(), String> {
     let word = |text: &str| {
         !text.is_empty()
             && text.len() <= 60
             && text.chars().all(|char| char.is_ascii_lowercase() || char.is_ascii_digit() || char == '-')
     };
-    let image = |id: &str| {
-        id.strip_prefix("sha256:")
-            .is_some_and(|hex| hex.len() == 64 && hex.chars().all(|c| c.is_ascii_hexdigit()))
-    };
-    let bad = |instance: &&InstanceSpec| {
-        !word(&instance.app) || !word(&instance.project) || !image(&instance.image.id)
-    };
-    let named = spec.images.iter().map(|image| &image.id).chain(&spec.remove_images);
-    if let Some(id) = named.into_iter().find(|id| !image(id)) {
-        return Err(format!("`{id}` is no id of an image"));
+    if word(&instance.app) && word(&instance.project) && is_image_id(&instance.image.id) {
+        return Ok(());
     }
-    match spec.instances.iter().find(bad) {
-        Some(instance) => Err(format!("instance {} has a name or an image id that cannot be", instance.id)),
-        None => Ok(()),
-    }
+    Err(format!("instance {} has a name or an image id that cannot be", instance.id))
+}
+
+fn is_image_id(id: &str) -> bool {
+    let hex = id.strip_prefix("sha256:");
+    hex.is_some_and(|hex| hex.len() == 64 && hex.chars().all(|c| c.is_ascii_hexdigit()))
 }

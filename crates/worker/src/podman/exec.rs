@@ -1,9 +1,9 @@
-//! Programs in running containers.
+//! Programs in running containers, and the streams of those that containers are there for.
 
 use std::time::Duration;
 
 use reqwest::header::{CONNECTION, UPGRADE};
-use reqwest::{Method, StatusCode, Upgraded};
+use reqwest::{Method, RequestBuilder, StatusCode, Upgraded};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -25,9 +25,6 @@ pub struct NewExec {
 
 impl NewExec {
     pub fn new(command: Vec<String>, terminal: bool) -> Self {
-        // Podman cannot be told to heed no keys, and would keep back the first of its own, Ctrl-P, until the next one is
-        // typed. These are a byte that nobody types, so often that no data has it by chance.
-        let detach_keys = vec!["ctrl-^"; 16].join(",");
         let env = if terminal { vec!["TERM=xterm-256color".to_owned()] } else { Vec::new() };
         let attach = true;
         Self {
@@ -37,9 +34,15 @@ impl NewExec {
             attach_stdin: attach,
             attach_stdout: attach,
             attach_stderr: attach,
-            detach_keys,
+            detach_keys: no_keys(),
         }
     }
+}
+
+/// Podman cannot be told to heed no keys, and would keep back the first of its own, Ctrl-P, until the next one is typed.
+/// These are a byte that nobody types, so often that no data has it by chance.
+fn no_keys() -> String {
+    vec!["ctrl-^"; 16].join(",")
 }
 
 /// How a program is.
@@ -71,13 +74,28 @@ impl Podman {
             Some(size) => json!({ "Detach": false, "Tty": true, "h": size.rows, "w": size.cols }),
             None => json!({ "Detach": false, "Tty": false }),
         };
-        let request = self
-            .request(Method::POST, &format!("/exec/{exec}/start"), &[])
-            .header(CONNECTION, "Upgrade")
-            .header(UPGRADE, "tcp")
-            // A runtime under load takes its time.
-            .timeout(Duration::from_mins(1));
-        let response = self.send(request.json(&body)).await?;
+        self.upgrade(self.request(Method::POST, &format!("/exec/{exec}/start"), &[]).json(&body)).await
+    }
+
+    /// The input and the outputs of a container that was not started yet.
+    pub async fn attach(&self, container: &str) -> Result<Upgraded, Error> {
+        let (keys, yes) = (no_keys(), "true");
+        let query = [
+            ("stdin", yes),
+            ("stdout", yes),
+            ("stderr", yes),
+            ("stream", yes),
+            ("logs", "false"),
+            ("detachKeys", &keys),
+        ];
+        self.upgrade(self.request(Method::POST, &format!("/containers/{container}/attach"), &query)).await
+    }
+
+    async fn upgrade(&self, request: RequestBuilder) -> Result<Upgraded, Error> {
+        // A runtime under load takes its time.
+        let limit = Duration::from_mins(1);
+        let request = request.header(CONNECTION, "Upgrade").header(UPGRADE, "tcp").timeout(limit);
+        let response = self.send(request).await?;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             return Err(Error::Failed {
                 status: response.status().as_u16(),
@@ -88,9 +106,19 @@ impl Podman {
     }
 
     pub async fn resize_exec(&self, exec: &str, size: Size) -> Result<(), Error> {
+        self.resize(&format!("/exec/{exec}/resize"), size).await
+    }
+
+    /// Also before it is started.
+    pub async fn resize_container(&self, container: &str, size: Size) -> Result<(), Error> {
+        self.resize(&format!("/containers/{container}/resize"), size).await
+    }
+
+    async fn resize(&self, path: &str, size: Size) -> Result<(), Error> {
         let (rows, cols) = (size.rows.to_string(), size.cols.to_string());
-        let query = [("h", rows.as_str()), ("w", cols.as_str())];
-        self.send(self.request(Method::POST, &format!("/exec/{exec}/resize"), &query)).await.map(drop)
+        // Podman's word for "whether or not it runs".
+        let query = [("h", rows.as_str()), ("w", cols.as_str()), ("running", "true")];
+        self.send(self.request(Method::POST, path, &query)).await.map(drop)
     }
 
     pub async fn inspect_exec(&self, exec: &str) -> Result<Exec, Error> {

@@ -247,6 +247,10 @@ pub struct NewContainer {
     /// Files of the container's cgroup and what they hold. For hosts with cgroups v2 alone.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub unified: BTreeMap<&'static str, &'static str>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub stdin: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub terminal: bool,
     pub netns: NetNs,
     #[serde(rename = "Networks")]
     pub networks: BTreeMap<String, serde_json::Map<String, serde_json::Value>>,
@@ -274,8 +278,14 @@ pub struct PortMapping {
 #[derive(Debug, Clone, Serialize)]
 pub struct LogDriver {
     pub driver: &'static str,
-    /// Bytes after which Podman begins a new file.
+    /// Bytes after which Podman begins a new file; 0 where there is none.
+    #[serde(skip_serializing_if = "is_zero")]
     pub size: i64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+fn is_zero(size: &i64) -> bool {
+    *size == 0
 }
 
 #[derive(Debug, Clone, Serialize)]

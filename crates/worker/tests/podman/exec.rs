@@ -17,31 +17,33 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{ControlPlane, MESH, on_a_host, processes};
-use crate::{SERVER, instance, podman, reported, run_instances};
+use crate::{SERVER, instance, podman, reported, start_instances};
 
 const PORT: u16 = 8090;
 const SOON: Duration = Duration::from_secs(20);
 
 /// A worker with one healthy instance.
-struct Worker {
-    key: SigningKey,
-    instance: InstanceId,
+pub(crate) struct Worker {
+    pub(crate) key: SigningKey,
+    pub(crate) instance: InstanceId,
+    pub(crate) control_plane: ControlPlane,
     _tasks: Vec<JoinSet<anyhow::Result<()>>>,
 }
 
 impl Worker {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let wanted = instance(20001, SERVER, Probe::default()).await;
         let id = wanted.id;
         let control_plane = ControlPlane::default();
-        let instances = run_instances(&control_plane, vec![wanted]).await;
+        let (instances, fresh) = start_instances(&control_plane, vec![wanted]).await;
         reported(&control_plane, id, "healthy", |i| i.state == InstanceState::Healthy).await;
         let key = ApiKey::generate().signing_key();
         let stop = CancellationToken::new();
-        let router = worker::exec::router(podman(), key.clone(), stop.clone());
+        let router = worker::exec::router(podman(), fresh.clone(), key.clone(), stop.clone());
         let mut server = JoinSet::new();
+        server.spawn(fresh.sweep(stop.clone()));
         server.spawn(worker::serve::serve(worker::serve::listen(MESH, PORT).expect("listen"), router, stop));
-        Self { key, instance: id, _tasks: vec![instances, server] }
+        Self { key, instance: id, control_plane, _tasks: vec![instances, server] }
     }
 
     async fn dial(&self, key: &SigningKey, instance: InstanceId) -> Result<Program, Error> {
@@ -62,28 +64,28 @@ impl Worker {
     }
 }
 
-struct Program(WebSocketStream<MaybeTlsStream<TcpStream>>);
+pub(crate) struct Program(pub(crate) WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 /// All that a program said.
 #[derive(Debug, Default)]
-struct Said {
-    out: Vec<u8>,
-    err: Vec<u8>,
-    last: Option<FromProgram>,
+pub(crate) struct Said {
+    pub(crate) out: Vec<u8>,
+    pub(crate) err: Vec<u8>,
+    pub(crate) last: Option<FromProgram>,
 }
 
 impl Program {
-    async fn input(&mut self, data: &[u8]) {
+    pub(crate) async fn input(&mut self, data: &[u8]) {
         self.0.send(Message::binary(frame(channel::STDIN, data))).await.expect("sent");
     }
 
-    async fn resize(&mut self, cols: u16, rows: u16) {
+    pub(crate) async fn resize(&mut self, cols: u16, rows: u16) {
         let text = serde_json::to_string(&FromClient::Resize(Size { cols, rows })).expect("json");
         self.0.send(Message::text(text)).await.expect("sent");
     }
 
     /// Everything until `enough`, or the end.
-    async fn until(&mut self, enough: impl Fn(&Said) -> bool) -> Said {
+    pub(crate) async fn until(&mut self, enough: impl Fn(&Said) -> bool) -> Said {
         let mut said = Said::default();
         let read = async {
             while !enough(&said) {
@@ -105,7 +107,7 @@ impl Program {
         said
     }
 
-    async fn end(&mut self) -> Said {
+    pub(crate) async fn end(&mut self) -> Said {
         self.until(|said| said.last.is_some()).await
     }
 }
@@ -185,7 +187,7 @@ fn a_terminal_is_resized_interrupted_and_hung_up() {
     });
 }
 
-async fn until(what: &str, so: impl Fn() -> bool) {
+pub(crate) async fn until(what: &str, so: impl Fn() -> bool) {
     let deadline = Instant::now() + SOON;
     while !so() {
         assert!(Instant::now() < deadline, "{what} did not come");
@@ -199,7 +201,12 @@ fn nothing_runs_without_a_ticket_or_where_nothing_runs() {
         let worker = Worker::start().await;
         let forged = worker.dial(&ApiKey::generate().signing_key(), worker.instance).await;
         assert!(matches!(&forged, Err(Error::Http(answer)) if answer.status() == 401));
-        let other = Worker { instance: InstanceId::new(), key: worker.key.clone(), _tasks: Vec::new() };
+        let other = Worker {
+            instance: InstanceId::new(),
+            key: worker.key.clone(),
+            control_plane: worker.control_plane.clone(),
+            _tasks: Vec::new(),
+        };
         let said = other.run(&["true"], None).await.end().await;
         assert!(
             matches!(&said.last, Some(FromProgram::Failed { code, .. }) if code == "not_running"),

@@ -42,8 +42,11 @@ fn a_worker_that_leaves_takes_what_is_labelled_and_nothing_else() {
         // Somebody else's, in the way.
         must("podman", &["network", "create", "theirs"]);
         must("podman", &["tag", "busybox", "localhost/wisehosting/theirs:1"]);
-        let theirs = ["--name", "theirs", "--network", "wisehosting-shop", "-v", "data:/data"];
+        let theirs = ["--name", "theirs", "--network", "wisehosting-project-shop", "-v", "data:/data"];
         must("podman", &[&["run", "-d"], &theirs[..], &["busybox", "sleep", "500"]].concat());
+
+        let left = ["--name", "wh-hello-run-1", "--network", "none", "--label", "wisehosting.run=1"];
+        must("podman", &[&["run", "-d"], &left[..], &["busybox", "sleep", "500"]].concat());
 
         let agent = daemon::lock::take(&state_dir()).expect("accessible");
         let (success, said) = leave(&["--yes"]);
@@ -51,13 +54,17 @@ fn a_worker_that_leaves_takes_what_is_labelled_and_nothing_else() {
         drop((agent, tasks));
         let (success, said) = leave(&[]);
         assert!(!success && said.contains("--yes"), "nobody can be asked here: {said}");
-        assert_eq!(must("podman", &["ps", "-q"]).lines().count(), 2, "nothing was touched yet");
+        assert_eq!(must("podman", &["ps", "-q"]).lines().count(), 3, "nothing was touched yet");
 
         let (success, said) = leave(&["--yes"]);
-        assert!(!success && said.contains("network wisehosting-shop: left ("), "{said}");
-        for piece in
-            ["container wh-hello-1-", "network wisehosting-build: removed", "hello:1: removed", "spec.json"]
-        {
+        assert!(!success && said.contains("network wisehosting-project-shop: left ("), "{said}");
+        for piece in [
+            "container wh-hello-1-",
+            "container wh-hello-run-1",
+            "network wisehosting-build: removed",
+            "hello:1: removed",
+            "spec.json",
+        ] {
             assert!(said.contains(piece), "{piece} in {said}");
         }
         must("nft", &["list", "table", "inet", "wisehosting_worker"]);
@@ -65,7 +72,7 @@ fn a_worker_that_leaves_takes_what_is_labelled_and_nothing_else() {
 
         must("podman", &["rm", "-f", "-t", "0", "theirs"]);
         let (success, said) = leave(&["--yes"]);
-        assert!(success && said.contains("network wisehosting-shop: removed"), "{said}");
+        assert!(success && said.contains("network wisehosting-project-shop: removed"), "{said}");
         assert!(!run("nft", &["list", "table", "inet", "wisehosting_worker"]).0);
         assert_eq!(must("podman", &["volume", "ls", "-q"]), "data\n");
         let networks = must("podman", &["network", "ls", "--format", "{{.Name}}"]);

@@ -2,6 +2,7 @@
 
 mod exec;
 mod files;
+mod fresh;
 mod images;
 mod leave;
 mod support;
@@ -20,6 +21,7 @@ use support::{ControlPlane, MESH, SOCKET, archive, on_a_host, processes, state_d
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use worker::exec::Fresh;
 use worker::guard::Guard;
 use worker::instances::{Instances, InstancesConfig};
 use worker::job::{BuildSettings, JobCommand, Jobs, JobsConfig};
@@ -266,6 +268,14 @@ async fn run_instances(
     control_plane: &ControlPlane,
     instances: Vec<InstanceSpec>,
 ) -> JoinSet<anyhow::Result<()>> {
+    start_instances(control_plane, instances).await.0
+}
+
+/// Also what makes containers beside them.
+async fn start_instances(
+    control_plane: &ControlPlane,
+    instances: Vec<InstanceSpec>,
+) -> (JoinSet<anyhow::Result<()>>, Fresh) {
     let state_dir = state_dir();
     std::fs::create_dir_all(&state_dir).expect("state");
     worker::job::prepare(&podman()).await.expect("network");
@@ -275,6 +285,7 @@ async fn run_instances(
     let (activator, stop) = (daemon::reconcile::Activator::new(), CancellationToken::new());
     let (reconciler, observer) =
         Instances::new(config, control_plane.clone(), watched, activator.clone()).expect("instances");
+    let fresh = reconciler.fresh();
     let mut tasks = JoinSet::new();
     tasks.spawn(observer.report(control_plane.clone(), Arc::new(Notify::new()), stop.clone()));
     tasks.spawn(worker::instances::watch_events(podman(), activator.clone(), stop.clone()));
@@ -282,7 +293,7 @@ async fn run_instances(
         let _kept = spec;
         daemon::reconcile::drive(reconciler, activator, Duration::from_secs(30), Arc::default(), stop).await
     });
-    tasks
+    (tasks, fresh)
 }
 
 async fn instance(port: u16, command: &str, probe: Probe) -> InstanceSpec {

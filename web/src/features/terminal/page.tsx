@@ -23,6 +23,9 @@ const views: Record<State, StatusView> = {
 
 const shells = ["sh", "bash"];
 
+/** In place of an instance: a container that is there for the terminal alone. */
+const FRESH = "fresh";
+
 export function Component() {
   const app = useOutletContext<App>();
   const session = useQuery(sessionQuery);
@@ -37,12 +40,12 @@ export function Component() {
     );
   }
   const running = instances.data?.filter(runs);
-  if (running?.length === 0) {
+  if (running?.length === 0 && !app.release) {
     return (
       <Empty
         icon="box"
         title="No instance runs"
-        text="A terminal opens in an instance that runs. Deploy the app first."
+        text="A terminal opens in an instance that runs, or in a container of the live release. Deploy the app first."
       />
     );
   }
@@ -56,7 +59,7 @@ function runs({ wanted, state }: Instance) {
 
 function TerminalCard({ app, running }: { app: App; running: Instance[] }) {
   const [query, setQuery] = useSearchParams();
-  const instance = query.get("instance") ?? "";
+  const instance = query.get("instance") ?? (running.length ? "" : FRESH);
   const [shell, setShell] = useState("sh");
   const { host, state, end, where, open, close } = useTerminal(app.slug);
   const active = state === "connecting" || state === "open";
@@ -66,19 +69,20 @@ function TerminalCard({ app, running }: { app: App; running: Instance[] }) {
         <Badge view={views[state]} />
         <select
           className="select compact"
-          aria-label="Instance"
+          aria-label="Where"
           value={instance}
           disabled={active}
           onChange={({ target }) =>
             setQuery(target.value ? { instance: target.value } : {}, { replace: true })
           }
         >
-          <option value="">Any instance</option>
+          {running.length > 0 && <option value="">Any instance</option>}
           {running.map(({ id, node }) => (
             <option key={id} value={id}>
               {node.name} · {id.slice(-4)}
             </option>
           ))}
+          {app.release && <option value={FRESH}>A fresh container</option>}
         </select>
         <select
           className="select compact"
@@ -106,7 +110,7 @@ function TerminalCard({ app, running }: { app: App; running: Instance[] }) {
           {state === "ended" && end?.type === "exit" && `The shell ended with exit code ${end.code}`}
         </span>
         <span className="hide-small">
-          <CopyButton text={cli.exec(app.slug)}>CLI</CopyButton>
+          <CopyButton text={instance === FRESH ? cli.run(app.slug) : cli.exec(app.slug)}>CLI</CopyButton>
         </span>
       </div>
       {end?.type === "failed" && <ErrorNotice error={end.error} />}
@@ -140,7 +144,13 @@ function useTerminal(app: string) {
       typed: (text) => current.current?.connection.type(text),
       resized: (size) => current.current?.connection.resize(size),
     });
-    const request = { command: [shell], instance: instance ?? null, terminal: screen.size() };
+    const fresh = instance === FRESH;
+    const request = {
+      command: [shell],
+      instance: fresh ? null : (instance ?? null),
+      fresh,
+      terminal: screen.size(),
+    };
     const connection = connect(app, request, {
       opened(session) {
         setWhere(session);

@@ -55,10 +55,10 @@ class Socket {
 const app = makeApp("shop");
 const running = makeInstance(makeNode("worker-1"), { wanted: true, state: "healthy" });
 
-function open(role: "viewer" | "developer" = "developer", instances: Instance[] = [running]) {
+function open(role: "viewer" | "developer" = "developer", instances: Instance[] = [running], of = app) {
   answer("get", "/api/v1/session", { ...session, organization: { ...session.organization, role } });
   answer("get", "/api/v1/apps/{app}/instances", { items: instances, next: null });
-  const layout = { path: "/apps/:app", element: <Outlet context={app} /> };
+  const layout = { path: "/apps/:app", element: <Outlet context={of} /> };
   return renderAt("/apps/shop/terminal", [{ ...layout, children: [{ path: "terminal", Component: Page }] }]);
 }
 
@@ -87,7 +87,7 @@ beforeEach(() => {
 describe("the terminal", () => {
   it("opens a shell where the server says, passes keys and sizes on, and says how it ended", async () => {
     const { asked, socket } = await connected();
-    expect(asked).toEqual([{ command: ["sh"], instance: null, terminal: { cols: 80, rows: 24 } }]);
+    expect(asked).toEqual([{ command: ["sh"], instance: null, fresh: false, terminal: { cols: 80, rows: 24 } }]);
     expect(socket.url).toMatch(/^ws:.*\/api\/v1\/exec\/s-1$/);
     expect(await screen.findByText("worker-1, release v7")).toBeInTheDocument();
     keyboard.typed("ls\r");
@@ -101,6 +101,19 @@ describe("the terminal", () => {
     socket.says('{"type":"exit","code":3}');
     expect(await screen.findByText("The shell ended with exit code 3")).toBeInTheDocument();
     expect(socket.closed).toBe(true);
+  });
+  it("opens in a container of its own, also while no instance runs", async () => {
+    const asked = answer(
+      "post",
+      "/api/v1/apps/{app}/exec",
+      { id: "s-1", instance: null, node: "worker-1", release: 7 },
+      201,
+    );
+    const { user } = open("developer", []);
+    expect(await screen.findByLabelText("Where")).toHaveDisplayValue("A fresh container");
+    await user.click(screen.getByRole("button", { name: "Connect" }));
+    await vi.waitFor(() => expect(asked).toHaveLength(1));
+    expect(asked[0]).toMatchObject({ command: ["sh"], instance: null, fresh: true });
   });
   it("tells the server to wait while it shows less than comes", async () => {
     const { socket } = await connected();
@@ -126,7 +139,8 @@ describe("the terminal", () => {
     const { unmount } = open("viewer");
     expect(await screen.findByText("Your role has no terminal")).toBeInTheDocument();
     unmount();
-    open("developer", [makeInstance(makeNode("worker-1"), { wanted: true, state: "exited" })]);
+    const exited = makeInstance(makeNode("worker-1"), { wanted: true, state: "exited" });
+    open("developer", [exited], makeApp("shop", { release: null }));
     expect(await screen.findByText("No instance runs")).toBeInTheDocument();
   });
   it("cuts what is pasted into frames that the server takes", () => {

@@ -1,0 +1,174 @@
+//! What a container is made from: its limits, its rights, its names.
+
+use std::collections::BTreeMap;
+
+use protocol::ids::ExecId;
+use protocol::spec::InstanceSpec;
+
+use super::record::spec_hash;
+use super::{Cgroups, label};
+use crate::podman::{
+    CpuLimit, Error, HealthConfig, LogDriver, MemoryLimit, NetNs, NewContainer, PidsLimit, PortMapping,
+    ResourceLimits,
+};
+
+/// What images commonly need at their start: entry points that chown a data folder, then drop to a user (CHOWN,
+/// `DAC_OVERRIDE`, FOWNER, SETGID, SETUID), servers on port 80 (`NET_BIND_SERVICE`), init processes that signal workers of
+/// another user (KILL). Everything else that Podman would grant is dropped.
+const CAPABILITIES: [&str; 7] =
+    ["CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID", "NET_BIND_SERVICE", "KILL"];
+
+/// Podman begins a new log file after so many bytes.
+const LOG_BYTES: i64 = 16 * 1024 * 1024;
+
+/// Organizations may give their projects the same name, so the id it is. No project has the network of builds.
+pub(crate) fn network_name(project: &str) -> String {
+    format!("wisehosting-project-{project}")
+}
+
+/// The end of an id is its random part; its beginning is the same for all of one moment.
+fn end_of(id: impl std::fmt::Display) -> String {
+    let text = id.to_string();
+    text[text.len() - 8..].to_owned()
+}
+
+/// The limit of `bytes` without swap.
+///
+/// `memory.swap` counts memory and swap together, so the limit itself should mean none. But crun hands that sum to
+/// systemd as the swap alone (`get_memory_swap_max` in its cgroup-systemd.c, in 1.29 still), while it takes 0 for none;
+/// runc takes 0 for unset and the file for what it says.
+fn memory_without_swap(bytes: i64, cgroups: Cgroups) -> (MemoryLimit, BTreeMap<&'static str, &'static str>) {
+    match cgroups {
+        Cgroups::V1 => (MemoryLimit { limit: bytes, swap: bytes }, BTreeMap::new()),
+        Cgroups::V2 => (MemoryLimit { limit: bytes, swap: 0 }, BTreeMap::from([("memory.swap.max", "0")])),
+    }
+}
+
+/// Of an instance.
+pub(super) fn container(spec: &InstanceSpec, network: String, cgroups: Cgroups) -> NewContainer {
+    let bytes = i64::from(spec.resources.memory_mb) * 1024 * 1024;
+    let (memory, unified) = memory_without_swap(bytes, cgroups);
+    let mut env = spec.env.clone();
+    // What apps written for other platforms look for.
+    env.entry("PORT".to_owned()).or_insert_with(|| spec.port.to_string());
+    NewContainer {
+        name: format!("wh-{}-{}-{}", spec.app, spec.release, end_of(spec.id)),
+        image: spec.image.id.clone(),
+        env,
+        command: spec.command.clone(),
+        labels: BTreeMap::from([
+            (label::INSTANCE.to_owned(), spec.id.to_string()),
+            (label::APP.to_owned(), spec.app.clone()),
+            (label::APP_ID.to_owned(), spec.app_id.to_string()),
+            (label::RELEASE.to_owned(), spec.release.to_string()),
+            (label::SPEC_HASH.to_owned(), spec_hash(spec)),
+        ]),
+        cap_drop: vec!["ALL"],
+        cap_add: CAPABILITIES.to_vec(),
+        no_new_privileges: true,
+        resource_limits: ResourceLimits {
+            memory,
+            cpu: CpuLimit { quota: i64::from(spec.resources.cpu_millis.max(10)) * 100, period: 100_000 },
+            pids: PidsLimit { limit: i64::from(spec.resources.pids) },
+        },
+        unified,
+        stdin: false,
+        terminal: false,
+        netns: NetNs { nsmode: "bridge" },
+        networks: BTreeMap::from([(network, serde_json::Map::new())]),
+        portmappings: if spec.once { Vec::new() } else { vec![port(spec)] },
+        log_configuration: LogDriver { driver: "k8s-file", size: LOG_BYTES },
+        // The agent restarts, with its own pauses and counts.
+        restart_policy: "no",
+        stop_timeout: spec.stop_grace_s,
+        // The agent probes from outside; an image's own HEALTHCHECK would need a systemd timer.
+        healthconfig: HealthConfig { test: vec!["NONE"] },
+        systemd: "false",
+    }
+}
+
+fn port(spec: &InstanceSpec) -> PortMapping {
+    PortMapping {
+        host_ip: spec.published.ip(),
+        host_port: spec.published.port(),
+        container_port: spec.port,
+        protocol: "tcp",
+    }
+}
+
+/// Of a program that somebody runs once: as the app's instances, but with an input, and with no record of what it prints.
+pub(crate) fn one_off(
+    spec: &InstanceSpec,
+    session: ExecId,
+    terminal: bool,
+    cgroups: Cgroups,
+) -> NewContainer {
+    let mut made = container(spec, network_name(&spec.project), cgroups);
+    made.name = format!("wh-{}-run-{}", spec.app, end_of(session));
+    made.labels.retain(|name, _| name != label::INSTANCE && name != label::SPEC_HASH);
+    made.labels.insert(label::RUN.to_owned(), session.to_string());
+    made.stdin = true;
+    made.terminal = terminal;
+    if terminal {
+        made.env.entry("TERM".to_owned()).or_insert_with(|| "xterm-256color".to_owned());
+    }
+    made.portmappings = Vec::new();
+    made.log_configuration = LogDriver { driver: "none", size: 0 };
+    made
+}
+
+/// The OCI runtime did not find or could not run the command.
+pub(crate) fn is_the_apps_fault(error: &Error) -> bool {
+    let text = error.to_string();
+    ["executable file not found", "exec format error", "no such file or directory", "permission denied"]
+        .iter()
+        .any(|word| text.contains(word))
+        && text.contains("exec")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::instances::samples::spec;
+
+    #[test]
+    fn a_container_has_its_limits_and_no_more_rights_than_it_needs() {
+        let spec = spec("hello", 7);
+        let made =
+            serde_json::to_value(container(&spec, network_name(&spec.project), Cgroups::V2)).expect("json");
+        insta::assert_json_snapshot!(made, {
+            ".name" => "wh-hello-7-[id]",
+            ".labels[\"wisehosting.instance\"]" => "[id]",
+            ".labels[\"wisehosting.app-id\"]" => "[id]",
+            ".labels[\"wisehosting.spec-hash\"]" => "[hash]",
+        });
+    }
+
+    #[test]
+    fn a_host_with_old_cgroups_is_asked_in_its_own_words() {
+        let (memory, unified) = memory_without_swap(64, Cgroups::V1);
+        assert_eq!((memory.limit, memory.swap), (64, 64));
+        assert!(unified.is_empty(), "runtimes refuse it there");
+    }
+
+    #[test]
+    fn a_missing_program_is_told_from_a_host_in_trouble() {
+        let error = |message: &str| Error::Failed { status: 500, message: message.to_owned() };
+        assert!(is_the_apps_fault(&error("exec: \"nope\": executable file not found in $PATH")));
+        assert!(!is_the_apps_fault(&error("netavark: permission denied")));
+    }
+
+    #[test]
+    fn a_one_off_is_no_instance_and_leaves_no_log() {
+        let spec = spec("hello", 7);
+        let (instance, session) = (container(&spec, network_name(&spec.project), Cgroups::V1), ExecId::new());
+        let made = one_off(&spec, session, true, Cgroups::V1);
+        assert!(!made.labels.contains_key(label::INSTANCE), "the reconciler would remove it");
+        assert_eq!(made.labels[label::RUN], session.to_string());
+        assert!(made.portmappings.is_empty() && made.stdin && made.terminal);
+        assert_eq!((made.log_configuration.driver, made.env["TERM"].as_str()), ("none", "xterm-256color"));
+        let limits = |new: &NewContainer| serde_json::to_value(&new.resource_limits).expect("json");
+        assert_eq!((limits(&made), &made.networks), (limits(&instance), &instance.networks));
+        assert_eq!(made.cap_add, instance.cap_add);
+    }
+}
