@@ -4,6 +4,7 @@
 mod files;
 mod kinds;
 mod render;
+mod site;
 #[cfg(test)]
 mod tests;
 
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 pub use files::Files;
 use kinds::Look;
+pub use site::Site;
 
 /// What the presets go by.
 const SIGNS: &str =
@@ -104,21 +106,44 @@ pub struct Recipe {
 /// Why a source cannot be built without a Containerfile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unknown {
+    /// Stable word: `no_preset` or `site_invalid`.
+    pub code: &'static str,
     /// One sentence.
     pub message: String,
     /// What to do.
     pub hint: String,
 }
 
+impl Unknown {
+    fn no_preset(message: String, hint: String) -> Self {
+        Self { code: "no_preset", message, hint }
+    }
+
+    /// What the settings or the source say of its files cannot be done.
+    fn site(message: String, hint: &str) -> Self {
+        Self { code: "site_invalid", message, hint: hint.to_owned() }
+    }
+
+    /// Settings of a site for what is a program.
+    fn no_site(setting: &str, preset: Preset) -> Self {
+        Self::site(
+            format!("`{setting}` is for files that are served, and the preset `{preset}` runs a program"),
+            "Take it out of [build], or choose `preset = \"static\"`",
+        )
+    }
+}
+
 /// The first preset that fits.
-pub fn detect(files: &Files<'_>) -> Result<Recipe, Unknown> {
+pub fn detect(files: &Files<'_>, site: &Site) -> Result<Recipe, Unknown> {
     let mut fits = Vec::new();
     let mut near = Vec::new();
     for preset in Preset::ALL {
-        match kinds::look(preset, files) {
+        match kinds::look(preset, files, site) {
             Look::Fits(draft) => fits.push((preset, draft)),
             Look::Unfit(problem) => near.push(problem),
-            Look::Absent => {}
+            // It is of this kind: no other takes its place.
+            Look::Wrong(unknown) if fits.is_empty() => return Err(unknown),
+            Look::Wrong(_) | Look::Absent => {}
         }
     }
     // A Next.js or Vite app is a Node project too; saying so would say nothing.
@@ -132,21 +157,33 @@ pub fn detect(files: &Files<'_>) -> Result<Recipe, Unknown> {
     let Some((preset, _)) = fits.first() else { return Err(unknown(files, &near)) };
     let others = others(*preset);
     let (preset, draft) = fits.swap_remove(0);
+    check_site(preset, site)?;
     Ok(draft.recipe(preset, others))
 }
 
 /// The recipe of a preset that somebody chose.
-pub fn with(preset: Preset, files: &Files<'_>) -> Result<Recipe, Unknown> {
-    let hint = || "Choose another preset, leave `preset` out, or add a Containerfile".to_owned();
-    match kinds::look(preset, files) {
-        Look::Fits(draft) => Ok(draft.recipe(preset, Vec::new())),
-        Look::Unfit(problem) => {
-            Err(Unknown { message: format!("the preset `{preset}` does not fit: {problem}"), hint: hint() })
+pub fn with(preset: Preset, files: &Files<'_>, site: &Site) -> Result<Recipe, Unknown> {
+    let unfit = |message| {
+        let hint = "Choose another preset, leave `preset` out, or add a Containerfile";
+        Err(Unknown::no_preset(message, hint.to_owned()))
+    };
+    match kinds::look(preset, files, site) {
+        Look::Fits(draft) => check_site(preset, site).map(|()| draft.recipe(preset, Vec::new())),
+        Look::Wrong(unknown) => Err(unknown),
+        Look::Unfit(problem) => unfit(format!("the preset `{preset}` does not fit: {problem}")),
+        Look::Absent => {
+            unfit(format!("the preset `{preset}` needs {}, which the source does not have", preset.sign()))
         }
-        Look::Absent => Err(Unknown {
-            message: format!("the preset `{preset}` needs {}, which the source does not have", preset.sign()),
-            hint: hint(),
-        }),
+    }
+}
+
+/// Next.js sees for itself whether it is one.
+fn check_site(preset: Preset, site: &Site) -> Result<(), Unknown> {
+    match site.setting() {
+        Some(setting) if !matches!(preset, Preset::Static | Preset::Vite | Preset::Nextjs) => {
+            Err(Unknown::no_site(setting, preset))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -160,9 +197,9 @@ fn unknown(files: &Files<'_>, near: &[String]) -> Unknown {
         .folders()
         .into_iter()
         .filter_map(|folder| {
-            let found = Preset::ALL
-                .into_iter()
-                .find(|preset| matches!(kinds::look(*preset, &files.below(&folder)), Look::Fits(_)))?;
+            let found = Preset::ALL.into_iter().find(|preset| {
+                matches!(kinds::look(*preset, &files.below(&folder), &Site::default()), Look::Fits(_))
+            })?;
             Some(format!("`{folder}` ({})", found.title()))
         })
         .take(3)
@@ -172,5 +209,5 @@ fn unknown(files: &Files<'_>, near: &[String]) -> Unknown {
     } else {
         format!("An app is in {}: name its folder with `folder` in [build]", inside.join(", "))
     };
-    Unknown { message, hint }
+    Unknown::no_preset(message, hint)
 }

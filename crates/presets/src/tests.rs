@@ -3,15 +3,17 @@ use std::fmt::Write as _;
 
 use super::*;
 
-fn over<T>(files: &[(&str, &str)], test: impl FnOnce(&Files<'_>) -> T) -> T {
+const PLAIN: Site = Site { publish: None, spa: None };
+
+pub(crate) fn over<T>(files: &[(&str, &str)], test: impl FnOnce(&Files<'_>) -> T) -> T {
     let texts: BTreeMap<&str, &str> = files.iter().copied().collect();
     let read = |name: &str| texts.get(name).map(|text| (*text).to_owned());
     test(&Files::new(files.iter().map(|(name, _)| (*name).to_owned()), &read))
 }
 
 /// A recipe, or why there is none, as one text.
-fn shown(files: &[(&str, &str)]) -> String {
-    match over(files, detect) {
+fn shown(files: &[(&str, &str)], site: &Site) -> String {
+    match over(files, |files| detect(files, site)) {
         Ok(recipe) => {
             let others: Vec<&str> = recipe.others.iter().map(|preset| preset.name()).collect();
             let mut text = format!("preset {} on port {}\n", recipe.preset, recipe.port);
@@ -31,7 +33,7 @@ macro_rules! golden {
     ($($name:ident: [$($file:expr => $text:expr),* $(,)?];)*) => {$(
         #[test]
         fn $name() {
-            insta::assert_snapshot!(shown(&[$(($file, $text)),*]));
+            insta::assert_snapshot!(shown(&[$(($file, $text)),*], &PLAIN));
         }
     )*};
 }
@@ -112,8 +114,8 @@ fn every_recipe_exposes_its_port_runs_as_somebody_and_keeps_history_out() {
             Preset::Python => &[("requirements.txt", ""), ("main.py", "")],
             Preset::Static => &[("index.html", "")],
         };
-        let recipe = over(files, |files| with(preset, files)).expect("fits");
-        assert_eq!(over(files, detect).expect("fits").preset, preset);
+        let recipe = over(files, |files| with(preset, files, &PLAIN)).expect("fits");
+        assert_eq!(over(files, |files| detect(files, &PLAIN)).expect("fits").preset, preset);
         let last = recipe.containerfile.rsplit("FROM ").next().expect("a stage");
         assert!(last.contains(&format!("\nEXPOSE {}\n", recipe.port)), "{preset}: {last}");
         let user = last.lines().find_map(|line| line.strip_prefix("USER ")).expect("a user");
@@ -125,9 +127,12 @@ fn every_recipe_exposes_its_port_runs_as_somebody_and_keeps_history_out() {
 #[test]
 fn a_chosen_preset_wins_over_what_would_be_detected() {
     let files = [("package.json", r#"{"scripts":{"start":"node ."}}"#), ("index.html", "<h1>")];
-    assert_eq!(over(&files, detect).expect("fits").preset, Preset::Node);
-    assert_eq!(over(&files, |files| with(Preset::Static, files)).expect("fits").preset, Preset::Static);
-    let unknown = over(&files, |files| with(Preset::Go, files)).expect_err("no go.mod");
+    assert_eq!(over(&files, |files| detect(files, &PLAIN)).expect("fits").preset, Preset::Node);
+    assert_eq!(
+        over(&files, |files| with(Preset::Static, files, &PLAIN)).expect("fits").preset,
+        Preset::Static
+    );
+    let unknown = over(&files, |files| with(Preset::Go, files, &PLAIN)).expect_err("no go.mod");
     assert_eq!(unknown.message, "the preset `go` needs go.mod, which the source does not have");
 }
 
@@ -135,18 +140,54 @@ fn a_chosen_preset_wins_over_what_would_be_detected() {
 fn names_from_the_source_cannot_add_instructions() {
     let program = "x\nRUN evil";
     let files = [("go.mod", "module a"), ("cmd/x\nRUN evil/main.go", "")];
-    assert!(over(&files, detect).is_err());
+    assert!(over(&files, |files| detect(files, &PLAIN)).is_err());
     let package =
         serde_json::json!({ "main": program, "scripts": { "start": "node a.js\nRUN evil" } }).to_string();
-    let recipe = over(&[("package.json", &package), ("x\nRUN evil", "")], detect).expect("fits");
+    let recipe = over(&[("package.json", &package), ("x\nRUN evil", "")], |files| detect(files, &PLAIN))
+        .expect("fits");
     assert!(!recipe.containerfile.contains("\nRUN evil"), "{}", recipe.containerfile);
     let manifest = "[package]\nname = \"a\\nRUN evil\"";
-    assert!(over(&[("Cargo.toml", manifest), ("src/main.rs", "")], detect).is_err());
+    assert!(over(&[("Cargo.toml", manifest), ("src/main.rs", "")], |files| detect(files, &PLAIN)).is_err());
 }
 
 #[test]
 fn a_folder_of_the_source_is_looked_at_like_a_source() {
     let files = [("api/go.mod", "module x"), ("api/main.go", ""), ("index.html", "")];
-    assert_eq!(over(&files, |files| detect(&files.below("./api/"))).expect("fits").preset, Preset::Go);
-    assert_eq!(over(&files, |files| detect(&files.below("."))).expect("fits").preset, Preset::Static);
+    assert_eq!(
+        over(&files, |files| detect(&files.below("./api/"), &PLAIN)).expect("fits").preset,
+        Preset::Go
+    );
+    assert_eq!(over(&files, |files| detect(&files.below("."), &PLAIN)).expect("fits").preset, Preset::Static);
+}
+
+macro_rules! golden_sites {
+    ($($name:ident: ($publish:expr, $spa:expr) [$($file:expr => $text:expr),* $(,)?];)*) => {$(
+        #[test]
+        fn $name() {
+            let publish: Option<&str> = $publish;
+            let site = Site { publish: publish.map(str::to_owned), spa: $spa };
+            insta::assert_snapshot!(shown(&[$(($file, $text)),*], &site));
+        }
+    )*};
+}
+
+golden_sites! {
+    site_with_a_folder_to_publish: (Some("./docs/html/"), None) [ "docs/html/a.html" => "", "index.html" => "" ];
+    site_with_one_page_for_all_paths: (None, Some(true)) [ "public/index.html" => "" ];
+    site_with_rules: (Some("."), None) [
+        "index.html" => "", "404.html" => "", "_redirects" => "/old /new\n", "_headers" => "/*\n  X-Frame-Options: DENY\n",
+    ];
+    site_with_a_rule_that_cannot_be_kept: (Some("pages"), None) [ "pages/_redirects" => "\n/a /b 999\n" ];
+    site_without_its_folder: (Some("nope"), None) [ "index.html" => "" ];
+    site_outside_of_the_source: (Some("../x"), None) [ "index.html" => "" ];
+    vite_with_rules_and_a_folder: (Some("build"), Some(false)) [
+        "package.json" => r#"{"scripts":{"build":"vite build"},"devDependencies":{"vite":"7"}}"#, "package-lock.json" => "{}",
+        "index.html" => "", "public/404.html" => "", "public/_redirects" => "/old /new 301\n",
+    ];
+    vite_with_a_rule_that_cannot_be_kept: (None, None) [
+        "package.json" => r#"{"scripts":{"start":"vite"},"devDependencies":{"vite":"7"}}"#, "index.html" => "",
+        "public/_headers" => "X-A: b\n",
+    ];
+    a_program_is_no_site: (Some("dist"), None) [ "package.json" => r#"{"scripts":{"start":"node ."}}"#, "dist/index.html" => "" ];
+    nextjs_with_a_server_is_no_site: (None, Some(true)) [ "package.json" => r#"{"dependencies":{"next":"15"}}"# ];
 }

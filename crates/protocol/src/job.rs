@@ -164,6 +164,12 @@ pub struct Containerfile {
     /// The preset that builds, whatever else the source has. Not together with `path`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preset: Option<Preset>,
+    /// The folder that is served, for presets that serve files: below the build context, or of what is built in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub publish: Option<String>,
+    /// Whether `index.html` is served for paths that are no file, for presets that serve files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spa: Option<bool>,
     /// Folder below that folder that is the build context.
     pub context: String,
     /// Stage to stop at.
@@ -187,6 +193,8 @@ impl Default for Containerfile {
             folder: None,
             path: None,
             preset: None,
+            publish: None,
+            spa: None,
             context: ".".to_owned(),
             target: None,
             args: BTreeMap::new(),

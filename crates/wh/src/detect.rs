@@ -29,8 +29,8 @@ pub(crate) fn detect(manifest: &Manifest, build: &Build) -> Builder {
     }
     let files = files.below(build.context.as_deref().unwrap_or("."));
     let recipe = match build.preset {
-        Some(preset) => presets::with(preset, &files),
-        None => presets::detect(&files),
+        Some(preset) => presets::with(preset, &files, &build.site()),
+        None => presets::detect(&files, &build.site()),
     };
     recipe.map_or_else(Builder::Nothing, Builder::Preset)
 }

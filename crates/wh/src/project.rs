@@ -33,6 +33,8 @@ pub(crate) struct Project {
 pub(crate) struct Build {
     pub(crate) folder: Option<String>,
     pub(crate) preset: Option<Preset>,
+    pub(crate) publish: Option<String>,
+    pub(crate) spa: Option<bool>,
     pub(crate) containerfile: Option<String>,
     pub(crate) context: Option<String>,
     pub(crate) target: Option<String>,
@@ -40,6 +42,13 @@ pub(crate) struct Build {
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) platform: Option<String>,
     pub(crate) pull: Option<bool>,
+}
+
+impl Build {
+    /// What it says to presets that serve files.
+    pub(crate) fn site(&self) -> presets::Site {
+        presets::Site { publish: self.publish.clone(), spa: self.spa }
+    }
 }
 
 /// How it runs.
@@ -185,6 +194,11 @@ impl Project {
                     .to_owned(),
             );
         }
+        if let (Some(setting), Some(_)) = (self.build.site().setting(), &self.build.containerfile) {
+            return Err(format!(
+                "build.{setting} is for presets that serve files: leave it out, or build.containerfile"
+            ));
+        }
         if let Some(probe) = &self.probe {
             match (probe.r#type, &probe.path) {
                 (Check::Http, Some(path)) if !path.starts_with('/') => {
@@ -250,6 +264,8 @@ impl Project {
         let mut build = Map::new();
         put(&mut build, "folder", self.build.folder.clone());
         put(&mut build, "preset", self.build.preset);
+        put(&mut build, "publish", self.build.publish.clone());
+        put(&mut build, "spa", self.build.spa);
         put(&mut build, "path", self.build.containerfile.clone());
         put(&mut build, "context", self.build.context.clone());
         put(&mut build, "target", self.build.target.clone());
@@ -397,6 +413,11 @@ mod tests {
             parse("[build]\nfolder = \"web\"\npreset = \"vite\"", "f").expect("valid").settings(),
             json!({ "containerfile": { "folder": "web", "preset": "vite" } })
         );
+        assert_eq!(
+            parse("[build]\npublish = \"dist\"\nspa = false", "f").expect("valid").settings(),
+            json!({ "containerfile": { "publish": "dist", "spa": false } })
+        );
+        assert!(refused("[build]\nspa = true\ncontainerfile = \"x\"").0.contains("build.spa"));
     }
 
     #[test]

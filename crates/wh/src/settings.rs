@@ -43,6 +43,8 @@ const KEYS: &[(&str, &str, Kind)] = &[
     ("crash_guard.calm_s", "/crash_guard/calm_s", Kind::Number),
     ("build.folder", "/containerfile/folder", Kind::Text),
     ("build.preset", "/containerfile/preset", Kind::Text),
+    ("build.publish", "/containerfile/publish", Kind::Text),
+    ("build.spa", "/containerfile/spa", Kind::Flag),
     ("build.containerfile", "/containerfile/path", Kind::Text),
     ("build.target", "/containerfile/target", Kind::Text),
     ("build.platform", "/containerfile/platform", Kind::Text),
@@ -126,9 +128,12 @@ pub(crate) fn merged(present: &Value, said: &Value) -> Value {
 }
 
 fn merge_group(old: &mut Map<String, Value>, new: &Map<String, Value>) {
-    for (one, other) in [("preset", "path"), ("path", "preset")] {
-        if new.contains_key(one) {
-            old.remove(other);
+    // A file of one's own takes the place of what presets are told, and the other way round.
+    for setting in ["preset", "publish", "spa"] {
+        if new.contains_key("path") {
+            old.remove(setting);
+        } else if new.contains_key(setting) {
+            old.remove("path");
         }
     }
     for (name, value) in new {

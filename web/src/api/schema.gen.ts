@@ -1008,10 +1008,20 @@ export interface components {
             /** @default null */
             preset: components["schemas"]["Preset"] | null;
             /**
+             * @description The folder that is served, for presets that serve files: below the build context, or of what is built in it.
+             * @default null
+             */
+            publish: string | null;
+            /**
              * @description Ask the registry for a newer base image in every build, rather than take what the worker has.
              * @default false
              */
             pull: boolean;
+            /**
+             * @description Whether `index.html` is served for paths that are no file, for presets that serve files.
+             * @default null
+             */
+            spa: boolean | null;
             /**
              * @description Stage to stop at.
              * @default null

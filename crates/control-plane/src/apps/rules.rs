@@ -213,6 +213,15 @@ fn check_containerfile(containerfile: &Containerfile, field: &str) -> Result<()>
             Error::invalid(format!("{field}.preset"), message).hint("Set one of `preset` and `path` to null")
         );
     }
+    if let Some(publish) = &containerfile.publish {
+        check_inside(publish, format!("{field}.publish"))?;
+    }
+    let of_a_site = containerfile.publish.as_ref().map(|_| "publish").or(containerfile.spa.map(|_| "spa"));
+    if let (Some(setting), Some(path)) = (of_a_site, &containerfile.path) {
+        let message = format!("`{setting}` is for presets that serve files, and `{path}` is none");
+        return Err(Error::invalid(format!("{field}.{setting}"), message)
+            .hint(format!("Set one of `{setting}` and `path` to null")));
+    }
     let word = |text: &str| {
         text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
             && text.starts_with(|first: char| first.is_ascii_alphanumeric())
@@ -360,6 +369,21 @@ mod tests {
                     });
                 }),
                 "settings.containerfile.preset",
+            ),
+            (
+                refused(|settings| {
+                    settings.containerfile = file(|file| file.publish = Some("a/../..".to_owned()));
+                }),
+                "settings.containerfile.publish",
+            ),
+            (
+                refused(|settings| {
+                    settings.containerfile = file(|file| {
+                        file.spa = Some(true);
+                        file.path = Some("Containerfile".to_owned());
+                    });
+                }),
+                "settings.containerfile.spa",
             ),
             (
                 refused(|settings| {

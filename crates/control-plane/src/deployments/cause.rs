@@ -249,6 +249,11 @@ const TABLE: &[(&str, &str, &str)] = &[
         "Check the address and the worker's network, then deploy again.",
     ),
     (
+        "site_invalid",
+        "The site's `_redirects`, `_headers` or settings ask for what its server does not do.",
+        "Correct the line that is named; the presets' documentation tells what is possible.",
+    ),
+    (
         "source_too_large",
         "The source has files that do not belong into the image.",
         "Name them in .whignore, or raise the limit of sources.",

@@ -163,12 +163,15 @@ impl Found {
     fn build_inputs(&mut self, before: &Settings, after: &Settings, impact: Impact) {
         let of = |settings: &Settings| settings.containerfile.clone().unwrap_or_default();
         // Taken apart, here and below, so that a new setting cannot be forgotten.
-        let Containerfile { folder, path, preset, context, target, args, labels, platform, pull } =
+        let Containerfile { folder, path, preset, publish, spa, context, target, args, labels, platform, pull } =
             of(before);
         let next = of(after);
         let named = |preset: Option<Preset>| preset.map(|preset| preset.to_string());
         self.note(("containerfile.folder", "folder"), impact, folder, next.folder);
         self.note(("containerfile.preset", "preset"), impact, named(preset), named(next.preset));
+        self.note(("containerfile.publish", "published folder"), impact, publish, next.publish);
+        let every = |spa: Option<bool>| spa.map(|spa| spa.to_string());
+        self.note(("containerfile.spa", "index.html for every path"), impact, every(spa), every(next.spa));
         self.note(("containerfile.path", "Containerfile"), impact, path, next.path);
         self.note(("containerfile.context", "build context"), impact, Some(context), Some(next.context));
         self.note(("containerfile.target", "build target"), impact, target, next.target);
@@ -362,6 +365,8 @@ mod tests {
             containerfile: Some(Containerfile {
                 folder: Some("web".to_owned()),
                 preset: Some(Preset::Go),
+                publish: Some("dist".to_owned()),
+                spa: Some(true),
                 path: Some("deploy/Containerfile".to_owned()),
                 context: "app".to_owned(),
                 target: Some("run".to_owned()),
@@ -384,6 +389,8 @@ mod tests {
         insta::assert_snapshot!(text(&difference), @r#"
         Build: folder added: web
         Build: preset added: go
+        Build: published folder added: dist
+        Build: index.html for every path added: true
         Build: Containerfile added: deploy/Containerfile
         Build: build context: . → app
         Build: build target added: run
@@ -464,6 +471,8 @@ mod tests {
         Nothing: commit removed: 0123456789ab
         Nothing: folder removed: web
         Nothing: preset removed: go
+        Nothing: published folder removed: dist
+        Nothing: index.html for every path removed: true
         Nothing: Containerfile removed: deploy/Containerfile
         Nothing: build context: app → .
         Nothing: build target removed: run

@@ -6,7 +6,7 @@ mod pages;
 mod python;
 mod rust;
 
-use crate::{Files, Preset, Recipe, render};
+use crate::{Files, Preset, Recipe, Site, Unknown, render};
 
 /// What a preset finds in a source.
 #[derive(Debug)]
@@ -14,6 +14,8 @@ pub(crate) enum Look {
     Fits(Draft),
     /// Its sign is there, and yet: why not.
     Unfit(String),
+    /// It is of this kind, and says something that cannot be done.
+    Wrong(Unknown),
     Absent,
 }
 
@@ -46,15 +48,15 @@ impl Draft {
     }
 }
 
-pub(crate) fn look(preset: Preset, files: &Files<'_>) -> Look {
+pub(crate) fn look(preset: Preset, files: &Files<'_>, site: &Site) -> Look {
     match preset {
         Preset::Node => node::program(files),
-        Preset::Nextjs => node::nextjs(files),
-        Preset::Vite => node::vite(files),
+        Preset::Nextjs => node::nextjs(files, site),
+        Preset::Vite => node::vite(files, site),
         Preset::Go => go::look(files),
         Preset::Python => python::look(files),
         Preset::Rust => rust::look(files),
-        Preset::Static => pages::look(files),
+        Preset::Static => pages::look(files, site).unwrap_or_else(Look::Wrong),
     }
 }
 

@@ -5,12 +5,11 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::{Draft, Look, procfile};
-use crate::{Files, render};
+use crate::site::Server;
+use crate::{Files, Preset, Site, Unknown, render};
 
 /// When the project names none: the newest line with long support.
 const DEFAULT: &str = "24";
-/// Serves a front-end's files.
-const SERVER: &str = "docker.io/nginxinc/nginx-unprivileged:stable-alpine";
 const IGNORE: &[&str] = &["**/node_modules", ".next", ".npm"];
 
 /// A package.json and what lies beside it.
@@ -21,6 +20,20 @@ struct Project<'a> {
     version: String,
     /// The file that says so, if any.
     version_from: Option<&'static str>,
+}
+
+/// The folder whose files a build takes over as they are.
+const PUBLIC: &str = "public";
+
+/// What is built to be served as files.
+struct FrontEnd<'a> {
+    title: &'a str,
+    /// For a project without a script `build`.
+    tool: &'a str,
+    /// Where the result is.
+    out: &'a str,
+    /// Where files have their version in their names.
+    hashed: &'a str,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -62,7 +75,7 @@ pub(super) fn program(files: &Files<'_>) -> Look {
     Look::Fits(project.draft(found, 3000, text))
 }
 
-pub(super) fn nextjs(files: &Files<'_>) -> Look {
+pub(super) fn nextjs(files: &Files<'_>, site: &Site) -> Look {
     // If it cannot be read, the preset `node` says so.
     let Ok(project) = Project::read(files) else { return Look::Absent };
     if !project.depends_on("next") {
@@ -71,11 +84,16 @@ pub(super) fn nextjs(files: &Files<'_>) -> Look {
     let settings = ["next.config.js", "next.config.mjs", "next.config.ts", "next.config.cjs"];
     let settings = files.first(&settings).and_then(|name| files.text(name)).unwrap_or_default();
     let output = quoted_after(&settings, "output");
-    let mut text = project.image();
     if output.as_deref() == Some("export") {
-        project.front_end(&mut text, "out", "/_next/static/");
-        return Look::Fits(project.draft("next, exported to out/".to_owned(), 8080, text));
+        let build =
+            FrontEnd { title: "next, exported", tool: "next build", out: "out", hashed: "/_next/static/" };
+        let server = Server::read(files, PUBLIC, site, false).map(Server::with_not_found);
+        return server.and_then(|server| project.front_end(&build, server, site)).unwrap_or_else(Look::Wrong);
     }
+    if let Some(setting) = site.setting() {
+        return Look::Wrong(Unknown::no_site(setting, Preset::Nextjs));
+    }
+    let mut text = project.image();
     text.push_str("FROM ${NODE_IMAGE} AS build\nENV NEXT_TELEMETRY_DISABLED=1\nWORKDIR /app\n");
     project.install(&mut text, false);
     text.push_str(&project.build("next build"));
@@ -100,7 +118,7 @@ pub(super) fn nextjs(files: &Files<'_>) -> Look {
     Look::Fits(project.draft(found.to_owned(), 3000, text))
 }
 
-pub(super) fn vite(files: &Files<'_>) -> Look {
+pub(super) fn vite(files: &Files<'_>, site: &Site) -> Look {
     let Ok(project) = Project::read(files) else { return Look::Absent };
     // Without a page of its own it is a server that is built with Vite; with a server of its own, it is that one's.
     let serves = project.script("start").is_some_and(|start| !start.starts_with("vite"));
@@ -111,9 +129,9 @@ pub(super) fn vite(files: &Files<'_>) -> Look {
     let settings = files.first(&settings).and_then(|name| files.text(name)).unwrap_or_default();
     let out = quoted_after(&settings, "outDir").filter(|out| render::is_plain(out));
     let out = out.as_deref().map_or("dist", |out| out.trim_start_matches("./").trim_end_matches('/'));
-    let mut text = project.image();
-    project.front_end(&mut text, out, "/assets/");
-    Look::Fits(project.draft(format!("vite, built to {out}/"), 8080, text))
+    let build = FrontEnd { title: "vite, built", tool: "vite build", out, hashed: "/assets/" };
+    let server = Server::read(files, PUBLIC, site, true);
+    server.and_then(|server| project.front_end(&build, server, site)).unwrap_or_else(Look::Wrong)
 }
 
 impl<'a> Project<'a> {
@@ -220,36 +238,16 @@ impl<'a> Project<'a> {
         }
     }
 
-    /// Built to `out` and served by nginx: every path that is no file is the app's own to route.
-    fn front_end(&self, text: &mut String, out: &str, hashed: &str) {
-        _ = writeln!(text, "ARG SERVER_IMAGE={SERVER}\n\nFROM ${{NODE_IMAGE}} AS build\nWORKDIR /app");
-        self.install(text, false);
-        let (tool, fallback) =
-            if out == "out" { ("next build", "/404.html") } else { ("vite build", "/index.html") };
-        text.push_str(&self.build(tool));
-        let file = if out == "out" { "$uri $uri.html $uri/" } else { "$uri $uri/" };
-        let lines = [
-            "server {".to_owned(),
-            "  listen ${PORT};".to_owned(),
-            "  root /usr/share/nginx/html;".to_owned(),
-            format!("  location / {{ try_files {file} {fallback}; }}"),
-            format!(
-                "  location {hashed} {{ add_header Cache-Control \"public, max-age=31536000, immutable\"; }}"
-            ),
-            "}".to_owned(),
-        ];
-        let lines: Vec<String> = lines.iter().map(|line| format!("'{line}'")).collect();
-        _ = write!(
-            text,
-            "RUN printf '%s\\n' \\\n      {} > /tmp/site.conf\n\n\
-             FROM ${{SERVER_IMAGE}}\n\
-             ENV PORT=8080\n\
-             COPY --from=build /tmp/site.conf /etc/nginx/templates/default.conf.template\n\
-             COPY --from=build /app/{out} /usr/share/nginx/html\n\
-             USER 101\n\
-             EXPOSE 8080\n",
-            lines.join(" \\\n      "),
-        );
+    fn front_end(&self, build: &FrontEnd<'_>, server: Server<'_>, site: &Site) -> Result<Look, Unknown> {
+        let out = site.folder()?.unwrap_or(build.out);
+        let mut text = self.image() + &Server::argument() + "\nFROM ${NODE_IMAGE} AS build\nWORKDIR /app\n";
+        self.install(&mut text, false);
+        text.push_str(&self.build(build.tool));
+        let server = server.hashed(build.hashed);
+        server.stages(&mut text, &format!("COPY --from=build /app/{out}"));
+        let mut draft = self.draft(format!("{} to {out}/", build.title), 8080, text);
+        draft.because.extend(server.because);
+        Ok(Look::Fits(draft))
     }
 
     fn draft(&self, found: String, port: u16, containerfile: String) -> Draft {

@@ -10,6 +10,7 @@ use crate::runner::tests;
 tests![
     a_folder_of_pages_is_served_without_a_containerfile_and_can_be_ejected,
     a_source_that_no_preset_fits_says_what_was_looked_for,
+    a_site_names_its_folder_and_a_rule_that_cannot_be_kept_is_refused_before_anything_is_sent,
 ];
 
 async fn a_folder_of_pages_is_served_without_a_containerfile_and_can_be_ejected(bed: Arc<Bed>) -> Result<()> {
@@ -59,5 +60,23 @@ async fn a_source_that_no_preset_fits_says_what_was_looked_for(bed: Arc<Bed>) ->
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.code() == Some(2), "{said}");
     ensure!(said.contains("no preset fits: it has README.md") && said.contains("package.json"), "{said}");
+    Ok(())
+}
+
+async fn a_site_names_its_folder_and_a_rule_that_cannot_be_kept_is_refused_before_anything_is_sent(
+    bed: Arc<Bed>,
+) -> Result<()> {
+    let app = bed.folder("handbook")?;
+    app.write("wisehosting.toml", "app = \"handbook\"\n[build]\npublish = \"out/html\"\n")?;
+    app.write("out/html/index.html", "the published one")?;
+    app.write("index.html", "another one")?;
+    bed.deploy(&app).await?;
+    bed.serves(&app, |page| page == "the published one").await?;
+
+    app.write("out/html/_redirects", "/old /new\n/a /b;} 302\n")?;
+    let output = bed.try_wh(&app.folder, &["deploy"]).await?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.code() == Some(2), "{said}");
+    ensure!(said.contains("out/html/_redirects line 2: the address has the character `}`"), "{said}");
     Ok(())
 }

@@ -29,6 +29,9 @@ pub(super) async fn build(
     let (found, ignore) = match containerfile::find(root, wanted)? {
         Search::Found(found) => {
             log.say(&format!("Building with {}", found.name));
+            if let Some(setting) = preset::site(wanted).setting() {
+                log.say(&format!("  `{setting}` says nothing here: it is for presets that serve files"));
+            }
             (found, None)
         }
         Search::Preset(context) => {

@@ -33,9 +33,10 @@ pub(super) struct Prepared {
 pub(super) fn prepare(context: PathBuf, wanted: &Containerfile, job: &Folder) -> Result<Prepared, Stop> {
     let read = |name: &str| read(&context.join(name));
     let files = presets::Files::new(names(&context)?, &read);
+    let site = site(wanted);
     let recipe = match wanted.preset {
-        Some(preset) => presets::with(preset, &files),
-        None => presets::detect(&files),
+        Some(preset) => presets::with(preset, &files, &site),
+        None => presets::detect(&files, &site),
     };
     let recipe = recipe.map_err(unknown)?;
     let own = [".containerignore", ".dockerignore"].into_iter().find_map(|name| files.text(name));
@@ -63,8 +64,13 @@ pub(super) fn explain(recipe: &Recipe, chosen: bool, log: &Log) {
     log.say("`wh init --eject` puts this Containerfile into the source");
 }
 
+/// What the settings say to presets that serve files.
+pub(super) fn site(wanted: &Containerfile) -> presets::Site {
+    presets::Site { publish: wanted.publish.clone(), spa: wanted.spa }
+}
+
 fn unknown(unknown: presets::Unknown) -> Box<Failure> {
-    Box::new(failure(Stage::Build, "no_preset", unknown.message).hint(unknown.hint))
+    Box::new(failure(Stage::Build, unknown.code, unknown.message).hint(unknown.hint))
 }
 
 /// Files below `root`, relative to it. Links are not followed: they may lead out of the source.

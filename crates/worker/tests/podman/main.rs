@@ -179,6 +179,38 @@ fn pages_without_a_containerfile_are_built_by_a_preset_that_is_told_at_once() {
     });
 }
 
+/// The server itself is not here; what it would be given is.
+#[test]
+fn the_rules_of_a_site_reach_its_server_as_they_are_meant() {
+    on_a_host("the_rules_of_a_site_reach_its_server_as_they_are_meant", async {
+        let control_plane = ControlPlane::with_archive(archive(&[
+            ("page/index.html", "<h1>"),
+            ("page/_redirects", "/old/* /new/:splat 301\n"),
+            ("page/_headers", "/*\n  X-A: it's \"a\\b\" `id` (id); } #\n"),
+        ]));
+        let (commands, _tasks) = start_jobs(&control_plane);
+        let mut job = build(Source::Archive { archive_id: ArchiveId::new() });
+        let Work::Build(work) = &mut job.work else { panic!("a build") };
+        work.containerfile.publish = Some("page".to_owned());
+        let server = "docker.io/library/busybox:latest".to_owned();
+        work.containerfile.args.insert("SERVER_IMAGE".to_owned(), server);
+        commands.send(JobCommand::Start(Box::new(job))).await.expect("sent");
+        let Outcome::Built(built) = outcome(&control_plane, 60).await else { panic!("not built") };
+        let template = "/etc/nginx/templates/default.conf.template";
+        let cat = ["run", "--rm", "--network", "none", &built.image_id, "cat", template, "/www/index.html"];
+        let cat = std::process::Command::new("podman").args(cat).output().expect("podman");
+        let text = String::from_utf8_lossy(&cat.stdout);
+        for line in [
+            "  listen ${PORT};",
+            r#"  "~(?s)^/.*\z" "it's \"a\\b\" `id` (id); } #";"#,
+            r#"  if ($request_uri ~ "^/old(?:[/\x5C]++(?<to_splat>[^?]*))?(?<to_>\?.*)?$") { return 301 "/new/${to_splat}${to_}"; }"#,
+            "<h1>",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}{cat:?}");
+        }
+    });
+}
+
 #[test]
 fn a_cancelled_build_is_over_within_a_second() {
     on_a_host("a_cancelled_build_is_over_within_a_second", async {
