@@ -55,6 +55,9 @@ pub struct WorkerSpec {
     /// Ids of images that nobody needs any more. What is not in this list stays.
     #[serde(default)]
     pub remove_images: Vec<String>,
+    /// Apps that are gone for good, and whose builds left a cache here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remove_caches: Vec<AppId>,
 }
 
 /// One container that must run. An instance that is not in the spec must not run.

@@ -194,6 +194,10 @@ fn jobs_folder(config: &Config) -> PathBuf {
     config.state_dir.join("jobs")
 }
 
+fn caches_folder(config: &Config) -> PathBuf {
+    config.state_dir.join("caches")
+}
+
 fn instances_config(config: &Config, podman: Podman) -> InstancesConfig {
     let opened = config.instances.private_networks.clone();
     InstancesConfig {
@@ -209,6 +213,7 @@ fn images_config(config: &Config, podman: Podman) -> ImagesConfig {
         state_dir: config.state_dir.clone(),
         podman,
         jobs: jobs_folder(config),
+        caches: caches_folder(config),
         registry_networks: config.builds.private_networks.clone(),
     }
 }
@@ -220,6 +225,7 @@ fn jobs_config(config: &Config) -> anyhow::Result<JobsConfig> {
         slots: builds.slots,
         settings: BuildSettings {
             socket: config.podman.socket.clone(),
+            caches: Some(caches_folder(config)),
             memory_mb: builds.memory_mb,
             cpu_millis: builds.cpu_millis,
             timeout_s: builds.timeout_s,

@@ -48,6 +48,8 @@ pub struct Images {
     /// Ids and names for people.
     pub hold: Vec<(String, String)>,
     pub remove: Vec<String>,
+    /// Apps whose build caches go.
+    pub caches: Vec<AppId>,
 }
 
 /// The worker's whole desired state, by instance id.
@@ -71,7 +73,8 @@ pub fn spec(
         id,
         reference,
     });
-    WorkerSpec { instances, images: hold.collect(), remove_images: remove }
+    let (images_to_hold, remove_caches) = (hold.collect(), images.caches);
+    WorkerSpec { instances, images: images_to_hold, remove_images: remove, remove_caches }
 }
 
 /// One container of the worker.

@@ -16,7 +16,7 @@ use crate::generations::{self, Consumer};
 use crate::hub::Key;
 use crate::plan::worker::{Holder, Images, Wanted};
 use crate::vault::{Purpose, Vault};
-use crate::{certificates, front, instances, nodes, plan};
+use crate::{certificates, front, instances, nodes, plan, tombstones};
 
 pub struct DispatchSpecs(pub AppState);
 
@@ -156,7 +156,8 @@ async fn worker_spec(
 }
 
 async fn images(conn: &mut PgConnection, node: NodeId) -> sqlx::Result<Images> {
-    let mut images = Images::default();
+    let caches = tombstones::store::caches_to_remove(conn, node).await?;
+    let mut images = Images { caches, ..Images::default() };
     for order in crate::images::store::ordered(conn, node).await? {
         match order.hold {
             Some(reference) => images.hold.push((order.image_id, reference)),

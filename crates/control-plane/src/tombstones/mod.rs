@@ -71,7 +71,11 @@ impl Removed {
 
 /// Removes for good the apps whose time is over and of which nothing runs, each in a transaction of its own.
 pub async fn sweep(app: &App) -> anyhow::Result<()> {
-    let due = store::due(&mut *app.db.acquire().await?, KEPT_DAYS).await?;
+    let due = {
+        let mut conn = app.db.acquire().await?;
+        store::sweep_caches(&mut conn).await?;
+        store::due(&mut conn, KEPT_DAYS).await?
+    };
     // One that cannot be removed must not keep the others.
     let mut failed = Ok(());
     for id in due {
@@ -87,6 +91,9 @@ async fn remove(app: &App, id: AppId) -> anyhow::Result<()> {
     // Somebody may have brought it back in between.
     let Some(tombstone) = store::lock_due(&mut tx, id, KEPT_DAYS).await? else { return Ok(()) };
     let organization = store::organization(&mut tx, id).await?;
+    for node in store::remove_caches(&mut tx, id).await? {
+        generations::raise(&mut tx, Consumer::Worker(node)).await?;
+    }
     let removed = store::remove(&mut tx, id).await?;
     let target = format!("app:{}", tombstone.slug);
     let report = removed.report(&tombstone);

@@ -1,5 +1,5 @@
 use chrono::{DateTime, Utc};
-use protocol::ids::{AppId, OrganizationId};
+use protocol::ids::{AppId, NodeId, OrganizationId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -129,6 +129,38 @@ pub async fn organization(conn: &mut PgConnection, id: AppId) -> sqlx::Result<Or
     )
     .fetch_one(conn)
     .await
+}
+
+/// Lists the app's build caches for removal, and says which workers have one.
+pub async fn remove_caches(conn: &mut PgConnection, id: AppId) -> sqlx::Result<Vec<NodeId>> {
+    sqlx::query_scalar!(
+        r#"insert into cache_removals (node_id, app_id)
+           select distinct jobs.node_id, deployments.app_id from jobs
+           join deployments on deployments.id = jobs.deployment_id
+           where app_id = $1 and jobs.kind = 'build' and jobs.node_id is not null
+           on conflict do nothing returning node_id as "node: NodeId""#,
+        id as _
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Apps that are gone, and whose build caches the worker may still have.
+pub async fn caches_to_remove(conn: &mut PgConnection, node: NodeId) -> sqlx::Result<Vec<AppId>> {
+    sqlx::query_scalar!(
+        r#"select app_id as "app: AppId" from cache_removals where node_id = $1 order by app_id"#,
+        node as _
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Forgets the lists that are so old that every worker which is still there has done them.
+pub async fn sweep_caches(conn: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query!("delete from cache_removals where created_at < now() - interval '30 days'")
+        .execute(conn)
+        .await?;
+    Ok(())
 }
 
 /// Removes the app with all that is its own, and counts it.

@@ -1,10 +1,15 @@
 use std::time::Duration;
 
+use daemon::reconcile::Reconciler as _;
+use protocol::identity::AgentKind;
+use protocol::message::FromControlPlane;
+use protocol::spec::Spec;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use super::sweep;
 use crate::http::permission::MemberRole;
+use crate::hub::tests::{Mesh, hello, nothing};
 use crate::testing::{Client, TestApp};
 
 const APP: &str = "/api/v1/apps/hello";
@@ -121,4 +126,32 @@ async fn after_its_time_it_is_removed_and_the_audit_log_says_what_went(pool: PgP
     assert_eq!(event["detail"]["removed"]["certificates"], 1);
     assert!(event["detail"]["deleted_by"].as_str().is_some_and(|by| by.contains('@')));
     owner.post("/api/v1/apps", json!({ "slug": "hello" })).await.expect(201);
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn the_worker_that_built_it_is_told_to_remove_its_build_cache(pool: PgPool) {
+    let mesh = Mesh::new(pool).await;
+    let joined = mesh.join("w1", &["worker"]).await;
+    let mut link = mesh.dial(&joined, AgentKind::Worker, hello(Vec::new())).await;
+    link.settle(&nothing()).await;
+    let (app, deployment, _) = mesh.queue_build("hello").await;
+    mesh.queue_build("kept").await;
+    crate::jobs::dispatch::claim_all(&mesh.test.app).await.expect("claim");
+    let over = "update deployments set state = 'failed', finished_at = now() where id = $1";
+    sqlx::query(over).bind(deployment).execute(&mesh.test.app.db).await.expect("over");
+    let owner = mesh.test.owner().await;
+    delete(&owner).await;
+    days_pass(&mesh.test, 7).await;
+    sweep(&mesh.test.app).await.expect("sweep");
+    crate::reconcile::dispatch_specs::DispatchSpecs(mesh.test.app.clone()).pass().await.expect("specs");
+    let caches = link
+        .until(|message| match message {
+            FromControlPlane::Spec(spec) => match spec.spec {
+                Spec::Worker(spec) => Some(spec.remove_caches),
+                _ => None,
+            },
+            _ => None,
+        })
+        .await;
+    assert_eq!(caches, [app], "and not that of the other");
 }

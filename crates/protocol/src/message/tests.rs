@@ -244,6 +244,7 @@ fn worker_spec() -> WorkerSpec {
             sources: Vec::new(),
         }],
         remove_images: vec!["sha256:cc".to_owned()],
+        remove_caches: vec![AppId(id(3))],
     }
 }
 

@@ -1,5 +1,5 @@
-//! Keeps the images that the desired state wants kept, removes the ones that it lists, and tells what is here. Containers
-//! and volumes are none of its business.
+//! Keeps the images that the desired state wants kept, removes the ones that it lists and the build caches of apps that
+//! are gone, and tells what is here. Containers and volumes are none of its business.
 
 mod plan;
 
@@ -19,7 +19,7 @@ use tracing::{info, warn};
 
 use crate::handover::Taker;
 use crate::instances::image::Fetcher;
-use crate::job::Jobs;
+use crate::job::{Jobs, cache};
 use crate::places::Places;
 use crate::podman::{Error, Podman};
 use crate::uplink::Uplink;
@@ -35,6 +35,8 @@ pub struct ImagesConfig {
     pub podman: Podman,
     /// Where builds keep their state: nothing is removed while one runs.
     pub jobs: PathBuf,
+    /// Where builds keep what later ones use.
+    pub caches: PathBuf,
     /// See [`crate::config::Builds::private_networks`].
     pub registry_networks: Vec<IpNet>,
 }
@@ -45,6 +47,7 @@ pub struct Images<U> {
     podman: Podman,
     fetcher: Fetcher,
     jobs: PathBuf,
+    caches: PathBuf,
     uplink: U,
     spec: watch::Receiver<Arc<WorkerSpec>>,
     activator: Activator,
@@ -70,6 +73,7 @@ impl<U: Uplink> Images<U> {
             fetcher: Fetcher::new(config.podman.clone(), taker, places),
             podman: config.podman,
             jobs: config.jobs,
+            caches: config.caches,
             uplink,
             spec,
             activator,
@@ -130,6 +134,11 @@ impl<U: Uplink> Images<U> {
         left
     }
 
+    async fn forget_caches(&self, spec: &WorkerSpec) -> anyhow::Result<()> {
+        let (caches, apps) = (self.caches.clone(), spec.remove_caches.clone());
+        Ok(tokio::task::spawn_blocking(move || cache::forget(&caches, &apps)).await?)
+    }
+
     /// Name by name: with several, Podman removes an image only by force, and then takes containers along.
     async fn take_away(&self, removal: &Removal) -> Result<(), Error> {
         for name in removal.names.iter().chain([&removal.id]) {
@@ -157,6 +166,7 @@ impl<U: Uplink> Reconciler for Images<U> {
         let mut problems = BTreeMap::new();
         if Jobs::<U>::known(&self.jobs).is_empty() {
             problems = self.remove(&spec, &tree).await;
+            self.forget_caches(&spec).await?;
         }
         problems.extend(self.failed.iter().map(|(id, (message, _))| (id.clone(), message.clone())));
         let listed = self.podman.image_tree().await?;

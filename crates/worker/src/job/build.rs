@@ -12,7 +12,7 @@ use super::containerfile::{self, Found, Search};
 use super::folder::Folder;
 use super::log::Log;
 use super::run::Stop;
-use super::{BUILD_NETWORK, JobFile, preset, secrets};
+use super::{BUILD_NETWORK, JobFile, cache, preset, secrets};
 use crate::failure::{FailureExt as _, failure};
 use crate::instances::label;
 
@@ -43,6 +43,14 @@ pub(super) async fn build(
     };
     let known = folder.secrets()?;
     let mut command = podman_build(job, &found, ignore.as_deref());
+    if let Some(caches) = &job.settings.caches {
+        let app = job.build.app_id;
+        // One build of an app at a time: nobody else uses it now.
+        if job.build.no_cache && cache::remove(caches, app)? {
+            log.say("Emptied the app's build cache");
+        }
+        command.env("TMPDIR", cache::folder(caches, app)?);
+    }
     if let Some(auth) = secrets::auth_file(folder, &known)? {
         command.arg("--authfile").arg(auth);
     }

@@ -16,6 +16,7 @@
 mod archive;
 mod attach;
 mod build;
+pub(crate) mod cache;
 mod command;
 mod containerfile;
 mod folder;
@@ -55,6 +56,9 @@ pub struct JobFile {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct BuildSettings {
     pub socket: PathBuf,
+    /// Where apps keep what their builds keep for later ones. A job of an older agent does not know.
+    #[serde(default)]
+    pub caches: Option<PathBuf>,
     pub memory_mb: u32,
     pub cpu_millis: u32,
     pub timeout_s: u32,

@@ -1,8 +1,10 @@
 //! Images that come, stay and go by the desired state.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use protocol::ids::AppId;
 use protocol::message::FromAgent;
 use protocol::report::ImageReport;
 use protocol::spec::{ImageSource, ImageSpec, WorkerSpec};
@@ -32,6 +34,7 @@ impl Host {
             state_dir: state_dir(),
             podman: podman(),
             jobs: jobs_config().folder,
+            caches: caches(),
             registry_networks: Vec::new(),
         };
         let images = Images::new(config, control_plane.clone(), watched, activator.clone()).expect("images");
@@ -50,6 +53,10 @@ impl Host {
         };
         self.control_plane.wait(what, 60, |heard| heard.iter().rev().find_map(found)).await
     }
+}
+
+fn caches() -> PathBuf {
+    state_dir().join("caches")
 }
 
 fn has(report: &ImageReport, id: &str) -> bool {
@@ -99,10 +106,17 @@ fn what_is_listed_goes_and_everything_else_stays() {
         let base = podman().image("busybox").await.expect("podman").expect("base").full_id();
         run(&["create", "--name", "using", "--volume", "data:/data", &used]).await;
         let remove_images = vec![listed.clone(), used.clone(), base.clone()];
-        let host = Host::start(WorkerSpec { remove_images, ..WorkerSpec::default() });
+        let (gone, alive) = (AppId::new(), AppId::new());
+        for app in [gone, alive] {
+            std::fs::create_dir_all(caches().join(app.to_string()).join("buildah-cache")).expect("folder");
+        }
+        let remove_caches = vec![gone];
+        let host = Host::start(WorkerSpec { remove_images, remove_caches, ..WorkerSpec::default() });
 
         let report = host.reported("removal", |report| !has(report, &listed)).await;
         assert!(!is_there(&listed).await && is_there(&kept).await, "{report:?}");
+        let exists = |app: AppId| caches().join(app.to_string()).exists();
+        assert!(!exists(gone) && exists(alive));
         assert!(
             is_there("docker.io/library/busybox:latest").await,
             "what others are built on keeps its name"

@@ -37,6 +37,7 @@ fn jobs_config() -> JobsConfig {
         slots: 2,
         settings: BuildSettings {
             socket: SOCKET.into(),
+            caches: Some(state_dir().join("caches")),
             memory_mb: 512,
             cpu_millis: 2000,
             timeout_s: 60,
@@ -176,6 +177,44 @@ fn pages_without_a_containerfile_are_built_by_a_preset_that_is_told_at_once() {
         let list = ["run", "--rm", "--network", "none", &built.image_id, "ls", "-A", "/www"];
         let list = std::process::Command::new("podman").args(list).output().expect("podman");
         assert_eq!(String::from_utf8_lossy(&list.stdout), "index.html\n", "{list:?}");
+    });
+}
+
+/// Podman keys such folders by their id or path alone.
+#[test]
+fn what_builds_keep_is_kept_for_their_own_app_until_somebody_builds_without() {
+    on_a_host("what_builds_keep_is_kept_for_their_own_app_until_somebody_builds_without", async {
+        let apps = [AppId::new(), AppId::new()];
+        // Each differs in its text, as a step that is known is not run again.
+        let found = async |number: u32, app: AppId, no_cache: bool| {
+            let text = format!(
+                "FROM busybox\nRUN --mount=type=cache,id=shared,target=/c --mount=type=cache,target=/root/.npm \\\n  \
+                 echo {number}: $(cat /c/* /root/.npm/*) && echo by id > /c/a && echo by path > /root/.npm/a\n"
+            );
+            let control_plane = ControlPlane::with_archive(archive(&[("Containerfile", &text)]));
+            let (commands, _tasks) = start_jobs(&control_plane);
+            let mut job = build(Source::Archive { archive_id: ArchiveId::new() });
+            let Work::Build(work) = &mut job.work else { panic!("a build") };
+            (work.app_id, work.no_cache) = (app, no_cache);
+            commands.send(JobCommand::Start(Box::new(job))).await.expect("sent");
+            let start = format!("{number}:");
+            let line = |message: &FromAgent| match message {
+                FromAgent::JobLog(log) => log
+                    .lines
+                    .iter()
+                    .find(|line| line.text.starts_with(&start))
+                    .map(|line| line.text[start.len()..].trim().to_owned()),
+                _ => None,
+            };
+            let line = control_plane.wait(&start, 60, |heard| heard.iter().find_map(line)).await;
+            assert!(matches!(outcome(&control_plane, 60).await, Outcome::Built(_)));
+            line
+        };
+        assert_eq!(found(1, apps[0], false).await, "");
+        assert_eq!(found(2, apps[0], false).await, "by id by path");
+        assert_eq!(found(3, apps[1], false).await, "", "of another app");
+        assert_eq!(found(4, apps[0], true).await, "", "without");
+        assert_eq!(found(5, apps[0], false).await, "by id by path");
     });
 }
 

@@ -103,8 +103,8 @@ pub struct Claimed {
     pub node_name: String,
 }
 
-/// Claims one queued job for the least utilised agent that has room. `None` when there is no job that may start, or
-/// no agent for it. The caller commits.
+/// Claims one queued job for the best agent that has room, see [`choose`]. `None` when there is no job that may start,
+/// or no agent for it. The caller commits.
 pub async fn claim(conn: &mut PgConnection, agent: AgentKind) -> sqlx::Result<Option<Claimed>> {
     let queued = match agent {
         AgentKind::Worker => next_build(conn).await?,
@@ -112,7 +112,11 @@ pub async fn claim(conn: &mut PgConnection, agent: AgentKind) -> sqlx::Result<Op
         AgentKind::Mesh => None,
     };
     let Some((id, deployment)) = queued else { return Ok(None) };
-    let Some((node, node_name)) = choose(conn, agent).await? else { return Ok(None) };
+    let last = match deployment {
+        Some(deployment) => last_builder(conn, deployment).await?,
+        None => None,
+    };
+    let Some((node, node_name)) = choose(conn, agent, last).await? else { return Ok(None) };
     sqlx::query!(
         "update jobs set state = 'running', node_id = $2, started_at = now(),
                 lease_until = now() + make_interval(secs => $3)
@@ -162,9 +166,28 @@ async fn next_order(conn: &mut PgConnection) -> sqlx::Result<Queued> {
 /// How many orders one proxy carries out at a time.
 const ORDERS: i32 = 4;
 
-/// The connected agent with the smallest share of its slots in use. Its row is held, so that no other claim fills the
-/// same slot; what was counted before the row was ours is counted again.
-async fn choose(conn: &mut PgConnection, agent: AgentKind) -> sqlx::Result<Option<(NodeId, String)>> {
+/// The worker of the last build of the deployment's app before this one: it has what that build has kept.
+async fn last_builder(conn: &mut PgConnection, deployment: DeploymentId) -> sqlx::Result<Option<NodeId>> {
+    sqlx::query_scalar!(
+        r#"select jobs.node_id as "node!: NodeId"
+           from deployments as this
+           join deployments on deployments.app_id = this.app_id and deployments.number < this.number
+           join jobs on jobs.deployment_id = deployments.id and jobs.node_id is not null
+           where this.id = $1 order by deployments.number desc limit 1"#,
+        deployment as _
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// Of the connected agents with room: `last`, for which no job waits, however; else the one with the smallest share of
+/// its slots in use. Its row is held, so that no other claim fills the same slot; what was counted before the row was
+/// ours is counted again.
+async fn choose(
+    conn: &mut PgConnection,
+    agent: AgentKind,
+    last: Option<NodeId>,
+) -> sqlx::Result<Option<(NodeId, String)>> {
     let mut full = Vec::new();
     loop {
         let row = sqlx::query!(
@@ -178,13 +201,15 @@ async fn choose(conn: &mut PgConnection, agent: AgentKind) -> sqlx::Result<Optio
                where agents.kind = $1 and agents.connected_to is not null
                  and running < case agents.kind when 'proxy' then $3 else agents.build_slots end
                  and agents.node_id <> all($4)
-               order by running::float8 / greatest(case agents.kind when 'proxy' then $3 else build_slots end, 1),
+               order by agents.node_id is distinct from $5,
+                        running::float8 / greatest(case agents.kind when 'proxy' then $3 else build_slots end, 1),
                         nodes.name
                limit 1 for update of agents"#,
             agent as _,
             kind_of(agent),
             ORDERS,
-            &full
+            &full,
+            last as _
         )
         .fetch_optional(&mut *conn)
         .await?;

@@ -5,6 +5,7 @@ mod queue;
 use std::collections::{HashMap, HashSet};
 
 use protocol::identity::AgentKind;
+use protocol::ids::DeploymentId;
 use sqlx::PgPool;
 
 use super::store;
@@ -82,4 +83,46 @@ async fn an_app_builds_one_deployment_at_a_time_oldest_first(pool: PgPool) {
     let claimed = store::claim(&mut conn, AgentKind::Worker).await.expect("claim").expect("one");
     assert_eq!(claimed.id, first);
     assert!(store::claim(&mut conn, AgentKind::Worker).await.expect("claim").is_none());
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn the_next_build_of_an_app_goes_to_the_worker_of_the_last_unless_that_is_full(pool: PgPool) {
+    let mesh = Mesh::new(pool).await;
+    let _links = [connected(&mesh, "w1").await, connected(&mesh, "w2").await];
+    let db = &mesh.test.app.db;
+    let claim = async || {
+        let mut tx = db.begin().await.expect("transaction");
+        let claimed = store::claim(&mut tx, AgentKind::Worker).await.expect("claim").expect("a job");
+        tx.commit().await.expect("commit");
+        (claimed.id, claimed.node_name)
+    };
+    let over = async |deployment: DeploymentId| {
+        for text in [
+            "update jobs set state = 'failed', finished_at = now() where deployment_id = $1",
+            "update deployments set state = 'failed', finished_at = now() where id = $1",
+        ] {
+            sqlx::query(text).bind(deployment).execute(db).await.expect("over");
+        }
+    };
+    mesh.queue_build("busy").await;
+    assert_eq!(claim().await.1, "w1");
+    let (app, first, _) = mesh.queue_build("hello").await;
+    assert_eq!(claim().await.1, "w2", "the emptier one");
+    over(first).await;
+    mesh.queue_build("other").await;
+    assert_eq!(claim().await.1, "w2");
+    mesh.queue_build("another").await;
+    assert_eq!(claim().await.1, "w1");
+
+    let (second, job) = mesh.queue_next(app, 2).await;
+    assert_eq!(claim().await, (job, "w2".to_owned()), "that of the last build");
+    over(second).await;
+    let slots = "update agents set build_slots = $1 from nodes where nodes.id = node_id and name = $2";
+    sqlx::query(slots).bind(20).bind("w1").execute(db).await.expect("slots");
+    let (third, _) = mesh.queue_next(app, 3).await;
+    assert_eq!(claim().await.1, "w2", "though w1 has more room");
+    over(third).await;
+    sqlx::query(slots).bind(1).bind("w2").execute(db).await.expect("slots");
+    mesh.queue_next(app, 4).await;
+    assert_eq!(claim().await.1, "w1", "it is full, and nobody waits for it");
 }
