@@ -143,8 +143,43 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** A session in one of the app's instances. It is attached to within 30 seconds. */
+        /** A session in one of the app's instances, or in a container of its own. It is attached to within 30 seconds. */
         post: operations["create_exec"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/apps/{app}/files": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A file or folder of an instance as a tar, in which its name is the first part of every path. */
+        get: operations["read_files"];
+        /** Unpacks a tar into a folder of an instance. Files that are there are replaced; they belong to the container's user. */
+        put: operations["write_files"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/apps/{app}/files/kind": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Whether a path of an instance is a folder, a file, or not there. */
+        get: operations["find_file"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -181,6 +216,26 @@ export interface paths {
         get: operations["list_instances"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/apps/{app}/instances/{instance}/restart": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Replaces one instance by a new one of the same release; the others are left alone. It serves until the new one does,
+         *     then its requests end, and then it does.
+         */
+        post: operations["restart_instance"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1149,7 +1204,7 @@ export interface components {
         /** @description A session that waits to be attached to. */
         Exec: {
             id: components["schemas"]["ExecId"];
-            instance: components["schemas"]["InstanceId"];
+            instance?: components["schemas"]["InstanceId"] | null;
             /** @description The node that it is on. */
             node: string;
             /**
@@ -1167,6 +1222,8 @@ export interface components {
         ExecRequest: {
             /** @description The program and its arguments. No shell reads them. */
             command: string[];
+            /** @description Not in an instance but in a container of its own, made from the live release and removed at the end. */
+            fresh?: boolean;
             instance?: components["schemas"]["InstanceId"] | null;
             terminal?: components["schemas"]["Size"] | null;
         };
@@ -1191,6 +1248,11 @@ export interface components {
         FailureCard: components["schemas"]["Failure"] & {
             /** @description The likely cause. */
             cause: string;
+        };
+        /** @description What is at a path, and in which instance that was seen. */
+        FoundFile: {
+            instance: components["schemas"]["InstanceId"];
+            kind: components["schemas"]["Kind"];
         };
         /** @description What is stored, without the secret. */
         GitAccess: {
@@ -1366,6 +1428,11 @@ export interface components {
         };
         /** Format: uuid */
         JobId: string;
+        /**
+         * @description What is at a path, links followed.
+         * @enum {string}
+         */
+        Kind: "folder" | "file" | "absent";
         LogLine: {
             /** Format: date-time */
             at: string;
@@ -2715,6 +2782,89 @@ export interface operations {
             };
         };
     };
+    read_files: {
+        parameters: {
+            query: {
+                /** @description Absolute, in the instance. */
+                path: string;
+                /** @description An instance of the app; when absent a healthy one of the newest release. */
+                instance?: components["schemas"]["InstanceId"];
+            };
+            header?: never;
+            path: {
+                /** @description Id or slug */
+                app: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-tar": number[];
+                };
+            };
+        };
+    };
+    write_files: {
+        parameters: {
+            query: {
+                /** @description Absolute, in the instance. */
+                path: string;
+                /** @description An instance of the app; when absent a healthy one of the newest release. */
+                instance?: components["schemas"]["InstanceId"];
+            };
+            header?: never;
+            path: {
+                /** @description Id or slug */
+                app: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/x-tar": number[];
+            };
+        };
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    find_file: {
+        parameters: {
+            query: {
+                /** @description Absolute, in the instance. */
+                path: string;
+                /** @description An instance of the app; when absent a healthy one of the newest release. */
+                instance?: components["schemas"]["InstanceId"];
+            };
+            header?: never;
+            path: {
+                /** @description Id or slug */
+                app: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FoundFile"];
+                };
+            };
+        };
+    };
     read_git_access: {
         parameters: {
             query?: never;
@@ -2801,6 +2951,29 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Page_Instance"];
+                };
+            };
+        };
+    };
+    restart_instance: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or slug */
+                app: string;
+                instance: components["schemas"]["InstanceId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AppChanged"];
                 };
             };
         };

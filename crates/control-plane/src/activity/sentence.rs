@@ -43,8 +43,13 @@ pub fn of(event: &Event) -> String {
         "git.forget" => format!("took the app's access to {} away", of("host")),
         "git.trust-host" => format!("trusts {} by its key {} from now on", of("host"), of("fingerprint")),
         "secret.scrubbed" => format!("took the value of the variable {} out of the log", of("variable")),
+        "exec.start" if detail["fresh"] == true => {
+            format!("ran a program in a container of its own of release {}", of("release"))
+        }
         "exec.start" if detail["terminal"] == true => format!("opened a terminal on {}", of("node")),
         "exec.start" => format!("ran a program in an instance on {}", of("node")),
+        "files.read" => format!("copied {} out of an instance on {}", of("path"), of("node")),
+        "files.write" => format!("copied files to {} of an instance on {}", of("path"), of("node")),
         other => format!("did {other}"),
     };
     format!("{who} {deed}")

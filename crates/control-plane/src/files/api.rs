@@ -31,7 +31,7 @@ pub fn router(app: &AppState) -> OpenApiRouter<AppState> {
 }
 
 /// A client that sends nothing for this long has gone.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// For an answer that is short.
 const QUICK: Duration = Duration::from_secs(30);
 

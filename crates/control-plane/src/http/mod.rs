@@ -30,8 +30,8 @@ pub use permission::{Permission, guard, public};
 
 use crate::app::AppState;
 use crate::{
-    activity, apps, archives, audit, deployments, events, exec, files, front, git_access, hub, identity, jobs, logs,
-    nodes, projects, registries, releases, tombstones, variables,
+    activity, apps, archives, audit, deployments, events, exec, files, front, git_access, hub, identity,
+    jobs, logs, nodes, projects, registries, releases, tombstones, variables,
 };
 
 #[derive(OpenApi)]

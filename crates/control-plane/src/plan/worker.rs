@@ -222,6 +222,7 @@ mod tests {
         let images = Images {
             hold: vec![("sha256:cc".to_owned(), "hello:2".to_owned())],
             remove: vec!["sha256:aa".to_owned(), "sha256:bb".to_owned()],
+            ..Images::default()
         };
         let now = at("2026-01-01T00:00:00Z");
         let address = Ipv4Addr::new(10, 50, 0, 2);

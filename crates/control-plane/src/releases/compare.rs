@@ -163,8 +163,19 @@ impl Found {
     fn build_inputs(&mut self, before: &Settings, after: &Settings, impact: Impact) {
         let of = |settings: &Settings| settings.containerfile.clone().unwrap_or_default();
         // Taken apart, here and below, so that a new setting cannot be forgotten.
-        let Containerfile { folder, path, preset, publish, spa, context, target, args, labels, platform, pull } =
-            of(before);
+        let Containerfile {
+            folder,
+            path,
+            preset,
+            publish,
+            spa,
+            context,
+            target,
+            args,
+            labels,
+            platform,
+            pull,
+        } = of(before);
         let next = of(after);
         let named = |preset: Option<Preset>| preset.map(|preset| preset.to_string());
         self.note(("containerfile.folder", "folder"), impact, folder, next.folder);

@@ -195,7 +195,6 @@ impl Pattern {
         for part in self.text.trim_end_matches('/').split('/') {
             match (part, parts.next()) {
                 ("*", _) => return true,
-                (_, None) => return false,
                 (part, Some(_)) if part.strip_prefix(':').is_some_and(|rest| name(rest) == Some(rest)) => {}
                 (part, Some(other)) if part == other => {}
                 _ => return false,

@@ -161,7 +161,7 @@ fn filled(from: &Pattern, text: &str) -> Result<String, String> {
                 return Err(format!("`:{name}` stands for nothing: the path has no {what}"));
             }
             _ if (is_plain(char) || "?#*".contains(char)) && (char != '%' || is_escape(rest)) => {
-                into.push_str(&encoded(char.encode_utf8(&mut [0; 4])))
+                into.push_str(&encoded(char.encode_utf8(&mut [0; 4])));
             }
             _ => {
                 return Err(format!(

@@ -55,7 +55,7 @@ fn the_shell_that_writes_the_configuration_sees_one_word_in_each_line() {
     let files = [("index.html", ""), ("_headers", "/a\n  X-A: it's ' (id) `id` \\\n")];
     let mut text = String::new();
     over(&files, |files| {
-        Server::read(files, ".", &Site::default(), false).expect("valid").stages(&mut text, "COPY .")
+        Server::read(files, ".", &Site::default(), false).expect("valid").stages(&mut text, "COPY .");
     });
     assert!(text.contains(r#"'  "~(?s)^/a\z" "it'\''s '\'' (id) `id` \\";' \"#), "{text}");
 }

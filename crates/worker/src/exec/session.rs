@@ -136,13 +136,13 @@ impl Program {
     async fn run(self, sink: &mut Out, stream: In, stop: &CancellationToken) -> Option<FromProgram> {
         let Self { handle, terminal, input, output } = self;
         tokio::select! {
-            sent = send_output(output, terminal, sink) => match sent {
-                Ok(()) => Some(handle.exit().await),
-                Err(_) => {
-                    handle.hang_up().await;
-                    None
+            sent = send_output(output, terminal, sink) => {
+                if sent.is_ok() {
+                    return Some(handle.exit().await);
                 }
-            },
+                handle.hang_up().await;
+                None
+            }
             lost = take_input(&handle, input, stream) => {
                 info!(exec.podman = handle.id, reason = format!("{lost:#}"), "the other side of a program is gone");
                 handle.hang_up().await;

@@ -14,6 +14,8 @@ const plain: Containerfile = {
   preset: null,
   folder: null,
   path: null,
+  publish: null,
+  spa: null,
   context: ".",
   target: null,
   args: {},
@@ -25,6 +27,8 @@ const own: Containerfile = {
   preset: null,
   folder: "apps/shop",
   path: "deploy/Containerfile",
+  publish: null,
+  spa: null,
   context: "web",
   target: "release",
   args: { EMPTY: "", OPTIONS: "--a=1 --b = 2 ", VERSION: "4" },
@@ -45,6 +49,8 @@ describe("the form of a build", () => {
     { ...plain, preset: "static" as const },
     { ...plain, args: { A: "1" } },
     { ...plain, pull: true },
+    { ...plain, preset: "vite" as const, publish: "build", spa: false },
+    { ...plain, publish: "public" },
   ])("gives back %j", (wanted) => expect(containerfileOf(buildFormOf(wanted))).toEqual(wanted));
   it("asks for nothing where all of it is the default", () => {
     expect(containerfileOf(empty)).toBeNull();

@@ -6,6 +6,9 @@ export interface BuildForm {
   preset: Preset | "";
   folder: string;
   containerfile: string;
+  publish: string;
+  /** Whether paths that are no file get `index.html`. */
+  spa: "" | "yes" | "no";
   context: string;
   target: string;
   platform: string;
@@ -20,6 +23,8 @@ export function buildFormOf(wanted: Containerfile | null | undefined): BuildForm
     preset: wanted?.preset ?? "",
     folder: wanted?.folder ?? "",
     containerfile: wanted?.path ?? "",
+    publish: wanted?.publish ?? "",
+    spa: wanted?.spa == null ? "" : wanted.spa ? "yes" : "no",
     context: wanted && wanted.context !== "." ? wanted.context : "",
     target: wanted?.target ?? "",
     platform: wanted?.platform ?? "",
@@ -29,12 +34,18 @@ export function buildFormOf(wanted: Containerfile | null | undefined): BuildForm
   };
 }
 
+/** A site is served by a preset, so that a Containerfile of one's own leaves nothing to say about it. */
+const isSite = (form: BuildForm) => form.preset !== "" || form.containerfile.trim() === "";
+
 /** Nothing when all of it is the default. A preset writes the Containerfile, so that no other is named beside it. */
 export function containerfileOf(form: BuildForm): Containerfile | null {
+  const site = isSite(form);
   const wanted: Containerfile = {
     preset: form.preset || null,
     folder: form.folder.trim() || null,
     path: (form.preset === "" && form.containerfile.trim()) || null,
+    publish: (site && form.publish.trim()) || null,
+    spa: site && form.spa !== "" ? form.spa === "yes" : null,
     context: form.context.trim() || ".",
     target: form.target.trim() || null,
     platform: form.platform.trim() || null,
@@ -70,8 +81,8 @@ type Problems = Partial<Record<keyof BuildForm, string>>;
 /** The rules of the control plane, which has the last word. */
 export function buildProblems(form: BuildForm): Problems {
   const problems: Problems = {};
-  for (const name of ["folder", "containerfile", "context"] as const) {
-    const isUsed = name !== "containerfile" || form.preset === "";
+  for (const name of ["folder", "containerfile", "publish", "context"] as const) {
+    const isUsed = name === "containerfile" ? form.preset === "" : name !== "publish" || isSite(form);
     if (isUsed && !isInside(form[name].trim())) problems[name] = "A path inside the source, without “..”.";
   }
   if (!/^([A-Za-z0-9][\w.-]{0,127})?$/.test(form.target.trim()))
@@ -121,6 +132,8 @@ export const buildNames: Record<string, keyof BuildForm> = {
   "containerfile.preset": "preset",
   "containerfile.folder": "folder",
   "containerfile.path": "containerfile",
+  "containerfile.publish": "publish",
+  "containerfile.spa": "spa",
   "containerfile.context": "context",
   "containerfile.target": "target",
   "containerfile.platform": "platform",
@@ -160,7 +173,7 @@ interface Props<F extends BuildForm> {
 }
 
 export function BuildFields<F extends BuildForm>({ form, onChange, problems }: Props<F>) {
-  const field = (name: Exclude<keyof BuildForm, "preset" | "pull">) => ({
+  const field = (name: Exclude<keyof BuildForm, "preset" | "pull" | "spa">) => ({
     value: form[name],
     onChange: (value: string) => onChange({ ...form, [name]: value }),
     error: problems[name],
@@ -193,6 +206,25 @@ export function BuildFields<F extends BuildForm>({ form, onChange, problems }: P
           {...text}
           {...field("folder")}
         />
+        {isSite(form) && (
+          <>
+            <TextField
+              label="Published folder"
+              placeholder="dist"
+              help="Of static files, Vite and exported Next.js: what is served. Empty: where it usually is."
+              {...text}
+              {...field("publish")}
+            />
+            <SelectField
+              label="Paths that are no file"
+              help="Of the same kinds of sites."
+              value={form.spa}
+              onChange={(spa) => onChange({ ...form, spa: spa as F["spa"] })}
+              error={problems.spa}
+              options={{ "": "As is usual for the kind", yes: "Get index.html", no: "Are not found" }}
+            />
+          </>
+        )}
         <TextField
           label="Context"
           placeholder="."

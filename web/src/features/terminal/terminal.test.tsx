@@ -87,7 +87,9 @@ beforeEach(() => {
 describe("the terminal", () => {
   it("opens a shell where the server says, passes keys and sizes on, and says how it ended", async () => {
     const { asked, socket } = await connected();
-    expect(asked).toEqual([{ command: ["sh"], instance: null, fresh: false, terminal: { cols: 80, rows: 24 } }]);
+    expect(asked).toEqual([
+      { command: ["sh"], instance: null, fresh: false, terminal: { cols: 80, rows: 24 } },
+    ]);
     expect(socket.url).toMatch(/^ws:.*\/api\/v1\/exec\/s-1$/);
     expect(await screen.findByText("worker-1, release v7")).toBeInTheDocument();
     keyboard.typed("ls\r");
