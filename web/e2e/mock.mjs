@@ -282,7 +282,7 @@ class World {
     if (resource === "nodes") return this.answerNodes(method, key, response);
     if (resource === "node-tokens") return this.answerNodeTokens(method, key, json, response);
     if (resource === "tokens") return this.answerTokens(method, key, json, response);
-    if (resource === "registries") return this.answerRegistries(method, key, json, response);
+    if (resource === "registries") return this.answerRegistries(method, key, part, json, response);
     if (resource === "audit") return send(response, 200, list(this.audit()));
     return send(response, 404, problem("not_found", "There is nothing here."));
   }
@@ -790,16 +790,26 @@ class World {
     return send(response, 200, { access: this.gitAccess.get(app) ?? null });
   }
 
-  /** @param {string} method @param {string} key @param {() => Schemas["RegistryRequest"]} json @param {Response} response */
-  answerRegistries(method, key, json, response) {
+  /** @param {string} method @param {string} key @param {string} part @param {() => Schemas["RegistryRequest"] & Schemas["KeepImagesRequest"]} json @param {Response} response */
+  answerRegistries(method, key, part, json, response) {
     if (method === "GET") return send(response, 200, list(this.registries));
     const others = (/** @type {string} */ host) => this.registries.filter((one) => one.host !== host);
+    const used = this.registries.find((one) => one.host === key);
+    if (part === "images" && used) {
+      const path = method === "POST" ? (json().path ?? "wisehosting") : null;
+      const stored = { ...used, images_path: path };
+      const unused = others(key).map((one) => ({ ...one, images_path: null }));
+      this.registries = [...unused, stored];
+      return method === "POST" ? send(response, 200, stored) : send(response, 204);
+    }
     if (method === "DELETE") {
       this.registries = others(key);
       return send(response, 204);
     }
     const { host, username } = json();
-    const stored = { host, username, updated_by: session.user.email, updated_at: ago(0) };
+    const by = { updated_by: session.user.email, updated_at: ago(0) };
+    const images = { images_path: null, images_kept: 0, images_waiting: 0, image_problems: [] };
+    const stored = { host, username, ...by, ...images };
     this.registries = [...others(host), stored];
     return send(response, 200, stored);
   }

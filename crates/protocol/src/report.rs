@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{AppId, InstanceId, JobId};
 use crate::job::{Failure, ProbeEvidence, Recipe, Stage};
+use crate::registry::CopyReport;
 use crate::spec::Generation;
 
 /// The first message on every connection.
@@ -103,6 +104,9 @@ pub struct ImageReport {
     pub total_bytes: u64,
     /// What the desired state asks for and could not be done yet; tried again.
     pub problems: Vec<ImageProblem>,
+    /// What became of the orders for registries, as long as the desired state has them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub copies: Vec<CopyReport>,
 }
 
 /// Images in one [`ImageReport`]: a longer list would not be worth its message.

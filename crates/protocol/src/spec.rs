@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{AppId, InstanceId, NodeId};
+use crate::registry::CopyOrder;
 
 /// Counts changes of one consumer's desired state. A higher one replaces a lower one, never the other way round.
 pub type Generation = i64;
@@ -58,6 +59,9 @@ pub struct WorkerSpec {
     /// Apps that are gone for good, and whose builds left a cache here.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub remove_caches: Vec<AppId>,
+    /// What to do in registries.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub copies: Vec<CopyOrder>,
 }
 
 /// One container that must run. An instance that is not in the spec must not run.

@@ -271,6 +271,17 @@ pub(crate) enum RegistryCommand {
     /// Forget a login
     #[command(alias = "logout")]
     Rm { host: String },
+    /// Keep built images in a registry as well, or in none any more
+    Use {
+        /// One that is logged in to
+        #[arg(required_unless_present = "none", conflicts_with = "none")]
+        host: Option<String>,
+        /// Below the host: images are named HOST/PATH/APP:v3
+        #[arg(long, conflicts_with = "none")]
+        path: Option<String>,
+        #[arg(long)]
+        none: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -23,6 +23,7 @@ pub mod leave;
 mod logs;
 mod places;
 pub mod podman;
+mod registry;
 mod scrub;
 pub mod serve;
 pub mod stats;

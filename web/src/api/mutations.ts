@@ -203,6 +203,15 @@ export const useDeleteRegistry = () =>
     unwrap(api.DELETE("/api/v1/registries/{host}", { params: { path: { host } } })),
   );
 
+/** `path` is null for a registry that gets no more built images. */
+export const useKeepImages = () =>
+  useListChange(keys.registries, ({ host, path }: { host: string; path: string | null }) => {
+    const params = { path: { host } };
+    return path === null
+      ? unwrap(api.DELETE("/api/v1/registries/{host}/images", { params }))
+      : unwrap(api.POST("/api/v1/registries/{host}/images", { params, body: { path } }));
+  });
+
 export const usePutGitAccess = (app: string) =>
   useListChange(keys.gitAccess, (body: Schemas["GitAccessRequest"]) =>
     unwrap(api.POST("/api/v1/apps/{app}/git-access", { params: { path: { app } }, body })),

@@ -692,8 +692,26 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        /** Forgets a login. Images that are on the workers stay there. */
+        /** Forgets a login. Images that are on the workers or in the registry stay there. */
         delete: operations["delete_registry"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/registries/{host}/images": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Keeps built images in this registry as well, and in no other. Its login has to allow pushing. */
+        post: operations["keep_images"];
+        /** Pushes no more images to this registry. Those that are there can be pulled and are removed as before. */
+        delete: operations["keep_no_images"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1912,6 +1930,20 @@ export interface components {
             items: {
                 /** @description Host and perhaps port, as in the names of images. */
                 host: string;
+                /** @description What could not be pushed or removed yet, and why. */
+                image_problems: string[];
+                /**
+                 * Format: int64
+                 * @description Built images that are there.
+                 */
+                images_kept: number;
+                /** @description Below the host, where built images are kept; absent for a registry that images are pulled from only. */
+                images_path?: string | null;
+                /**
+                 * Format: int64
+                 * @description Those that have yet to be pushed or removed.
+                 */
+                images_waiting: number;
                 /** Format: date-time */
                 updated_at: string;
                 /** @description Who stored it last. */
@@ -2172,6 +2204,20 @@ export interface components {
         Registry: {
             /** @description Host and perhaps port, as in the names of images. */
             host: string;
+            /** @description What could not be pushed or removed yet, and why. */
+            image_problems: string[];
+            /**
+             * Format: int64
+             * @description Built images that are there.
+             */
+            images_kept: number;
+            /** @description Below the host, where built images are kept; absent for a registry that images are pulled from only. */
+            images_path?: string | null;
+            /**
+             * Format: int64
+             * @description Those that have yet to be pushed or removed.
+             */
+            images_waiting: number;
             /** Format: date-time */
             updated_at: string;
             /** @description Who stored it last. */
@@ -3666,6 +3712,50 @@ export interface operations {
         };
     };
     delete_registry: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                host: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    keep_images: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                host: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["KeepImagesRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Registry"];
+                };
+            };
+        };
+    };
+    keep_no_images: {
         parameters: {
             query?: never;
             header?: never;

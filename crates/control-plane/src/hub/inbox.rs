@@ -77,7 +77,10 @@ async fn store(app: &AppState, agent: &Agent, message: FromAgent) -> anyhow::Res
         }
         FromAgent::MeshReport(report) => nodes::store::health::mesh_report(&mut tx, node, &report).await?,
         FromAgent::WorkerReport(report) => instances::report::take(&mut tx, node, &report.instances).await?,
-        FromAgent::ImageReport(report) => images::store::take_report(&mut tx, node, &report).await?,
+        FromAgent::ImageReport(report) => {
+            images::store::take_report(&mut tx, node, &report).await?;
+            images::registry::take(&mut tx, &agent.node, &report.copies).await?;
+        }
         FromAgent::InstanceLog(log) => instances::store::append_log(&mut tx, node, &log).await?,
         FromAgent::Scrubbed(scrubbed) => logs::scrubbed::take(&mut tx, &agent.node, &scrubbed).await?,
         FromAgent::GitHostKey(told) => git_access::host_key::take(&mut tx, &agent.node, &told).await?,

@@ -1,6 +1,7 @@
 //! Images: which are kept, where their copies are, and which go. What workers hold is compared with what releases,
 //! instances and deployments need; the difference is an explicit list in each worker's desired state.
 
+pub mod registry;
 pub mod rule;
 pub mod store;
 #[cfg(test)]

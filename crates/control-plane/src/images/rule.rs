@@ -7,7 +7,7 @@ use protocol::ids::{AppId, NodeId};
 
 /// For how long a worker that does not answer still counts as one that has its images.
 const MISSED: TimeDelta = TimeDelta::minutes(10);
-/// Workers that have a kept image, where there are as many.
+/// Workers that have a kept image, where there are as many; a registry stands for one.
 const COPIES: usize = 2;
 
 /// An image and what one app's releases make of it.
@@ -71,6 +71,8 @@ pub struct World {
     pub workers: Vec<Worker>,
     /// The present ones.
     pub orders: Orders,
+    /// Images of apps that are in a registry.
+    pub in_registry: BTreeSet<(AppId, String)>,
 }
 
 /// What is to be kept.
@@ -110,6 +112,12 @@ pub fn kept(images: &[AppImage], keep: usize) -> BTreeSet<&str> {
         kept.extend(of_app.iter().take(keep).map(|image| image.image.as_str()));
     }
     kept
+}
+
+/// Images that are kept, and those that a deployment under way may bring back.
+pub fn needed(world: &World, keep: usize) -> BTreeSet<&str> {
+    let busy = world.images.iter().filter(|image| image.app_busy).map(|image| image.image.as_str());
+    busy.chain(kept(&world.images, keep)).collect()
 }
 
 /// Orders for all workers. Asked again with its own answer it changes nothing.
@@ -178,8 +186,14 @@ fn copies(plan: &mut Plan, world: &World, kept: &BTreeSet<&str>, now: DateTime<U
     let online: Vec<&Worker> = world.workers.iter().filter(|worker| worker.online).collect();
     let mut bytes: HashMap<NodeId, i64> =
         world.workers.iter().map(|worker| (worker.node, worker.image_bytes)).collect();
+    let in_no_registry: BTreeSet<&str> = world
+        .images
+        .iter()
+        .filter(|image| !world.in_registry.contains(&(image.app, image.image.clone())))
+        .map(|image| image.image.as_str())
+        .collect();
     for (image, (size, nodes)) in holders {
-        let have = nodes.intersection(&counted).count();
+        let have = nodes.intersection(&counted).count() + usize::from(!in_no_registry.contains(image));
         let reachable = online.iter().any(|worker| nodes.contains(&worker.node));
         if have >= COPIES || !reachable {
             continue;

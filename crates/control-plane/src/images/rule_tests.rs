@@ -167,6 +167,7 @@ fn copied(workers: &[Worker], holders: &[usize], orders: &[usize]) -> Vec<String
         held: holders.iter().map(|index| held(&workers[*index], "i1", true)).collect(),
         workers: workers.to_vec(),
         orders: orders.iter().map(|index| ((workers[*index].node, "i1".to_owned()), Action::Hold)).collect(),
+        ..World::default()
     };
     let orders = plan(&world, &keep(1), now()).orders;
     let name = |node: NodeId| workers.iter().find(|worker| worker.node == node).expect("known").name.clone();
@@ -209,4 +210,20 @@ fn copies_spread_and_asking_again_changes_nothing() {
     world.orders = first.clone();
     world.workers[1].image_bytes = 1000;
     assert_eq!(plan(&world, &keep(3), now()).orders, first, "a fetch that is under way goes on");
+}
+
+#[test]
+fn an_image_in_a_registry_needs_no_second_worker_if_it_is_there_for_each_of_its_apps() {
+    let workers = vec![worker("a", 0, true), worker("b", 0, true)];
+    let mut world = World {
+        images: images(&["+!"]),
+        held: vec![held(&workers[0], "i1", true)],
+        workers,
+        ..World::default()
+    };
+    assert_eq!(plan(&world, &keep(1), now()).orders.len(), 1);
+    world.in_registry.insert((world.images[0].app, "i1".to_owned()));
+    assert_eq!(plan(&world, &keep(1), now()).orders.len(), 0);
+    world.images.push(AppImage { image: "i1".to_owned(), ..image(AppId::new(), 7, "+!") });
+    assert_eq!(plan(&world, &keep(1), now()).orders.len(), 1, "another organization may not have it there");
 }

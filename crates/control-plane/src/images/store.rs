@@ -34,6 +34,9 @@ pub async fn of_releases(conn: &mut PgConnection, only: Option<AppId>) -> sqlx::
                   coalesce(bool_or(public), false)
                   or exists (select from node_images join nodes on nodes.id = node_id and removed_at is null
                              where node_images.image_id = used.image_id)
+                  or exists (select from registry_images where registry_images.app_id = used.app_id
+                               and registry_images.image_id = used.image_id
+                               and pushed_at is not null and action is distinct from 'remove')
                   -- Of a worker that has not told its images since.
                   or bool_or(image_node_id is null or exists (
                       select from nodes where nodes.id = image_node_id and removed_at is null

@@ -5,6 +5,7 @@ use protocol::enrol::Joined;
 use protocol::identity::AgentKind;
 use protocol::ids::{AppId, NodeId};
 use protocol::message::{FromAgent, FromControlPlane};
+use protocol::registry::CopyReport;
 use protocol::report::{HeldImage, ImageProblem, ImageReport};
 use protocol::spec::{Spec, WorkerSpec};
 use serde_json::{Value, json};
@@ -18,22 +19,24 @@ use crate::releases::store::{NewRelease, create};
 use crate::testing::Client;
 use crate::variables;
 
-struct World {
-    mesh: Mesh,
-    owner: Client,
-    app: AppId,
-    one: Worker,
-    two: Worker,
+pub(super) struct World {
+    pub(super) mesh: Mesh,
+    pub(super) owner: Client,
+    pub(super) app: AppId,
+    pub(super) one: Worker,
+    pub(super) two: Worker,
 }
 
-struct Worker {
-    id: NodeId,
+pub(super) struct Worker {
+    pub(super) id: NodeId,
     link: Link,
+    /// What it tells next of its orders for registries.
+    pub(super) copies: Vec<CopyReport>,
 }
 
 impl World {
     /// `keep_releases` is 2, and no cache is allowed.
-    async fn new(pool: PgPool) -> Self {
+    pub(super) async fn new(pool: PgPool) -> Self {
         let mesh = Mesh::with(pool, |config| {
             config.images.keep_releases = 2;
             config.images.cache_mb = 0;
@@ -48,7 +51,7 @@ impl World {
     }
 
     /// A deployment that has served with the image, built on worker `one`.
-    async fn served(&self, image: &str) {
+    pub(super) async fn served(&self, image: &str) {
         let made = deploy(&self.owner).await;
         let control = &self.mesh.test.app;
         let variables = variables::seal(&control.vault, self.app, &variables::Values::new());
@@ -75,11 +78,11 @@ impl World {
         make_live(&self.mesh.test, &made).await;
     }
 
-    async fn pass(&self) {
+    pub(super) async fn pass(&self) {
         Images(self.mesh.test.app.clone()).pass().await.expect("images");
     }
 
-    async fn sql(&self, text: &'static str) {
+    pub(super) async fn sql(&self, text: &'static str) {
         sqlx::query(text).execute(&self.mesh.test.app.db).await.expect(text);
     }
 
@@ -91,7 +94,7 @@ impl World {
         self.pass().await;
     }
 
-    async fn kept(&self) -> Vec<bool> {
+    pub(super) async fn kept(&self) -> Vec<bool> {
         let releases = self.owner.get("/api/v1/apps/hello/releases").await.expect(200);
         let items = releases["items"].as_array().expect("items");
         items.iter().map(|release| release["kept"].as_bool().expect("kept")).collect()
@@ -103,11 +106,11 @@ impl Worker {
         let joined: Joined = mesh.join(name, &["worker"]).await;
         let mut link = mesh.dial(&joined, AgentKind::Worker, hello(Vec::new())).await;
         link.settle(&nothing()).await;
-        Self { id: joined.identity.node_id, link }
+        Self { id: joined.identity.node_id, link, copies: Vec::new() }
     }
 
     /// Tells the images of ours that are there, and what stands in the way.
-    async fn holds(&mut self, images: &[&str], problems: &[(&str, &str)]) {
+    pub(super) async fn holds(&mut self, images: &[&str], problems: &[(&str, &str)]) {
         let held = |image: &&str| HeldImage {
             id: id(image),
             ours: true,
@@ -122,12 +125,13 @@ impl Worker {
             images: images.iter().map(held).collect(),
             total_bytes: 100,
             problems: problems.iter().map(problem).collect(),
+            copies: std::mem::take(&mut self.copies),
         };
         self.link.say(&FromAgent::ImageReport(report)).await;
         self.link.settle(&nothing()).await;
     }
 
-    async fn spec(&mut self, world: &Mesh) -> WorkerSpec {
+    pub(super) async fn spec(&mut self, world: &Mesh) -> WorkerSpec {
         DispatchSpecs(world.test.app.clone()).pass().await.expect("specs");
         let newest = self.link.say(&nothing()).await;
         let mut found = None;
@@ -143,7 +147,7 @@ impl Worker {
     }
 }
 
-fn id(image: &str) -> String {
+pub(super) fn id(image: &str) -> String {
     format!("sha256:{image}")
 }
 

@@ -7,6 +7,7 @@ use chrono::{DateTime, Days, NaiveTime, Utc};
 use protocol::identity::SigningKey;
 use protocol::ids::{AppId, InstanceId, NodeId, ProjectId};
 use protocol::job::ImageTicket;
+use protocol::registry::CopyOrder;
 use protocol::spec::{ImageSource, ImageSpec, InstanceSpec, WorkerSpec};
 
 use crate::apps::Settings;
@@ -50,6 +51,8 @@ pub struct Images {
     pub remove: Vec<String>,
     /// Apps whose build caches go.
     pub caches: Vec<AppId>,
+    /// What it should do in registries.
+    pub copies: Vec<CopyOrder>,
 }
 
 /// The worker's whole desired state, by instance id.
@@ -73,8 +76,13 @@ pub fn spec(
         id,
         reference,
     });
-    let (images_to_hold, remove_caches) = (hold.collect(), images.caches);
-    WorkerSpec { instances, images: images_to_hold, remove_images: remove, remove_caches }
+    WorkerSpec {
+        instances,
+        images: hold.collect(),
+        remove_images: remove,
+        remove_caches: images.caches,
+        copies: images.copies,
+    }
 }
 
 /// One container of the worker.

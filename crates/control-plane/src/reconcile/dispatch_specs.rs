@@ -157,7 +157,8 @@ async fn worker_spec(
 
 async fn images(conn: &mut PgConnection, node: NodeId) -> sqlx::Result<Images> {
     let caches = tombstones::store::caches_to_remove(conn, node).await?;
-    let mut images = Images { caches, ..Images::default() };
+    let copies = crate::images::registry::store::orders(conn, node).await?;
+    let mut images = Images { caches, copies, ..Images::default() };
     for order in crate::images::store::ordered(conn, node).await? {
         match order.hold {
             Some(reference) => images.hold.push((order.image_id, reference)),

@@ -14,8 +14,8 @@ use crate::app::AppState;
 use crate::audit;
 use crate::bus::{self, Topic};
 use crate::generations::{self, Consumer};
-use crate::images::rule::{Action, Plan, Policy, World, plan};
-use crate::images::store;
+use crate::images::rule::{Action, Plan, Policy, World, needed, plan};
+use crate::images::{registry, store};
 
 pub struct Images(pub AppState);
 
@@ -32,20 +32,30 @@ impl Reconciler for Images {
             cache_bytes: i64::from(settings.cache_mb) * 1024 * 1024,
         };
         let mut tx = self.0.db.begin().await?;
+        let entries = registry::store::entries(&mut tx).await?;
+        let there = entries.iter().filter(|entry| entry.is_there());
         let world = World {
+            in_registry: there.map(|entry| (entry.key.app, entry.key.image.clone())).collect(),
             images: store::of_releases(&mut tx, None).await?,
             held: store::held(&mut tx).await?,
             workers: store::workers(&mut tx).await?,
             orders: store::orders(&mut tx).await?,
         };
         let plan = plan(&world, &policy, Utc::now());
-        carry_out(&mut tx, &world, &plan).await?;
+        let mut changed = carry_out(&mut tx, &world, &plan).await?;
+        let needed = needed(&world, policy.keep);
+        changed.extend(registry::carry_out(&mut tx, &entries, &world, &needed, policy.grace).await?);
+        for node in changed {
+            generations::raise(&mut tx, Consumer::Worker(node)).await?;
+            bus::say(&mut tx, Topic::Nodes, node).await?;
+        }
         tx.commit().await?;
         Ok(())
     }
 }
 
-async fn carry_out(conn: &mut PgConnection, world: &World, plan: &Plan) -> anyhow::Result<()> {
+/// The workers whose orders are others now.
+async fn carry_out(conn: &mut PgConnection, world: &World, plan: &Plan) -> anyhow::Result<BTreeSet<NodeId>> {
     if !plan.unneeded.is_empty() {
         store::set_unneeded(conn, &plan.unneeded, true).await?;
     }
@@ -71,11 +81,7 @@ async fn carry_out(conn: &mut PgConnection, world: &World, plan: &Plan) -> anyho
             changed.insert(*node);
         }
     }
-    for node in changed {
-        generations::raise(conn, Consumer::Worker(node)).await?;
-        bus::say(conn, Topic::Nodes, node).await?;
-    }
-    Ok(())
+    Ok(changed)
 }
 
 /// Told to whom the image's releases belong; an image of none is missed by nobody.

@@ -3,6 +3,7 @@
 
 pub mod api;
 pub mod places;
+pub mod setting;
 pub mod store;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,14 @@ pub struct Registry {
     /// Who stored it last.
     pub updated_by: String,
     pub updated_at: DateTime<Utc>,
+    /// Below the host, where built images are kept; absent for a registry that images are pulled from only.
+    pub images_path: Option<String>,
+    /// Built images that are there.
+    pub images_kept: i64,
+    /// Those that have yet to be pushed or removed.
+    pub images_waiting: i64,
+    /// What could not be pushed or removed yet, and why.
+    pub image_problems: Vec<String>,
 }
 
 /// The host as names of images begin with it.

@@ -12,6 +12,7 @@ use crate::job::{
     Build, BuildLimits, BuildSecrets, Built, CertificateOrder, Failure, GitAccess, GitSecret, Preset,
     ProbeEvidence, Recipe, RegistryLogin, Source, Stage, Work,
 };
+use crate::registry::{CopyAction, CopyOrder, CopyReport};
 use crate::report::{
     GitHostKey, HeldImage, HostFacts, ImageProblem, ImageReport, InstanceReport, InstanceState,
     InstanceStats, LogLine, OperatingSystem, PeerReport, Scrubbed, ScrubbedFrom, Stream,
@@ -144,6 +145,12 @@ fn image_report() -> ImageReport {
         }],
         total_bytes: 20,
         problems: vec![ImageProblem { id: "sha256:bb".to_owned(), message: "why".to_owned() }],
+        copies: vec![CopyReport {
+            image_id: "sha256:aa".to_owned(),
+            reference: "registry.example.com/images/hello:v1".to_owned(),
+            action: CopyAction::Push,
+            problem: Some("why".to_owned()),
+        }],
     }
 }
 
@@ -245,6 +252,11 @@ fn worker_spec() -> WorkerSpec {
         }],
         remove_images: vec!["sha256:cc".to_owned()],
         remove_caches: vec![AppId(id(3))],
+        copies: vec![CopyOrder {
+            image_id: "sha256:aa".to_owned(),
+            reference: "registry.example.com/images/hello:v1".to_owned(),
+            action: CopyAction::Push,
+        }],
     }
 }
 

@@ -11,7 +11,10 @@ use tokio::io::AsyncWriteExt as _;
 use crate::bed::{Bed, MINUTE};
 use crate::runner::tests;
 
-tests![a_private_image_is_built_on_and_run_with_a_stored_login_that_is_left_nowhere];
+tests![
+    a_private_image_is_built_on_and_run_with_a_stored_login_that_is_left_nowhere,
+    a_built_image_is_kept_in_a_registry_serves_from_there_and_goes
+];
 
 const USER: &str = "reader";
 const PASSWORD: &str = "a-password-of-the-tests";
@@ -70,13 +73,56 @@ async fn a_private_image_is_built_on_and_run_with_a_stored_login_that_is_left_no
     Ok(())
 }
 
+async fn a_built_image_is_kept_in_a_registry_serves_from_there_and_goes(bed: Arc<Bed>) -> Result<()> {
+    start(&bed)?;
+    login(&bed).await?;
+    let app = bed.page("kept-away", "kept away: one", "")?;
+    bed.run_wh(&app.folder, &["registry", "use", REGISTRY, "--path", "kept"]).await?;
+    bed.deploy(&app).await?;
+    let name = |number: u32| format!("{REGISTRY}/kept/kept-away:v{number}");
+    until("the push", 2 * MINUTE, || async { has(&bed, &name(1), true) }).await?;
+
+    bed.run_wh(&app.folder, &["stop"]).await?;
+    let releases = bed.wh_json(&app.folder, &["releases"]).await?;
+    let id = releases[0]["image"]["id"].as_str().context("no id")?;
+    gone_from_workers(&bed, id).await?;
+    bed.run_wh(&app.folder, &["start"]).await?;
+    bed.serves(&app, |page| page == "kept away: one").await?;
+
+    for page in ["kept away: two", "kept away: three"] {
+        app.write("www/index.html", page)?;
+        bed.deploy(&app).await?;
+    }
+    until("the third there and the first gone", 3 * MINUTE, || async {
+        has(&bed, &name(3), true)?;
+        has(&bed, &name(1), false)
+    })
+    .await?;
+    nowhere(&bed)?;
+    bed.run_wh(&app.folder, &["registry", "use", "--none"]).await?;
+    bed.run_wh(&app.folder, &["registry", "rm", REGISTRY]).await?;
+    Ok(())
+}
+
+/// Whether the registry has an image of that name, as expected.
+fn has(bed: &Bed, name: &str, expected: bool) -> Result<Option<()>> {
+    let (repository, tag) =
+        name.split_once('/').and_then(|(_, path)| path.rsplit_once(':')).context("a name")?;
+    let url = format!("http://{REGISTRY}/v2/{repository}/manifests/{tag}");
+    let accept = "Accept: application/vnd.oci.image.manifest.v1+json";
+    let words = ["curl", "-sf", "-o", "/dev/null", "-u", &format!("{USER}:{PASSWORD}"), "-H", accept, &url];
+    let there = bed.cluster.exec("w1", &words)?.status.success();
+    ensure!(there == expected, "{name} is there: {there}");
+    Ok(Some(()))
+}
+
 /// The registry, beside the proxy.
 fn start(bed: &Bed) -> Result<()> {
     let host = bed.cluster.host(PROXY.name)?;
     let inside = testbed::init::INSIDE;
     std::fs::write(host.folder.join("htpasswd"), ENTRY)?;
     let config = format!(
-        "version: 0.1\nlog: {{level: warn}}\nstorage: {{filesystem: {{rootdirectory: {inside}/registry}}}}\n\
+        "version: 0.1\nlog: {{level: warn}}\nstorage: {{filesystem: {{rootdirectory: {inside}/registry}}, delete: {{enabled: true}}}}\n\
          http: {{addr: \"{REGISTRY}\"}}\nauth: {{htpasswd: {{realm: tests, path: {inside}/htpasswd}}}}\n"
     );
     std::fs::write(host.folder.join("registry.yml"), config)?;

@@ -20,6 +20,8 @@ pub(crate) async fn run(shell: &Shell, command: Option<RegistryCommand>) -> Resu
             login(shell, &host, username, password_stdin).await
         }
         RegistryCommand::Rm { host } => rm(shell, &host).await,
+        RegistryCommand::Use { host: Some(host), path, .. } => keep_images(shell, &host, path).await,
+        RegistryCommand::Use { host: None, .. } => keep_no_images(shell).await,
     }
 }
 
@@ -32,16 +34,64 @@ async fn ls(shell: &Shell) -> Result<()> {
         shell.ui.note("no registries: images are pulled without a login");
         return Ok(());
     }
-    let mut table = Table::new(&["HOST", "USER", "BY", "STORED"]);
+    let mut table = Table::new(&["HOST", "USER", "BY", "STORED", "BUILT IMAGES"]);
     for registry in &registries {
         table.row(vec![
             Cell::name(&registry.host),
             Cell::plain(&registry.username),
             Cell::plain(&registry.updated_by),
             Cell::plain(time::age_of(Some(registry.updated_at))),
+            Cell::plain(images(registry)),
         ]);
     }
-    crate::ui::data(&table.render(shell.ui.out_paint()))
+    crate::ui::data(&table.render(shell.ui.out_paint()))?;
+    for problem in registries.iter().flat_map(|registry| &registry.image_problems) {
+        shell.ui.note(&format!("cannot {problem}"));
+    }
+    Ok(())
+}
+
+/// `12 in wisehosting/, 1 waiting`
+fn images(registry: &Registry) -> String {
+    let Registry { images_path, images_kept: kept, images_waiting: waiting, .. } = registry;
+    let there = match images_path {
+        Some(path) => format!("{kept} in {path}/"),
+        None if *kept > 0 => format!("{kept}, no new ones"),
+        None => "-".to_owned(),
+    };
+    if *waiting > 0 { format!("{there}, {waiting} waiting") } else { there }
+}
+
+async fn keep_images(shell: &Shell, host: &str, folder: Option<String>) -> Result<()> {
+    let body = json!({ "path": folder });
+    let kept: Registry =
+        shell.client()?.send(Method::POST, &path(&["registries", host, "images"]), &body).await?;
+    if shell.ui.json {
+        return crate::ui::json(&kept);
+    }
+    let place = kept.images_path.unwrap_or_default();
+    shell.ui.done(&format!("built images are kept as {}/{place}/APP:vN as well from now on", kept.host));
+    Ok(())
+}
+
+async fn keep_no_images(shell: &Shell) -> Result<()> {
+    let client = shell.client()?;
+    let registries: Vec<Registry> = client.list("/registries").await?;
+    let used = registries.into_iter().find(|registry| registry.images_path.is_some());
+    if let Some(registry) = &used {
+        client.delete(&path(&["registries", &registry.host, "images"])).await?;
+    }
+    if shell.ui.json {
+        return crate::ui::json(&json!({ "host": used.map(|registry| registry.host), "used": false }));
+    }
+    shell.ui.done(&match used {
+        Some(registry) => format!(
+            "no more images are pushed to {}; those that are there stay as long as they are kept",
+            registry.host
+        ),
+        None => "no registry was in use for built images".to_owned(),
+    });
+    Ok(())
 }
 
 async fn login(shell: &Shell, host: &str, username: Option<String>, from_stdin: bool) -> Result<()> {

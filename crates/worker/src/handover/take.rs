@@ -17,7 +17,7 @@ use tracing::{info, warn};
 
 use super::chunks::Chunks;
 use super::{MAX_LAYERS, digest};
-use crate::podman::{Error, OUR_NAMES, Podman};
+use crate::podman::{Error, Podman};
 
 /// For an image to come, and again for Podman to take it in.
 const BULK: Duration = Duration::from_mins(30);
@@ -82,11 +82,9 @@ impl Taker {
         self.name(&image.id, &taken.repo_tags, &folder).await.context("cannot name the image")
     }
 
-    /// Podman names what it pulls from a folder by that folder. Without a name the image would pass for a step of a
-    /// build, with that one for somebody else's.
+    /// Podman names what it pulls from a folder by that folder.
     async fn name(&self, id: &str, names: &[String], folder: &Folder) -> Result<(), Error> {
-        let tag: String = id.trim_start_matches("sha256:").chars().take(12).collect();
-        self.podman.tag_image(id, &format!("{OUR_NAMES}received"), &tag).await?;
+        self.podman.name_received(id).await?;
         let folder = folder.0.file_name().unwrap_or_default().to_string_lossy();
         for name in names.iter().filter(|name| name.contains(&*folder)) {
             self.podman.remove_image(name).await?;

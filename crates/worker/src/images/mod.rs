@@ -1,6 +1,7 @@
 //! Keeps the images that the desired state wants kept, removes the ones that it lists and the build caches of apps that
-//! are gone, and tells what is here. Containers and volumes are none of its business.
+//! are gone, brings others to registries, and tells what is here. Containers and volumes are none of its business.
 
+mod copies;
 mod plan;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use daemon::reconcile::{Activator, Reconciler};
 use ipnet::IpNet;
 use protocol::message::FromAgent;
+use protocol::report::ImageReport;
 use protocol::spec::{ImageSpec, WorkerSpec};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -23,6 +25,7 @@ use crate::job::{Jobs, cache};
 use crate::places::Places;
 use crate::podman::{Error, Podman};
 use crate::uplink::Uplink;
+use copies::Copies;
 use plan::{Removal, Tree};
 
 /// After an image could not be fetched.
@@ -46,6 +49,7 @@ pub struct ImagesConfig {
 pub struct Images<U> {
     podman: Podman,
     fetcher: Fetcher,
+    copies: Copies,
     jobs: PathBuf,
     caches: PathBuf,
     uplink: U,
@@ -70,6 +74,7 @@ impl<U: Uplink> Images<U> {
         let taker = Taker::new(config.podman.clone(), &config.state_dir.join("images"))?;
         let places = Places::new(uplink.clone(), config.registry_networks);
         Ok(Self {
+            copies: Copies::new(config.podman.clone(), places.clone())?,
             fetcher: Fetcher::new(config.podman.clone(), taker, places),
             podman: config.podman,
             jobs: config.jobs,
@@ -162,6 +167,7 @@ impl<U: Uplink> Reconciler for Images<U> {
         let listed = self.podman.image_tree().await?;
         let tree = Tree::new(&listed);
         self.fetch(&spec, &tree);
+        self.copies.pass(&spec, &self.activator);
         // A build may be about to use what is here.
         let mut problems = BTreeMap::new();
         if Jobs::<U>::known(&self.jobs).is_empty() {
@@ -170,7 +176,8 @@ impl<U: Uplink> Reconciler for Images<U> {
         }
         problems.extend(self.failed.iter().map(|(id, (message, _))| (id.clone(), message.clone())));
         let listed = self.podman.image_tree().await?;
-        let report = Tree::new(&listed).report(&spec, &problems);
+        let copies = self.copies.reports();
+        let report = ImageReport { copies, ..Tree::new(&listed).report(&spec, &problems) };
         self.uplink.say(FromAgent::ImageReport(report)).await;
         Ok(())
     }

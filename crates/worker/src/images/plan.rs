@@ -109,6 +109,7 @@ impl<'a> Tree<'a> {
                 .iter()
                 .map(|(id, message)| ImageProblem { id: id.clone(), message: message.clone() })
                 .collect(),
+            copies: Vec::new(),
         }
     }
 

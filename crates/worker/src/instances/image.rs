@@ -96,6 +96,10 @@ impl Fetcher {
             (failure(Stage::Start, code, message).hint(hint), error.is_absent())
         })?;
         match self.podman.image(&image.id).await {
+            // An image that we built has a name of ours, and not the registry's: it can be removed by the list.
+            Ok(Some(_)) if *reference != normalized_reference(&image.reference) => {
+                self.rename(&image.id, reference).await.map_err(|error| podman_failed(&error))
+            }
             Ok(Some(_)) => Ok(()),
             Ok(None) => {
                 let message = format!("{reference} is another image now than when it was deployed");
@@ -104,6 +108,11 @@ impl Fetcher {
             }
             Err(error) => Err(podman_failed(&error)),
         }
+    }
+
+    async fn rename(&self, id: &str, reference: &str) -> Result<(), Error> {
+        self.podman.name_received(id).await?;
+        self.podman.remove_image(reference).await
     }
 }
 

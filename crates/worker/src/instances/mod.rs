@@ -500,7 +500,8 @@ pub async fn watch_events(
 
 /// Whether `spec` is one that this worker can carry out, as far as can be told without trying.
 pub(crate) fn check(spec: &WorkerSpec) -> Result<(), String> {
-    let named = spec.images.iter().map(|image| &image.id).chain(&spec.remove_images);
+    let copies = spec.copies.iter().map(|order| &order.image_id);
+    let named = spec.images.iter().map(|image| &image.id).chain(&spec.remove_images).chain(copies);
     if let Some(id) = named.into_iter().find(|id| !is_image_id(id)) {
         return Err(format!("`{id}` is no id of an image"));
     }

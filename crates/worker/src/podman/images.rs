@@ -1,5 +1,7 @@
 //! Images: look up, pull, hand over, take in.
 
+use std::collections::BTreeMap;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE;
 use bytes::Bytes;
@@ -7,7 +9,7 @@ use futures_util::{Stream, StreamExt as _};
 use protocol::job::RegistryLogin;
 use reqwest::Method;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::containers::lines;
 use super::types::{Image, ListedImage};
@@ -41,6 +43,20 @@ impl PullError {
         .iter()
         .any(|word| text.contains(word))
     }
+}
+
+/// Carries a login to Podman.
+const LOGIN: &str = "X-Registry-Auth";
+
+fn login_header(RegistryLogin { username, password, .. }: &RegistryLogin) -> String {
+    URL_SAFE.encode(json!({ "username": username, "password": password }).to_string())
+}
+
+/// By host, as far as they are configured; and `search`, a list.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Info {
+    registries: BTreeMap<String, Value>,
 }
 
 /// One line of the answer to a pull.
@@ -84,6 +100,13 @@ impl Podman {
         self.get("/images/json", &[("all", "true")]).await
     }
 
+    /// Names an image that came from elsewhere. Without a name of ours it would pass for a step of a build, with that one
+    /// for somebody else's.
+    pub async fn name_received(&self, id: &str) -> Result<(), Error> {
+        let tag: String = id.trim_start_matches("sha256:").chars().take(12).collect();
+        self.tag_image(id, &format!("{OUR_NAMES}received"), &tag).await
+    }
+
     /// Takes one name away, and the image with its last, and with it those that it continued and that nothing else
     /// needs. Refused while a container uses it.
     pub async fn remove_image(&self, name: &str) -> Result<(), Error> {
@@ -99,9 +122,8 @@ impl Podman {
     ) -> Result<String, PullError> {
         let query = [("reference", reference), ("policy", "missing")];
         let mut request = self.request(Method::POST, "/images/pull", &query).timeout(BULK);
-        if let Some(RegistryLogin { username, password, .. }) = login {
-            let login = json!({ "username": username, "password": password }).to_string();
-            request = request.header("X-Registry-Auth", URL_SAFE.encode(login));
+        if let Some(login) = login {
+            request = request.header(LOGIN, login_header(login));
         }
         let response = self.send(request).await?;
         let mut id = String::new();
@@ -124,6 +146,19 @@ impl Podman {
         } else {
             Ok(id)
         }
+    }
+
+    /// Brings an image of this host to a registry, under the name `reference`.
+    pub async fn push(&self, image: &str, reference: &str, login: &RegistryLogin) -> Result<(), Error> {
+        let path = format!("/images/{image}/push");
+        let request = self.request(Method::POST, &path, &[("destination", reference)]).timeout(BULK);
+        self.send(request.header(LOGIN, login_header(login))).await.map(drop)
+    }
+
+    /// Whether this host's configuration (registries.conf) lets the registry do without TLS.
+    pub async fn is_insecure(&self, host: &str) -> Result<bool, Error> {
+        let info: Info = self.get("/info", &[]).await?;
+        Ok(info.registries.get(host).is_some_and(|registry| registry["Insecure"] == json!(true)))
     }
 
     /// The image as `podman save` writes it: a docker-archive, which keeps the image's id.

@@ -18,7 +18,7 @@ use crate::support::{ControlPlane, MESH, on_a_host, state_dir};
 use crate::{Offered, jobs_config, podman};
 
 /// The images of a host, for as long as this lives.
-struct Host {
+pub(crate) struct Host {
     control_plane: ControlPlane,
     activator: daemon::reconcile::Activator,
     _spec: watch::Sender<Arc<WorkerSpec>>,
@@ -27,7 +27,10 @@ struct Host {
 
 impl Host {
     fn start(spec: WorkerSpec) -> Self {
-        let control_plane = ControlPlane::default();
+        Self::with(ControlPlane::default(), spec)
+    }
+
+    pub(crate) fn with(control_plane: ControlPlane, spec: WorkerSpec) -> Self {
         let (spec, watched) = watch::channel(Arc::new(spec));
         let activator = daemon::reconcile::Activator::new();
         let config = ImagesConfig {
@@ -46,7 +49,7 @@ impl Host {
         Self { control_plane, activator, _spec: spec, _tasks: tasks }
     }
 
-    async fn reported(&self, what: &str, pick: impl Fn(&ImageReport) -> bool) -> ImageReport {
+    pub(crate) async fn reported(&self, what: &str, pick: impl Fn(&ImageReport) -> bool) -> ImageReport {
         let found = |message: &FromAgent| match message {
             FromAgent::ImageReport(report) if pick(report) => Some(report.clone()),
             _ => None,
@@ -59,11 +62,11 @@ fn caches() -> PathBuf {
     state_dir().join("caches")
 }
 
-fn has(report: &ImageReport, id: &str) -> bool {
+pub(crate) fn has(report: &ImageReport, id: &str) -> bool {
     report.images.iter().any(|image| image.id == id)
 }
 
-async fn run(words: &[&str]) -> String {
+pub(crate) async fn run(words: &[&str]) -> String {
     let output = Command::new("podman").args(words).output().await.expect("podman");
     let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     assert!(output.status.success(), "podman {words:?}: {text}{}", String::from_utf8_lossy(&output.stderr));
@@ -88,11 +91,11 @@ async fn build(tag: &str, text: &str) -> Option<String> {
     Some(podman().image(&name).await.expect("podman").expect("image").full_id())
 }
 
-async fn built(tag: &str, text: &str) -> String {
+pub(crate) async fn built(tag: &str, text: &str) -> String {
     build(tag, text).await.expect("built")
 }
 
-async fn is_there(name: &str) -> bool {
+pub(crate) async fn is_there(name: &str) -> bool {
     podman().image(name).await.expect("podman").is_some()
 }
 

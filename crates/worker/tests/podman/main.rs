@@ -5,6 +5,7 @@ mod files;
 mod fresh;
 mod images;
 mod leave;
+mod registry;
 mod support;
 
 use std::path::PathBuf;

@@ -10,6 +10,10 @@ const stored = {
   username: "ann",
   updated_by: "ann@example.com",
   updated_at: "2026-01-01T00:00:00Z",
+  images_path: null as string | null,
+  images_kept: 0,
+  images_waiting: 0,
+  image_problems: [] as string[],
 };
 
 function open(role: "admin" | "developer", items = [stored]) {
@@ -52,6 +56,35 @@ describe("registries", () => {
     await user.click(screen.getByRole("button", { name: "Forget login" }));
     expect(await screen.findByText(/is forgotten/)).toBeInTheDocument();
     expect(removed).toHaveLength(1);
+  });
+  it("are chosen as the place of built images", async () => {
+    const { user } = open("admin");
+    const sent = answer("post", "/api/v1/registries/{host}/images", { ...stored, images_path: "team" });
+    await user.click(await screen.findByRole("button", { name: "Built images at registry.example.com" }));
+    await user.clear(screen.getByLabelText("Path"));
+    await user.type(screen.getByLabelText("Path"), "team");
+    await user.click(screen.getByRole("button", { name: "Keep images here" }));
+    expect(await screen.findByText(/Built images are kept at registry.example.com/)).toBeInTheDocument();
+    expect(sent).toEqual([{ path: "team" }]);
+  });
+  it("say what they have of built images and what is in the way, and get no more on demand", async () => {
+    const problem = "push registry.example.com/team/hello:v3: no space there";
+    const used = {
+      ...stored,
+      images_path: "team",
+      images_kept: 2,
+      images_waiting: 1,
+      image_problems: [problem],
+    };
+    const { user } = open("admin", [used]);
+    expect(await screen.findByText(/2 in team/)).toBeInTheDocument();
+    expect(screen.getByText("1 waiting")).toBeInTheDocument();
+    expect(screen.getByText(`Cannot ${problem}`)).toBeInTheDocument();
+    const ended = answer("delete", "/api/v1/registries/{host}/images", undefined as never, 200);
+    await user.click(screen.getByRole("button", { name: "Built images at registry.example.com" }));
+    await user.click(screen.getByRole("button", { name: "Push no more" }));
+    expect(await screen.findByText(/No more images are pushed/)).toBeInTheDocument();
+    expect(ended).toHaveLength(1);
   });
   it("are only looked at by a developer", async () => {
     open("developer");

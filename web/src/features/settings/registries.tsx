@@ -13,12 +13,14 @@ import { Rows } from "@/components/rows";
 import { Time } from "@/components/time";
 import { useToast } from "@/components/toast";
 import { cli } from "@/lib/cli";
+import { KeepDialog, KeptImages } from "./kept-images";
 
 export function Registries() {
   const { data: session } = useQuery(sessionQuery);
   const registries = useQuery(registriesQuery);
   const [adding, setAdding] = useState(false);
   const [removing, setRemoving] = useState<Registry>();
+  const [keeping, setKeeping] = useState<Registry>();
   const mayChange = isAdmin(session);
   const add = mayChange && (
     <Button kind="primary" small icon="plus" onClick={() => setAdding(true)}>
@@ -37,7 +39,7 @@ export function Registries() {
         <Rows
           query={registries}
           rows={registries.data}
-          skeleton={[180, 90, 90]}
+          skeleton={[180, 90, 90, 90]}
           empty={
             <Empty
               icon="key"
@@ -53,12 +55,17 @@ export function Registries() {
           }
         >
           {(registries) => (
-            <RegistryTable registries={registries} onRemove={mayChange ? setRemoving : undefined} />
+            <RegistryTable
+              registries={registries}
+              onRemove={mayChange ? setRemoving : undefined}
+              onKeep={mayChange ? setKeeping : undefined}
+            />
           )}
         </Rows>
       </Card>
       {adding && <LoginDialog onClose={() => setAdding(false)} />}
       {removing && <RemoveDialog registry={removing} onClose={() => setRemoving(undefined)} />}
+      {keeping && <KeepDialog registry={keeping} onClose={() => setKeeping(undefined)} />}
     </section>
   );
 }
@@ -66,9 +73,10 @@ export function Registries() {
 interface TableProps {
   registries: Registry[];
   onRemove: ((registry: Registry) => void) | undefined;
+  onKeep: ((registry: Registry) => void) | undefined;
 }
 
-function RegistryTable({ registries, onRemove }: TableProps) {
+function RegistryTable({ registries, onRemove, onKeep }: TableProps) {
   return (
     <div className="table-wrap">
       <table className="table">
@@ -76,6 +84,7 @@ function RegistryTable({ registries, onRemove }: TableProps) {
           <tr>
             <th>Host</th>
             <th>User</th>
+            <th>Built images</th>
             <th className="hide-small">Stored</th>
             <th className="end">
               <span className="visually-hidden">Actions</span>
@@ -89,11 +98,23 @@ function RegistryTable({ registries, onRemove }: TableProps) {
                 <code>{registry.host}</code>
               </td>
               <td>{registry.username}</td>
+              <td>
+                <KeptImages registry={registry} />
+              </td>
               <td className="hide-small">
                 <Time at={registry.updated_at} />
                 <span className="sub">by {registry.updated_by}</span>
               </td>
               <td className="end">
+                {onKeep && (
+                  <Button
+                    small
+                    onClick={() => onKeep(registry)}
+                    aria-label={`Built images at ${registry.host}`}
+                  >
+                    Built images
+                  </Button>
+                )}
                 {onRemove && (
                   <Button
                     small
