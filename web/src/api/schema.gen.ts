@@ -1446,6 +1446,11 @@ export interface components {
         };
         /** Format: uuid */
         JobId: string;
+        /** @description Where in the registry. */
+        KeepImagesRequest: {
+            /** @description Below the host: images are named `HOST/PATH/APP:v3`; `wisehosting` when absent. */
+            path?: string | null;
+        };
         /**
          * @description What is at a path, links followed.
          * @enum {string}

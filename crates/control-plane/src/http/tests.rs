@@ -41,8 +41,8 @@ async fn every_operation_says_who_may_call_it_and_has_a_name_of_its_own() {
         let public = operation["x-public"].is_string();
         assert!(guarded != public, "{method} {path} needs `guard` or `public` in its route table");
         assert!(path.starts_with("/api/v1/"), "{path}");
-        let has_body =
-            matches!(method, Method::POST | Method::PATCH | Method::PUT) && !BODILESS.iter().any(|end| path.ends_with(end));
+        let has_body = matches!(method, Method::POST | Method::PATCH | Method::PUT)
+            && !BODILESS.iter().any(|end| path.ends_with(end));
         assert_eq!(operation["requestBody"].is_object(), has_body, "{method} {path} needs `request_body`");
         let name = operation["operationId"].as_str().expect("operationId").to_owned();
         assert!(names.insert(name.clone()), "{name} names two operations");
