@@ -55,6 +55,8 @@ const CONTEXT: (&str, &str, Kind) = ("build.context", "/containerfile/context", 
 const NAMED: [(&str, &str); 2] =
     [("build.args.", "/containerfile/args"), ("build.labels.", "/containerfile/labels")];
 const TYPE: &str = "/probe/check/type";
+/// Settings of the build that a Containerfile of one's own has no use for.
+const OF_PRESETS: [&str; 3] = ["preset", "publish", "spa"];
 
 /// Those that cannot be taken back to a default of their own.
 const NEED_A_VALUE: [&str; 4] = ["run.replicas", "probe.type", "probe.path", "probe.command"];
@@ -129,7 +131,7 @@ pub(crate) fn merged(present: &Value, said: &Value) -> Value {
 
 fn merge_group(old: &mut Map<String, Value>, new: &Map<String, Value>) {
     // A file of one's own takes the place of what presets are told, and the other way round.
-    for setting in ["preset", "publish", "spa"] {
+    for setting in OF_PRESETS {
         if new.contains_key("path") {
             old.remove(setting);
         } else if new.contains_key(setting) {
@@ -171,11 +173,19 @@ pub(crate) fn set(present: &Value, pairs: &[String]) -> Result<Value> {
             "probe.type" => check_of_type(&mut settings, &text(&value)),
             "probe.path" | "probe.status" => need_type(&mut settings, word, "http", others())?,
             "probe.command" => need_type(&mut settings, word, "command", others())?,
-            "build.preset" if others().all(|other| other != "build.containerfile") => {
+            "build.preset" | "build.publish" | "build.spa"
+                if others().all(|other| other != "build.containerfile") =>
+            {
                 put(&mut settings, "/containerfile/path", Value::Null);
             }
-            "build.containerfile" if others().all(|other| other != "build.preset") => {
-                put(&mut settings, "/containerfile/preset", Value::Null);
+            "build.containerfile" => {
+                for setting in OF_PRESETS {
+                    let place = format!("/containerfile/{setting}");
+                    let said = others().any(|other| other.strip_prefix("build.") == Some(setting));
+                    if !said && settings.pointer(&place).is_some() {
+                        put(&mut settings, &place, Value::Null);
+                    }
+                }
             }
             _ => {}
         }
@@ -392,6 +402,10 @@ mod tests {
         );
         let after = merged(&app, &json!({ "containerfile": { "preset": "node" } }));
         assert_eq!(after["containerfile"], json!({ "preset": "node", "context": ".", "args": {} }));
+        let site = json!({ "containerfile": { "publish": "dist", "spa": true } });
+        let own = json!({ "containerfile": { "path": "Containerfile" } });
+        assert_eq!(merged(&site, &own), own);
+        assert_eq!(merged(&own, &site), site);
     }
 
     #[test]

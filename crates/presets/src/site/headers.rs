@@ -59,9 +59,8 @@ fn path(text: &str) -> Result<Pattern, String> {
     if text.contains('%') {
         return Err("a path is written decoded here: the character itself for `%` and two digits".to_owned());
     }
-    Pattern::parse(text).map_err(|what| {
-        if text.contains(": ") { format!("{what}; a header is indented below its path") } else { what }
-    })
+    let hint = if text.contains(": ") { "; a header is indented below its path" } else { "" };
+    Pattern::parse(text).map_err(|what| format!("{what}{hint}"))
 }
 
 fn header(text: &str) -> Result<(String, String), String> {

@@ -15,6 +15,7 @@ tests![
     a_vite_app_is_built_and_routes_its_own_paths,
     a_rust_program_is_built_and_answers,
     a_node_program_is_built_and_answers,
+    a_site_is_served_by_its_own_rules,
 ];
 
 async fn a_node_program_is_built_and_answers(bed: Arc<Bed>) -> Result<()> {
@@ -57,6 +58,27 @@ async fn a_python_program_is_built_and_answers(bed: Arc<Bed>) -> Result<()> {
 async fn a_rust_program_is_built_and_answers(bed: Arc<Bed>) -> Result<()> {
     let app = deployed(&bed, "rust").await?;
     bed.serves(&app, |page| page == "Hello from Rust\n").await?;
+    Ok(())
+}
+
+async fn a_site_is_served_by_its_own_rules(bed: Arc<Bed>) -> Result<()> {
+    let app = deployed(&bed, "static").await?;
+    bed.serves(&app, |page| page.contains("Hello from static files")).await?;
+    for (path, status, location) in [
+        ("/hello/you?x=1", 301, Some("/?name=you")),
+        ("/old/a/b?x=1", 302, Some("/a/b?x=1")),
+        ("/old//elsewhere.example.com", 302, Some("/elsewhere.example.com")),
+        ("/old/%0d%0aX-Evil:%201", 302, Some("/%0d%0aX-Evil:%201")),
+        ("/no/such/page", 404, None),
+        ("/_redirects", 404, None),
+    ] {
+        let answer = bed.cluster.https(&app.host(), path).await?;
+        let header = |name| answer.headers.get(name).and_then(|value| value.to_str().ok());
+        ensure!(answer.status == status, "{path}: {}", answer.status);
+        ensure!(header("location") == location, "{path}: {:?}", header("location"));
+        ensure!(header("x-frame-options") == Some("DENY"), "{path} without its header");
+        ensure!(status != 404 || answer.text().contains("There is no such page"), "{}", answer.text());
+    }
     Ok(())
 }
 

@@ -109,7 +109,9 @@ fn has(bed: &Bed, name: &str, expected: bool) -> Result<Option<()>> {
     let (repository, tag) =
         name.split_once('/').and_then(|(_, path)| path.rsplit_once(':')).context("a name")?;
     let url = format!("http://{REGISTRY}/v2/{repository}/manifests/{tag}");
-    let accept = "Accept: application/vnd.oci.image.manifest.v1+json";
+    // Of the worker that built it, and of one that got it from there.
+    let accept = "Accept: application/vnd.oci.image.manifest.v1+json, \
+                  application/vnd.docker.distribution.manifest.v2+json";
     let words = ["curl", "-sf", "-o", "/dev/null", "-u", &format!("{USER}:{PASSWORD}"), "-H", accept, &url];
     let there = bed.cluster.exec("w1", &words)?.status.success();
     ensure!(there == expected, "{name} is there: {there}");

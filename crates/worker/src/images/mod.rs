@@ -141,7 +141,8 @@ impl<U: Uplink> Images<U> {
 
     async fn forget_caches(&self, spec: &WorkerSpec) -> anyhow::Result<()> {
         let (caches, apps) = (self.caches.clone(), spec.remove_caches.clone());
-        Ok(tokio::task::spawn_blocking(move || cache::forget(&caches, &apps)).await?)
+        tokio::task::spawn_blocking(move || cache::forget(&caches, &apps)).await?;
+        Ok(())
     }
 
     /// Name by name: with several, Podman removes an image only by force, and then takes containers along.

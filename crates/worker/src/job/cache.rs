@@ -49,8 +49,8 @@ fn of(caches: &Path, app: AppId) -> PathBuf {
 
 /// Whether a mount point of `/proc/self/mountinfo` is `folder` or lies in it.
 fn is_mounted(mounts: &str, folder: &Path) -> bool {
-    let points = mounts.lines().filter_map(|line| line.split(' ').nth(4));
-    points.into_iter().any(|point| Path::new(point).starts_with(folder))
+    let mut points = mounts.lines().filter_map(|line| line.split(' ').nth(4));
+    points.any(|point| Path::new(point).starts_with(folder))
 }
 
 #[cfg(test)]

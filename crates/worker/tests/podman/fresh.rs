@@ -40,7 +40,7 @@ async fn run(worker: &Worker, command: &[&str], terminal: Option<Size>) -> Progr
 
 fn containers() -> usize {
     let list = Command::new("podman").args(["ps", "-aq", "--filter", &format!("label={RUN}")]).output();
-    list.expect("podman").stdout.iter().filter(|byte| **byte == b'\n').count()
+    String::from_utf8_lossy(&list.expect("podman").stdout).lines().count()
 }
 
 #[test]
