@@ -2259,7 +2259,7 @@ export interface components {
             after?: string | null;
             /** @description In words. Null where there was nothing, and for variables. */
             before?: string | null;
-            /** @description For programs: `image`, `port`, `resources.memory_mb`, `variables.NAME` and so on. */
+            /** @description For programs: `image`, `port`, `resources.memory_mb`, `variables.NAME`, `build_variables.NAME` and so on. */
             field: string;
             impact: components["schemas"]["Impact"];
             kind: components["schemas"]["ChangeKind"];

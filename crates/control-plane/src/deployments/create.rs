@@ -23,6 +23,7 @@ struct Start<'a> {
     settings: &'a Settings,
     /// Sealed.
     variables: &'a [u8],
+    build_variables: Option<&'a [String]>,
     release: Option<ReleaseId>,
     /// The only instance that is replaced.
     replaces: Option<InstanceId>,
@@ -56,22 +57,33 @@ pub async fn from_source(
             .field("source.archive_id")
             .hint("Upload it again: archives are kept for a day, or until their deployment ends"));
     }
-    let values = variables::store::values(conn, &app.vault, of.id).await?;
-    let sealed = variables::seal(&app.vault, of.id, &values);
+    let open = variables::store::open(conn, &app.vault, of.id).await?;
+    let sealed = variables::seal(&app.vault, of.id, &open.values);
     let kind = if matches!(from, Source::Image { .. }) { Kind::Image } else { Kind::Build };
-    let settings = &of.settings.0;
-    let How { message, no_cache } = how;
     let start = Start {
         kind,
         source: Some(from),
-        settings,
+        settings: &of.settings.0,
         variables: &sealed,
+        build_variables: (kind == Kind::Build).then_some(&open.build_time),
         release: None,
         replaces: None,
-        message,
-        no_cache,
+        message: how.message,
+        no_cache: how.no_cache || built_with_others(app, conn, of, &open).await?,
     };
     begin(app, conn, caller, of, start).await
+}
+
+/// Whether the image that serves was built with other variables: a cached step does not know which it was run with.
+async fn built_with_others(
+    app: &App,
+    conn: &mut PgConnection,
+    of: &apps::store::App,
+    open: &variables::Open,
+) -> Result<bool> {
+    let Some(live) = releases::store::current(conn, of.id).await? else { return Ok(false) };
+    let (_, built_with) = live.open(&app.vault)?;
+    Ok(built_with.is_some_and(|built_with| built_with != open.for_builds()))
 }
 
 /// Runs the image that serves with the app's present settings and variables.
@@ -86,8 +98,8 @@ pub async fn settings(
     // It would bring back the image that a deployment before it replaces.
     check_idle(conn, of).await?;
     let settings = of.settings.for_image_of(&current.settings);
-    let values = variables::store::values(conn, &app.vault, of.id).await?;
-    let sealed = variables::seal(&app.vault, of.id, &values);
+    let open = variables::store::open(conn, &app.vault, of.id).await?;
+    let sealed = variables::seal(&app.vault, of.id, &open.values);
     let new = NewRelease {
         app_id: of.id,
         image_id: &current.image_id,
@@ -98,6 +110,7 @@ pub async fn settings(
         commit_id: current.commit_id.as_deref(),
         settings: &settings,
         variables: &sealed,
+        built_with: current.built_with.as_deref(),
     };
     let (release, _) = releases::store::create(conn, new).await?;
     let start = Start {
@@ -105,6 +118,7 @@ pub async fn settings(
         source: None,
         settings: &settings,
         variables: &sealed,
+        build_variables: None,
         release: Some(release),
         replaces: None,
         message,
@@ -128,6 +142,7 @@ pub async fn again(
         source: None,
         settings: &Settings { replicas: of.settings.replicas, ..current.settings.0 },
         variables: &current.variables,
+        build_variables: None,
         release: Some(current.id),
         replaces: None,
         no_cache: false,
@@ -158,6 +173,7 @@ pub async fn replace(
         source: None,
         settings: &current.settings,
         variables: &current.variables,
+        build_variables: None,
         release: Some(current.id),
         replaces: Some(instance.id),
         no_cache: false,
@@ -219,6 +235,7 @@ pub async fn rollback(
             ..release.settings.0
         },
         variables: &release.variables,
+        build_variables: None,
         release: Some(release.id),
         replaces: None,
         message: "",
@@ -252,6 +269,7 @@ async fn begin(
         source: start.source,
         settings: start.settings,
         variables: start.variables,
+        build_variables: start.build_variables,
         release_id: start.release,
         replaces: start.replaces,
         message: start.message,

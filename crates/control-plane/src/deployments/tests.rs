@@ -39,18 +39,29 @@ pub(crate) async fn make_live(app: &TestApp, deployment: &Value) {
         .execute(&mut *tx)
         .await
         .expect("supersede");
-    let row: (uuid::Uuid, sqlx::types::Json<crate::apps::Settings>, Vec<u8>, Option<uuid::Uuid>) =
-        sqlx::query_as("select app_id, settings, variables, release_id from deployments where id = $1")
-            .bind(id)
-            .fetch_one(&mut *tx)
-            .await
-            .expect("deployment");
+    let row: (
+        uuid::Uuid,
+        sqlx::types::Json<crate::apps::Settings>,
+        Vec<u8>,
+        Option<uuid::Uuid>,
+        Vec<String>,
+    ) = sqlx::query_as(
+        "select app_id, settings, variables, release_id, coalesce(build_variables, '{}')
+             from deployments where id = $1",
+    )
+    .bind(id)
+    .fetch_one(&mut *tx)
+    .await
+    .expect("deployment");
     let release = if let Some(release) = row.3 {
         release
     } else {
+        let (vault, app_id) = (&app.app.vault, protocol::ids::AppId(row.0));
+        let all = crate::variables::open(vault, app_id, &row.2).expect("variables");
+        let built_with = crate::variables::seal(vault, app_id, &crate::variables::only(&all, &row.4));
         let settings = crate::apps::Settings { port: Some(8080), ..row.1.0 };
         let new = crate::releases::store::NewRelease {
-            app_id: protocol::ids::AppId(row.0),
+            app_id,
             image_id: "sha256:aa",
             image_reference: "localhost/wisehosting/hello:1",
             image_size_bytes: 7,
@@ -59,6 +70,7 @@ pub(crate) async fn make_live(app: &TestApp, deployment: &Value) {
             commit_id: Some("abc"),
             settings: &settings,
             variables: &row.2,
+            built_with: Some(&built_with),
         };
         crate::releases::store::create(&mut tx, new).await.expect("release").0.0
     };
@@ -296,6 +308,31 @@ async fn a_build_says_by_which_preset_before_it_ends(pool: PgPool) {
     let shown = read().await;
     assert_eq!(shown["recipe"], json!(recipe));
     assert_eq!(shown["state"], "building");
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn another_value_for_builds_makes_every_step_anew(pool: PgPool) {
+    let (app, owner) = with_app(pool).await;
+    let work = async |made: &Value| {
+        let number = made["number"].as_i64().expect("number");
+        let (id, payload): (JobId, Vec<u8>) = sqlx::query_as(
+            "select jobs.id, payload from jobs join deployments on deployments.id = deployment_id where number = $1",
+        )
+        .bind(number)
+        .fetch_one(&app.app.db)
+        .await
+        .expect("job");
+        let plain = app.app.vault.open(Purpose::JobPayload, &format!("job:{id}"), &payload).expect("opens");
+        serde_json::from_slice::<Value>(&plain).expect("work")["no_cache"] == true
+    };
+    let token = |value: &str| json!({ "set": { "TOKEN": value }, "build_time": { "TOKEN": true } });
+    owner.patch("/api/v1/apps/hello/env", token("1")).await.expect(200);
+    for (value, anew) in [("1", false), ("1", false), ("2", true), ("2", false)] {
+        owner.patch("/api/v1/apps/hello/env", token(value)).await.expect(200);
+        let made = deploy(&owner).await;
+        assert_eq!(work(&made).await, anew, "{value} as deployment {}", made["number"]);
+        make_live(&app, &made).await;
+    }
 }
 
 #[sqlx::test(migrator = "crate::db::MIGRATIONS")]

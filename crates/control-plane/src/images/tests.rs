@@ -66,6 +66,7 @@ impl World {
             commit_id: Some("0123456789abcdef"),
             settings: &crate::apps::Settings { port: Some(8080), ..crate::apps::Settings::default() },
             variables: &variables,
+            built_with: None,
         };
         let (release, _) = create(&mut tx, new).await.expect("release");
         sqlx::query("update deployments set release_id = $2 where id = $1")

@@ -61,9 +61,8 @@ pub async fn to_agent(app: &AppState, key: Key) -> anyhow::Result<()> {
 async fn tell_secrets(app: &AppState, conn: &mut PgConnection, work: &mut Work) -> http::Result<()> {
     let Work::Build(build) = work else { return Ok(()) };
     let registries = registries::store::logins(conn, &app.vault, build.app_id).await?;
-    let sealed = deployments::store::variables(conn, build.deployment_id).await?;
+    let (sealed, mounted) = deployments::store::variables(conn, build.deployment_id).await?;
     let variables = variables::open(&app.vault, build.app_id, &sealed)?;
-    let mounted = variables::store::build_time(conn, build.app_id).await?;
     let git = git_access::store::open(conn, &app.vault, build.app_id).await?;
     *build.secrets = BuildSecrets { registries, variables, mounted, git };
     Ok(())

@@ -11,9 +11,9 @@ use tracing::info;
 use super::store;
 use crate::app::AppState;
 use crate::bus::{self, Topic};
-use crate::certificates;
 use crate::deployments::store::progress;
 use crate::releases::store::{NewRelease, create};
+use crate::{certificates, variables};
 
 pub async fn progress(conn: &mut PgConnection, node: NodeId, report: &JobProgress) -> sqlx::Result<()> {
     let job = store::lock_running(conn, report.job_id, node).await?;
@@ -45,7 +45,7 @@ pub async fn done(
         return Ok(());
     };
     match (job.deployment_id, job.host) {
-        (Some(deployment), _) => build_done(conn, node, done.job_id, deployment, done.outcome).await,
+        (Some(deployment), _) => build_done(app, conn, node, done.job_id, deployment, done.outcome).await,
         (None, Some(host)) => certificates::inbox::done(app, conn, done.job_id, &host, done.outcome).await,
         (None, None) => {
             Ok(store::finish(conn, done.job_id, "failed", Some("a job without a purpose")).await?)
@@ -54,6 +54,7 @@ pub async fn done(
 }
 
 async fn build_done(
+    app: &AppState,
     conn: &mut PgConnection,
     node: NodeId,
     job: JobId,
@@ -61,7 +62,7 @@ async fn build_done(
     outcome: Outcome,
 ) -> anyhow::Result<()> {
     let failure = match outcome {
-        Outcome::Built(built) => match release(conn, node, deployment, &built).await? {
+        Outcome::Built(built) => match release(app, conn, node, deployment, &built).await? {
             Ok(()) => return Ok(store::finish(conn, job, "succeeded", None).await?),
             Err(failure) => failure,
         },
@@ -80,6 +81,7 @@ async fn build_done(
 
 /// Makes the release and begins its roll-out.
 async fn release(
+    app: &AppState,
     conn: &mut PgConnection,
     node: NodeId,
     id: DeploymentId,
@@ -92,10 +94,18 @@ async fn release(
         return Ok(Err(no_port()));
     };
     settings.port = Some(port);
+    let app_id = deployment.app_id;
+    let built_with = match &deployment.build_variables {
+        Some(names) => {
+            let all = variables::open(&app.vault, app_id, &deployment.variables)?;
+            Some(variables::seal(&app.vault, app_id, &variables::only(&all, names)))
+        }
+        None => None,
+    };
     let (release, number) = create(
         conn,
         NewRelease {
-            app_id: deployment.app_id,
+            app_id,
             image_id: &built.image_id,
             image_reference: &built.reference,
             image_size_bytes: i64::try_from(built.size_bytes).unwrap_or(i64::MAX),
@@ -104,6 +114,7 @@ async fn release(
             commit_id: built.commit.as_deref(),
             settings: &settings,
             variables: &deployment.variables,
+            built_with: built_with.as_deref(),
         },
     )
     .await
@@ -112,7 +123,7 @@ async fn release(
     progress::forget_archive(conn, id).await?;
     progress::enter(conn, id, Stage::Start, None).await?;
     progress::say_line(conn, id, &format!("Release {number} made, port {port}")).await?;
-    bus::say(conn, Topic::Apps, deployment.app_id).await?;
+    bus::say(conn, Topic::Apps, app_id).await?;
     Ok(Ok(()))
 }
 

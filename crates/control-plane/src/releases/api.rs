@@ -12,7 +12,7 @@ use crate::http::caller::Caller;
 use crate::http::extract::{Path, Query};
 use crate::http::page::{Page, PageQuery};
 use crate::http::{Code, Error, Permission, Result, guard};
-use crate::{apps, images, variables};
+use crate::{apps, images};
 
 pub fn router(app: &AppState) -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -63,11 +63,11 @@ async fn compare_releases(
     let found = apps::api::find(&mut conn, &caller, &key).await?;
     let old = find(&mut conn, &found, before).await?;
     let new = find(&mut conn, &found, after).await?;
-    let old_values = variables::open(&app.vault, found.id, &old.variables)?;
-    let new_values = variables::open(&app.vault, found.id, &new.variables)?;
+    let (old_values, old_built) = old.open(&app.vault)?;
+    let (new_values, new_built) = new.open(&app.vault)?;
     let difference = compare::releases(
-        Side { release: &old, variables: &old_values },
-        Side { release: &new, variables: &new_values },
+        Side { release: &old, variables: &old_values, built_with: old_built.as_ref() },
+        Side { release: &new, variables: &new_values, built_with: new_built.as_ref() },
     );
     Ok(Json(Comparison { before, after, difference }))
 }

@@ -10,13 +10,15 @@ use serde::Serialize;
 
 use super::store::Snapshot;
 use crate::apps::{Deploy, Settings, Strategy};
-use crate::variables::Values;
+use crate::variables::{Open, Values};
 
 /// A release with its variables open.
 #[derive(Debug, Clone, Copy)]
 pub struct Side<'a> {
     pub release: &'a Snapshot,
     pub variables: &'a Values,
+    /// Those that its image was built with; none when nobody knows or nothing was built.
+    pub built_with: Option<&'a Values>,
 }
 
 /// What a change takes until it serves.
@@ -43,7 +45,7 @@ pub enum ChangeKind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[schema(as = ReleaseChange)]
 pub struct Change {
-    /// For programs: `image`, `port`, `resources.memory_mb`, `variables.NAME` and so on.
+    /// For programs: `image`, `port`, `resources.memory_mb`, `variables.NAME`, `build_variables.NAME` and so on.
     pub field: String,
     /// For people.
     pub label: String,
@@ -103,18 +105,20 @@ pub fn releases(before: Side<'_>, after: Side<'_>) -> Difference {
     found.image(before.release, after.release);
     let (old, new) = (&before.release.settings.0, &after.release.settings.0);
     found.build_inputs(old, new, Impact::Nothing);
+    found.build_variables(before.built_with, after.built_with, Impact::Nothing);
     found.settings(old, new);
     found.variables(before.variables, after.variables);
     found.difference()
 }
 
 /// What waits: how the release that serves differs from what the app's settings and variables ask for by now.
-pub fn pending(live: Side<'_>, settings: &Settings, variables: &Values) -> Difference {
+pub fn pending(live: Side<'_>, settings: &Settings, asked: &Open) -> Difference {
     let mut found = Found::default();
     let served = &live.release.settings.0;
     found.build_inputs(served, settings, Impact::Build);
+    found.build_variables(live.built_with, Some(&asked.for_builds()), Impact::Build);
     found.settings(served, &settings.for_image_of(served));
-    found.variables(live.variables, variables);
+    found.variables(live.variables, &asked.values);
     found.difference()
 }
 
@@ -262,7 +266,20 @@ impl Found {
         self.value(("resources.pids", "processes"), pids, &after.pids);
     }
 
+    /// A variable for builds is in the image's steps besides the container's environment, where a new value comes without
+    /// a build: that is another change of its own.
+    fn build_variables(&mut self, before: Option<&Values>, after: Option<&Values>, impact: Impact) {
+        if let (Some(before), Some(after)) = (before, after) {
+            self.values(("build_variables", "build variable"), impact, before, after);
+        }
+    }
+
     fn variables(&mut self, before: &Values, after: &Values) {
+        self.values(("variables", "variable"), Impact::Containers, before, after);
+    }
+
+    /// Names of what differs. `what`: how field and label begin.
+    fn values(&mut self, what: (&str, &str), impact: Impact, before: &Values, after: &Values) {
         for name in before.keys().chain(after.keys()).collect::<BTreeSet<_>>() {
             let kind = match (before.get(name), after.get(name)) {
                 (one, other) if one == other => continue,
@@ -271,12 +288,12 @@ impl Found {
                 _ => ChangeKind::Changed,
             };
             self.0.push(Change {
-                field: format!("variables.{name}"),
-                label: format!("variable {name}"),
+                field: format!("{}.{name}", what.0),
+                label: format!("{} {name}", what.1),
                 kind,
                 before: None,
                 after: None,
-                impact: Impact::Containers,
+                impact,
             });
         }
     }
@@ -328,7 +345,7 @@ fn checked(check: &ProbeCheck) -> String {
 mod tests {
     use std::collections::BTreeMap;
 
-    use protocol::ids::ReleaseId;
+    use protocol::ids::{AppId, ReleaseId};
     use serde_json::json;
     use sqlx::types::Json;
 
@@ -337,6 +354,7 @@ mod tests {
     fn release(settings: Settings) -> Snapshot {
         Snapshot {
             id: ReleaseId::new(),
+            app_id: AppId::new(),
             number: 1,
             image_id: format!("sha256:{}", "a".repeat(64)),
             image_reference: "localhost/wisehosting/hello:1".to_owned(),
@@ -346,11 +364,20 @@ mod tests {
             commit_id: Some("0123456789abcdef".to_owned()),
             settings: Json(Settings { port: Some(8080), ..settings }),
             variables: Vec::new(),
+            built_with: None,
         }
     }
 
     fn values(pairs: &[(&str, &str)]) -> Values {
         pairs.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+
+    fn open(values: Values) -> Open {
+        Open { values, build_time: Vec::new() }
+    }
+
+    fn side<'a>(release: &'a Snapshot, variables: &'a Values) -> Side<'a> {
+        Side { release, variables, built_with: None }
     }
 
     fn text(difference: &Difference) -> String {
@@ -395,7 +422,7 @@ mod tests {
         let live = release(Settings::default());
         let old = values(&[("GONE", "1"), ("KEPT", "1"), ("TOKEN", "hunter2")]);
         let new = values(&[("KEPT", "1"), ("NEW", "swordfish"), ("TOKEN", "hunter3")]);
-        let difference = pending(Side { release: &live, variables: &old }, &other(), &new);
+        let difference = pending(side(&live, &old), &other(), &open(new));
         assert_eq!(difference.impact, Impact::Build);
         insta::assert_snapshot!(text(&difference), @r#"
         Build: folder added: web
@@ -443,7 +470,7 @@ mod tests {
     fn values_of_variables_are_in_no_form_of_a_difference() {
         let live = release(Settings::default());
         let (old, new) = (values(&[("A", "hunter2")]), values(&[("A", "swordfish"), ("B", "tomato")]));
-        let difference = pending(Side { release: &live, variables: &old }, &live.settings, &new);
+        let difference = pending(side(&live, &old), &live.settings, &open(new));
         let json = serde_json::to_string(&difference).expect("JSON");
         let told = format!("{json} {difference:?} {} {}", text(&difference), difference.summary(500));
         for secret in ["hunter2", "swordfish", "tomato"] {
@@ -458,7 +485,7 @@ mod tests {
         let own = values(&[("A", "1")]);
         // The port was settled by the image, and the Containerfile's defaults are what null means.
         let asked = Settings { containerfile: Some(Containerfile::default()), ..Settings::default() };
-        let difference = pending(Side { release: &live, variables: &own }, &asked, &own);
+        let difference = pending(side(&live, &own), &asked, &open(own.clone()));
         assert_eq!(difference, Difference { changes: Vec::new(), impact: Impact::Nothing });
         assert!(!difference.needs_containers());
     }
@@ -473,8 +500,7 @@ mod tests {
         after.settings.resources = before.settings.resources;
         after.settings.probe = before.settings.probe.clone();
         let none = Values::new();
-        let side = |release| Side { release, variables: &none };
-        let difference = releases(side(&before), side(&after));
+        let difference = releases(side(&before, &none), side(&after, &none));
         assert_eq!(difference.impact, Impact::Containers);
         insta::assert_snapshot!(text(&difference), @r#"
         Containers: image: aaaaaaaaaaaa → bbbbbbbbbbbb
@@ -496,7 +522,7 @@ mod tests {
         Containers: restarts before it is stopped: 2 → 5
         Containers: calm after a restart: 60 s → 300 s
         "#);
-        assert_eq!(releases(side(&before), side(&before)).changes, []);
+        assert_eq!(releases(side(&before, &none), side(&before, &none)).changes, []);
     }
 
     #[test]
@@ -504,7 +530,7 @@ mod tests {
         let live = release(Settings::default());
         let none = Values::new();
         let asked = Settings { containerfile: other().containerfile, ..Settings::default() };
-        let difference = pending(Side { release: &live, variables: &none }, &asked, &none);
+        let difference = pending(side(&live, &none), &asked, &Open::default());
         assert_eq!(difference.impact, Impact::Build);
         assert!(!difference.needs_containers());
         assert_eq!(difference.summary(500), "");
@@ -515,8 +541,53 @@ mod tests {
         let live = release(Settings::default());
         let none = Values::new();
         let asked = Settings { replicas: 2, command: other().command, ..Settings::default() };
-        let difference = pending(Side { release: &live, variables: &none }, &asked, &none);
+        let difference = pending(side(&live, &none), &asked, &Open::default());
         assert_eq!(difference.summary(500), "replicas: 1 → 2; command added: [\"serve\", \"--all of it\"]");
         assert_eq!(difference.summary(10), "replicas:…");
+    }
+
+    #[test]
+    fn a_changed_build_variable_needs_a_build_and_so_does_another_flag() {
+        let live = release(Settings::default());
+        let served = values(&[("API", "1"), ("NOW", "1"), ("OFF", "1"), ("ON", "1")]);
+        let built = values(&[("API", "1"), ("GONE", "hunter2"), ("OFF", "1")]);
+        let asked = Open {
+            values: values(&[("API", "hunter3"), ("NOW", "2"), ("OFF", "1"), ("ON", "1")]),
+            build_time: vec!["API".to_owned(), "ON".to_owned()],
+        };
+        let live = Side { built_with: Some(&built), ..side(&live, &served) };
+        let difference = pending(live, &Settings::default(), &asked);
+        insta::assert_snapshot!(text(&difference), @"
+        Build: build variable API changed
+        Build: build variable GONE removed
+        Build: build variable OFF removed
+        Build: build variable ON added
+        Containers: variable API changed
+        Containers: variable NOW changed
+        ");
+        assert_eq!(difference.impact, Impact::Build);
+        assert_eq!(difference.summary(500), "variable API changed; variable NOW changed");
+        assert!(!format!("{difference:?}").contains("hunter"));
+    }
+
+    #[test]
+    fn a_flag_alone_cannot_be_applied() {
+        let live = release(Settings::default());
+        let (own, none) = (values(&[("A", "1")]), Values::new());
+        let asked = Open { values: own.clone(), build_time: vec!["A".to_owned()] };
+        let built = Side { built_with: Some(&none), ..side(&live, &own) };
+        let difference = pending(built, &Settings::default(), &asked);
+        assert_eq!((difference.impact, difference.needs_containers()), (Impact::Build, false));
+        // Of an image that was pulled, or built before this was written down, nothing is claimed.
+        assert_eq!(pending(side(&live, &own), &Settings::default(), &asked).changes, []);
+    }
+
+    #[test]
+    fn between_releases_build_variables_are_told_and_take_nothing() {
+        let live = release(Settings::default());
+        let (own, none) = (values(&[("A", "1")]), Values::new());
+        let built = |built_with| Side { built_with: Some(built_with), ..side(&live, &own) };
+        let difference = releases(built(&none), built(&own));
+        assert_eq!(text(&difference), "Nothing: build variable A added");
     }
 }

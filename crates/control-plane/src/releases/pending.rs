@@ -17,7 +17,7 @@ use crate::deployments::{self, Deployment};
 use crate::http::caller::Caller;
 use crate::http::extract::Path;
 use crate::http::{Body, Code, Error, Permission, Result, guard};
-use crate::variables::{self, Values};
+use crate::variables::{self, Open};
 
 pub fn router(app: &AppState) -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(guard(app, Permission::AppRead, routes!(read_pending))).routes(guard(
@@ -55,15 +55,15 @@ pub async fn of(
     app: &App,
     conn: &mut PgConnection,
     of: &apps::store::App,
-    values: &Values,
+    variables: &Open,
 ) -> Result<Pending> {
     let Some(live) = store::current(conn, of.id).await? else {
         let difference = Difference { changes: Vec::new(), impact: Impact::Nothing };
         return Ok(Pending { release: None, deployment: None, applicable: false, difference });
     };
-    let released = variables::open(&app.vault, of.id, &live.variables)?;
-    let side = Side { release: &live, variables: &released };
-    let difference = compare::pending(side, &of.settings, values);
+    let (released, built_with) = live.open(&app.vault)?;
+    let side = Side { release: &live, variables: &released, built_with: built_with.as_ref() };
+    let difference = compare::pending(side, &of.settings, variables);
     let deployment = deployments::store::unfinished(conn, of.id).await?;
     let applicable = deployment.is_none() && difference.needs_containers();
     Ok(Pending { release: Some(live.number), deployment, applicable, difference })
@@ -78,7 +78,7 @@ async fn read_pending(
 ) -> Result<Json<Pending>> {
     let mut conn = app.db.acquire().await?;
     let found = apps::api::find(&mut conn, &caller, &key).await?;
-    let values = variables::store::values(&mut conn, &app.vault, found.id).await?;
+    let values = variables::store::open(&mut conn, &app.vault, found.id).await?;
     Ok(Json(of(&app, &mut conn, &found, &values).await?))
 }
 
@@ -102,7 +102,7 @@ async fn apply_pending(
     }
     let mut tx = app.db.begin().await?;
     let found = apps::api::hold(&mut tx, &caller, &key).await?;
-    let values = variables::store::values(&mut tx, &app.vault, found.id).await?;
+    let values = variables::store::open(&mut tx, &app.vault, found.id).await?;
     let pending = of(&app, &mut tx, &found, &values).await?;
     if pending.release.is_some() && !pending.is_runtime() {
         return Err(nothing_pending(&pending.difference));

@@ -8,6 +8,8 @@ use uuid::Uuid;
 
 use super::{Image, Release};
 use crate::apps::Settings;
+use crate::variables::{self, Values};
+use crate::vault::{Vault, VaultError};
 
 /// What a release is made of.
 #[derive(Debug)]
@@ -23,6 +25,8 @@ pub struct NewRelease<'a> {
     pub settings: &'a Settings,
     /// Sealed as `app-variables:<app id>`.
     pub variables: &'a [u8],
+    /// Those that the image was built with, sealed alike; none when nothing was built.
+    pub built_with: Option<&'a [u8]>,
 }
 
 /// Makes the app's next release. Waits for whoever else is numbering something of this app.
@@ -32,8 +36,8 @@ pub async fn create(conn: &mut PgConnection, new: NewRelease<'_>) -> sqlx::Resul
         .await?;
     let row = sqlx::query!(
         "insert into releases (id, app_id, number, image_id, image_reference, image_size_bytes, image_node_id, source,
-                               commit_id, settings, variables)
-         select $1, $2, coalesce(max(number), 0) + 1, $3, $4, $5, $6, $7, $8, $9, $10
+                               commit_id, settings, variables, built_with)
+         select $1, $2, coalesce(max(number), 0) + 1, $3, $4, $5, $6, $7, $8, $9, $10, $11
          from releases where app_id = $2
          returning id, number",
         ReleaseId::new() as _,
@@ -46,6 +50,7 @@ pub async fn create(conn: &mut PgConnection, new: NewRelease<'_>) -> sqlx::Resul
         new.commit_id,
         sqlx::types::Json(new.settings) as _,
         new.variables,
+        new.built_with,
     )
     .fetch_one(conn)
     .await?;
@@ -56,6 +61,7 @@ pub async fn create(conn: &mut PgConnection, new: NewRelease<'_>) -> sqlx::Resul
 #[derive(Debug)]
 pub struct Snapshot {
     pub id: ReleaseId,
+    pub app_id: AppId,
     pub number: i32,
     pub image_id: String,
     pub image_reference: String,
@@ -65,14 +71,23 @@ pub struct Snapshot {
     pub commit_id: Option<String>,
     pub settings: Json<Settings>,
     pub variables: Vec<u8>,
+    pub built_with: Option<Vec<u8>>,
+}
+
+impl Snapshot {
+    /// Its variables, and those that its image was built with if that is known.
+    pub fn open(&self, vault: &Vault) -> Result<(Values, Option<Values>), VaultError> {
+        let open = |sealed: &[u8]| variables::open(vault, self.app_id, sealed);
+        Ok((open(&self.variables)?, self.built_with.as_deref().map(open).transpose()?))
+    }
 }
 
 /// The release that serves, with as many replicas as it has now: scaling makes no release.
 pub async fn current(conn: &mut PgConnection, app: AppId) -> sqlx::Result<Option<Snapshot>> {
     sqlx::query_as!(
         Snapshot,
-        r#"select releases.id, releases.number, image_id, image_reference, image_size_bytes, image_node_id,
-                  releases.source, commit_id, releases.variables,
+        r#"select releases.id, releases.app_id, releases.number, image_id, image_reference, image_size_bytes, image_node_id,
+                  releases.source, commit_id, releases.variables, built_with,
                   releases.settings
                       || jsonb_strip_nulls(jsonb_build_object('replicas', deployments.settings -> 'replicas'))
                       as "settings!: Json<Settings>"
@@ -87,8 +102,8 @@ pub async fn current(conn: &mut PgConnection, app: AppId) -> sqlx::Result<Option
 pub async fn by_number(conn: &mut PgConnection, app: AppId, number: i32) -> sqlx::Result<Option<Snapshot>> {
     sqlx::query_as!(
         Snapshot,
-        r#"select id, number, image_id, image_reference, image_size_bytes, image_node_id, source, commit_id,
-                  settings as "settings: Json<Settings>", variables
+        r#"select id, app_id, number, image_id, image_reference, image_size_bytes, image_node_id, source, commit_id,
+                  settings as "settings: Json<Settings>", variables, built_with
            from releases where app_id = $1 and number = $2"#,
         app as _,
         number

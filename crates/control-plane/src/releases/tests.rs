@@ -98,6 +98,26 @@ async fn a_build_setting_waits_for_the_next_build(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn a_variable_for_builds_waits_for_the_next_build(pool: PgPool) {
+    let (app, owner) = with_release(pool).await;
+    let path = "/api/v1/apps/hello/env";
+    owner.patch(path, json!({ "build_time": { "TOKEN": true } })).await.expect(200);
+    let waits = pending(&owner).await;
+    assert_eq!(fields(&waits), ["build_variables.TOKEN"]);
+    assert_eq!((&waits["impact"], &waits["applicable"]), (&json!("build"), &json!(false)));
+
+    owner.patch(path, json!({ "set": { "TOKEN": "swordfish" } })).await.expect(200);
+    assert_eq!(fields(&pending(&owner).await), ["build_variables.TOKEN", "variables.TOKEN"]);
+    make_live(&app, &owner.post("/api/v1/apps/hello/apply", json!({})).await.expect(202)).await;
+    assert_eq!(fields(&pending(&owner).await), ["build_variables.TOKEN"], "the image is the same");
+    make_live(&app, &deploy(&owner).await).await;
+    assert_eq!(pending(&owner).await["changes"], json!([]));
+
+    owner.patch(path, json!({ "set": { "TOKEN": "tomato" } })).await.expect(200);
+    assert_eq!(pending(&owner).await["changes"][0]["kind"], "changed");
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
 async fn after_a_rollback_the_newer_settings_wait(pool: PgPool) {
     let (app, owner) = with_release(pool).await;
     owner.patch("/api/v1/apps/hello", json!({ "resources": { "pids": 256 } })).await.expect(200);

@@ -9,8 +9,7 @@ use sqlx::PgConnection;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::store::Sealed;
-use super::{COUNT_LIMIT, Values, check_name, check_value, store};
+use super::{COUNT_LIMIT, Open, Values, check_name, check_value, store};
 use crate::app::{App, AppState};
 use crate::bus::{self, Topic};
 use crate::deployments::{self, Deployment};
@@ -75,16 +74,20 @@ async fn read_env(
 }
 
 async fn read(app: &App, conn: &mut PgConnection, of: &apps::store::App, reveal: bool) -> Result<Variables> {
-    let mut values = Values::new();
+    let mut open = Open::default();
     let mut variables = Vec::new();
     for sealed in store::list(conn, of.id).await? {
         let value = sealed.open(&app.vault, of.id)?;
         let shown = reveal.then(|| value.clone());
-        values.insert(sealed.name.clone(), value);
-        let Sealed { name, build_time, updated_at, .. } = sealed;
-        variables.push(Variable { name, value: shown, build_time, updated_at });
+        variables.push(Variable {
+            name: sealed.name.clone(),
+            value: shown,
+            build_time: sealed.build_time,
+            updated_at: sealed.updated_at,
+        });
+        open.add(sealed, value);
     }
-    let pending = releases::pending::of(app, conn, of, &values).await?.is_runtime();
+    let pending = releases::pending::of(app, conn, of, &open).await?.is_runtime();
     Ok(Variables { variables, pending })
 }
 

@@ -15,6 +15,37 @@ use crate::vault::{Purpose, Vault, VaultError};
 /// Names and plain values.
 pub type Values = BTreeMap<String, String>;
 
+/// The variables of an app, open.
+#[derive(Clone, Default)]
+pub struct Open {
+    pub values: Values,
+    /// Names of those that build steps may mount.
+    pub build_time: Vec<String>,
+}
+
+impl Open {
+    pub fn add(&mut self, sealed: store::Sealed, value: String) {
+        if sealed.build_time {
+            self.build_time.push(sealed.name.clone());
+        }
+        self.values.insert(sealed.name, value);
+    }
+
+    /// What an image that is built now is built with.
+    pub fn for_builds(&self) -> Values {
+        only(&self.values, &self.build_time)
+    }
+}
+
+/// Those of `values` that `names` names.
+pub fn only(values: &Values, names: &[String]) -> Values {
+    values
+        .iter()
+        .filter(|(name, _)| names.contains(name))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}
+
 /// Bytes of one value.
 const VALUE_LIMIT: usize = 32 << 10;
 /// Variables of one app.

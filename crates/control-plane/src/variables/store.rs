@@ -2,7 +2,7 @@ use chrono::{DateTime, Utc};
 use protocol::ids::AppId;
 use sqlx::PgConnection;
 
-use super::Values;
+use super::Open;
 use crate::vault::{Purpose, Vault, VaultError};
 
 /// One variable, still sealed.
@@ -36,14 +36,14 @@ pub async fn list(conn: &mut PgConnection, app: AppId) -> sqlx::Result<Vec<Seale
     .await
 }
 
-/// All variables of an app, open.
-pub async fn values(conn: &mut PgConnection, vault: &Vault, app: AppId) -> crate::http::Result<Values> {
-    let mut values = Values::new();
+/// All variables of an app.
+pub async fn open(conn: &mut PgConnection, vault: &Vault, app: AppId) -> crate::http::Result<Open> {
+    let mut open = Open::default();
     for sealed in list(conn, app).await? {
         let value = sealed.open(vault, app)?;
-        values.insert(sealed.name, value);
+        open.add(sealed, value);
     }
-    Ok(values)
+    Ok(open)
 }
 
 pub async fn set(
@@ -88,14 +88,4 @@ pub async fn flag_build_time(
     .execute(conn)
     .await?;
     Ok(flagged.rows_affected() == 1)
-}
-
-/// Names of the variables that build steps may mount.
-pub async fn build_time(conn: &mut PgConnection, app: AppId) -> sqlx::Result<Vec<String>> {
-    sqlx::query_scalar!(
-        "select name from app_variables where app_id = $1 and build_time order by name",
-        app as _
-    )
-    .fetch_all(conn)
-    .await
 }

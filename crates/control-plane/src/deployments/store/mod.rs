@@ -28,6 +28,8 @@ pub struct New<'a> {
     pub settings: &'a Settings,
     /// Sealed as `app-variables:<app id>`.
     pub variables: &'a [u8],
+    /// Names of those that build steps may mount; none when nothing is built.
+    pub build_variables: Option<&'a [String]>,
     pub release_id: Option<ReleaseId>,
     /// The only instance that it replaces.
     pub replaces: Option<InstanceId>,
@@ -38,8 +40,9 @@ pub struct New<'a> {
 /// Makes a queued deployment with its stages; its number. The caller holds the app's row.
 pub async fn insert(conn: &mut PgConnection, new: &New<'_>) -> sqlx::Result<i32> {
     let number = sqlx::query_scalar!(
-        "insert into deployments (id, app_id, number, kind, source, settings, variables, release_id, replaces, message, created_by)
-         select $1, $2, coalesce(max(number), 0) + 1, $3, $4, $5, $6, $7, $8, $9, $10 from deployments where app_id = $2
+        "insert into deployments (id, app_id, number, kind, source, settings, variables, release_id, replaces, message,
+                                  created_by, build_variables)
+         select $1, $2, coalesce(max(number), 0) + 1, $3, $4, $5, $6, $7, $8, $9, $10, $11 from deployments where app_id = $2
          returning number",
         new.id as _,
         new.app_id as _,
@@ -50,7 +53,8 @@ pub async fn insert(conn: &mut PgConnection, new: &New<'_>) -> sqlx::Result<i32>
         new.release_id as _,
         new.replaces as _,
         new.message,
-        new.created_by
+        new.created_by,
+        new.build_variables
     )
     .fetch_one(&mut *conn)
     .await?;
@@ -298,7 +302,10 @@ pub async fn request_cancel(conn: &mut PgConnection, id: DeploymentId) -> sqlx::
     .await
 }
 
-/// The variables with which a deployment began, sealed.
-pub async fn variables(conn: &mut PgConnection, id: DeploymentId) -> sqlx::Result<Vec<u8>> {
-    sqlx::query_scalar!("select variables from deployments where id = $1", id as _).fetch_one(conn).await
+/// The variables with which a deployment began, sealed, and the names of those that build steps may mount.
+pub async fn variables(conn: &mut PgConnection, id: DeploymentId) -> sqlx::Result<(Vec<u8>, Vec<String>)> {
+    let row = sqlx::query!("select variables, build_variables from deployments where id = $1", id as _)
+        .fetch_one(conn)
+        .await?;
+    Ok((row.variables, row.build_variables.unwrap_or_default()))
 }

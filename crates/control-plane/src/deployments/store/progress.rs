@@ -79,13 +79,14 @@ pub struct Building {
     pub source: Option<Value>,
     pub settings: Json<Settings>,
     pub variables: Vec<u8>,
+    pub build_variables: Option<Vec<String>>,
 }
 
 /// The deployment, if it is still building.
 pub async fn building(conn: &mut PgConnection, id: DeploymentId) -> sqlx::Result<Option<Building>> {
     sqlx::query_as!(
         Building,
-        r#"select app_id, source, settings as "settings: Json<Settings>", variables
+        r#"select app_id, source, settings as "settings: Json<Settings>", variables, build_variables
            from deployments where id = $1 and state = 'building'"#,
         id as _
     )
