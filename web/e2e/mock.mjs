@@ -523,6 +523,12 @@ class World {
     return {
       variables: variables.map((one) => ({ ...one, value: reveal ? one.value : null })),
       pending: this.pending.has(app.slug),
+      predefined: [
+        { name: "PORT", about: "the port to listen on; a variable of the app's own wins", value: "8080" },
+        { name: "WISEHOSTING_APP", about: "the app's name", value: app.slug },
+        { name: "WISEHOSTING_URL", about: "where the app is served", value: app.url },
+        { name: "WISEHOSTING_NODE", about: "the node that the instance runs on", value: null },
+      ],
     };
   }
 

@@ -21,7 +21,7 @@ pub struct Job {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Work {
-    Build(Build),
+    Build(Box<Build>),
     Certificate(CertificateOrder),
 }
 
@@ -39,6 +39,9 @@ pub struct Build {
     pub no_cache: bool,
     /// Name for the image, for example `wisehosting/hello:0198…`.
     pub tag: String,
+    /// What the platform tells the build about the app: arguments, for a Containerfile that asks for them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub predefined: BTreeMap<String, String>,
     /// Added when the job is sent.
     #[serde(default, skip_serializing_if = "BuildSecrets::is_empty")]
     pub secrets: Box<BuildSecrets>,

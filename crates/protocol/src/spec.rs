@@ -77,6 +77,9 @@ pub struct InstanceSpec {
     pub image: ImageSpec,
     /// Plain values; the spec is written to disk with mode 0600 and never logged.
     pub env: BTreeMap<String, String>,
+    /// What the platform tells the app about itself, by names of variables. A container keeps what it was made with.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub predefined: BTreeMap<String, String>,
     /// Replaces the image's command.
     pub command: Option<Vec<String>>,
     /// The port that the app listens on inside its container.

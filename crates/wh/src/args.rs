@@ -541,6 +541,9 @@ pub(crate) enum EnvCommand {
         /// Show values
         #[arg(long)]
         reveal: bool,
+        /// What the platform sets in every container, instead
+        #[arg(long, conflicts_with = "reveal")]
+        predefined: bool,
     },
     /// Set variables and deploy
     Set {

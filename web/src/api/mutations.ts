@@ -154,8 +154,8 @@ export function useUpdateEnv(app: string) {
   return useMutation({
     mutationFn: (body: Schemas["VariablesPatch"]) =>
       unwrap(api.PATCH("/api/v1/apps/{app}/env", { params: { path: { app } }, body })),
-    onSuccess: ({ variables, pending, deployment }) => {
-      client.setQueryData([...keys.env, app], { variables, pending });
+    onSuccess: ({ deployment, ...env }) => {
+      client.setQueryData([...keys.env, app], env);
       void client.invalidateQueries({ queryKey: [...keys.apps, app, "pending"] });
       if (deployment) started(deployment);
     },

@@ -2065,6 +2065,14 @@ export interface components {
             /** Format: int64 */
             variables: number;
         };
+        /** @description One of them as clients see it. */
+        Predefined: {
+            /** @description What it says, in words. */
+            about: string;
+            name: string;
+            /** @description Null where instances differ, or before the first release. */
+            value?: string | null;
+        };
         /**
          * @description A way to build a source that has no Containerfile of its own.
          * @enum {string}
@@ -2472,6 +2480,8 @@ export interface components {
         Variables: {
             /** @description Whether the running release has other variables or settings. */
             pending: boolean;
+            /** @description What every container is told besides, without anybody setting it. */
+            predefined: components["schemas"]["Predefined"][];
             variables: components["schemas"]["Variable"][];
         };
         VariablesPatch: {

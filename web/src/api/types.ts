@@ -31,6 +31,7 @@ export type NodeImages = Schemas["NodeImages"];
 export type NodeStatus = Schemas["NodeStatus"];
 export type NodeToken = Schemas["NodeToken"];
 export type OperatingSystem = Schemas["OperatingSystem"];
+export type Predefined = Schemas["Predefined"];
 export type Pending = Schemas["Pending"];
 export type Deploy = Schemas["Deploy"];
 export type Preset = Schemas["Preset"];

@@ -13,6 +13,7 @@ use crate::bus::{self, Topic};
 use crate::http::caller::Caller;
 use crate::http::{Code, Error, Result};
 use crate::releases::store::{NewRelease, Snapshot};
+use crate::variables::Values;
 use crate::vault::Purpose;
 use crate::{archives, audit, images, releases, variables};
 
@@ -278,7 +279,9 @@ async fn begin(
     let number = store::insert(conn, &new).await?;
     if let Some(from) = start.source {
         let job = JobId::new();
-        let work = work(app, of, &new, number, from, start.no_cache);
+        let mut predefined = variables::store::place(conn, of.id).await?.variables(apps::api::scheme(app));
+        predefined.extend(variables::predefined::branch(from, None));
+        let work = work(app, of, &new, number, from, start.no_cache, predefined);
         let text = serde_json::to_vec(&work).map_err(anyhow::Error::new)?;
         let payload = app.vault.seal(Purpose::JobPayload, &format!("job:{job}"), &text);
         store::insert_job(conn, job, new.id, &payload).await?;
@@ -304,9 +307,10 @@ fn work(
     number: i32,
     from: &Source,
     no_cache: bool,
+    predefined: Values,
 ) -> Work {
     let limits = &app.config.limits;
-    Work::Build(Build {
+    Work::Build(Box::new(Build {
         deployment_id: new.id,
         app_id: of.id,
         app: of.slug.clone(),
@@ -320,6 +324,7 @@ fn work(
         },
         no_cache,
         tag: format!("localhost/wisehosting/{}:{number}", of.slug),
+        predefined,
         secrets: Box::default(),
-    })
+    }))
 }

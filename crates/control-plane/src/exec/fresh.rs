@@ -12,7 +12,8 @@ use crate::apps::instances::NodeRef;
 use crate::http::{Code, Error, Result};
 use crate::plan::worker::Wanted;
 use crate::reconcile::dispatch_specs;
-use crate::{apps, instances, plan, releases, variables};
+use crate::variables::predefined::{self, Place};
+use crate::{apps, instances, nodes, plan, releases, variables};
 
 /// What a program gets a container of.
 #[derive(Debug)]
@@ -42,7 +43,12 @@ pub(super) async fn open(app: &App, session: &Attached, release: ReleaseId) -> a
     let mut conn = app.db.acquire().await?;
     let source = store::source(&mut conn, release).await?.context("the release is gone")?;
     let holders = dispatch_specs::holders(app, &mut conn, [&source.image_id].into_iter()).await?;
+    let node = nodes::store::known(&mut conn, session.node).await?.context("the node was removed")?;
     drop(conn);
+    let place = Place { app: session.app.clone(), project: source.project_slug, host: source.host };
+    let mut predefined = place.variables(apps::api::scheme(app));
+    predefined::add_release(&mut predefined, source.number, source.commit_id.as_deref(), source.source.as_ref());
+    predefined::add_node(&mut predefined, &node.name, &node.labels);
     let wanted = Wanted {
         // Nobody looks it up: the worker knows the container by its session.
         id: protocol::ids::InstanceId(session.id.0),
@@ -54,6 +60,7 @@ pub(super) async fn open(app: &App, session: &Attached, release: ReleaseId) -> a
         image_reference: source.image_reference,
         settings: source.settings.0,
         env: variables::open(&app.vault, session.app_id, &source.variables)?,
+        predefined,
         host_port: 0,
         task: None,
     };

@@ -161,16 +161,24 @@ pub(super) struct Source {
     pub(super) settings: Json<Settings>,
     /// Sealed.
     pub(super) variables: Vec<u8>,
+    pub(super) project_slug: String,
+    /// Where the app is served.
+    pub(super) host: String,
+    pub(super) source: Option<serde_json::Value>,
+    pub(super) commit_id: Option<String>,
 }
 
 pub(super) async fn source(conn: &mut PgConnection, release: ReleaseId) -> sqlx::Result<Option<Source>> {
     sqlx::query_as!(
         Source,
-        r#"select environments.project_id as "project: ProjectId", number, image_id, image_reference,
-                  releases.settings as "settings: Json<Settings>", variables
+        r#"select environments.project_id as "project: ProjectId", projects.slug as project_slug,
+                  apps.slug || '.' || zones.suffix as "host!", number, image_id, image_reference,
+                  releases.settings as "settings: Json<Settings>", variables, source, commit_id
            from releases
            join apps on apps.id = releases.app_id
            join environments on environments.id = apps.environment_id
+           join projects on projects.id = environments.project_id
+           join zones on zones.id = apps.zone_id
            where releases.id = $1"#,
         release as _
     )

@@ -143,7 +143,7 @@ impl Mesh {
 }
 
 fn build(app: AppId, deployment: DeploymentId) -> Work {
-    Work::Build(Build {
+    Work::Build(Box::new(Build {
         deployment_id: deployment,
         app_id: app,
         app: "hello".to_owned(),
@@ -152,8 +152,9 @@ fn build(app: AppId, deployment: DeploymentId) -> Work {
         limits: BuildLimits { memory_mb: 1, cpu_millis: 1, timeout_s: 1, source_bytes: 1 },
         no_cache: false,
         tag: "hello:1".to_owned(),
+        predefined: std::collections::BTreeMap::new(),
         secrets: Box::default(),
-    })
+    }))
 }
 
 /// Something in the form of a `WireGuard` key.

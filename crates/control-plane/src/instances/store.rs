@@ -194,12 +194,17 @@ pub struct WantedRow {
     pub app_id: AppId,
     pub app: String,
     pub project_id: ProjectId,
+    pub project: String,
     pub release: i32,
     pub image_id: String,
     pub image_reference: String,
     pub settings: Json<Settings>,
     /// Sealed.
     pub variables: Vec<u8>,
+    pub source: Option<serde_json::Value>,
+    pub commit_id: Option<String>,
+    /// Where the app is served.
+    pub host: String,
     pub host_port: i32,
     pub task: Option<Task>,
 }
@@ -209,13 +214,16 @@ pub async fn wanted_on(conn: &mut PgConnection, node: NodeId) -> sqlx::Result<Ve
     sqlx::query_as!(
         WantedRow,
         r#"select instances.id, instances.app_id, apps.slug as app, environments.project_id as "project_id: _",
+                  projects.slug as project,
                   releases.number as release, image_id, image_reference,
-                  releases.settings as "settings: Json<Settings>", variables, host_port,
-                  task as "task: Task"
+                  releases.settings as "settings: Json<Settings>", variables, source, commit_id,
+                  apps.slug || '.' || zones.suffix as "host!", host_port, task as "task: Task"
            from instances
            join releases on releases.id = instances.release_id
            join apps on apps.id = instances.app_id
            join environments on environments.id = apps.environment_id
+           join projects on projects.id = environments.project_id
+           join zones on zones.id = apps.zone_id
            where node_id = $1 and wanted order by instances.id"#,
         node as _
     )

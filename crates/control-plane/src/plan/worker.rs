@@ -28,6 +28,7 @@ pub struct Wanted {
     pub image_reference: String,
     pub settings: Settings,
     pub env: BTreeMap<String, String>,
+    pub predefined: BTreeMap<String, String>,
     pub host_port: u16,
     /// The command that it is there for; an ordinary instance has none.
     pub task: Option<Task>,
@@ -105,6 +106,7 @@ pub fn instance(
             reference: wanted.image_reference,
         },
         env: wanted.env,
+        predefined: wanted.predefined,
         command: match wanted.task {
             None => wanted.settings.command,
             Some(Task::PreDeploy) => wanted.settings.deploy.pre_command,
@@ -161,6 +163,7 @@ mod tests {
             image_reference: "wisehosting/hello:1".to_owned(),
             settings: Settings { port: Some(80), ..Settings::default() },
             env: BTreeMap::new(),
+            predefined: BTreeMap::new(),
             host_port: port,
             task: None,
         }

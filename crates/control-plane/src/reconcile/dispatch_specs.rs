@@ -15,8 +15,9 @@ use crate::app::{App, AppState};
 use crate::generations::{self, Consumer};
 use crate::hub::Key;
 use crate::plan::worker::{Holder, Images, Wanted};
+use crate::variables::predefined::{self, Place};
 use crate::vault::{Purpose, Vault};
-use crate::{certificates, front, instances, nodes, plan, tombstones};
+use crate::{apps, certificates, front, instances, nodes, plan, tombstones};
 
 pub struct DispatchSpecs(pub AppState);
 
@@ -135,6 +136,7 @@ async fn worker_spec(
     let mut wanted = Vec::with_capacity(rows.len());
     for row in rows {
         let env = env(&app.vault, &row)?;
+        let predefined = predefined(&row, &node, apps::api::scheme(app));
         wanted.push(Wanted {
             id: row.id,
             app_id: row.app_id,
@@ -145,6 +147,7 @@ async fn worker_spec(
             image_reference: row.image_reference,
             settings: row.settings.0,
             env,
+            predefined,
             host_port: u16::try_from(row.host_port).context("a host port out of range")?,
             task: row.task,
         });
@@ -172,6 +175,19 @@ fn env(vault: &Vault, row: &instances::store::WantedRow) -> anyhow::Result<BTree
     let plain = vault.open(Purpose::Variables, &format!("app-variables:{}", row.app_id), &row.variables)?;
     serde_json::from_slice(&plain)
         .with_context(|| format!("variables of {} release {}", row.app, row.release))
+}
+
+/// What the platform tells the instance.
+fn predefined(
+    row: &instances::store::WantedRow,
+    node: &nodes::store::Known,
+    scheme: &str,
+) -> BTreeMap<String, String> {
+    let place = Place { app: row.app.clone(), project: row.project.clone(), host: row.host.clone() };
+    let mut told = place.variables(scheme);
+    predefined::add_release(&mut told, row.release, row.commit_id.as_deref(), row.source.as_ref());
+    predefined::add_instance(&mut told, row.id, &node.name, &node.labels);
+    told
 }
 
 /// Workers that have one of `images`, and the keys to ask them with.

@@ -217,6 +217,7 @@ async fn a_redeploy_switches_after_health_and_stops_the_old_after_the_drain(pool
     assert_eq!(spec.instances.len(), 1);
     assert_eq!(spec.instances[0].port, 3000, "the lowest exposed port");
     assert_eq!(spec.instances[0].env["GREETING"], "hi");
+    assert_eq!(spec.instances[0].predefined["WISEHOSTING_APP"], "hello");
     world.report(&[(new, InstanceState::Healthy)]).await;
     let rows: i64 = sqlx::query_scalar("select count(*) from instances").fetch_one(&db).await.expect("count");
     assert_eq!(rows, 1, "the row goes when the worker no longer reports the instance");

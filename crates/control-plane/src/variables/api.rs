@@ -9,7 +9,8 @@ use sqlx::PgConnection;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{COUNT_LIMIT, Open, Values, check_name, check_value, store};
+use super::predefined::{self, Predefined};
+use super::{COUNT_LIMIT, Open, Values, check_free, check_name, check_value, store};
 use crate::app::{App, AppState};
 use crate::bus::{self, Topic};
 use crate::deployments::{self, Deployment};
@@ -41,6 +42,8 @@ struct Variables {
     variables: Vec<Variable>,
     /// Whether the running release has other variables or settings.
     pending: bool,
+    /// What every container is told besides, without anybody setting it.
+    predefined: Vec<Predefined>,
 }
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -88,7 +91,18 @@ async fn read(app: &App, conn: &mut PgConnection, of: &apps::store::App, reveal:
         open.add(sealed, value);
     }
     let pending = releases::pending::of(app, conn, of, &open).await?.is_runtime();
-    Ok(Variables { variables, pending })
+    let predefined = predefined::list(&known(app, conn, of).await?);
+    Ok(Variables { variables, pending, predefined })
+}
+
+/// What is so for all instances of the live release.
+async fn known(app: &App, conn: &mut PgConnection, of: &apps::store::App) -> Result<Values> {
+    let mut known = store::place(conn, of.id).await?.variables(apps::api::scheme(app));
+    if let Some(live) = releases::store::current(conn, of.id).await? {
+        predefined::add_release(&mut known, live.number, live.commit_id.as_deref(), live.source.as_ref());
+        known.extend(live.settings.port.map(|port| ("PORT".to_owned(), port.to_string())));
+    }
+    Ok(known)
 }
 
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -157,7 +171,7 @@ async fn update_env(
 
 fn check(patch: &VariablesPatch) -> Result<()> {
     for (name, value) in &patch.set {
-        check_name(name, "set")?;
+        check_free(name, "set")?;
         check_value(name, value)?;
         if patch.unset.contains(name) {
             return Err(Error::invalid(format!("unset.{name}"), format!("{name} is both set and unset")));

@@ -1,6 +1,7 @@
 //! Environment variables of apps, sealed in the database.
 
 pub mod api;
+pub mod predefined;
 pub mod store;
 #[cfg(test)]
 mod tests;
@@ -66,6 +67,21 @@ fn check_name(name: &str, field: &str) -> Result<()> {
     Err(Error::new(Code::NameInvalid, format!("{shown:?} cannot be the name of a variable"))
         .field(format!("{field}.{shown}"))
         .hint("Use A-Z, a-z, 0-9 and _, not beginning with a digit, at most 128 characters"))
+}
+
+/// Whether a user may set it.
+fn check_free(name: &str, field: &str) -> Result<()> {
+    check_name(name, field)?;
+    if name.starts_with(predefined::PREFIX) {
+        let message = format!(
+            "{name} is for the platform to set: so are all names that begin with {}",
+            predefined::PREFIX
+        );
+        return Err(Error::new(Code::NameInvalid, message)
+            .field(format!("{field}.{name}"))
+            .hint("Choose another name"));
+    }
+    Ok(())
 }
 
 fn check_value(name: &str, value: &str) -> Result<()> {

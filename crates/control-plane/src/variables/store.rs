@@ -3,6 +3,7 @@ use protocol::ids::AppId;
 use sqlx::PgConnection;
 
 use super::Open;
+use super::predefined::Place;
 use crate::vault::{Purpose, Vault, VaultError};
 
 /// One variable, still sealed.
@@ -24,6 +25,21 @@ impl Sealed {
 
 fn identity(app: AppId, name: &str) -> String {
     format!("app-variable:{app}:{name}")
+}
+
+/// Where the app is served.
+pub async fn place(conn: &mut PgConnection, app: AppId) -> sqlx::Result<Place> {
+    sqlx::query_as!(
+        Place,
+        r#"select apps.slug as app, projects.slug as project, apps.slug || '.' || zones.suffix as "host!" from apps
+           join environments on environments.id = apps.environment_id
+           join projects on projects.id = environments.project_id
+           join zones on zones.id = apps.zone_id
+           where apps.id = $1"#,
+        app as _
+    )
+    .fetch_one(conn)
+    .await
 }
 
 pub async fn list(conn: &mut PgConnection, app: AppId) -> sqlx::Result<Vec<Sealed>> {

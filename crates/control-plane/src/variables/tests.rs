@@ -1,6 +1,7 @@
 use serde_json::json;
 use sqlx::PgPool;
 
+use crate::deployments::tests::{deploy, make_live, with_app};
 use crate::http::permission::MemberRole;
 use crate::testing::TestApp;
 
@@ -39,6 +40,7 @@ async fn what_cannot_be_a_variable_changes_nothing(pool: PgPool) {
     owner.post("/api/v1/apps", json!({ "slug": "hello" })).await.expect(201);
     for (body, code, field) in [
         (json!({ "set": { "GOOD": "1", "1A": "x" } }), "name_invalid", "set.1A"),
+        (json!({ "set": { "WISEHOSTING_APP": "x" } }), "name_invalid", "set.WISEHOSTING_APP"),
         (json!({ "unset": ["A-B"] }), "name_invalid", "unset.A-B"),
         (json!({ "set": { "A": "x".repeat((32 << 10) + 1) } }), "invalid", "set.A"),
         (json!({ "set": { "A": "x\u{0}" } }), "invalid", "set.A"),
@@ -67,4 +69,24 @@ async fn a_variable_is_for_builds_only_once_it_is_flagged(pool: PgPool) {
     assert_eq!(answer["variables"][0]["build_time"], false);
     let refused = owner.patch(path, json!({ "build_time": { "B": true } })).await.expect(422);
     assert_eq!(refused["field"], "build_time.B");
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn what_the_platform_sets_is_told_and_waits_for_nothing(pool: PgPool) {
+    let (app, owner) = with_app(pool).await;
+    let told = async || {
+        let env = owner.get("/api/v1/apps/hello/env").await.expect(200);
+        assert_eq!((&env["variables"], &env["pending"]), (&json!([]), &json!(false)));
+        let all = env["predefined"].as_array().expect("predefined").clone();
+        move |name: &str| all.iter().find(|one| one["name"] == name).expect("told")["value"].clone()
+    };
+    let before = told().await;
+    assert_eq!(
+        (before("WISEHOSTING_URL"), before("WISEHOSTING_RELEASE")),
+        (json!("http://hello.route.example.com"), json!(null))
+    );
+    make_live(&app, &deploy(&owner).await).await;
+    let live = told().await;
+    assert_eq!((live("WISEHOSTING_RELEASE"), live("WISEHOSTING_COMMIT")), (json!("1"), json!("abc")));
+    assert_eq!((live("PORT"), live("WISEHOSTING_NODE")), (json!("8080"), json!(null)));
 }

@@ -236,6 +236,7 @@ fn worker_spec() -> WorkerSpec {
                 }],
             },
             env: BTreeMap::from([("NAME".to_owned(), "value".to_owned())]),
+            predefined: BTreeMap::from([("WISEHOSTING_APP".to_owned(), "hello".to_owned())]),
             command: None,
             port: 8080,
             published: ([10, 50, 0, 11], 20000).into(),
@@ -310,6 +311,7 @@ fn said_by_the_control_plane() -> Vec<FromControlPlane> {
         limits: BuildLimits { memory_mb: 2048, cpu_millis: 2000, timeout_s: 1800, source_bytes: 1 << 30 },
         no_cache: false,
         tag: "localhost/wisehosting/hello:1".to_owned(),
+        predefined: BTreeMap::from([("WISEHOSTING_APP".to_owned(), "hello".to_owned())]),
         secrets: Box::new(BuildSecrets {
             registries: vec![RegistryLogin {
                 host: "registry.example.com".to_owned(),
@@ -340,7 +342,7 @@ fn said_by_the_control_plane() -> Vec<FromControlPlane> {
         spec(Spec::Mesh(MeshSpec { peers: vec![peer] })),
         spec(Spec::Worker(worker_spec())),
         spec(Spec::Proxy(proxy_spec())),
-        FromControlPlane::JobStart(Job { id: JobId(id(1)), work: Work::Build(build) }),
+        FromControlPlane::JobStart(Job { id: JobId(id(1)), work: Work::Build(Box::new(build)) }),
         FromControlPlane::JobStart(Job { id: JobId(id(1)), work: Work::Certificate(order) }),
         FromControlPlane::JobCancel(JobCancel { job_id: JobId(id(1)) }),
         FromControlPlane::Refused(Refused { code: "envelope_hmac".to_owned(), message: "why".to_owned() }),

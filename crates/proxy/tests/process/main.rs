@@ -111,9 +111,10 @@ fn build() -> Job {
         limits: BuildLimits { memory_mb: 1, cpu_millis: 1, timeout_s: 1, source_bytes: 1 },
         no_cache: false,
         tag: "app:1".to_owned(),
+        predefined: std::collections::BTreeMap::new(),
         secrets: Box::default(),
     };
-    Job { id: JobId::new(), work: Work::Build(build) }
+    Job { id: JobId::new(), work: Work::Build(Box::new(build)) }
 }
 
 #[tokio::test]

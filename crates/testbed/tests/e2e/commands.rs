@@ -22,7 +22,7 @@ async fn commands_of_a_release_run_once_with_its_variables_and_a_bad_one_keeps_t
     let app = commanded(
         &bed,
         "migrated",
-        "echo before $WHERE; test -e /www/index.html && ! test -e /www/broken",
+        "echo before $WHERE in $WISEHOSTING_APP; test -e /www/index.html && ! test -e /www/broken",
         "echo after $WHERE; exit 4",
     )?;
     bed.run_wh(&app.folder, &["apps", "create", &app.name]).await?;
@@ -35,7 +35,7 @@ async fn commands_of_a_release_run_once_with_its_variables_and_a_bad_one_keeps_t
     .await?;
     ensure!(live["state"] == "live" && live["failure"]["code"] == "post_deploy_failed", "{live}");
     ensure!(live["failure"]["exit_code"] == 4, "{live}");
-    printed(&bed, &app, &["before here", "after here"]).await?;
+    printed(&bed, &app, &["before here in migrated", "after here"]).await?;
     ensure!(bed.wh_json(&app.folder, &["ps"]).await?.as_array().is_some_and(|all| all.len() == 1));
 
     let visitors = Visitors::come(&bed, &app);
@@ -46,11 +46,11 @@ async fn commands_of_a_release_run_once_with_its_variables_and_a_bad_one_keeps_t
     let failed = newest(&bed, &app).await?;
     ensure!(failed["state"] == "failed" && failed["failure"]["code"] == "release_command_failed", "{failed}");
     let lines = failed["failure"]["last_lines"].as_array().context("no lines")?;
-    ensure!(lines.iter().any(|line| line == "before here"), "{failed}");
+    ensure!(lines.iter().any(|line| line == "before here in migrated"), "{failed}");
     visitors.make(50).await?;
     visitors.leave_content().await?;
     bed.serves(&app, |page| page == "first").await?;
-    printed(&bed, &app, &["before here", "after here", "before here"]).await
+    printed(&bed, &app, &["before here in migrated", "after here", "before here in migrated"]).await
 }
 
 async fn a_command_goes_on_while_agent_and_control_plane_are_killed(bed: Arc<Bed>) -> Result<()> {

@@ -386,8 +386,21 @@ pub(crate) struct Variables {
     pub(crate) variables: Vec<Variable>,
     #[serde(default)]
     pub(crate) pending: bool,
+    /// What every container is told besides.
+    #[serde(default)]
+    pub(crate) predefined: Vec<Predefined>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) deployment: Option<Deployment>,
+}
+
+/// A variable that the platform sets.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Predefined {
+    pub(crate) name: String,
+    pub(crate) about: String,
+    /// Absent where instances differ.
+    #[serde(default)]
+    pub(crate) value: Option<String>,
 }
 
 #[derive(Clone, Serialize, Deserialize)]

@@ -6,7 +6,7 @@ use reqwest::Method;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{Shell, watch};
-use crate::api::types::{VariableChange, Variables};
+use crate::api::types::{Predefined, VariableChange, Variables};
 use crate::api::{Client, path_with};
 use crate::args::{Effect, EnvCommand};
 use crate::failure::{Failure, Result};
@@ -16,8 +16,9 @@ use crate::ui::table::{Cell, Table};
 use crate::ui::time::age_of;
 
 pub(crate) async fn run(shell: &Shell, command: Option<EnvCommand>) -> Result<()> {
-    match command.unwrap_or(EnvCommand::Ls { reveal: false }) {
-        EnvCommand::Ls { reveal } => ls(shell, reveal).await,
+    match command.unwrap_or(EnvCommand::Ls { reveal: false, predefined: false }) {
+        EnvCommand::Ls { predefined: true, .. } => ls_predefined(shell).await,
+        EnvCommand::Ls { reveal, .. } => ls(shell, reveal).await,
         EnvCommand::Set { pairs, build, no_build, effect } => {
             let values = read_pairs(&pairs)?;
             let set = values.iter().map(|(name, value)| (name.as_str(), value.expose_secret())).collect();
@@ -64,6 +65,20 @@ async fn ls(shell: &Shell, reveal: bool) -> Result<()> {
         shell.ui.note("changes wait for the next deployment: `wh plan` shows them, `wh apply` deploys them");
     }
     Ok(())
+}
+
+async fn ls_predefined(shell: &Shell) -> Result<()> {
+    let app = shell.app()?;
+    let env: Variables = shell.client()?.get(&path_with(&["apps", &app, "env"], &[])).await?;
+    if shell.ui.json {
+        return crate::ui::json(&env.predefined);
+    }
+    let mut table = Table::new(&["NAME", "VALUE", "WHAT"]);
+    for Predefined { name, about, value } in env.predefined {
+        let value = value.map_or(Cell::dim("–"), Cell::plain);
+        table.row(vec![Cell::name(&name), value, Cell::plain(about)]);
+    }
+    crate::ui::data(&table.render(shell.ui.out_paint()))
 }
 
 async fn change(shell: &Shell, change: VariableChange<'_>, effect: &Effect) -> Result<()> {

@@ -170,6 +170,19 @@ fn values_are_hidden_until_asked_for() {
 }
 
 #[test]
+fn what_the_platform_sets_is_listed() {
+    let predefined = json!([{ "name": "WISEHOSTING_APP", "about": "the app's name", "value": "a" },
+                            { "name": "WISEHOSTING_NODE", "about": "its node", "value": null }]);
+    let answer = json!({ "variables": [], "pending": false, "predefined": predefined });
+    let mock = Mock::start(vec![("GET /apps/a/env", reply(200, answer))]);
+    let run = User::new().wh(&mock, &["env", "ls", "--predefined", "--app", "a"]).succeeded();
+    assert_eq!(
+        run.out,
+        "NAME              VALUE  WHAT\nWISEHOSTING_APP   a      the app's name\nWISEHOSTING_NODE  –      its node\n"
+    );
+}
+
+#[test]
 fn an_address_that_is_no_web_address_is_not_opened() {
     let mock = Mock::start(vec![
         ("GET /apps/a", reply(200, json!({ "slug": "a", "url": "https://a.example" }))),

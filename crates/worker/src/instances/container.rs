@@ -48,13 +48,10 @@ fn memory_without_swap(bytes: i64, cgroups: Cgroups) -> (MemoryLimit, BTreeMap<&
 pub(super) fn container(spec: &InstanceSpec, network: String, cgroups: Cgroups) -> NewContainer {
     let bytes = i64::from(spec.resources.memory_mb) * 1024 * 1024;
     let (memory, unified) = memory_without_swap(bytes, cgroups);
-    let mut env = spec.env.clone();
-    // What apps written for other platforms look for.
-    env.entry("PORT".to_owned()).or_insert_with(|| spec.port.to_string());
     NewContainer {
         name: format!("wh-{}-{}-{}", spec.app, spec.release, end_of(spec.id)),
         image: spec.image.id.clone(),
-        env,
+        env: env(spec),
         command: spec.command.clone(),
         labels: BTreeMap::from([
             (label::INSTANCE.to_owned(), spec.id.to_string()),
@@ -85,6 +82,15 @@ pub(super) fn container(spec: &InstanceSpec, network: String, cgroups: Cgroups) 
         healthconfig: HealthConfig { test: vec!["NONE"] },
         systemd: "false",
     }
+}
+
+/// The app's variables, and what the platform tells it. Of that a user may set `PORT` alone.
+fn env(spec: &InstanceSpec) -> BTreeMap<String, String> {
+    let mut env = spec.env.clone();
+    // What apps written for other platforms look for.
+    env.entry("PORT".to_owned()).or_insert_with(|| spec.port.to_string());
+    env.extend(spec.predefined.clone());
+    env
 }
 
 fn port(spec: &InstanceSpec) -> PortMapping {
@@ -142,6 +148,18 @@ mod tests {
             ".labels[\"wisehosting.app-id\"]" => "[id]",
             ".labels[\"wisehosting.spec-hash\"]" => "[hash]",
         });
+    }
+
+    #[test]
+    fn an_app_is_told_what_it_is_and_may_choose_its_port_alone() {
+        let mut spec = spec("hello", 7);
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        spec.predefined = BTreeMap::from([pair("WISEHOSTING_APP", "hello")]);
+        spec.env = BTreeMap::from([pair("A", "1"), pair("WISEHOSTING_APP", "other")]);
+        let told = [pair("A", "1"), pair("PORT", "8080"), pair("WISEHOSTING_APP", "hello")];
+        assert_eq!(env(&spec), BTreeMap::from(told));
+        spec.env = BTreeMap::from([pair("PORT", "9000")]);
+        assert_eq!(env(&spec)["PORT"], "9000");
     }
 
     #[test]

@@ -304,6 +304,7 @@ pub(crate) fn spec_hash(spec: &InstanceSpec) -> String {
     spec.image.sources.clear();
     spec.image.reference.clear();
     spec.crash_guard = CrashGuard::default();
+    spec.predefined.clear();
     let text = serde_json::to_vec(&spec).expect("a spec has string keys only");
     hex::encode(&Sha256::digest(text)[..16])
 }
@@ -512,6 +513,7 @@ mod tests {
         other.image.sources.clear();
         other.image.reference = "another name".to_owned();
         other.crash_guard.restarts = 0;
+        other.predefined.insert("WISEHOSTING_APP".to_owned(), "a".to_owned());
         assert_eq!(spec_hash(&first), spec_hash(&other));
         other.env.insert("A".to_owned(), "b".to_owned());
         assert_ne!(spec_hash(&first), spec_hash(&other));

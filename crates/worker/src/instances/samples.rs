@@ -28,6 +28,7 @@ pub(crate) fn spec(app: &str, release: i32) -> InstanceSpec {
             }],
         },
         env: BTreeMap::new(),
+        predefined: BTreeMap::new(),
         command: None,
         port: 8080,
         published: "10.50.0.11:20001".parse().expect("an address"),

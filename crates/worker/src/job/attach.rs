@@ -117,7 +117,8 @@ impl<U: Uplink> Jobs<U> {
         let created = match job.work {
             Work::Build(mut build) => {
                 let secrets = std::mem::take(&mut build.secrets);
-                folder.create(&JobFile { id, build, settings: self.shared.config.settings.clone() }, &secrets)
+                let settings = self.shared.config.settings.clone();
+                folder.create(&JobFile { id, build: *build, settings }, &secrets)
             }
             Work::Certificate(_) => Err(std::io::Error::other("a worker does not order certificates")),
         };

@@ -12,15 +12,17 @@ use super::containerfile::{self, Found, Search};
 use super::folder::Folder;
 use super::log::Log;
 use super::run::Stop;
-use super::{BUILD_NETWORK, JobFile, cache, preset, secrets};
+use super::{BUILD_NETWORK, JobFile, cache, predefined, preset, secrets};
 use crate::failure::{FailureExt as _, failure};
 use crate::instances::label;
 
 /// Builds the source in `root` as the image `job.build.tag`. What is written for it goes into `folder`.
+/// `commit`: of a source that has one.
 pub(super) async fn build(
     job: &JobFile,
     folder: &Folder,
     root: &Path,
+    commit: Option<&str>,
     log: &Log,
     stop: &CancellationToken,
 ) -> Result<(), Stop> {
@@ -51,6 +53,10 @@ pub(super) async fn build(
         }
         command.env("TMPDIR", cache::folder(caches, app)?);
     }
+    let text = tokio::fs::read_to_string(&found.file).await.unwrap_or_default();
+    for (name, value) in predefined::arguments(&job.build, commit, &text) {
+        command.arg(format!("--build-arg={name}={value}"));
+    }
     if let Some(auth) = secrets::auth_file(folder, &known)? {
         command.arg("--authfile").arg(auth);
     }
@@ -63,7 +69,7 @@ pub(super) async fn build(
         return Ok(());
     }
     // Here, because a part of it is told, and a part of a value is not known for one.
-    let text = log.without_values(tokio::fs::read_to_string(&found.file).await.unwrap_or_default());
+    let text = log.without_values(text);
     Err(explain(&found.name, &text, status.code(), log.last_lines(), job.memory_mb()).into())
 }
 

@@ -87,7 +87,7 @@ pub(super) fn failing_line(containerfile: &str, output: &[String]) -> Option<(us
 }
 
 /// Instructions with the line on which each begins; continued lines are joined, comments left out.
-fn instructions(containerfile: &str) -> Vec<(usize, String)> {
+pub(super) fn instructions(containerfile: &str) -> Vec<(usize, String)> {
     let mut found: Vec<(usize, String)> = Vec::new();
     let mut open = false;
     for (index, line) in containerfile.lines().enumerate() {

@@ -22,6 +22,7 @@ mod containerfile;
 mod folder;
 mod git;
 mod log;
+mod predefined;
 mod preset;
 mod process;
 mod run;

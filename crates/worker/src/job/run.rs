@@ -125,7 +125,7 @@ async fn work(job: &JobFile, folder: &Folder, log: &Log, stop: &CancellationToke
             let commit = fetch(job, source, folder, &root, log, stop).await?;
             log.stage(Stage::Build);
             until(stop, async { Ok(prepare(&podman).await?) }).await?;
-            meanwhile(&podman, build::build(job, folder, &root, log, stop)).await?;
+            meanwhile(&podman, build::build(job, folder, &root, commit.as_deref(), log, stop)).await?;
             until(stop, finish(&podman, &job.build.tag, commit)).await
         }
     }

@@ -59,9 +59,10 @@ fn build(source: Source) -> Job {
         no_cache: false,
         limits: BuildLimits { memory_mb: 128, cpu_millis: 1000, timeout_s: 60, source_bytes: 1_000_000 },
         tag: "wisehosting/hello:1".to_owned(),
+        predefined: std::collections::BTreeMap::new(),
         secrets: Box::default(),
     };
-    Job { id: JobId::new(), work: Work::Build(build) }
+    Job { id: JobId::new(), work: Work::Build(Box::new(build)) }
 }
 
 /// An agent's jobs, for as long as the set lives.
@@ -378,6 +379,7 @@ async fn instance(port: u16, command: &str, probe: Probe) -> InstanceSpec {
         release: 1,
         image: ImageSpec { id: image.full_id(), reference: "busybox".to_owned(), sources: Vec::new() },
         env: [("GREETING".to_owned(), "hello".to_owned())].into(),
+        predefined: std::collections::BTreeMap::new(),
         command: Some(["sh", "-c", command].map(str::to_owned).to_vec()),
         port: 8080,
         published: (MESH, port).into(),

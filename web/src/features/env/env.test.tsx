@@ -10,15 +10,20 @@ import { nameProblem, parseEnvFile } from "./parse";
 const app = makeApp("shop");
 const routes = [{ element: <Outlet context={app} />, children: [{ path: "/", Component: Page }] }];
 const variables = [{ name: "TOKEN", value: null, build_time: false, updated_at: ago(60) }];
+const predefined = [
+  { name: "WISEHOSTING_URL", about: "where the app is served", value: "https://shop.example.com" },
+  { name: "WISEHOSTING_NODE", about: "the node that the instance runs on", value: null },
+];
 
 describe("the environment", () => {
   it("asks for values only when they are wanted and forgets them when hidden", async () => {
-    answer("get", "/api/v1/apps/{app}/env", { variables, pending: false });
+    answer("get", "/api/v1/apps/{app}/env", { variables, pending: false, predefined });
     const { user } = renderAt("/", routes);
     expect(await screen.findByRole("img", { name: "Hidden" })).toBeInTheDocument();
     const asked = answer("get", "/api/v1/apps/{app}/env", {
       variables: [{ name: "TOKEN", value: "s3cret", build_time: false, updated_at: ago(60) }],
       pending: false,
+      predefined,
     });
     await user.click(screen.getByRole("button", { name: "Reveal" }));
     expect(await screen.findByText("s3cret")).toBeInTheDocument();
@@ -26,11 +31,20 @@ describe("the environment", () => {
     await user.click(screen.getByRole("button", { name: "Hide" }));
     expect(screen.queryByText("s3cret")).toBeNull();
   });
+  it("shows what the platform sets, without a way to change it", async () => {
+    answer("get", "/api/v1/apps/{app}/env", { variables: [], pending: false, predefined });
+    renderAt("/", routes);
+    const row = (await screen.findByText("WISEHOSTING_URL")).closest("tr");
+    expect(row).toHaveTextContent("https://shop.example.com");
+    expect(screen.getByText("WISEHOSTING_NODE").closest("tr")).toHaveTextContent("–");
+    expect(screen.queryByRole("button", { name: /^Change WISE/ })).toBeNull();
+  });
   it("keeps a change for later", async () => {
-    answer("get", "/api/v1/apps/{app}/env", { variables, pending: false });
+    answer("get", "/api/v1/apps/{app}/env", { variables, pending: false, predefined });
     const requests = answer("patch", "/api/v1/apps/{app}/env", {
       variables,
       pending: true,
+      predefined,
       deployment: null,
     });
     const { user } = renderAt("/", routes);
@@ -42,10 +56,11 @@ describe("the environment", () => {
     expect(requests).toEqual([{ set: { NEW: "1" }, unset: [], deploy: false }]);
   });
   it("lets build steps mount a variable", async () => {
-    answer("get", "/api/v1/apps/{app}/env", { variables, pending: false });
+    answer("get", "/api/v1/apps/{app}/env", { variables, pending: false, predefined });
     const requests = answer("patch", "/api/v1/apps/{app}/env", {
       variables: [{ name: "TOKEN", value: null, build_time: true, updated_at: ago(1) }],
       pending: true,
+      predefined,
       deployment: null,
     });
     const { user } = renderAt("/", routes);
@@ -59,7 +74,7 @@ describe("the environment", () => {
     ]);
   });
   it("takes a whole file that is pasted into a name", async () => {
-    answer("get", "/api/v1/apps/{app}/env", { variables: [], pending: false });
+    answer("get", "/api/v1/apps/{app}/env", { variables: [], pending: false, predefined });
     const { user } = renderAt("/", routes);
     await user.click(await screen.findByRole("button", { name: "Add variables" }));
     await user.click(screen.getByLabelText("Name"));
@@ -71,7 +86,7 @@ describe("the environment", () => {
     ]);
   });
   it("puts the server's complaint beside the variable it names", async () => {
-    answer("get", "/api/v1/apps/{app}/env", { variables, pending: false });
+    answer("get", "/api/v1/apps/{app}/env", { variables, pending: false, predefined });
     refuse("patch", "/api/v1/apps/{app}/env", 422, {
       code: "name_invalid",
       message: "PORT is set by us.",
@@ -98,7 +113,7 @@ describe("env files", () => {
     expect(parseEnvFile("hello world")).toBeUndefined();
     expect(parseEnvFile("")).toBeUndefined();
   });
-  it.each(["", "1A", "A-B", "A B"])("have no variable named “%s”", (name) =>
+  it.each(["", "1A", "A-B", "A B", "WISEHOSTING_URL"])("have no variable named “%s”", (name) =>
     expect(nameProblem(name)).toBeTypeOf("string"),
   );
 });

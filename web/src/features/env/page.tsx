@@ -13,6 +13,7 @@ import { Time } from "@/components/time";
 import { useToast } from "@/components/toast";
 import { cli } from "@/lib/cli";
 import { VariableDialog } from "./edit";
+import { PredefinedCard } from "./predefined";
 
 export function Component() {
   const app = useOutletContext<App>();
@@ -62,6 +63,7 @@ export function Component() {
           )}
         </Rows>
       </Card>
+      {env.data && <PredefinedCard predefined={env.data.predefined} />}
       {editing !== undefined && (
         <VariableDialog
           app={app}

@@ -3,6 +3,7 @@ export function nameProblem(name: string): string | undefined {
   if (name === "") return "A name is needed.";
   if (!/^[A-Za-z_]/.test(name)) return "Starts with a letter or an underscore.";
   if (!/^\w+$/.test(name)) return "Letters, digits and underscores only.";
+  if (name.startsWith("WISEHOSTING_")) return "Names that begin with WISEHOSTING_ are for the platform.";
   return undefined;
 }
 

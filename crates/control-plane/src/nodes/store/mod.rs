@@ -49,6 +49,7 @@ pub struct Known {
     pub mesh_address: Ipv4Addr,
     pub public_key: String,
     pub endpoint: Option<String>,
+    pub labels: Labels,
     pub declared_labels: Labels,
     pub zone: Option<String>,
     /// Sealed.
@@ -140,7 +141,8 @@ pub async fn set_endpoint(conn: &mut PgConnection, id: NodeId, endpoint: &str) -
 pub async fn all(conn: &mut PgConnection) -> sqlx::Result<Vec<Known>> {
     let rows = sqlx::query!(
         r#"select id, name, roles, origin as "origin: Origin", mesh_address, public_key, endpoint,
-                  declared_labels as "declared_labels: Json<Labels>", zone, signing_key
+                  labels as "labels: Json<Labels>", declared_labels as "declared_labels: Json<Labels>", zone,
+                  signing_key
            from nodes where removed_at is null order by name"#
     )
     .fetch_all(conn)
@@ -153,6 +155,7 @@ pub async fn all(conn: &mut PgConnection) -> sqlx::Result<Vec<Known>> {
         mesh_address: v4(row.mesh_address),
         public_key: row.public_key,
         endpoint: row.endpoint,
+        labels: row.labels.0,
         declared_labels: row.declared_labels.0,
         zone: row.zone,
         signing_key: row.signing_key,
@@ -171,7 +174,8 @@ pub async fn id_by_api_key(conn: &mut PgConnection, digest: &str) -> sqlx::Resul
 pub async fn known(conn: &mut PgConnection, id: NodeId) -> sqlx::Result<Option<Known>> {
     let row = sqlx::query!(
         r#"select id, name, roles, origin as "origin: Origin", mesh_address, public_key, endpoint,
-                  declared_labels as "declared_labels: Json<Labels>", zone, signing_key
+                  labels as "labels: Json<Labels>", declared_labels as "declared_labels: Json<Labels>", zone,
+                  signing_key
            from nodes where id = $1 and removed_at is null"#,
         id as _
     )
@@ -185,6 +189,7 @@ pub async fn known(conn: &mut PgConnection, id: NodeId) -> sqlx::Result<Option<K
         mesh_address: v4(row.mesh_address),
         public_key: row.public_key,
         endpoint: row.endpoint,
+        labels: row.labels.0,
         declared_labels: row.declared_labels.0,
         zone: row.zone,
         signing_key: row.signing_key,
