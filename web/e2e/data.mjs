@@ -386,3 +386,21 @@ export function makeWorld() {
   });
   return { nodes, apps: [api, blog, failed, deploying, shop, fresh] };
 }
+
+/**
+ * @param {string} name
+ * @param {Partial<Schemas["Variable"]>} [over]
+ * @returns {Schemas["Variable"]}
+ */
+export function makeVariable(name, over = {}) {
+  return {
+    name,
+    value: null,
+    build_time: false,
+    required: false,
+    locked: false,
+    comment: "",
+    updated_at: ago(60),
+    ...over,
+  };
+}

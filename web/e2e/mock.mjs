@@ -18,6 +18,7 @@ import {
   makeQueuedBuild,
   makeRelease,
   makeStages,
+  makeVariable,
   makeWorld,
   STAGES,
   session,
@@ -213,9 +214,11 @@ class World {
     this.variables.set(
       app.slug,
       ["DATABASE_URL", "LOG_LEVEL", "SESSION_SECRET", "SMTP_HOST"].map((name, index) => ({
-        name,
+        ...makeVariable(name),
         value: ["postgres://shop@10.50.0.11/shop", "info", "u7Gk2mQ9", "mail.example.com"][index] ?? "",
-        build_time: false,
+        required: name === "DATABASE_URL",
+        locked: name === "SESSION_SECRET",
+        comment: name === "SMTP_HOST" ? "for receipts" : "",
         updated_at: ago(86_400 * (index + 1)),
       })),
     );
@@ -521,7 +524,7 @@ class World {
   env(app, reveal) {
     const variables = this.variables.get(app.slug) ?? [];
     return {
-      variables: variables.map((one) => ({ ...one, value: reveal ? one.value : null })),
+      variables: variables.map((one) => ({ ...one, value: reveal && !one.locked ? one.value : null })),
       pending: this.pending.has(app.slug),
       predefined: [
         { name: "PORT", about: "the port to listen on; a variable of the app's own wins", value: "8080" },
@@ -533,19 +536,22 @@ class World {
   }
 
   /** @param {Schemas["App"]} app @param {Required<Schemas["VariablesPatch"]>} patch @param {Response} response */
-  changeEnv(app, { set, unset, build_time: flags, deploy }, response) {
-    const before = this.variables.get(app.slug) ?? [];
-    const kept = before.filter(({ name }) => !unset.includes(name) && !(name in set));
-    const added = Object.entries(set).map(([name, value]) => {
-      const had = before.some((one) => one.name === name && one.build_time);
-      return { name, value, build_time: flags?.[name] ?? had, updated_at: ago(0) };
-    });
-    this.variables.set(
-      app.slug,
-      [...kept, ...added].sort((a, b) => a.name.localeCompare(b.name)),
-    );
+  changeEnv(app, { set, unset, build_time, required, locked, comments, deploy }, response) {
+    const all = (this.variables.get(app.slug) ?? []).filter(({ name }) => !unset.includes(name));
+    for (const [name, value] of Object.entries(set)) {
+      const had = all.find((one) => one.name === name);
+      if (had) Object.assign(had, { value, updated_at: ago(0) });
+      else all.push({ ...makeVariable(name), value });
+    }
+    for (const one of all) {
+      one.build_time = build_time?.[one.name] ?? one.build_time;
+      one.required = required?.[one.name] ?? one.required;
+      one.locked = locked?.[one.name] ?? one.locked;
+      one.comment = comments?.[one.name] ?? one.comment;
+    }
+    this.variables.set(app.slug, all);
     if (app.release) {
-      const names = [...added.map(({ name }) => name), ...unset];
+      const names = [...Object.keys(set), ...unset];
       const changes = names.map((name) => makeChange(`variables.${name}`, { label: `variable ${name}` }));
       this.pending.set(app.slug, [...(this.pending.get(app.slug) ?? []), ...changes]);
     }

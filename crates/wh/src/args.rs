@@ -547,15 +547,11 @@ pub(crate) enum EnvCommand {
     },
     /// Set variables and deploy
     Set {
-        /// NAME=value; NAME=- reads the value from standard input
+        /// NAME=value; NAME=- reads the value from standard input; NAME keeps it and changes what is said about it
         #[arg(required = true, value_name = "NAME=VALUE")]
         pairs: Vec<String>,
-        /// Let build steps mount them: RUN --mount=type=secret,id=NAME
-        #[arg(long, conflicts_with = "no_build")]
-        build: bool,
-        /// Keep them from build steps
-        #[arg(long)]
-        no_build: bool,
+        #[command(flatten)]
+        flags: VariableFlags,
         #[command(flatten)]
         effect: Effect,
     },
@@ -566,6 +562,29 @@ pub(crate) enum EnvCommand {
         #[command(flatten)]
         effect: Effect,
     },
+}
+
+/// What is said about variables.
+#[derive(Debug, Args)]
+pub(crate) struct VariableFlags {
+    /// Let build steps mount them: RUN --mount=type=secret,id=NAME
+    #[arg(long, conflicts_with = "no_build")]
+    pub(crate) build: bool,
+    /// Keep them from build steps
+    #[arg(long)]
+    pub(crate) no_build: bool,
+    /// Deploy nothing while they have no value
+    #[arg(long, conflicts_with = "no_required")]
+    pub(crate) required: bool,
+    /// Let the app do without them
+    #[arg(long)]
+    pub(crate) no_required: bool,
+    /// Never show their values again, to nobody; they can be replaced
+    #[arg(long)]
+    pub(crate) locked: bool,
+    /// What they are for
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) comment: Option<String>,
 }
 
 /// What a change of variables does to the app.

@@ -1034,7 +1034,7 @@ export interface components {
          * @description Stable words for programs. The dashboard and `wh` branch on these, never on texts.
          * @enum {string}
          */
-        Code: "bad_request" | "unauthenticated" | "credentials_wrong" | "join_token_wrong" | "api_key_wrong" | "agent_token_wrong" | "forbidden" | "cross_site" | "setup_code_wrong" | "role_not_allowed" | "not_declared" | "not_found" | "release_unknown" | "setup_closed" | "slug_taken" | "name_taken" | "join_token_used" | "nothing_to_roll_back" | "release_not_kept" | "nothing_deployed" | "nothing_pending" | "deployment_running" | "app_stopped" | "not_running" | "not_queued" | "node_has_instances" | "mesh_full" | "join_token_expired" | "archive_too_large" | "invalid" | "slug_invalid" | "name_invalid" | "archive_unsafe" | "archive_not_gzip_tar" | "source_invalid" | "too_many" | "internal" | "unavailable";
+        Code: "bad_request" | "unauthenticated" | "credentials_wrong" | "join_token_wrong" | "api_key_wrong" | "agent_token_wrong" | "forbidden" | "cross_site" | "setup_code_wrong" | "role_not_allowed" | "not_declared" | "not_found" | "release_unknown" | "setup_closed" | "slug_taken" | "name_taken" | "join_token_used" | "nothing_to_roll_back" | "release_not_kept" | "nothing_deployed" | "nothing_pending" | "variables_missing" | "deployment_running" | "app_stopped" | "not_running" | "not_queued" | "node_has_instances" | "mesh_full" | "join_token_expired" | "archive_too_large" | "invalid" | "slug_invalid" | "name_invalid" | "archive_unsafe" | "archive_not_gzip_tar" | "source_invalid" | "too_many" | "internal" | "unavailable";
         /** @description What would change if release `after` served in place of release `before`. */
         Comparison: components["schemas"]["ReleaseDifference"] & {
             /** Format: int32 */
@@ -2471,10 +2471,16 @@ export interface components {
         Variable: {
             /** @description Whether build steps may mount it: `RUN --mount=type=secret,id=NAME`. */
             build_time: boolean;
+            /** @description Null for those who may not change it: an old value may stand there. */
+            comment?: string | null;
+            /** @description Whether its value is never shown, but can be replaced. */
+            locked: boolean;
             name: string;
+            /** @description Whether nothing is deployed while it has no value. */
+            required: boolean;
             /** Format: date-time */
             updated_at: string;
-            /** @description Null unless values were asked for. */
+            /** @description Null unless values were asked for, and always for a locked one. */
             value?: string | null;
         };
         Variables: {
@@ -2485,14 +2491,27 @@ export interface components {
             variables: components["schemas"]["Variable"][];
         };
         VariablesPatch: {
-            /** @description Names, and whether build steps may mount the variable. Others keep what they have. */
+            /** @description Names, and whether build steps may mount the variable. Others keep what they have, here and below. */
             build_time?: {
                 [key: string]: boolean;
             };
+            /** @description Names, and what the variable is for. */
+            comments?: {
+                [key: string]: string;
+            };
             /** @description Whether to deploy the running release's image with the new variables and settings. */
             deploy?: boolean;
+            /** @description Names of variables whose value is never shown again. There is no way back but to unset one. */
+            locked?: {
+                [key: string]: boolean;
+            };
+            /** @description Names, and whether nothing is deployed while the variable has no value. */
+            required?: {
+                [key: string]: boolean;
+            };
             /** @description Names and new values. */
             set?: components["schemas"]["BTreeMap"];
+            /** @description A required variable cannot be unset, unless the same request says that it is not required any more. */
             unset?: string[];
         };
         VariablesPatched: components["schemas"]["Variables"] & {

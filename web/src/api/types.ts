@@ -55,4 +55,5 @@ export type TerminalSize = Schemas["Size"];
 export type Token = Schemas["Token"];
 export type Tombstone = Schemas["Tombstone"];
 export type Variable = Schemas["Variable"];
+export type VariablesPatch = Schemas["VariablesPatch"];
 export type Variables = Schemas["Variables"];

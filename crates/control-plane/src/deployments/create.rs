@@ -59,6 +59,7 @@ pub async fn from_source(
             .hint("Upload it again: archives are kept for a day, or until their deployment ends"));
     }
     let open = variables::store::open(conn, &app.vault, of.id).await?;
+    open.check_complete()?;
     let sealed = variables::seal(&app.vault, of.id, &open.values);
     let kind = if matches!(from, Source::Image { .. }) { Kind::Image } else { Kind::Build };
     let start = Start {
@@ -100,6 +101,7 @@ pub async fn settings(
     check_idle(conn, of).await?;
     let settings = of.settings.for_image_of(&current.settings);
     let open = variables::store::open(conn, &app.vault, of.id).await?;
+    open.check_complete()?;
     let sealed = variables::seal(&app.vault, of.id, &open.values);
     let new = NewRelease {
         app_id: of.id,

@@ -36,6 +36,7 @@ pub enum Code {
     ReleaseNotKept,
     NothingDeployed,
     NothingPending,
+    VariablesMissing,
     DeploymentRunning,
     AppStopped,
     NotRunning,
@@ -83,6 +84,7 @@ impl Code {
             | Self::ReleaseNotKept
             | Self::NothingDeployed
             | Self::NothingPending
+            | Self::VariablesMissing
             | Self::DeploymentRunning
             | Self::AppStopped
             | Self::NotRunning

@@ -373,7 +373,7 @@ mod tests {
     }
 
     fn open(values: Values) -> Open {
-        Open { values, build_time: Vec::new() }
+        Open { values, ..Open::default() }
     }
 
     fn side<'a>(release: &'a Snapshot, variables: &'a Values) -> Side<'a> {
@@ -554,6 +554,7 @@ mod tests {
         let asked = Open {
             values: values(&[("API", "hunter3"), ("NOW", "2"), ("OFF", "1"), ("ON", "1")]),
             build_time: vec!["API".to_owned(), "ON".to_owned()],
+            ..Open::default()
         };
         let live = Side { built_with: Some(&built), ..side(&live, &served) };
         let difference = pending(live, &Settings::default(), &asked);
@@ -574,7 +575,7 @@ mod tests {
     fn a_flag_alone_cannot_be_applied() {
         let live = release(Settings::default());
         let (own, none) = (values(&[("A", "1")]), Values::new());
-        let asked = Open { values: own.clone(), build_time: vec!["A".to_owned()] };
+        let asked = Open { values: own.clone(), build_time: vec!["A".to_owned()], ..Open::default() };
         let built = Side { built_with: Some(&none), ..side(&live, &own) };
         let difference = pending(built, &Settings::default(), &asked);
         assert_eq!((difference.impact, difference.needs_containers()), (Impact::Build, false));

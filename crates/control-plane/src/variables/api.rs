@@ -1,5 +1,3 @@
-use std::collections::BTreeMap;
-
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
@@ -9,8 +7,9 @@ use sqlx::PgConnection;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::patch::VariablesPatch;
 use super::predefined::{self, Predefined};
-use super::{COUNT_LIMIT, Open, Values, check_free, check_name, check_value, store};
+use super::{COUNT_LIMIT, Open, Values, dotenv, store};
 use crate::app::{App, AppState};
 use crate::bus::{self, Topic};
 use crate::deployments::{self, Deployment};
@@ -30,10 +29,16 @@ pub fn router(app: &AppState) -> OpenApiRouter<AppState> {
 #[derive(Serialize, utoipa::ToSchema)]
 struct Variable {
     name: String,
-    /// Null unless values were asked for.
+    /// Null unless values were asked for, and always for a locked one.
     value: Option<String>,
     /// Whether build steps may mount it: `RUN --mount=type=secret,id=NAME`.
     build_time: bool,
+    /// Whether nothing is deployed while it has no value.
+    required: bool,
+    /// Whether its value is never shown, but can be replaced.
+    locked: bool,
+    /// Null for those who may not change it: an old value may stand there.
+    comment: Option<String>,
     updated_at: DateTime<Utc>,
 }
 
@@ -71,24 +76,34 @@ async fn read_env(
     if query.reveal {
         audit::record(&mut tx, &caller, "env.reveal", &format!("app:{}", found.slug), json!({})).await?;
     }
-    let variables = read(&app, &mut tx, &found, query.reveal).await?;
+    let variables = read(&app, &mut tx, &caller, &found, query.reveal).await?;
     tx.commit().await?;
     Ok(Json(variables))
 }
 
-async fn read(app: &App, conn: &mut PgConnection, of: &apps::store::App, reveal: bool) -> Result<Variables> {
+async fn read(
+    app: &App,
+    conn: &mut PgConnection,
+    caller: &Caller,
+    of: &apps::store::App,
+    reveal: bool,
+) -> Result<Variables> {
+    let may_write = caller.role >= Permission::AppWrite.least_role();
     let mut open = Open::default();
     let mut variables = Vec::new();
     for sealed in store::list(conn, of.id).await? {
         let value = sealed.open(&app.vault, of.id)?;
-        let shown = reveal.then(|| value.clone());
+        let above = sealed.open_above(&app.vault, of.id)?;
+        open.add(&sealed, value.clone());
         variables.push(Variable {
-            name: sealed.name.clone(),
-            value: shown,
+            name: sealed.name,
+            value: (reveal && !sealed.locked).then_some(value),
             build_time: sealed.build_time,
+            required: sealed.required,
+            locked: sealed.locked,
+            comment: may_write.then(|| dotenv::comment(&above)),
             updated_at: sealed.updated_at,
         });
-        open.add(sealed, value);
     }
     let pending = releases::pending::of(app, conn, of, &open).await?.is_runtime();
     let predefined = predefined::list(&known(app, conn, of).await?);
@@ -103,22 +118,6 @@ async fn known(app: &App, conn: &mut PgConnection, of: &apps::store::App) -> Res
         known.extend(live.settings.port.map(|port| ("PORT".to_owned(), port.to_string())));
     }
     Ok(known)
-}
-
-#[derive(Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-struct VariablesPatch {
-    /// Names and new values.
-    #[serde(default)]
-    set: Values,
-    #[serde(default)]
-    unset: Vec<String>,
-    /// Names, and whether build steps may mount the variable. Others keep what they have.
-    #[serde(default)]
-    build_time: BTreeMap<String, bool>,
-    /// Whether to deploy the running release's image with the new variables and settings.
-    #[serde(default)]
-    deploy: bool,
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -137,46 +136,34 @@ async fn update_env(
     Path(key): Path<String>,
     Body(patch): Body<VariablesPatch>,
 ) -> Result<Json<VariablesPatched>> {
-    check(&patch)?;
+    patch.check()?;
     let mut tx = app.db.begin().await?;
     let found = apps::api::hold(&mut tx, &caller, &key).await?;
-    for name in &patch.unset {
-        store::unset(&mut tx, found.id, name).await?;
-    }
-    for (name, value) in &patch.set {
-        store::set(&mut tx, &app.vault, found.id, name, value).await?;
-    }
-    for (name, build_time) in &patch.build_time {
-        if !store::flag_build_time(&mut tx, found.id, name, *build_time).await? {
-            let field = format!("build_time.{name}");
-            return Err(Error::invalid(field, format!("there is no variable {name}")).hint("Set it first"));
-        }
-    }
-    let names: Vec<&String> = patch.set.keys().collect();
-    let detail = json!({ "set": names, "unset": patch.unset, "build_time": patch.build_time });
-    audit::record(&mut tx, &caller, "env.update", &format!("app:{}", found.slug), detail).await?;
-    bus::say(&mut tx, Topic::Apps, found.id).await?;
-    let now = read(&app, &mut tx, &found, false).await?;
+    patch.carry_out(&app, &mut tx, found.id).await?;
+    let patched = saved(&app, &mut tx, &caller, &found, patch.detail(), patch.deploy).await?;
+    tx.commit().await?;
+    Ok(Json(patched))
+}
+
+/// What follows a change.
+async fn saved(
+    app: &App,
+    conn: &mut PgConnection,
+    caller: &Caller,
+    of: &apps::store::App,
+    detail: serde_json::Value,
+    deploy: bool,
+) -> Result<VariablesPatched> {
+    audit::record(conn, caller, "env.update", &format!("app:{}", of.slug), detail).await?;
+    bus::say(conn, Topic::Apps, of.id).await?;
+    let now = read(app, conn, caller, of, false).await?;
     if now.variables.len() > COUNT_LIMIT {
         return Err(Error::invalid("set", format!("an app may have at most {COUNT_LIMIT} variables")));
     }
-    let deployment = if patch.deploy && releases::store::current(&mut tx, found.id).await?.is_some() {
-        Some(deployments::create::settings(&app, &mut tx, &caller, &found, "").await?)
+    let deployment = if deploy && releases::store::current(conn, of.id).await?.is_some() {
+        Some(deployments::create::settings(app, conn, caller, of, "").await?)
     } else {
         None
     };
-    tx.commit().await?;
-    Ok(Json(VariablesPatched { now, deployment }))
-}
-
-fn check(patch: &VariablesPatch) -> Result<()> {
-    for (name, value) in &patch.set {
-        check_free(name, "set")?;
-        check_value(name, value)?;
-        if patch.unset.contains(name) {
-            return Err(Error::invalid(format!("unset.{name}"), format!("{name} is both set and unset")));
-        }
-    }
-    patch.build_time.keys().try_for_each(|name| check_name(name, "build_time"))?;
-    patch.unset.iter().try_for_each(|name| check_name(name, "unset"))
+    Ok(VariablesPatched { now, deployment })
 }

@@ -1,6 +1,8 @@
 //! Environment variables of apps, sealed in the database.
 
 pub mod api;
+pub mod dotenv;
+pub mod patch;
 pub mod predefined;
 pub mod store;
 #[cfg(test)]
@@ -22,14 +24,31 @@ pub struct Open {
     pub values: Values,
     /// Names of those that build steps may mount.
     pub build_time: Vec<String>,
+    /// Names of those that need a value and have none.
+    pub missing: Vec<String>,
 }
 
 impl Open {
-    pub fn add(&mut self, sealed: store::Sealed, value: String) {
+    pub fn add(&mut self, sealed: &store::Sealed, value: String) {
         if sealed.build_time {
             self.build_time.push(sealed.name.clone());
         }
-        self.values.insert(sealed.name, value);
+        if sealed.required && value.is_empty() {
+            self.missing.push(sealed.name.clone());
+        }
+        self.values.insert(sealed.name.clone(), value);
+    }
+
+    /// Refuses to deploy without what the app needs.
+    pub fn check_complete(&self) -> Result<()> {
+        let Some(first) = self.missing.first() else { return Ok(()) };
+        let message = match &self.missing[..] {
+            [one] => format!("{one} is required and has no value"),
+            all => format!("{} are required and have no value", all.join(", ")),
+        };
+        Err(Error::new(Code::VariablesMissing, message).field(format!("variables.{first}")).hint(format!(
+            "`wh env set {first}=-` sets it; `wh env set --no-required {first}` lets the app do without"
+        )))
     }
 
     /// What an image that is built now is built with.
@@ -49,6 +68,8 @@ pub fn only(values: &Values, names: &[String]) -> Values {
 
 /// Bytes of one value.
 const VALUE_LIMIT: usize = 32 << 10;
+/// Characters of the comment of one.
+const COMMENT_LIMIT: usize = 2000;
 /// Variables of one app.
 const COUNT_LIMIT: usize = 500;
 
@@ -84,7 +105,7 @@ fn check_free(name: &str, field: &str) -> Result<()> {
     Ok(())
 }
 
-fn check_value(name: &str, value: &str) -> Result<()> {
+fn check_value(name: &str, field: &str, value: &str) -> Result<()> {
     let problem = if value.len() > VALUE_LIMIT {
         "is longer than 32 KiB"
     } else if value.contains('\0') {
@@ -92,7 +113,18 @@ fn check_value(name: &str, value: &str) -> Result<()> {
     } else {
         return Ok(());
     };
-    Err(Error::invalid(format!("set.{name}"), format!("the value of {name} {problem}")))
+    Err(Error::invalid(format!("{field}.{name}"), format!("the value of {name} {problem}")))
+}
+
+fn check_comment(name: &str, field: &str, comment: &str) -> Result<()> {
+    let problem = if comment.chars().count() > COMMENT_LIMIT {
+        format!("is longer than {COMMENT_LIMIT} characters")
+    } else if comment.chars().any(|letter| letter.is_control() && !matches!(letter, '\n' | '\t')) {
+        "has control characters in it".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(Error::invalid(format!("{field}.{name}"), format!("the comment of {name} {problem}")))
 }
 
 fn identity_of(app: AppId) -> String {

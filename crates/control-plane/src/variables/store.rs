@@ -13,18 +13,46 @@ pub struct Sealed {
     pub value: Vec<u8>,
     /// Whether build steps may mount it.
     pub build_time: bool,
+    /// Whether nothing is deployed while it has no value.
+    pub required: bool,
+    /// Whether its value is never shown.
+    pub locked: bool,
+    /// Comments above it, as in [`super::dotenv::Entry`].
+    pub above: Option<Vec<u8>>,
     pub updated_at: DateTime<Utc>,
 }
 
 impl Sealed {
     pub fn open(&self, vault: &Vault, app: AppId) -> Result<String, VaultError> {
-        let plain = vault.open(Purpose::Variables, &identity(app, &self.name), &self.value)?;
-        String::from_utf8(plain).map_err(|_| VaultError::Damaged)
+        text(vault, &identity(app, &self.name), &self.value)
     }
+
+    pub fn open_above(&self, vault: &Vault, app: AppId) -> Result<String, VaultError> {
+        let open = |above: &Vec<u8>| text(vault, &identity_above(app, &self.name), above);
+        self.above.as_ref().map_or(Ok(String::new()), open)
+    }
+}
+
+fn text(vault: &Vault, identity: &str, sealed: &[u8]) -> Result<String, VaultError> {
+    let plain = vault.open(Purpose::Variables, identity, sealed)?;
+    String::from_utf8(plain).map_err(|_| VaultError::Damaged)
 }
 
 fn identity(app: AppId, name: &str) -> String {
     format!("app-variable:{app}:{name}")
+}
+
+fn identity_above(app: AppId, name: &str) -> String {
+    format!("app-variable:{app}:{name}:above")
+}
+
+fn identity_end(app: AppId) -> String {
+    format!("app-variables-end:{app}")
+}
+
+/// `None` for an empty text.
+fn seal_comments(vault: &Vault, identity: &str, text: &str) -> Option<Vec<u8>> {
+    (!text.is_empty()).then(|| vault.seal(Purpose::Variables, identity, text.as_bytes()))
 }
 
 /// Where the app is served.
@@ -42,10 +70,12 @@ pub async fn place(conn: &mut PgConnection, app: AppId) -> sqlx::Result<Place> {
     .await
 }
 
+/// In their order.
 pub async fn list(conn: &mut PgConnection, app: AppId) -> sqlx::Result<Vec<Sealed>> {
     sqlx::query_as!(
         Sealed,
-        "select name, value, build_time, updated_at from app_variables where app_id = $1 order by name",
+        "select name, value, build_time, required, locked, above, updated_at
+         from app_variables where app_id = $1 order by position, name",
         app as _
     )
     .fetch_all(conn)
@@ -57,11 +87,12 @@ pub async fn open(conn: &mut PgConnection, vault: &Vault, app: AppId) -> crate::
     let mut open = Open::default();
     for sealed in list(conn, app).await? {
         let value = sealed.open(vault, app)?;
-        open.add(sealed, value);
+        open.add(&sealed, value);
     }
     Ok(open)
 }
 
+/// A new variable comes last.
 pub async fn set(
     conn: &mut PgConnection,
     vault: &Vault,
@@ -70,7 +101,8 @@ pub async fn set(
     value: &str,
 ) -> sqlx::Result<()> {
     sqlx::query!(
-        "insert into app_variables (app_id, name, value) values ($1, $2, $3)
+        "insert into app_variables (app_id, name, value, position)
+         select $1, $2, $3, coalesce(max(position), 0) + 1 from app_variables where app_id = $1
          on conflict (app_id, name) do update set value = excluded.value, updated_at = now()",
         app as _,
         name,
@@ -88,20 +120,44 @@ pub async fn unset(conn: &mut PgConnection, app: AppId, name: &str) -> sqlx::Res
     Ok(())
 }
 
-/// Whether there is such a variable.
-pub async fn flag_build_time(
-    conn: &mut PgConnection,
-    app: AppId,
-    name: &str,
-    build_time: bool,
-) -> sqlx::Result<bool> {
-    let flagged = sqlx::query!(
-        "update app_variables set build_time = $3 where app_id = $1 and name = $2",
+/// What changes of what is said about a variable.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Flags {
+    pub build_time: Option<bool>,
+    pub required: Option<bool>,
+    pub locked: Option<bool>,
+}
+
+pub async fn flag(conn: &mut PgConnection, app: AppId, name: &str, flags: Flags) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update app_variables set build_time = coalesce($3, build_time), required = coalesce($4, required),
+                locked = coalesce($5, locked)
+         where app_id = $1 and name = $2",
         app as _,
         name,
-        build_time
+        flags.build_time,
+        flags.required,
+        flags.locked
     )
     .execute(conn)
     .await?;
-    Ok(flagged.rows_affected() == 1)
+    Ok(())
+}
+
+pub async fn set_above(
+    conn: &mut PgConnection,
+    vault: &Vault,
+    app: AppId,
+    name: &str,
+    above: &str,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update app_variables set above = $3 where app_id = $1 and name = $2",
+        app as _,
+        name,
+        seal_comments(vault, &identity_above(app, name), above)
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
 }

@@ -411,6 +411,14 @@ pub(crate) struct Variable {
     /// Build steps may mount it.
     #[serde(default)]
     pub(crate) build_time: bool,
+    /// Nothing is deployed while it has no value.
+    #[serde(default)]
+    pub(crate) required: bool,
+    /// Its value is never shown.
+    #[serde(default)]
+    pub(crate) locked: bool,
+    #[serde(default)]
+    pub(crate) comment: Option<String>,
     #[serde(default)]
     pub(crate) updated_at: Option<DateTime<Utc>>,
 }
@@ -428,6 +436,12 @@ pub(crate) struct VariableChange<'a> {
     pub(crate) unset: Vec<&'a str>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) build_time: BTreeMap<&'a str, bool>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) required: BTreeMap<&'a str, bool>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) locked: BTreeMap<&'a str, bool>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) comments: BTreeMap<&'a str, &'a str>,
     pub(crate) deploy: bool,
 }
 

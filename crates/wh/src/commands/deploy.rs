@@ -23,7 +23,7 @@ pub(crate) async fn run(shell: &Shell, deploy: Deploy) -> Result<()> {
     let app = shell.global.app.clone().or_else(|| project.app.clone()).ok_or_else(no_app)?;
     let client = shell.client()?;
     let present = ensure_app(shell, &client, &app, &deploy, &project).await?;
-    warn_of_missing_variables(shell, &client, &app, &project).await?;
+    check_variables(&client, &app, &project).await?;
     let (source, what) = source(shell, &client, &app, &deploy, &project, &folder).await?;
     let settings = changed_settings(&present, &project, deploy.image.is_some());
     let deployment = start_deployment(&client, &app, source, &deploy, settings).await?;
@@ -79,23 +79,19 @@ fn changed_settings(app: &App, project: &Project, image: bool) -> Value {
     patch(&app.settings, &merged(&app.settings, &settings(project, image)))
 }
 
-async fn warn_of_missing_variables(
-    shell: &Shell,
-    client: &Client,
-    app: &str,
-    project: &Project,
-) -> Result<()> {
+/// Before anything is uploaded or built: the app would not start without them.
+async fn check_variables(client: &Client, app: &str, project: &Project) -> Result<()> {
     if project.env.required.is_empty() {
         return Ok(());
     }
     let env: Variables = client.get(&path(&["apps", app, "env"])).await?;
     let set = |name: &String| env.variables.iter().any(|variable| variable.name == *name);
-    for name in project.env.required.iter().filter(|name| !set(name)) {
-        shell.ui.warn(&format!(
-            "{name} is required and not set: `wh env set {name}=-` reads it from standard input"
-        ));
-    }
-    Ok(())
+    let missing: Vec<&str> =
+        project.env.required.iter().filter(|name| !set(name)).map(String::as_str).collect();
+    let Some(first) = missing.first() else { return Ok(()) };
+    let message = format!("the project file requires {}, which the app does not have", missing.join(", "));
+    Err(Failure::usage(message)
+        .hint(format!("`wh env set --app {app} {first}=-` reads it from standard input")))
 }
 
 /// The source for the API, and the same in words.

@@ -6,9 +6,9 @@ use reqwest::Method;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{Shell, watch};
-use crate::api::types::{Predefined, VariableChange, Variables};
+use crate::api::types::{Predefined, Variable, VariableChange, Variables};
 use crate::api::{Client, path_with};
-use crate::args::{Effect, EnvCommand};
+use crate::args::{Effect, EnvCommand, VariableFlags};
 use crate::failure::{Failure, Result};
 use crate::project::is_variable_name;
 use crate::ui::prompt;
@@ -19,25 +19,39 @@ pub(crate) async fn run(shell: &Shell, command: Option<EnvCommand>) -> Result<()
     match command.unwrap_or(EnvCommand::Ls { reveal: false, predefined: false }) {
         EnvCommand::Ls { predefined: true, .. } => ls_predefined(shell).await,
         EnvCommand::Ls { reveal, .. } => ls(shell, reveal).await,
-        EnvCommand::Set { pairs, build, no_build, effect } => {
-            let values = read_pairs(&pairs)?;
-            let set = values.iter().map(|(name, value)| (name.as_str(), value.expose_secret())).collect();
-            let flagged = values.keys().filter(|_| build || no_build);
-            let build_time = flagged.map(|name| (name.as_str(), build)).collect();
-            change(
-                shell,
-                VariableChange { set, build_time, unset: Vec::new(), deploy: !effect.stage },
-                &effect,
-            )
-            .await
-        }
+        EnvCommand::Set { pairs, flags, effect } => set(shell, &pairs, &flags, &effect).await,
         EnvCommand::Unset { names, effect } => {
             names.iter().try_for_each(|name| check_name(name))?;
             let unset = names.iter().map(String::as_str).collect();
             let change_of = VariableChange { unset, deploy: !effect.stage, ..VariableChange::default() };
-            change(shell, change_of, &effect).await
+            change(shell, &change_of, &names.join(", "), &effect).await
         }
     }
+}
+
+async fn set(shell: &Shell, pairs: &[String], flags: &VariableFlags, effect: &Effect) -> Result<()> {
+    let (named, pairs): (Vec<&String>, Vec<&String>) =
+        pairs.iter().partition(|pair| says_something(flags) && !pair.contains('='));
+    named.iter().try_for_each(|name| check_name(name))?;
+    let values = read_pairs(&pairs)?;
+    let names = || values.keys().chain(named.iter().copied()).map(String::as_str);
+    let flagged = |on: bool, off: bool| names().filter(|_| on || off).map(|name| (name, on)).collect();
+    let change_of = VariableChange {
+        set: values.iter().map(|(name, value)| (name.as_str(), value.expose_secret())).collect(),
+        unset: Vec::new(),
+        build_time: flagged(flags.build, flags.no_build),
+        required: flagged(flags.required, flags.no_required),
+        locked: flagged(flags.locked, false),
+        comments: flags.comment.iter().flat_map(|text| names().map(|name| (name, text.as_str()))).collect(),
+        deploy: !effect.stage && !values.is_empty(),
+    };
+    let names = names().collect::<Vec<_>>().join(", ");
+    change(shell, &change_of, &names, effect).await
+}
+
+fn says_something(flags: &VariableFlags) -> bool {
+    let VariableFlags { build, no_build, required, no_required, locked, comment } = flags;
+    *build || *no_build || *required || *no_required || *locked || comment.is_some()
 }
 
 async fn ls(shell: &Shell, reveal: bool) -> Result<()> {
@@ -51,20 +65,33 @@ async fn ls(shell: &Shell, reveal: bool) -> Result<()> {
         shell.ui.note("no variables: `wh env set NAME=value`, or NAME=- for one from standard input");
         return Ok(());
     }
-    let mut table = Table::new(&["NAME", "VALUE", "FOR", "CHANGED"]);
+    let commented =
+        env.variables.iter().any(|variable| variable.comment.as_ref().is_some_and(|text| !text.is_empty()));
+    let columns = ["NAME", "VALUE", "FOR", "CHANGED", "COMMENT"];
+    let mut table = Table::new(if commented { &columns } else { &columns[..4] });
     for variable in &env.variables {
         let value = match &variable.value {
             Some(value) => Cell::plain(value.replace('\n', "\\n")),
+            None if variable.locked => Cell::dim("locked"),
             None => Cell::dim("••••••"),
         };
-        let purpose = Cell::plain(if variable.build_time { "app, build" } else { "app" });
-        table.row(vec![Cell::name(&variable.name), value, purpose, Cell::plain(age_of(variable.updated_at))]);
+        let mut row = vec![Cell::name(&variable.name), value, Cell::plain(purpose(variable))];
+        row.push(Cell::plain(age_of(variable.updated_at)));
+        if commented {
+            row.push(Cell::dim(variable.comment.as_deref().unwrap_or_default().replace('\n', " ")));
+        }
+        table.row(row);
     }
     crate::ui::data(&table.render(shell.ui.out_paint()))?;
     if env.pending {
         shell.ui.note("changes wait for the next deployment: `wh plan` shows them, `wh apply` deploys them");
     }
     Ok(())
+}
+
+fn purpose(variable: &Variable) -> String {
+    let words = [("app", true), ("build", variable.build_time), ("required", variable.required)];
+    words.into_iter().filter_map(|(word, so)| so.then_some(word)).collect::<Vec<_>>().join(", ")
 }
 
 async fn ls_predefined(shell: &Shell) -> Result<()> {
@@ -81,13 +108,11 @@ async fn ls_predefined(shell: &Shell) -> Result<()> {
     crate::ui::data(&table.render(shell.ui.out_paint()))
 }
 
-async fn change(shell: &Shell, change: VariableChange<'_>, effect: &Effect) -> Result<()> {
+async fn change(shell: &Shell, change: &VariableChange<'_>, names: &str, effect: &Effect) -> Result<()> {
     let client: Client = shell.client()?;
-    let names: Vec<String> = change.set.keys().chain(&change.unset).map(|name| (*name).to_owned()).collect();
     let verb = if change.unset.is_empty() { "set" } else { "unset" };
-    let answer: Variables = client.send(Method::PATCH, &shell.app_path(&["env"])?, &change).await?;
+    let answer: Variables = client.send(Method::PATCH, &shell.app_path(&["env"])?, change).await?;
     let paint = shell.ui.err_paint();
-    let names = names.join(", ");
     if let Some(deployment) = answer.deployment {
         shell.ui.done(&format!("{verb} {names}; deployment {} makes it so", deployment.number));
         return watch::finish(shell, &client, deployment, effect.detach).await;
@@ -100,7 +125,7 @@ async fn change(shell: &Shell, change: VariableChange<'_>, effect: &Effect) -> R
     Ok(())
 }
 
-fn read_pairs(pairs: &[String]) -> Result<BTreeMap<String, SecretString>> {
+fn read_pairs(pairs: &[&String]) -> Result<BTreeMap<String, SecretString>> {
     let mut values = BTreeMap::new();
     let mut from_stdin: Option<&str> = None;
     for pair in pairs {
@@ -142,7 +167,8 @@ mod tests {
 
     #[test]
     fn pairs_split_at_the_first_equals_sign() {
-        let values = read_pairs(&["URL=a=b".to_owned(), "EMPTY=".to_owned()]).expect("valid");
+        let pairs = ["URL=a=b".to_owned(), "EMPTY=".to_owned()];
+        let values = read_pairs(&pairs.iter().collect::<Vec<_>>()).expect("valid");
         assert_eq!(values["URL"].expose_secret(), "a=b");
         assert_eq!(values["EMPTY"].expose_secret(), "");
     }
@@ -151,7 +177,7 @@ mod tests {
     fn wrong_pairs_are_refused_without_showing_them() {
         let refused = |pairs: &[&str]| {
             let pairs: Vec<String> = pairs.iter().map(|&pair| pair.to_owned()).collect();
-            read_pairs(&pairs).expect_err("refused").message
+            read_pairs(&pairs.iter().collect::<Vec<_>>()).expect_err("refused").message
         };
         assert!(!refused(&["hunter2"]).contains("hunter2"));
         assert!(refused(&["1A=x"]).contains("`1A`"));

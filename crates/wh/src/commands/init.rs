@@ -149,7 +149,7 @@ fn project_file(app: &str, port: Option<u16>) -> String {
          # Healthy once this answers with 200 to 399; without it a connection to the port is enough.\n\
          # [probe]\n# type = \"http\"\n# path = \"/\"\n\n\
          # [resources]\n# memory_mb = 512\n# cpu_millis = 1000\n\n\
-         # [env]\n# required = [\"DATABASE_URL\"]   # `wh deploy` warns when one is not set\n"
+         # [env]\n# required = [\"DATABASE_URL\"]   # `wh deploy` refuses without them\n"
     )
 }
 

@@ -150,6 +150,18 @@ fn a_secret_reaches_the_server_without_being_an_argument() {
     assert_eq!(mock.asked()[1].json(), json!({ "set": {}, "unset": ["KEY"], "deploy": true }));
     user.bare(&["env", "set", "--build", "KEY=-"], &env, "s3cret\n").succeeded();
     assert_eq!(mock.asked()[2].json()["build_time"], json!({ "KEY": true }));
+    let args = ["env", "set", "--required", "--locked", "--comment", "of the bank", "KEY", "B=1"];
+    user.bare(&args, &env, "").succeeded();
+    assert_eq!(
+        mock.asked()[3].json(),
+        json!({ "set": { "B": "1" }, "unset": [], "deploy": true, "required": { "B": true, "KEY": true },
+                "locked": { "B": true, "KEY": true }, "comments": { "B": "of the bank", "KEY": "of the bank" } })
+    );
+    user.bare(&["env", "set", "--no-required", "KEY"], &env, "").succeeded();
+    assert_eq!(
+        mock.asked()[4].json(),
+        json!({ "set": {}, "unset": [], "deploy": false, "required": { "KEY": false } })
+    );
     user.bare(&["env", "set", "novalue"], &env, "").failed(2);
 }
 
@@ -167,6 +179,20 @@ fn values_are_hidden_until_asked_for() {
         User::new().wh(&mock, &["env", "ls", "--reveal", "--app", "a"]).succeeded().out.contains("s3cret")
     );
     assert_eq!(mock.lines(), ["GET /apps/a/env", "GET /apps/a/env?reveal=true"]);
+}
+
+#[test]
+fn what_is_said_about_variables_is_listed() {
+    let variables = json!([
+        { "name": "KEY", "value": null, "build_time": true, "required": true, "locked": true, "comment": "of\nthe bank" },
+        { "name": "MODE", "value": "a", "comment": "" },
+    ]);
+    let mock = Mock::start(vec![("GET /apps/a/env", reply(200, json!({ "variables": variables })))]);
+    let run = User::new().wh(&mock, &["env", "ls", "--reveal", "--app", "a"]).succeeded();
+    let lines: Vec<Vec<&str>> = run.out.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[0], ["NAME", "VALUE", "FOR", "CHANGED", "COMMENT"]);
+    assert_eq!(lines[1].join(" "), "KEY locked app, build, required – of the bank");
+    assert_eq!(lines[2].join(" "), "MODE a app –");
 }
 
 #[test]

@@ -69,7 +69,7 @@ fn a_folder_is_packed_uploaded_deployed_and_watched() {
     let mock = Mock::start(vec![
         ("GET /apps/hello", missing),
         ("POST /apps", reply(201, json!({ "slug": "hello", "project": { "id": "p", "slug": "default" } }))),
-        ("GET /apps/hello/env", reply(200, json!({ "variables": [], "pending": false }))),
+        ("GET /apps/hello/env", reply(200, json!({ "variables": [{ "name": "DATABASE_URL" }] }))),
         ("POST /apps/hello/archives", reply(201, json!({ "id": "arc-1", "sha256": "00", "size_bytes": 1 }))),
         ("POST /apps/hello/deployments", reply(202, queued())),
         (
@@ -89,7 +89,6 @@ fn a_folder_is_packed_uploaded_deployed_and_watched() {
     assert_eq!(
         run.err,
         "✓ created app hello in project default\n\
-         warning: DATABASE_URL is required and not set: `wh env set DATABASE_URL=-` reads it from standard input\n\
          hello deployment 12 · upload of 4 files, 108 B\n  │ STEP 1\n  ✓ queue   10 s\n  ✓ build   25 s\n\
          ✓ hello is live (release 7, 27 s)\n"
     );
@@ -103,6 +102,19 @@ fn a_folder_is_packed_uploaded_deployed_and_watched() {
         json!({ "source": { "type": "archive", "archive_id": "arc-1" }, "message": "first",
                 "settings": { "port": 8080, "containerfile": { "target": "run" } } })
     );
+}
+
+#[test]
+fn nothing_is_uploaded_while_a_required_variable_is_absent() {
+    let mock = Mock::start(vec![
+        ("GET /apps/hello", app()),
+        ("GET /apps/hello/env", reply(200, json!({ "variables": [{ "name": "OTHER" }] }))),
+    ]);
+    let user = User::with_files(&[("wisehosting.toml", PROJECT), ("Containerfile", "FROM scratch")]);
+    let run = user.wh(&mock, &["deploy"]).failed(2);
+    assert!(run.err.contains("requires DATABASE_URL"), "{run:#?}");
+    assert!(run.err.contains("wh env set --app hello DATABASE_URL=-"), "{run:#?}");
+    assert_eq!(mock.lines(), ["GET /apps/hello", "GET /apps/hello/env"]);
 }
 
 #[test]

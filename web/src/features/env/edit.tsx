@@ -7,6 +7,7 @@ import { Button } from "@/components/button";
 import { Dialog } from "@/components/dialog";
 import { Field } from "@/components/field";
 import { ErrorNotice } from "@/components/page";
+import { FlagFields, flagChanges, flagsOf } from "./flags";
 import { nameProblem, parseEnvFile } from "./parse";
 
 interface Row {
@@ -27,8 +28,8 @@ interface Props {
 export function VariableDialog({ app, name, known, onClose, onSaved }: Props) {
   const [rows, setRows] = useState<Row[]>([{ key: 0, name: name ?? "", value: "" }]);
   const [deploy, setDeploy] = useState(false);
-  const wasForBuild = known.some((variable) => variable.name === name && variable.build_time);
-  const [forBuild, setForBuild] = useState(wasForBuild);
+  const was = flagsOf(known.find((variable) => variable.name === name));
+  const [flags, setFlags] = useState(was);
   const [tried, setTried] = useState(false);
   const update = useUpdateEnv(app.slug);
   const navigate = useNavigate();
@@ -39,10 +40,11 @@ export function VariableDialog({ app, name, known, onClose, onSaved }: Props) {
   const submit = () => {
     setTried(true);
     if (rows.some((row) => nameProblem(row.name))) return;
-    const set = Object.fromEntries(rows.map((row) => [row.name, row.value]));
-    const flags = Object.fromEntries(rows.map((row) => [row.name, forBuild]));
+    const changed = rows.filter((row) => name === null || row.value !== "");
+    const set = Object.fromEntries(changed.map((row) => [row.name, row.value]));
+    const names = rows.map((row) => row.name);
     update.mutate(
-      { set, unset: [], deploy, ...(forBuild !== wasForBuild && { build_time: flags }) },
+      { set, unset: [], deploy, ...flagChanges(names, was, flags) },
       {
         onSuccess: ({ deployment }) => {
           onSaved();
@@ -101,16 +103,7 @@ export function VariableDialog({ app, name, known, onClose, onSaved }: Props) {
           Another one
         </Button>
       )}
-      <label className="checkbox">
-        <input type="checkbox" checked={forBuild} onChange={(event) => setForBuild(event.target.checked)} />
-        <span>
-          For builds too
-          <br />
-          <span className="faint">
-            Steps mount it with <code>RUN --mount=type=secret,id={name ?? "NAME"}</code>.
-          </span>
-        </span>
-      </label>
+      <FlagFields flags={flags} was={was} name={name} onChange={(part) => setFlags({ ...flags, ...part })} />
       {app.release && (
         <label className="checkbox">
           <input type="checkbox" checked={deploy} onChange={(event) => setDeploy(event.target.checked)} />
@@ -157,7 +150,10 @@ function RowFields({ row, fixed, problem, replaces, onChange, onPaste }: RowProp
           )}
         </Field>
       )}
-      <Field label={fixed ? "New value" : "Value"}>
+      <Field
+        label={fixed ? "New value" : "Value"}
+        help={fixed ? "Left empty, it keeps the present one." : undefined}
+      >
         {(control) => (
           <textarea
             className="textarea mono"

@@ -1,7 +1,7 @@
 import { screen, waitFor, within } from "@testing-library/react";
 import { Outlet } from "react-router";
 import { describe, expect, it } from "vitest";
-import { ago, makeApp } from "@/testing/data";
+import { makeApp, makeVariable } from "@/testing/data";
 import { renderAt } from "@/testing/render";
 import { answer, refuse } from "@/testing/server";
 import { Component as Page } from "./page";
@@ -9,7 +9,7 @@ import { nameProblem, parseEnvFile } from "./parse";
 
 const app = makeApp("shop");
 const routes = [{ element: <Outlet context={app} />, children: [{ path: "/", Component: Page }] }];
-const variables = [{ name: "TOKEN", value: null, build_time: false, updated_at: ago(60) }];
+const variables = [makeVariable("TOKEN")];
 const predefined = [
   { name: "WISEHOSTING_URL", about: "where the app is served", value: "https://shop.example.com" },
   { name: "WISEHOSTING_NODE", about: "the node that the instance runs on", value: null },
@@ -21,7 +21,7 @@ describe("the environment", () => {
     const { user } = renderAt("/", routes);
     expect(await screen.findByRole("img", { name: "Hidden" })).toBeInTheDocument();
     const asked = answer("get", "/api/v1/apps/{app}/env", {
-      variables: [{ name: "TOKEN", value: "s3cret", build_time: false, updated_at: ago(60) }],
+      variables: [makeVariable("TOKEN", { value: "s3cret" })],
       pending: false,
       predefined,
     });
@@ -58,7 +58,7 @@ describe("the environment", () => {
   it("lets build steps mount a variable", async () => {
     answer("get", "/api/v1/apps/{app}/env", { variables, pending: false, predefined });
     const requests = answer("patch", "/api/v1/apps/{app}/env", {
-      variables: [{ name: "TOKEN", value: null, build_time: true, updated_at: ago(1) }],
+      variables: [makeVariable("TOKEN", { build_time: true })],
       pending: true,
       predefined,
       deployment: null,
@@ -72,6 +72,34 @@ describe("the environment", () => {
     expect(requests).toEqual([
       { set: { TOKEN: "1" }, unset: [], deploy: false, build_time: { TOKEN: true } },
     ]);
+  });
+  it("keeps the value when only what is said about it changes", async () => {
+    answer("get", "/api/v1/apps/{app}/env", { variables, pending: false, predefined });
+    const requests = answer("patch", "/api/v1/apps/{app}/env", {
+      variables: [makeVariable("TOKEN", { required: true, locked: true, comment: "of CI" })],
+      pending: false,
+      predefined,
+      deployment: null,
+    });
+    const { user } = renderAt("/", routes);
+    await user.click(await screen.findByRole("button", { name: "Change TOKEN" }));
+    await user.type(screen.getByLabelText(/Comment/), "of CI");
+    await user.click(screen.getByLabelText(/Required/));
+    await user.click(screen.getByLabelText(/Locked/));
+    await user.click(screen.getByRole("button", { name: "Save" }));
+    expect(await screen.findByText("locked")).toBeInTheDocument();
+    expect(requests).toEqual([
+      {
+        set: {},
+        unset: [],
+        deploy: false,
+        required: { TOKEN: true },
+        locked: { TOKEN: true },
+        comments: { TOKEN: "of CI" },
+      },
+    ]);
+    await user.click(screen.getByRole("button", { name: "Change TOKEN" }));
+    expect(screen.getByLabelText(/Locked/)).toBeDisabled();
   });
   it("takes a whole file that is pasted into a name", async () => {
     answer("get", "/api/v1/apps/{app}/env", { variables: [], pending: false, predefined });

@@ -119,14 +119,23 @@ function VariableTable({ variables, values, onEdit, onRemove }: TableProps) {
           </tr>
         </thead>
         <tbody>
-          {variables.map(({ name, build_time, updated_at }) => (
+          {variables.map(({ name, build_time, required, locked, comment, updated_at }) => (
             <tr key={name}>
               <td>
                 <code>{name}</code>
-                {build_time && <span className="sub">for builds too</span>}
+                {(build_time || required) && (
+                  <span className="sub">
+                    {[build_time && "for builds too", required && "required"].filter(Boolean).join(", ")}
+                  </span>
+                )}
+                {comment && <span className="sub">{comment}</span>}
               </td>
               <td style={{ maxWidth: 340, width: "40%" }}>
-                <Value value={values?.get(name)} name={name} />
+                {locked ? (
+                  <span className="faint">locked</span>
+                ) : (
+                  <Value value={values?.get(name)} name={name} />
+                )}
               </td>
               <td className="hide-small">
                 <Time at={updated_at} />
@@ -187,7 +196,8 @@ function RemoveDialog({
   const update = useUpdateEnv(app.slug);
   const confirm = () =>
     update.mutate(
-      { set: {}, unset: [name], deploy: false },
+      // Whoever removes it does not require it any more.
+      { set: {}, unset: [name], deploy: false, required: { [name]: false } },
       {
         onSuccess: () => {
           onSaved();
