@@ -374,6 +374,10 @@ class World {
         return this.bury(app, url, response);
       case "GET env":
         return send(response, 200, this.env(app, url.searchParams.get("reveal") === "true"));
+      case "GET env/file":
+        return send(response, 200, this.envFile(app));
+      case "PATCH env/file":
+        return this.writeEnvFile(app, json(), response);
       case "PATCH env":
         return this.changeEnv(app, json(), response);
       case "GET logs":
@@ -533,6 +537,34 @@ class World {
         { name: "WISEHOSTING_NODE", about: "the node that the instance runs on", value: null },
       ],
     };
+  }
+
+  /** @param {Schemas["App"]} app */
+  envFile(app) {
+    const all = this.variables.get(app.slug) ?? [];
+    const open = all.filter(({ locked }) => !locked);
+    const text = open
+      .map(({ name, value, comment }) => `${comment ? `# ${comment}\n` : ""}${name}=${value}\n`)
+      .join("");
+    return { text, version: text, locked: all.filter(({ locked }) => locked).map(({ name }) => name) };
+  }
+
+  /**
+   * Without quotes, and with one line of comment.
+   * @param {Schemas["App"]} app @param {Schemas["EnvFileChange"]} change @param {Response} response
+   */
+  writeEnvFile(app, { text, deploy }, response) {
+    const before = this.variables.get(app.slug) ?? [];
+    const found = [...text.matchAll(/(?:# ?(.*)\n)?(\w+)=(.*)/g)].map(
+      ([, comment, name = "", value = ""]) => ({
+        ...(before.find((one) => one.name === name) ?? makeVariable(name)),
+        value,
+        comment: comment ?? "",
+      }),
+    );
+    this.variables.set(app.slug, [...found, ...before.filter(({ locked }) => locked)]);
+    const deployment = deploy ? this.apply(app) : null;
+    return send(response, 200, { ...this.env(app, false), deployment });
   }
 
   /** @param {Schemas["App"]} app @param {Required<Schemas["VariablesPatch"]>} patch @param {Response} response */

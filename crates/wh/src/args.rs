@@ -555,6 +555,18 @@ pub(crate) enum EnvCommand {
         #[command(flatten)]
         effect: Effect,
     },
+    /// Set variables from a .env file and deploy
+    Import {
+        /// `-` is standard input
+        file: PathBuf,
+        /// Remove the variables that the file does not have, but for locked ones, and take its order
+        #[arg(long)]
+        replace: bool,
+        #[command(flatten)]
+        effect: Effect,
+    },
+    /// Print variables, values included, as a .env file; without locked ones
+    Export,
     /// Remove variables and deploy
     Unset {
         #[arg(required = true, value_name = "NAME")]

@@ -148,22 +148,37 @@ export function useUpdateApp(app: string) {
   });
 }
 
-export function useUpdateEnv(app: string) {
+function useEnvSaved(app: string) {
   const client = useQueryClient();
   const started = useDeploymentStarted();
+  return ({ deployment, ...env }: Schemas["VariablesPatched"]) => {
+    client.setQueryData([...keys.env, app], env);
+    void client.invalidateQueries({ queryKey: [...keys.apps, app, "pending"] });
+    if (deployment) started(deployment);
+  };
+}
+
+export function useUpdateEnv(app: string) {
   return useMutation({
     mutationFn: (body: Schemas["VariablesPatch"]) =>
       unwrap(api.PATCH("/api/v1/apps/{app}/env", { params: { path: { app } }, body })),
-    onSuccess: ({ deployment, ...env }) => {
-      client.setQueryData([...keys.env, app], env);
-      void client.invalidateQueries({ queryKey: [...keys.apps, app, "pending"] });
-      if (deployment) started(deployment);
-    },
+    onSuccess: useEnvSaved(app),
+  });
+}
+
+export function useWriteEnvFile(app: string) {
+  return useMutation({
+    mutationFn: (body: Schemas["EnvFileChange"]) =>
+      unwrap(api.PATCH("/api/v1/apps/{app}/env/file", { params: { path: { app } }, body })),
+    onSuccess: useEnvSaved(app),
   });
 }
 
 export const revealEnv = (app: string) =>
   unwrap(api.GET("/api/v1/apps/{app}/env", { params: { path: { app }, query: { reveal: true } } }));
+
+export const readEnvFile = (app: string) =>
+  unwrap(api.GET("/api/v1/apps/{app}/env/file", { params: { path: { app } } }));
 
 function useListChange<V, R>(key: readonly string[], mutationFn: (value: V) => Promise<R>) {
   const client = useQueryClient();

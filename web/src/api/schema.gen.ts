@@ -134,6 +134,24 @@ export interface paths {
         patch: operations["update_env"];
         trace?: never;
     };
+    "/api/v1/apps/{app}/env/file": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The variables of an app as a text, with comments and in their order. Is recorded. */
+        get: operations["read_env_file"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /** Sets an app's variables, their comments and order from a text. */
+        patch: operations["write_env_file"];
+        trace?: never;
+    };
     "/api/v1/apps/{app}/exec": {
         parameters: {
             query?: never;
@@ -1034,7 +1052,7 @@ export interface components {
          * @description Stable words for programs. The dashboard and `wh` branch on these, never on texts.
          * @enum {string}
          */
-        Code: "bad_request" | "unauthenticated" | "credentials_wrong" | "join_token_wrong" | "api_key_wrong" | "agent_token_wrong" | "forbidden" | "cross_site" | "setup_code_wrong" | "role_not_allowed" | "not_declared" | "not_found" | "release_unknown" | "setup_closed" | "slug_taken" | "name_taken" | "join_token_used" | "nothing_to_roll_back" | "release_not_kept" | "nothing_deployed" | "nothing_pending" | "variables_missing" | "deployment_running" | "app_stopped" | "not_running" | "not_queued" | "node_has_instances" | "mesh_full" | "join_token_expired" | "archive_too_large" | "invalid" | "slug_invalid" | "name_invalid" | "archive_unsafe" | "archive_not_gzip_tar" | "source_invalid" | "too_many" | "internal" | "unavailable";
+        Code: "bad_request" | "unauthenticated" | "credentials_wrong" | "join_token_wrong" | "api_key_wrong" | "agent_token_wrong" | "forbidden" | "cross_site" | "setup_code_wrong" | "role_not_allowed" | "not_declared" | "not_found" | "release_unknown" | "setup_closed" | "slug_taken" | "name_taken" | "join_token_used" | "nothing_to_roll_back" | "release_not_kept" | "nothing_deployed" | "nothing_pending" | "variables_missing" | "variables_changed" | "deployment_running" | "app_stopped" | "not_running" | "not_queued" | "node_has_instances" | "mesh_full" | "join_token_expired" | "archive_too_large" | "invalid" | "slug_invalid" | "name_invalid" | "archive_unsafe" | "archive_not_gzip_tar" | "source_invalid" | "too_many" | "internal" | "unavailable";
         /** @description What would change if release `after` served in place of release `before`. */
         Comparison: components["schemas"]["ReleaseDifference"] & {
             /** Format: int32 */
@@ -1218,6 +1236,23 @@ export interface components {
             /** Format: int32 */
             number: number;
             state: components["schemas"]["DeploymentState"];
+        };
+        EnvFile: {
+            /** @description Names of the locked variables. */
+            locked: string[];
+            /** @description `NAME=value` lines and comments. Locked variables are not in it. */
+            text: string;
+            /** @description Changes when the text does. */
+            version: string;
+        };
+        EnvFileChange: {
+            /** @description Whether to deploy the running release's image with the new variables and settings. */
+            deploy?: boolean;
+            /** @description Keeps the variables that the text does not have. Else they are unset, but for locked ones, which no text has. */
+            keep?: boolean;
+            text: string;
+            /** @description The version that was changed: refused when there is another by now. */
+            version?: string | null;
         };
         /** @description A session that waits to be attached to. */
         Exec: {
@@ -2823,6 +2858,54 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": components["schemas"]["VariablesPatch"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VariablesPatched"];
+                };
+            };
+        };
+    };
+    read_env_file: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or slug */
+                app: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EnvFile"];
+                };
+            };
+        };
+    };
+    write_env_file: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or slug */
+                app: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EnvFileChange"];
             };
         };
         responses: {

@@ -37,6 +37,7 @@ pub enum Code {
     NothingDeployed,
     NothingPending,
     VariablesMissing,
+    VariablesChanged,
     DeploymentRunning,
     AppStopped,
     NotRunning,
@@ -85,6 +86,7 @@ impl Code {
             | Self::NothingDeployed
             | Self::NothingPending
             | Self::VariablesMissing
+            | Self::VariablesChanged
             | Self::DeploymentRunning
             | Self::AppStopped
             | Self::NotRunning

@@ -9,7 +9,7 @@ use utoipa_axum::routes;
 
 use super::patch::VariablesPatch;
 use super::predefined::{self, Predefined};
-use super::{COUNT_LIMIT, Open, Values, dotenv, store};
+use super::{COUNT_LIMIT, Open, Values, dotenv, file, store};
 use crate::app::{App, AppState};
 use crate::bus::{self, Topic};
 use crate::deployments::{self, Deployment};
@@ -19,11 +19,10 @@ use crate::http::{Body, Code, Error, Permission, Result, guard};
 use crate::{apps, audit, releases};
 
 pub fn router(app: &AppState) -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(guard(app, Permission::AppRead, routes!(read_env))).routes(guard(
-        app,
-        Permission::AppWrite,
-        routes!(update_env),
-    ))
+    OpenApiRouter::new()
+        .routes(guard(app, Permission::AppRead, routes!(read_env)))
+        .routes(guard(app, Permission::AppWrite, routes!(update_env)))
+        .merge(file::router(app))
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -121,7 +120,7 @@ async fn known(app: &App, conn: &mut PgConnection, of: &apps::store::App) -> Res
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
-struct VariablesPatched {
+pub struct VariablesPatched {
     #[serde(flatten)]
     now: Variables,
     /// Null when none was asked for or nothing is deployed yet.
@@ -146,7 +145,7 @@ async fn update_env(
 }
 
 /// What follows a change.
-async fn saved(
+pub async fn saved(
     app: &App,
     conn: &mut PgConnection,
     caller: &Caller,

@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod dotenv;
+pub mod file;
 pub mod patch;
 pub mod predefined;
 pub mod store;
@@ -70,6 +71,8 @@ pub fn only(values: &Values, names: &[String]) -> Values {
 const VALUE_LIMIT: usize = 32 << 10;
 /// Characters of the comment of one.
 const COMMENT_LIMIT: usize = 2000;
+/// Bytes of the comments above one.
+const ABOVE_LIMIT: usize = 8 << 10;
 /// Variables of one app.
 const COUNT_LIMIT: usize = 500;
 

@@ -161,3 +161,33 @@ pub async fn set_above(
     .await?;
     Ok(())
 }
+
+/// Puts these first, in this order; others follow in theirs.
+pub async fn arrange(conn: &mut PgConnection, app: AppId, names: &[String]) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update app_variables set position = ordered.position
+         from (
+             select name, row_number() over (order by array_position($2, name), position, name) as position
+             from app_variables where app_id = $1
+         ) as ordered
+         where app_id = $1 and app_variables.name = ordered.name",
+        app as _,
+        names
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The comments below the last variable.
+pub async fn end(conn: &mut PgConnection, vault: &Vault, app: AppId) -> crate::http::Result<String> {
+    let sealed =
+        sqlx::query_scalar!("select env_end from apps where id = $1", app as _).fetch_one(conn).await?;
+    Ok(sealed.map_or(Ok(String::new()), |sealed| text(vault, &identity_end(app), &sealed))?)
+}
+
+pub async fn set_end(conn: &mut PgConnection, vault: &Vault, app: AppId, end: &str) -> sqlx::Result<()> {
+    let sealed = seal_comments(vault, &identity_end(app), end);
+    sqlx::query!("update apps set env_end = $2 where id = $1", app as _, sealed).execute(conn).await?;
+    Ok(())
+}

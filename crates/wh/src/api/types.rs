@@ -403,6 +403,22 @@ pub(crate) struct Predefined {
     pub(crate) value: Option<String>,
 }
 
+/// The variables as a text. Has no `Debug`: it holds values.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct EnvFile {
+    pub(crate) text: String,
+    #[serde(default)]
+    pub(crate) locked: Vec<String>,
+}
+
+/// Body of `PATCH …/env/file`. Has no `Debug`: it holds values.
+#[derive(Serialize)]
+pub(crate) struct EnvFileChange<'a> {
+    pub(crate) text: &'a str,
+    pub(crate) keep: bool,
+    pub(crate) deploy: bool,
+}
+
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Variable {
     pub(crate) name: String,

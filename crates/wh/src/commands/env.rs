@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use reqwest::Method;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Shell, watch};
+use super::{Shell, env_file, watch};
 use crate::api::types::{Predefined, Variable, VariableChange, Variables};
 use crate::api::{Client, path_with};
 use crate::args::{Effect, EnvCommand, VariableFlags};
@@ -20,6 +20,10 @@ pub(crate) async fn run(shell: &Shell, command: Option<EnvCommand>) -> Result<()
         EnvCommand::Ls { predefined: true, .. } => ls_predefined(shell).await,
         EnvCommand::Ls { reveal, .. } => ls(shell, reveal).await,
         EnvCommand::Set { pairs, flags, effect } => set(shell, &pairs, &flags, &effect).await,
+        EnvCommand::Import { file, replace, effect } => {
+            env_file::import(shell, &file, replace, &effect).await
+        }
+        EnvCommand::Export => env_file::export(shell).await,
         EnvCommand::Unset { names, effect } => {
             names.iter().try_for_each(|name| check_name(name))?;
             let unset = names.iter().map(String::as_str).collect();
@@ -112,16 +116,26 @@ async fn change(shell: &Shell, change: &VariableChange<'_>, names: &str, effect:
     let client: Client = shell.client()?;
     let verb = if change.unset.is_empty() { "set" } else { "unset" };
     let answer: Variables = client.send(Method::PATCH, &shell.app_path(&["env"])?, change).await?;
-    let paint = shell.ui.err_paint();
+    changed(shell, &client, answer, &format!("{verb} {names}"), effect).await
+}
+
+/// Says what was `done`, and watches the deployment that it began.
+pub(super) async fn changed(
+    shell: &Shell,
+    client: &Client,
+    answer: Variables,
+    done: &str,
+    effect: &Effect,
+) -> Result<()> {
     if let Some(deployment) = answer.deployment {
-        shell.ui.done(&format!("{verb} {names}; deployment {} makes it so", deployment.number));
-        return watch::finish(shell, &client, deployment, effect.detach).await;
+        shell.ui.done(&format!("{done}; deployment {} makes it so", deployment.number));
+        return watch::finish(shell, client, deployment, effect.detach).await;
     }
     if shell.ui.json {
         return crate::ui::json(&answer);
     }
     let when = if answer.pending { " (pending: `wh plan` shows it, `wh apply` deploys it)" } else { "" };
-    shell.ui.done(&format!("{verb} {names}{}", paint.dim(when)));
+    shell.ui.done(&format!("{done}{}", shell.ui.err_paint().dim(when)));
     Ok(())
 }
 

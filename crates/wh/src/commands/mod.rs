@@ -7,6 +7,7 @@ mod cp;
 mod deploy;
 mod deployments;
 mod env;
+mod env_file;
 mod exec;
 mod fleet;
 mod git;

@@ -196,6 +196,32 @@ fn what_is_said_about_variables_is_listed() {
 }
 
 #[test]
+fn variables_go_in_and_out_as_a_file() {
+    let answer = json!({ "variables": [], "pending": true, "deployment": null });
+    let file = json!({ "text": "# why\nA='b c'\n", "version": "v1", "locked": ["KEY"] });
+    let wrong = json!({ "code": "invalid", "message": "line 2: has no `=`", "field": "text" });
+    let mock = Mock::start(vec![
+        ("PATCH /apps/a/env/file", reply(200, answer.clone())),
+        ("PATCH /apps/a/env/file", reply(200, answer)),
+        ("PATCH /apps/a/env/file", reply(422, wrong)),
+        ("GET /apps/a/env/file", reply(200, file)),
+    ]);
+    let user = User::with_files(&[(".env", "A=s3cret\n")]);
+    let run = user.wh(&mock, &["env", "import", ".env", "--app", "a"]).succeeded();
+    assert!(run.err.contains("imported .env") && !run.err.contains("s3cret"), "{run:#?}");
+    assert_eq!(mock.asked()[0].json(), json!({ "text": "A=s3cret\n", "keep": true, "deploy": true }));
+    let env = [("WH_URL", mock.url.as_str()), ("WH_TOKEN", "wht_test"), ("WH_APP", "a")];
+    user.bare(&["env", "import", "-", "--replace", "--stage"], &env, "B=1\n").succeeded();
+    assert_eq!(mock.asked()[1].json(), json!({ "text": "B=1\n", "keep": false, "deploy": false }));
+    let run = user.wh(&mock, &["env", "import", ".env", "--app", "a"]).failed(1);
+    assert!(run.err.contains("line 2"), "{run:#?}");
+    user.wh(&mock, &["env", "import", "none.env", "--app", "a"]).failed(2);
+    let run = user.wh(&mock, &["env", "export", "--app", "a"]).succeeded();
+    assert_eq!(run.out, "# why\nA='b c'\n");
+    assert!(run.err.contains("left out: KEY"), "{run:#?}");
+}
+
+#[test]
 fn what_the_platform_sets_is_listed() {
     let predefined = json!([{ "name": "WISEHOSTING_APP", "about": "the app's name", "value": "a" },
                             { "name": "WISEHOSTING_NODE", "about": "its node", "value": null }]);

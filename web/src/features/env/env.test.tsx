@@ -101,6 +101,33 @@ describe("the environment", () => {
     await user.click(screen.getByRole("button", { name: "Change TOKEN" }));
     expect(screen.getByLabelText(/Locked/)).toBeDisabled();
   });
+  it("edits all variables as a text and says which line is wrong", async () => {
+    answer("get", "/api/v1/apps/{app}/env", { variables, pending: false, predefined });
+    answer("get", "/api/v1/apps/{app}/env/file", { text: "# why\nA=1\n", version: "v1", locked: ["KEY"] });
+    refuse("patch", "/api/v1/apps/{app}/env/file", 422, {
+      code: "invalid",
+      message: "line 3: has no `=`",
+      field: "text",
+    });
+    const { user } = renderAt("/", routes);
+    await user.click(await screen.findByRole("button", { name: "Edit as text" }));
+    const area = await screen.findByLabelText("Variables");
+    expect(area).toHaveValue("# why\nA=1\n");
+    expect(screen.getByText("KEY")).toBeInTheDocument();
+    await user.type(area, "B");
+    await user.click(screen.getByRole("button", { name: "Save" }));
+    await waitFor(() => expect(area).toHaveAccessibleDescription(/line 3/i));
+    const requests = answer("patch", "/api/v1/apps/{app}/env/file", {
+      variables,
+      pending: true,
+      predefined,
+      deployment: null,
+    });
+    await user.type(area, "=2");
+    await user.click(screen.getByRole("button", { name: "Save" }));
+    await waitFor(() => expect(screen.queryByRole("dialog")).toBeNull());
+    expect(requests).toEqual([{ text: "# why\nA=1\nB=2", version: "v1", keep: false, deploy: false }]);
+  });
   it("takes a whole file that is pasted into a name", async () => {
     answer("get", "/api/v1/apps/{app}/env", { variables: [], pending: false, predefined });
     const { user } = renderAt("/", routes);

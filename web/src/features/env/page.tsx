@@ -1,9 +1,9 @@
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { useOutletContext } from "react-router";
-import { revealEnv, useUpdateEnv } from "@/api/mutations";
+import { readEnvFile, revealEnv, useUpdateEnv } from "@/api/mutations";
 import { envQuery } from "@/api/queries";
-import type { App, Variable } from "@/api/types";
+import type { App, EnvFile, Variable } from "@/api/types";
 import { Button } from "@/components/button";
 import { Confirm } from "@/components/confirm";
 import { Copy } from "@/components/copy";
@@ -14,6 +14,7 @@ import { useToast } from "@/components/toast";
 import { cli } from "@/lib/cli";
 import { VariableDialog } from "./edit";
 import { PredefinedCard } from "./predefined";
+import { TextDialog } from "./text";
 
 export function Component() {
   const app = useOutletContext<App>();
@@ -21,6 +22,7 @@ export function Component() {
   const [editing, setEditing] = useState<string | null>();
   const [removing, setRemoving] = useState<string>();
   const { values, toggle, forget } = useReveal(app.slug);
+  const text = useText(app.slug);
   const variables = env.data?.variables;
   const add = (
     <Button kind="primary" small icon="plus" onClick={() => setEditing(null)}>
@@ -35,6 +37,9 @@ export function Component() {
         flush
         actions={
           <>
+            <Button small kind="ghost" icon="edit" onClick={text.open}>
+              Edit as text
+            </Button>
             {variables && variables.length > 0 && (
               <Button small kind="ghost" icon="eye" onClick={toggle}>
                 {values ? "Hide" : "Reveal"}
@@ -73,6 +78,7 @@ export function Component() {
           onSaved={forget}
         />
       )}
+      {text.file && <TextDialog app={app} file={text.file} onClose={text.close} onSaved={forget} />}
       {removing && (
         <RemoveDialog app={app} name={removing} onClose={() => setRemoving(undefined)} onSaved={forget} />
       )}
@@ -95,6 +101,20 @@ function useReveal(app: string) {
     }
   };
   return { values, toggle, forget };
+}
+
+/** The text has values in it: it is asked for anew each time, and forgotten with the dialog. */
+function useText(app: string) {
+  const [file, setFile] = useState<EnvFile>();
+  const toast = useToast();
+  const open = async () => {
+    try {
+      setFile(await readEnvFile(app));
+    } catch (error) {
+      toast.failed("The variables cannot be shown as text", error);
+    }
+  };
+  return { file, open, close: () => setFile(undefined) };
 }
 
 interface TableProps {
