@@ -47,7 +47,12 @@ pub(super) async fn open(app: &App, session: &Attached, release: ReleaseId) -> a
     drop(conn);
     let place = Place { app: session.app.clone(), project: source.project_slug, host: source.host };
     let mut predefined = place.variables(apps::api::scheme(app));
-    predefined::add_release(&mut predefined, source.number, source.commit_id.as_deref(), source.source.as_ref());
+    predefined::add_release(
+        &mut predefined,
+        source.number,
+        source.commit_id.as_deref(),
+        source.source.as_ref(),
+    );
     predefined::add_node(&mut predefined, &node.name, &node.labels);
     let wanted = Wanted {
         // Nobody looks it up: the worker knows the container by its session.
