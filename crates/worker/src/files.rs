@@ -12,7 +12,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use chrono::Utc;
 use futures_util::StreamExt as _;
-use protocol::files::{FilesTicket, Way};
+use protocol::files::{FilesTicket, Kind, Way};
 use protocol::identity::SigningKey;
 use protocol::ids::InstanceId;
 use serde::Deserialize;
@@ -124,6 +124,13 @@ async fn write(
         Ok(admitted) => admitted,
         Err(refused) => return refused,
     };
+    // Podman would make it: a path that was mistyped would take what nobody finds.
+    match files.podman.kind_of_file(&container, &path).await {
+        Ok(Kind::Folder) => {}
+        Ok(Kind::Absent) => return (StatusCode::NOT_FOUND, "there is no such folder").into_response(),
+        Ok(Kind::File) => return (StatusCode::UNPROCESSABLE_ENTITY, "this is no folder").into_response(),
+        Err(error) => return failed(instance, &error),
+    }
     match files.podman.put_files(&container, &path, body.into_data_stream()).await {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(error) => failed(instance, &error),

@@ -97,6 +97,8 @@ fn files_go_in_and_come_out_of_an_instance_that_serves() {
         }
         assert_eq!(worker.read("/nothing/here").await.status(), 404);
         assert_eq!(worker.write("/nothing/here", tar_of("x", "y")).await.status(), 404);
+        assert_eq!(worker.kind("/nothing").await, "absent", "nothing is made on the way");
+        assert_eq!(worker.write("/tmp/new.txt", tar_of("x", "y")).await.status(), 422);
         let over = worker.write("/", tar_of("tmp", "a file over a folder")).await;
         assert!(over.status().is_client_error(), "{}", over.status());
         assert_eq!(worker.ask(Way::Out, "/etc", "/tmp", Vec::new()).await.status(), 401, "another path");
