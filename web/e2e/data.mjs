@@ -114,11 +114,15 @@ export function makeDeployment(app, over = {}) {
     stages: makeStages(3 * HOUR, [0.3, 2.1, 29.4, 1.2, 2.8, 0.4, 5.1]),
     failure: null,
     release: app.release?.number ?? null,
+    from_release: app.release ? app.release.number - 1 : null,
+    commit: "8c41f02be6d7a9035512c9aa1f0d2be7741c0a3e",
+    image_size_bytes: 84_120_000,
     url: app.url,
     message: "",
     created_by: "ada@example.com",
     created_at: ago(3 * HOUR),
     finished_at: ago(3 * HOUR - 41),
+    duration_ms: 41_000,
     ...over,
   };
 }
@@ -304,10 +308,33 @@ export const makeRelease = (number, over = {}) => ({
   commit: "8c41f02be6d7a9035512c9aa1f0d2be7741c0a3e",
   created_at: ago(HOUR),
   deployment_id: null,
+  origin: {
+    number: number + 3,
+    kind: "build",
+    created_by: "ada@example.com",
+    message: "",
+    from_release: null,
+    duration_ms: 41_000,
+  },
   current: false,
+  rolled_back_from: null,
   kept: true,
   ...over,
 });
+
+/** @type {Schemas["RolloutPreview"]} */
+export const preview = {
+  downtime: false,
+  because: "the instances that run serve until the new ones are healthy",
+  steps: [
+    "start an instance on worker-1",
+    "start an instance on worker-2",
+    "wait until the new instances are healthy",
+    "route requests to 2 new instances and no longer to 2 old instances on worker-1, worker-2",
+    "go live",
+    "let 2 old instances end their requests, then stop them",
+  ],
+};
 
 /** A fleet with something of everything. */
 export function makeWorld() {

@@ -20,6 +20,7 @@ import {
   makeStages,
   makeVariable,
   makeWorld,
+  preview,
   STAGES,
   session,
   ZONE,
@@ -514,6 +515,7 @@ class World {
       applicable: changes.length > 0 && !isBusy,
       changes,
       impact: changes.length > 0 ? "containers" : "nothing",
+      preview: changes.length > 0 && !isBusy ? preview : null,
     };
   }
 

@@ -103,6 +103,12 @@ pub(crate) enum Command {
     Scale {
         #[arg(value_parser = clap::value_parser!(u16).range(1..=100))]
         replicas: u16,
+        /// Only show what would happen
+        #[arg(long, conflicts_with_all = ["message", "detach"])]
+        plan: bool,
+        /// A few words about why
+        #[arg(long, short)]
+        message: Option<String>,
         /// Do not wait for the end
         #[arg(long)]
         detach: bool,
@@ -146,6 +152,9 @@ pub(crate) enum Command {
     Rollback {
         /// Its number; else the one before
         release: Option<i64>,
+        /// A few words about why
+        #[arg(long, short)]
+        message: Option<String>,
         /// Do not wait for the end
         #[arg(long)]
         detach: bool,

@@ -35,14 +35,14 @@ export function useDeploy(app: string) {
   });
 }
 
-export function useRollback(app: string) {
+export function useRollback(app: string, message = "") {
   const started = useDeploymentStarted();
   return useMutation({
     mutationFn: (release: number | undefined) =>
       unwrap(
         api.POST("/api/v1/apps/{app}/rollback", {
           params: { path: { app } },
-          body: release === undefined ? {} : { release },
+          body: { ...(release !== undefined && { release }), ...(message && { message }) },
         }),
       ),
     onSuccess: started,

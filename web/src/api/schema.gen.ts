@@ -382,6 +382,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/apps/{app}/scale/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What scaling would do now. Changes nothing. */
+        get: operations["preview_scale"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/apps/{app}/start": {
         parameters: {
             query?: never;
@@ -1164,14 +1181,32 @@ export interface components {
         /** @description One deployment as clients see it. */
         Deployment: {
             app: components["schemas"]["AppRef"];
+            /** @description Commit of its release, for git sources. */
+            commit?: string | null;
             /** Format: date-time */
             created_at: string;
             created_by: string;
+            /**
+             * Format: int64
+             * @description Milliseconds from its beginning to its end.
+             */
+            duration_ms?: number | null;
             failure?: components["schemas"]["FailureCard"] | null;
             /** Format: date-time */
             finished_at?: string | null;
+            /**
+             * Format: int32
+             * @description Number of the release that served when it was asked for: what a rollback leads away from.
+             */
+            from_release?: number | null;
             id: components["schemas"]["DeploymentId"];
+            /**
+             * Format: int64
+             * @description Size of its release's image.
+             */
+            image_size_bytes?: number | null;
             kind: components["schemas"]["DeploymentKind"];
+            /** @description Why it was asked for, in the words of who asked; else what it does. */
             message: string;
             /** Format: int32 */
             number: number;
@@ -2071,6 +2106,7 @@ export interface components {
              * @description Number of a deployment that is under way. Nothing can be applied before it ends.
              */
             deployment?: number | null;
+            preview?: components["schemas"]["RolloutPreview"] | null;
             /**
              * Format: int32
              * @description The release that serves; null before the first, and then nothing waits.
@@ -2295,6 +2331,12 @@ export interface components {
             kept: boolean;
             /** Format: int32 */
             number: number;
+            origin?: components["schemas"]["ReleaseOrigin"] | null;
+            /**
+             * Format: int32
+             * @description Number of the release from which a rollback led back to it, while it serves because of that.
+             */
+            rolled_back_from?: number | null;
             source?: components["schemas"]["Source"] | null;
         };
         /** @description One thing that differs. */
@@ -2317,6 +2359,25 @@ export interface components {
         };
         /** Format: uuid */
         ReleaseId: string;
+        /** @description The deployment that made a release. */
+        ReleaseOrigin: {
+            /** @description Who asked for it. */
+            created_by: string;
+            /**
+             * Format: int64
+             * @description Milliseconds that it took; null while it is under way.
+             */
+            duration_ms?: number | null;
+            /**
+             * Format: int32
+             * @description Number of the release that served at that time: whose image it has, for one of new settings.
+             */
+            from_release?: number | null;
+            kind: components["schemas"]["DeploymentKind"];
+            message: string;
+            /** Format: int32 */
+            number: number;
+        };
         ReleaseRef: {
             /** Format: date-time */
             created_at: string;
@@ -2350,13 +2411,26 @@ export interface components {
          */
         Role: "control-plane" | "worker" | "proxy";
         RollbackRequest: {
+            /** @description Why; which way it leads when absent. */
+            message?: string | null;
             /**
              * Format: int32
              * @description Number of a release; the one that served before when absent.
              */
             release?: number | null;
         };
+        /** @description What will happen, for people. */
+        RolloutPreview: {
+            /** @description Why, or why not. */
+            because: string;
+            /** @description Whether requests fail meanwhile. */
+            downtime: boolean;
+            /** @description In order. Where an instance will be is what holds now: another worker may be emptier by then. */
+            steps: string[];
+        };
         ScaleRequest: {
+            /** @description Why; the change in words when absent. */
+            message?: string | null;
             /**
              * Format: int32
              * @description Instances that it is to have, from 1 to 100.
@@ -3321,6 +3395,31 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["AppChanged"];
+                };
+            };
+        };
+    };
+    preview_scale: {
+        parameters: {
+            query: {
+                /** @description Instances that it is to have, from 1 to 100. */
+                replicas: number;
+            };
+            header?: never;
+            path: {
+                /** @description Id or slug */
+                app: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RolloutPreview"];
                 };
             };
         };

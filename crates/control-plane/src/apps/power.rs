@@ -84,7 +84,7 @@ async fn start_app(State(app): State<AppState>, caller: Caller, Path(key): Path<
     let found = api::hold(&mut tx, &caller, &key).await?;
     create::current(&mut tx, &found).await?;
     let deployment = if found.stopped_at.is_some() {
-        let made = create::again(&app, &mut tx, &caller, &found, Kind::Start).await?;
+        let made = create::again(&app, &mut tx, &caller, &found, Kind::Start, "started after a stop").await?;
         record(&mut tx, &caller, &found, "app.start", json!({ "deployment": made.number })).await?;
         Some(made)
     } else {
@@ -100,7 +100,9 @@ async fn restart_app(State(app): State<AppState>, caller: Caller, Path(key): Pat
     let found = api::hold(&mut tx, &caller, &key).await?;
     create::current(&mut tx, &found).await?;
     check_started(&found)?;
-    let made = create::again(&app, &mut tx, &caller, &found, Kind::Restart).await?;
+    let made =
+        create::again(&app, &mut tx, &caller, &found, Kind::Restart, "new instances of the same release")
+            .await?;
     record(&mut tx, &caller, &found, "app.restart", json!({ "deployment": made.number })).await?;
     answer(&app, tx, &caller, &found, Some(made)).await
 }
@@ -119,6 +121,8 @@ pub(super) fn check_started(of: &store::App) -> Result<()> {
 struct ScaleRequest {
     /// Instances that it is to have, from 1 to 100.
     replicas: u16,
+    /// Why; the change in words when absent.
+    message: Option<String>,
 }
 
 /// Sets the number of instances, also for later releases. The ones that run stay; only what is missing starts, and
@@ -130,6 +134,7 @@ async fn scale_app(
     Path(key): Path<String>,
     Body(request): Body<ScaleRequest>,
 ) -> Answer {
+    rules::check_message(request.message.as_deref())?;
     let mut tx = app.db.begin().await?;
     let mut found = api::hold(&mut tx, &caller, &key).await?;
     let current = create::current(&mut tx, &found).await?;
@@ -142,7 +147,8 @@ async fn scale_app(
     })?;
     store::update(&mut tx, found.id, &found.settings).await?;
     let deployment = if found.stopped_at.is_none() && before != request.replicas {
-        Some(create::again(&app, &mut tx, &caller, &found, Kind::Scale).await?)
+        let message = request.message.unwrap_or_else(|| format!("replicas: {before} → {}", request.replicas));
+        Some(create::again(&app, &mut tx, &caller, &found, Kind::Scale, &message).await?)
     } else {
         None
     };

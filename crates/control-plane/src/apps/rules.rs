@@ -113,6 +113,14 @@ pub fn check_text(field: &str, text: &str, least: usize, most: usize) -> Result<
     Ok(())
 }
 
+/// Characters of the words about a deployment.
+pub const MESSAGE_LIMIT: usize = 500;
+
+/// What somebody says about a deployment.
+pub fn check_message(message: Option<&str>) -> Result<()> {
+    check_text("message", message.unwrap_or_default(), 0, MESSAGE_LIMIT)
+}
+
 /// `prefix` names where in the request the settings are: empty, or `settings.`.
 pub fn check_settings(settings: &Settings, prefix: &str) -> Result<()> {
     let field = |name: &str| format!("{prefix}{name}");

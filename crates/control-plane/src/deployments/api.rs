@@ -9,7 +9,7 @@ use serde_json::json;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Deployment, State, create, follow, repeat, store};
+use super::{Deployment, State, create, follow, preview, repeat, store};
 use crate::app::AppState;
 use crate::apps::{self, SettingsPatch, rules};
 use crate::audit;
@@ -28,6 +28,7 @@ pub fn router(app: &AppState) -> OpenApiRouter<AppState> {
         .routes(guard(app, Permission::AppRead, routes!(read_deployment_log)))
         .routes(guard(app, Permission::AppDeploy, routes!(roll_back)))
         .merge(follow::router(app))
+        .merge(preview::router(app))
 }
 
 pub(super) fn unknown() -> Error {
@@ -57,7 +58,7 @@ async fn create_deployment(
     Body(request): Body<DeploymentRequest>,
 ) -> Result<(StatusCode, Json<Deployment>)> {
     let message = request.message.unwrap_or_default();
-    rules::check_text("message", &message, 0, 500)?;
+    rules::check_message(Some(&message))?;
     let asked = repeat::Key::of(&headers, &(&request.source, &message, request.no_cache))?;
     let mut tx = app.db.begin().await?;
     let mut found = apps::api::hold(&mut tx, &caller, &key).await?;
@@ -181,6 +182,8 @@ async fn read_deployment_log(
 struct RollbackRequest {
     /// Number of a release; the one that served before when absent.
     release: Option<i32>,
+    /// Why; which way it leads when absent.
+    message: Option<String>,
 }
 
 /// Makes an older release serve again, without building.
@@ -191,9 +194,11 @@ async fn roll_back(
     Path(key): Path<String>,
     Body(request): Body<RollbackRequest>,
 ) -> Result<(StatusCode, Json<Deployment>)> {
+    rules::check_message(request.message.as_deref())?;
     let mut tx = app.db.begin().await?;
     let found = apps::api::hold(&mut tx, &caller, &key).await?;
-    let made = create::rollback(&app, &mut tx, &caller, &found, request.release).await?;
+    let message = request.message.as_deref();
+    let made = create::rollback(&app, &mut tx, &caller, &found, request.release, message).await?;
     tx.commit().await?;
     Ok((StatusCode::ACCEPTED, Json(made)))
 }

@@ -130,13 +130,14 @@ pub async fn settings(
     begin(app, conn, caller, of, start).await
 }
 
-/// Runs the live release once more, with as many instances as the app's settings say.
+/// Runs the live release once more, with as many instances as the app's settings say. `message` says why.
 pub async fn again(
     app: &App,
     conn: &mut PgConnection,
     caller: &Caller,
     of: &apps::store::App,
     kind: Kind,
+    message: &str,
 ) -> Result<Deployment> {
     let current = current(conn, of).await?;
     check_idle(conn, of).await?;
@@ -149,7 +150,7 @@ pub async fn again(
         release: Some(current.id),
         replaces: None,
         no_cache: false,
-        message: "",
+        message,
     };
     begin(app, conn, caller, of, start).await
 }
@@ -204,13 +205,15 @@ pub async fn check_idle(conn: &mut PgConnection, of: &apps::store::App) -> Resul
     }
 }
 
-/// Runs an older release again, with as many instances as the app has now: the one with `number`, or the one that served before.
+/// Runs an older release again, with as many instances as the app has now: the one with `number`, or the one that served
+/// before. `message` says why.
 pub async fn rollback(
     app: &App,
     conn: &mut PgConnection,
     caller: &Caller,
     of: &apps::store::App,
     number: Option<i32>,
+    message: Option<&str>,
 ) -> Result<Deployment> {
     let nothing = |message: String| Error::new(Code::NothingToRollBack, message);
     let current = releases::store::current(conn, of.id).await?;
@@ -222,6 +225,7 @@ pub async fn rollback(
         (None, None) => return Err(nothing("nothing is deployed yet".to_owned())),
     };
     let release = releases::api::find(conn, of, number).await?;
+    let from = current.as_ref().map(|current| current.number);
     if current.is_some_and(|current| current.id == release.id) {
         return Err(nothing(format!("release {number} serves already")).field("release"));
     }
@@ -241,10 +245,17 @@ pub async fn rollback(
         build_variables: None,
         release: Some(release.id),
         replaces: None,
-        message: "",
+        message: &message.map_or_else(|| way_back(from, number), str::to_owned),
         no_cache: false,
     };
     begin(app, conn, caller, of, start).await
+}
+
+fn way_back(from: Option<i32>, to: i32) -> String {
+    match from {
+        Some(from) => format!("back from release {from} to {to}"),
+        None => format!("back to release {to}"),
+    }
 }
 
 fn not_kept(release: &releases::store::Snapshot, keep: u8) -> Error {

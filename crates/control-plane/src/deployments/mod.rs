@@ -4,6 +4,7 @@ pub mod api;
 pub mod cause;
 pub mod create;
 pub mod follow;
+pub mod preview;
 pub mod repeat;
 pub mod source;
 pub mod store;
@@ -90,11 +91,20 @@ pub struct Deployment {
     pub failure: Option<FailureCard>,
     /// Number of its release, once there is one.
     pub release: Option<i32>,
+    /// Number of the release that served when it was asked for: what a rollback leads away from.
+    pub from_release: Option<i32>,
+    /// Commit of its release, for git sources.
+    pub commit: Option<String>,
+    /// Size of its release's image.
+    pub image_size_bytes: Option<i64>,
     pub url: String,
+    /// Why it was asked for, in the words of who asked; else what it does.
     pub message: String,
     pub created_by: String,
     pub created_at: DateTime<Utc>,
     pub finished_at: Option<DateTime<Utc>>,
+    /// Milliseconds from its beginning to its end.
+    pub duration_ms: Option<i64>,
 }
 
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]

@@ -219,6 +219,47 @@ async fn scaling_leaves_nothing_pending_and_a_rollback_keeps_the_number(pool: Pg
 }
 
 #[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn who_did_it_and_why_is_told_of_deployments_and_releases(pool: PgPool) {
+    let (app, owner) = with_app(pool).await;
+    for _ in 0..2 {
+        make_live(&app, &deploy(&owner).await).await;
+    }
+    let why = json!({ "message": "2 is slow" });
+    let back = owner.post("/api/v1/apps/hello/rollback", why).await.expect(202);
+    assert_eq!(
+        (&back["message"], &back["from_release"], &back["release"]),
+        (&json!("2 is slow"), &json!(2), &json!(1))
+    );
+    assert_eq!((&back["commit"], &back["image_size_bytes"]), (&json!("abc"), &json!(7)));
+    make_live(&app, &back).await;
+    let ended = owner.get(&path_of(&back)).await.expect(200);
+    assert!(ended["duration_ms"].as_i64().is_some_and(|took| (0..60_000).contains(&took)), "{ended}");
+
+    let releases = owner.get("/api/v1/apps/hello/releases").await.expect(200);
+    let [newer, older] = [&releases["items"][0], &releases["items"][1]];
+    assert_eq!((&older["rolled_back_from"], &newer["rolled_back_from"]), (&json!(2), &json!(null)));
+    let origin = &newer["origin"];
+    assert_eq!(
+        (&origin["number"], &origin["kind"], &origin["message"]),
+        (&json!(2), &json!("build"), &json!("first"))
+    );
+    assert_eq!((&origin["from_release"], &origin["created_by"]), (&json!(1), &back["created_by"]));
+
+    let scaled = owner.post("/api/v1/apps/hello/scale", json!({ "replicas": 2 })).await.expect(202);
+    assert_eq!(scaled["deployment"]["message"], "replicas: 1 → 2");
+    make_live(&app, &scaled["deployment"]).await;
+    let set = json!({ "set": { "TOKEN": "hunter2" }, "deploy": true });
+    let set = owner.patch("/api/v1/apps/hello/env", set).await.expect(200);
+    assert_eq!(set["deployment"]["message"], "set TOKEN");
+    make_live(&app, &set["deployment"]).await;
+    let again = owner.post("/api/v1/apps/hello/rollback", json!({ "release": 2 })).await.expect(202);
+    assert_eq!(again["message"], "back from release 3 to 2");
+    let long = json!({ "message": "x".repeat(501) });
+    let refused = owner.post("/api/v1/apps/hello/rollback", long).await.expect(422);
+    assert_eq!(refused["field"], "message");
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
 async fn new_variables_deploy_the_image_that_serves(pool: PgPool) {
     let (app, owner) = with_app(pool).await;
     let body = json!({ "set": { "A": "1" }, "deploy": true });

@@ -2,6 +2,7 @@
 
 pub mod mesh;
 pub mod placement;
+pub mod preview;
 pub mod rollout;
 pub mod routes;
 pub mod stop;

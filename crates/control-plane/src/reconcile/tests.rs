@@ -3,6 +3,7 @@
 mod commands;
 mod crashes;
 mod power;
+mod preview;
 mod rolling;
 mod told;
 

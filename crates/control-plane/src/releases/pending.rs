@@ -17,6 +17,7 @@ use crate::deployments::{self, Deployment};
 use crate::http::caller::Caller;
 use crate::http::extract::Path;
 use crate::http::{Body, Code, Error, Permission, Result, guard};
+use crate::plan::preview::Preview;
 use crate::variables::{self, Open};
 
 pub fn router(app: &AppState) -> OpenApiRouter<AppState> {
@@ -26,9 +27,6 @@ pub fn router(app: &AppState) -> OpenApiRouter<AppState> {
         routes!(apply_pending),
     ))
 }
-
-/// Characters of a deployment's message.
-const MESSAGE_LIMIT: usize = 500;
 
 /// What waits to be deployed.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -41,6 +39,8 @@ pub struct Pending {
     applicable: bool,
     #[serde(flatten)]
     difference: Difference,
+    /// What applying would do now; null when nothing can be applied.
+    preview: Option<Preview>,
 }
 
 impl Pending {
@@ -59,14 +59,28 @@ pub async fn of(
 ) -> Result<Pending> {
     let Some(live) = store::current(conn, of.id).await? else {
         let difference = Difference { changes: Vec::new(), impact: Impact::Nothing };
-        return Ok(Pending { release: None, deployment: None, applicable: false, difference });
+        return Ok(Pending { release: None, deployment: None, applicable: false, difference, preview: None });
     };
     let (released, built_with) = live.open(&app.vault)?;
     let side = Side { release: &live, variables: &released, built_with: built_with.as_ref() };
     let difference = compare::pending(side, &of.settings, variables);
     let deployment = deployments::store::unfinished(conn, of.id).await?;
     let applicable = deployment.is_none() && difference.needs_containers();
-    Ok(Pending { release: Some(live.number), deployment, applicable, difference })
+    Ok(Pending { release: Some(live.number), deployment, applicable, difference, preview: None })
+}
+
+/// What applying would do, if something can be applied.
+async fn preview(
+    conn: &mut PgConnection,
+    of: &apps::store::App,
+    pending: &Pending,
+) -> sqlx::Result<Option<Preview>> {
+    match store::current(conn, of.id).await? {
+        Some(live) if pending.applicable => {
+            deployments::preview::of_settings(conn, of, &live).await.map(Some)
+        }
+        _ => Ok(None),
+    }
 }
 
 /// What differs between the app's present settings and variables and its live release. Values of variables are not told.
@@ -79,7 +93,9 @@ async fn read_pending(
     let mut conn = app.db.acquire().await?;
     let found = apps::api::find(&mut conn, &caller, &key).await?;
     let values = variables::store::open(&mut conn, &app.vault, found.id).await?;
-    Ok(Json(of(&app, &mut conn, &found, &values).await?))
+    let mut pending = of(&app, &mut conn, &found, &values).await?;
+    pending.preview = preview(&mut conn, &found, &pending).await?;
+    Ok(Json(pending))
 }
 
 #[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
@@ -97,9 +113,7 @@ async fn apply_pending(
     Path(key): Path<String>,
     Body(request): Body<ApplyRequest>,
 ) -> Result<(StatusCode, Json<Deployment>)> {
-    if let Some(message) = &request.message {
-        rules::check_text("message", message, 0, MESSAGE_LIMIT)?;
-    }
+    rules::check_message(request.message.as_deref())?;
     let mut tx = app.db.begin().await?;
     let found = apps::api::hold(&mut tx, &caller, &key).await?;
     let values = variables::store::open(&mut tx, &app.vault, found.id).await?;
@@ -107,7 +121,7 @@ async fn apply_pending(
     if pending.release.is_some() && !pending.is_runtime() {
         return Err(nothing_pending(&pending.difference));
     }
-    let message = request.message.unwrap_or_else(|| pending.difference.summary(MESSAGE_LIMIT));
+    let message = request.message.unwrap_or_else(|| pending.difference.summary(rules::MESSAGE_LIMIT));
     let made = deployments::create::settings(&app, &mut tx, &caller, &found, &message).await?;
     tx.commit().await?;
     Ok((StatusCode::ACCEPTED, Json(made)))

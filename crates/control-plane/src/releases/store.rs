@@ -6,8 +6,9 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{Image, Release};
+use super::{Image, Origin, Release};
 use crate::apps::Settings;
+use crate::deployments::Kind;
 use crate::variables::{self, Values};
 use crate::vault::{Vault, VaultError};
 
@@ -134,14 +135,20 @@ pub async fn list(
     kept: &BTreeSet<String>,
 ) -> sqlx::Result<Vec<Release>> {
     let rows = sqlx::query!(
-        r#"select releases.id, number, image_id, image_reference, image_size_bytes,
-                  source as "source: Json<Source>", commit_id, created_at, made.id as "made_by?: DeploymentId",
-                  exists (select from deployments where release_id = releases.id and state = 'live') as "current!"
+        r#"select releases.id, releases.number, image_id, image_reference, image_size_bytes,
+                  releases.source as "source: Json<Source>", commit_id, releases.created_at,
+                  made.id as "made_by?: DeploymentId", made.number as "made_number?", made.kind as "made_kind?: Kind",
+                  made.created_by as "made_for?", made.message as "message?", made.from_release,
+                  made.created_at as "made_from?", made.finished_at as "made_until?",
+                  live.id is not null as "current!",
+                  case when live.kind = 'rollback' then live.from_release end as rolled_back_from
            from releases
            left join lateral (
-               select id from deployments where release_id = releases.id order by number limit 1
+               select id, number, kind, created_by, message, from_release, created_at, finished_at
+               from deployments where release_id = releases.id order by number limit 1
            ) made on true
-           where app_id = $1 and ($2::uuid is null or releases.id < $2)
+           left join deployments as live on live.release_id = releases.id and live.state = 'live'
+           where releases.app_id = $1 and ($2::uuid is null or releases.id < $2)
            order by releases.id desc limit $3"#,
         app as _,
         before,
@@ -150,6 +157,17 @@ pub async fn list(
     .fetch_all(conn)
     .await?;
     let releases = rows.into_iter().map(|row| Release {
+        origin: row.made_number.zip(row.made_kind).map(|(number, kind)| Origin {
+            number,
+            kind,
+            created_by: row.made_for.unwrap_or_default(),
+            message: row.message.unwrap_or_default(),
+            from_release: row.from_release,
+            duration_ms: row
+                .made_from
+                .zip(row.made_until)
+                .map(|(begin, end)| (end - begin).num_milliseconds()),
+        }),
         id: row.id,
         number: row.number,
         kept: kept.contains(&row.image_id),
@@ -159,6 +177,7 @@ pub async fn list(
         created_at: row.created_at,
         deployment_id: row.made_by,
         current: row.current,
+        rolled_back_from: row.rolled_back_from,
     });
     Ok(releases.collect())
 }

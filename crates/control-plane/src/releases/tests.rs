@@ -26,7 +26,7 @@ async fn nothing_waits_before_the_first_release_or_after_a_deployment(pool: PgPo
     let (app, owner) = with_app(pool).await;
     owner.patch("/api/v1/apps/hello", json!({ "replicas": 2 })).await.expect(200);
     let nothing = json!({ "release": null, "deployment": null, "applicable": false, "changes": [],
-                          "impact": "nothing" });
+                          "impact": "nothing", "preview": null });
     assert_eq!(pending(&owner).await, nothing);
     let refused = owner.post("/api/v1/apps/hello/apply", json!({})).await.expect(409);
     assert_eq!(refused["code"], "nothing_deployed");

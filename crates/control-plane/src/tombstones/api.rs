@@ -76,8 +76,11 @@ async fn undelete_app(State(app): State<AppState>, caller: Caller, Path(key): Pa
     let found = apps::store::lock(&mut tx, tombstone.id).await?.ok_or_else(unknown)?;
     generations::raise(&mut tx, Consumer::Routes).await?;
     let ran = found.stopped_at.is_none() && releases::store::current(&mut tx, found.id).await?.is_some();
-    let deployment =
-        if ran { Some(create::again(&app, &mut tx, &caller, &found, Kind::Start).await?) } else { None };
+    let deployment = if ran {
+        Some(create::again(&app, &mut tx, &caller, &found, Kind::Start, "brought back").await?)
+    } else {
+        None
+    };
     record(&mut tx, &caller, &found, "app.undelete", json!({ "deleted_at": tombstone.deleted_at })).await?;
     answer(&app, tx, &caller, &found, deployment).await
 }

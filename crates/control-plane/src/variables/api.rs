@@ -153,6 +153,7 @@ pub async fn saved(
     detail: serde_json::Value,
     deploy: bool,
 ) -> Result<VariablesPatched> {
+    let words = in_words(&detail);
     audit::record(conn, caller, "env.update", &format!("app:{}", of.slug), detail).await?;
     bus::say(conn, Topic::Apps, of.id).await?;
     let now = read(app, conn, caller, of, false).await?;
@@ -160,9 +161,20 @@ pub async fn saved(
         return Err(Error::invalid("set", format!("an app may have at most {COUNT_LIMIT} variables")));
     }
     let deployment = if deploy && releases::store::current(conn, of.id).await?.is_some() {
-        Some(deployments::create::settings(app, conn, caller, of, "").await?)
+        Some(deployments::create::settings(app, conn, caller, of, &words).await?)
     } else {
         None
     };
     Ok(VariablesPatched { now, deployment })
+}
+
+/// Names only: values are nobody's business.
+fn in_words(detail: &serde_json::Value) -> String {
+    let names = |verb: &str| {
+        let names = detail[verb].as_array().into_iter().flatten().filter_map(|name| name.as_str());
+        let names = names.collect::<Vec<_>>().join(", ");
+        (!names.is_empty()).then(|| format!("{verb} {names}"))
+    };
+    let words = ["set", "unset"].into_iter().filter_map(names).collect::<Vec<_>>().join("; ");
+    words.chars().take(apps::rules::MESSAGE_LIMIT).collect()
 }

@@ -16,6 +16,7 @@ tests![
     a_rollback_serves_the_old_page_without_a_build,
     a_variable_makes_a_release_and_the_app_sees_it,
     a_staged_change_is_planned_and_applied_without_a_build,
+    settings_change_in_the_words_of_the_file_without_a_build,
     the_log_of_an_app_follows_its_requests,
     nodes_instances_and_releases_are_listed,
 ];
@@ -78,6 +79,31 @@ async fn a_staged_change_is_planned_and_applied_without_a_build(bed: Arc<Bed>) -
     ensure!(!compared.to_string().contains("hunter2"), "{compared}");
     let releases = bed.wh_json(&app.folder, &["releases"]).await?;
     ensure!(releases[0]["image"]["id"] == releases[1]["image"]["id"], "another image: {releases}");
+    Ok(())
+}
+
+async fn settings_change_in_the_words_of_the_file_without_a_build(bed: Arc<Bed>) -> Result<()> {
+    let app = bed.page("sized", "here", "")?;
+    bed.deploy(&app).await?;
+    bed.run_wh(&app.folder, &["resize", "--memory", "96M"]).await?;
+    let plan = bed.wh_json(&app.folder, &["plan"]).await?;
+    ensure!(plan["changes"][0]["field"] == "resources.memory_mb", "{plan}");
+    ensure!(plan["preview"]["downtime"] == false, "{plan}");
+    let steps = plan["preview"]["steps"].as_array().context("no steps")?;
+    ensure!(steps.iter().any(|step| step == "go live"), "{plan}");
+
+    let file = std::fs::read_to_string(app.folder.join("wisehosting.toml"))?;
+    app.write("wisehosting.toml", &(file + "[resources]\npids = 128\n"))?;
+    let plan = bed.run_wh(&app.folder, &["plan"]).await?;
+    ensure!(plan.contains("wisehosting.toml: resources.pids 512 → 128"), "{plan}");
+    let applied = bed.wh_json(&app.folder, &["apply", "-m", "smaller"]).await?;
+    ensure!(applied["kind"] == "settings" && applied["state"] == "live", "{applied}");
+    ensure!(applied["message"] == "smaller" && applied["from_release"] == 1, "{applied}");
+    let settings = bed.wh_json(&app.folder, &["settings"]).await?;
+    ensure!(settings["resources.memory_mb"] == 96 && settings["resources.pids"] == 128, "{settings}");
+    let releases = bed.wh_json(&app.folder, &["releases"]).await?;
+    ensure!(releases[0]["image"]["id"] == releases[1]["image"]["id"], "another image: {releases}");
+    ensure!(releases[0]["origin"]["message"] == "smaller", "{releases}");
     Ok(())
 }
 

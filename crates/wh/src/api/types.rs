@@ -15,7 +15,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use activity::Activity;
-pub(crate) use changes::{Change, Comparison, Pending};
+pub(crate) use changes::{Change, Comparison, Pending, Preview};
 pub(crate) use git::{GitAccess, GitAccessAnswer};
 pub(crate) use nodes::{Agent, NewNodeToken, Node, NodeImages, NodeToken, OperatingSystem};
 pub(crate) use queue::QueuedBuild;
@@ -170,8 +170,17 @@ pub(crate) struct Deployment {
     pub(crate) failure: Option<Failed>,
     #[serde(default)]
     pub(crate) release: Option<i64>,
+    /// The release that served when it was asked for.
+    #[serde(default)]
+    pub(crate) from_release: Option<i64>,
+    #[serde(default)]
+    pub(crate) commit: Option<String>,
+    #[serde(default)]
+    pub(crate) image_size_bytes: Option<u64>,
     #[serde(default)]
     pub(crate) url: String,
+    #[serde(default)]
+    pub(crate) message: String,
     #[serde(default)]
     pub(crate) created_by: String,
     pub(crate) created_at: DateTime<Utc>,
@@ -183,6 +192,16 @@ impl Deployment {
     /// Whether nothing more will happen.
     pub(crate) fn is_final(&self) -> bool {
         matches!(self.state.as_str(), "live" | "superseded" | "failed" | "cancelled")
+    }
+
+    /// Its release, and for a rollback the one that it leads away from.
+    pub(crate) fn release_in_words(&self) -> String {
+        let from = self.from_release.filter(|_| self.kind == "rollback");
+        match (self.release, from) {
+            (Some(to), Some(from)) => format!("{to} (from {from})"),
+            (Some(to), None) => to.to_string(),
+            (None, _) => String::new(),
+        }
     }
 }
 
@@ -362,11 +381,29 @@ pub(crate) struct Release {
     pub(crate) created_at: Option<DateTime<Utc>>,
     #[serde(default)]
     pub(crate) deployment_id: Option<String>,
+    /// How it came to be.
+    #[serde(default)]
+    pub(crate) origin: Option<Origin>,
     #[serde(default)]
     pub(crate) current: bool,
+    /// It serves because of a rollback from this one.
+    #[serde(default)]
+    pub(crate) rolled_back_from: Option<i64>,
     /// Whether its image is kept. Servers that do not say so keep all.
     #[serde(default = "yes")]
     pub(crate) kept: bool,
+}
+
+/// The deployment that made a release.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Origin {
+    pub(crate) number: i64,
+    pub(crate) kind: String,
+    pub(crate) created_by: String,
+    pub(crate) message: String,
+    pub(crate) from_release: Option<i64>,
+    pub(crate) duration_ms: Option<u64>,
 }
 
 fn yes() -> bool {

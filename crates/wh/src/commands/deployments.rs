@@ -42,23 +42,29 @@ async fn ls(shell: &Shell, client: &Client) -> Result<()> {
         shell.ui.note("no deployments yet: `wh deploy`");
         return Ok(());
     }
-    let mut table = Table::new(&["#", "STATE", "KIND", "SOURCE", "RELEASE", "BY", "STARTED", "TOOK"]);
+    let mut table =
+        Table::new(&["#", "STATE", "KIND", "SOURCE", "RELEASE", "BY", "STARTED", "TOOK", "MESSAGE"]);
     for deployment in &page.items {
-        let took =
-            deployment.finished_at.map(|end| time::duration(time::between(deployment.created_at, end)));
         let source = deployment.source.as_ref().map(ToString::to_string);
         table.row(vec![
             Cell::name(deployment.number.to_string()),
             Cell::status(&deployment.state),
             Cell::plain(&deployment.kind),
             Cell::plain(source.unwrap_or_default()),
-            Cell::plain(deployment.release.map(|number| number.to_string()).unwrap_or_default()),
+            Cell::plain(deployment.release_in_words()),
             Cell::plain(&deployment.created_by),
             Cell::plain(time::age_of(Some(deployment.created_at))),
-            Cell::plain(took.unwrap_or_default()),
+            Cell::plain(took(deployment)),
+            Cell::plain(&deployment.message),
         ]);
     }
     crate::ui::data(&table.render(shell.ui.out_paint()))
+}
+
+/// From its beginning to its end.
+fn took(deployment: &Deployment) -> String {
+    let end = deployment.finished_at;
+    end.map(|end| time::duration(time::between(deployment.created_at, end))).unwrap_or_default()
 }
 
 /// By number, or the latest.
@@ -99,9 +105,13 @@ async fn show(shell: &Shell, client: &Client, number: Option<i64>, log: bool) ->
             deployment.source.as_ref().map(|source| sanitize(&source.to_string())).unwrap_or_default(),
         ),
         ("preset", deployment.recipe.as_ref().map(Recipe::in_words).unwrap_or_default()),
-        ("release", deployment.release.map(|number| number.to_string()).unwrap_or_default()),
+        ("commit", deployment.commit.as_deref().map(sanitize).unwrap_or_default()),
+        ("image", deployment.image_size_bytes.filter(|size| *size > 0).map(time::size).unwrap_or_default()),
+        ("release", deployment.release_in_words()),
+        ("message", sanitize(&deployment.message)),
         ("by", sanitize(&deployment.created_by)),
         ("started", time::age_of(Some(deployment.created_at))),
+        ("took", took(&deployment)),
     ];
     let mut text = facts(&rows, paint);
     for stage in &deployment.stages {

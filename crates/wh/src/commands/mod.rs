@@ -58,7 +58,10 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Result<u8> {
         Command::Stop => power::stop(shell).await,
         Command::Start { detach } => power::start(shell, detach).await,
         Command::Restart { instance, detach } => power::restart(shell, instance, detach).await,
-        Command::Scale { replicas, detach } => power::scale(shell, replicas, detach).await,
+        Command::Scale { replicas, plan: true, .. } => power::plan_scale(shell, replicas).await,
+        Command::Scale { replicas, message, detach, .. } => {
+            power::scale(shell, replicas, message, detach).await
+        }
         Command::Resize(resize) => settings::resize(shell, resize).await,
         Command::Settings { app_name, command } => settings::run(shell, app_name, command).await,
         Command::Logs(logs) => logs::run(shell, logs).await,
@@ -66,7 +69,9 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Result<u8> {
         Command::Releases { command } => releases::run(shell, command).await,
         Command::Plan => plan::plan(shell).await,
         Command::Apply { message, detach } => plan::apply(shell, message, detach).await,
-        Command::Rollback { release, detach } => releases::rollback(shell, release, detach).await,
+        Command::Rollback { release, message, detach } => {
+            releases::rollback(shell, release, message, detach).await
+        }
         Command::Deployments { command } => deployments::run(shell, command).await,
         Command::Cancel { number } => deployments::cancel(shell, number).await,
         Command::Queue { command } => queue::run(shell, command).await,

@@ -9,7 +9,7 @@ use super::{Shell, watch};
 use crate::api::types::{Change, Deployment, Pending};
 use crate::api::{Client, path};
 use crate::failure::{Exit, Failure, Result};
-use crate::ui::{changes, sanitize};
+use crate::ui::{changes, preview, sanitize};
 
 /// What waits on the server, and what the project file says besides.
 #[derive(Serialize)]
@@ -35,11 +35,19 @@ pub(crate) async fn plan(shell: &Shell) -> Result<()> {
     crate::ui::data(&(changes::render(&pending.changes, paint) + &local.render(paint)))?;
     if !pending.changes.is_empty() {
         shell.ui.note(&outcome(&pending));
+        foretell(shell, &pending);
     }
     if let Some(text) = takes_over(&pending, &local) {
         shell.ui.note(text);
     }
     Ok(())
+}
+
+/// What will happen, step by step.
+fn foretell(shell: &Shell, pending: &Pending) {
+    if let Some(preview) = &pending.preview {
+        preview::render(preview, shell.ui.err_paint()).lines().for_each(|line| shell.ui.note(line));
+    }
 }
 
 /// One change without its mark.
@@ -106,6 +114,7 @@ pub(crate) async fn apply(shell: &Shell, message: Option<String>, detach: bool) 
     for line in changes::render(&pending.changes, shell.ui.err_paint()).lines() {
         shell.ui.note(line);
     }
+    foretell(shell, &pending);
     bring(shell, &client, &shell.app()?, message, detach).await
 }
 

@@ -4,9 +4,10 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{Shell, logs, short, watch};
-use crate::api::Client;
-use crate::api::types::AppChanged;
+use crate::api::types::{AppChanged, Preview};
+use crate::api::{Client, path_with};
 use crate::failure::Result;
+use crate::ui::preview;
 
 pub(crate) async fn stop(shell: &Shell) -> Result<()> {
     let what = "stopped; `wh start` starts it again, until then its address answers 503";
@@ -31,9 +32,24 @@ pub(crate) async fn restart(shell: &Shell, instance: Option<String>, detach: boo
     finish(shell, &client, changed, &verb, "restarted", detach).await
 }
 
-pub(crate) async fn scale(shell: &Shell, replicas: u16, detach: bool) -> Result<()> {
+pub(crate) async fn scale(shell: &Shell, replicas: u16, message: Option<String>, detach: bool) -> Result<()> {
     let what = format!("set to {replicas} instances");
-    change(shell, "scale", json!({ "replicas": replicas }), &what, detach).await
+    let mut body = json!({ "replicas": replicas });
+    if let Some(message) = message {
+        body["message"] = json!(message);
+    }
+    change(shell, "scale", body, &what, detach).await
+}
+
+/// What scaling would do.
+pub(crate) async fn plan_scale(shell: &Shell, replicas: u16) -> Result<()> {
+    let path =
+        path_with(&["apps", &shell.app()?, "scale", "preview"], &[("replicas", &replicas.to_string())]);
+    let preview: Preview = shell.client()?.get(&path).await?;
+    if shell.ui.json {
+        return crate::ui::json(&preview);
+    }
+    crate::ui::data(&preview::render(&preview, shell.ui.out_paint()))
 }
 
 /// Asks for `verb`.

@@ -1,5 +1,7 @@
 //! Releases, and the way back to one.
 
+use std::time::Duration;
+
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -9,7 +11,7 @@ use crate::args::ReleasesCommand;
 use crate::failure::{Exit, Failure, Result};
 use crate::ui::changes;
 use crate::ui::table::{Cell, Table};
-use crate::ui::time::{age_of, size};
+use crate::ui::time::{age_of, duration, size};
 
 pub(crate) async fn run(shell: &Shell, command: Option<ReleasesCommand>) -> Result<()> {
     match command.unwrap_or(ReleasesCommand::Ls) {
@@ -28,7 +30,8 @@ async fn ls(shell: &Shell) -> Result<()> {
         shell.ui.note("no releases yet: `wh deploy` makes the first");
         return Ok(());
     }
-    let mut table = Table::new(&["RELEASE", "CREATED", "SOURCE", "COMMIT", "IMAGE", "SIZE", ""]);
+    let mut table =
+        Table::new(&["RELEASE", "CREATED", "SOURCE", "COMMIT", "IMAGE", "SIZE", "BY", "TOOK", "", "MESSAGE"]);
     for release in &releases {
         let image = release.image.id.strip_prefix("sha256:").unwrap_or(&release.image.id);
         table.row(vec![
@@ -42,14 +45,26 @@ async fn ls(shell: &Shell) -> Result<()> {
             } else {
                 String::new()
             }),
+            Cell::plain(release.origin.as_ref().map(|made| made.created_by.clone()).unwrap_or_default()),
+            Cell::plain(took(release)),
             match release {
+                Release { rolled_back_from: Some(from), .. } => {
+                    Cell::status(format!("live, back from {from}"))
+                }
                 Release { current: true, .. } => Cell::status("live"),
                 Release { kept: false, .. } => Cell::dim("not kept"),
                 _ => Cell::plain(" "),
             },
+            Cell::plain(release.origin.as_ref().map(|made| made.message.clone()).unwrap_or_default()),
         ]);
     }
     crate::ui::data(&table.render(shell.ui.out_paint()))
+}
+
+/// How long the deployment that made it took.
+fn took(release: &Release) -> String {
+    let took = release.origin.as_ref().and_then(|made| made.duration_ms);
+    took.map(|took| duration(Duration::from_millis(took))).unwrap_or_default()
 }
 
 async fn diff(shell: &Shell, before: i64, after: Option<i64>) -> Result<()> {
@@ -88,9 +103,17 @@ fn start(text: &str, length: usize) -> &str {
     text.get(..length).unwrap_or(text)
 }
 
-pub(crate) async fn rollback(shell: &Shell, release: Option<i64>, detach: bool) -> Result<()> {
+pub(crate) async fn rollback(
+    shell: &Shell,
+    release: Option<i64>,
+    message: Option<String>,
+    detach: bool,
+) -> Result<()> {
     let client = shell.client()?;
-    let body = release.map_or(json!({}), |number| json!({ "release": number }));
+    let mut body = release.map_or(json!({}), |number| json!({ "release": number }));
+    if let Some(message) = message {
+        body["message"] = json!(message);
+    }
     let deployment: Deployment = client.send(Method::POST, &shell.app_path(&["rollback"])?, &body).await?;
     let paint = shell.ui.err_paint();
     let target = release.map_or("to the release before".to_owned(), |number| format!("to release {number}"));

@@ -5,6 +5,7 @@ pub(crate) mod changes;
 pub(crate) mod live;
 pub(crate) mod os;
 pub(crate) mod paint;
+pub(crate) mod preview;
 pub(crate) mod prompt;
 pub(crate) mod table;
 pub(crate) mod terminal;

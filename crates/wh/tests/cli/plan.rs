@@ -66,6 +66,67 @@ fn what_waits_is_shown_and_deployed() {
 }
 
 #[test]
+fn what_will_happen_is_told_before_it_does() {
+    let preview = json!({ "downtime": false, "because": "the old ones serve", "steps": ["start an instance on w1", "go live"] });
+    let mut waits = pending(Value::Null, true, two_changes());
+    waits["preview"] = preview.clone();
+    let mock = Mock::start(vec![
+        ("GET /apps/a/pending", reply(200, waits.clone())),
+        ("POST /apps/a/apply", reply(202, deployment("queued"))),
+        ("GET /apps/a/scale/preview", reply(200, preview)),
+    ]);
+    let user = User::new();
+    let told = "downtime none: the old ones serve\n  1. start an instance on w1\n  2. go live\n";
+    let run = user.wh(&mock, &["plan", "--app", "a"]).succeeded();
+    assert!(run.err.ends_with(told) && !run.out.contains("w1"), "{run:#?}");
+    assert_eq!(user.wh(&mock, &["plan", "--app", "a", "--json"]).succeeded().json(), waits);
+    let run = user.wh(&mock, &["apply", "--app", "a", "--detach"]).succeeded();
+    assert!(run.err.contains(told), "{run:#?}");
+    let run = user.wh(&mock, &["scale", "3", "--plan", "--app", "a"]).succeeded();
+    assert_eq!(run.out, told);
+    assert!(mock.lines().contains(&"GET /apps/a/scale/preview?replicas=3".to_owned()));
+    assert!(!mock.lines().iter().any(|line| line.starts_with("POST /apps/a/scale")), "{:?}", mock.lines());
+}
+
+#[test]
+fn who_did_it_and_why_is_shown() {
+    let mut back = deployment("live");
+    for (name, value) in [
+        ("kind", json!("rollback")),
+        ("release", json!(2)),
+        ("from_release", json!(3)),
+        ("message", json!("3 is slow")),
+        ("commit", json!("8c41f02be6d7a903")),
+        ("image_size_bytes", json!(84_120_000)),
+        ("created_by", json!("bo@example.com")),
+        ("finished_at", json!("2026-01-01T00:00:04Z")),
+    ] {
+        back[name] = value;
+    }
+    let origin = json!({ "number": 5, "kind": "build", "created_by": "ada@example.com", "message": "faster", "duration_ms": 61_000 });
+    let mut release =
+        json!({ "number": 2, "image": { "id": "sha256:aa" }, "current": true, "rolled_back_from": 3 });
+    release["origin"] = origin;
+    let mock = Mock::start(vec![
+        ("GET /apps/a/deployments", reply(200, json!({ "items": [back], "next": null }))),
+        ("GET /apps/a/releases", reply(200, json!({ "items": [release], "next": null }))),
+        ("POST /apps/a/rollback", reply(202, back.clone())),
+    ]);
+    let user = User::new();
+    let list = user.wh(&mock, &["deployments", "--app", "a"]).succeeded().out;
+    assert!(list.contains("2 (from 3)  bo@example.com") && list.ends_with("4.0 s  3 is slow\n"), "{list}");
+    let one = user.wh(&mock, &["deployments", "show", "12", "--app", "a"]).succeeded().out;
+    for part in ["8c41f02be6d7a903", "80 MiB", "2 (from 3)", "3 is slow", "4.0 s"] {
+        assert!(one.contains(part), "{part} in {one}");
+    }
+    let list = user.wh(&mock, &["releases", "--app", "a"]).succeeded().out;
+    assert!(list.ends_with("ada@example.com  1m 01s  live, back from 3  faster\n"), "{list}");
+    user.wh(&mock, &["rollback", "2", "-m", "3 is slow", "--detach", "--app", "a"]).succeeded();
+    let sent = mock.one("POST /apps/a/rollback").json();
+    assert_eq!(sent, json!({ "release": 2, "message": "3 is slow" }));
+}
+
+#[test]
 fn applying_nothing_is_no_error_and_a_build_is_not_applied() {
     let refusal = json!({ "code": "nothing_pending", "message": "all that waits is for the next build" });
     let build = json!([change("build target", "added", Value::Null, json!("run"), "build")]);

@@ -1,7 +1,7 @@
-import { screen, waitFor } from "@testing-library/react";
+import { screen, waitFor, within } from "@testing-library/react";
 import { describe, expect, it } from "vitest";
 import type { Pending } from "@/api/types";
-import { makeApp, makeChange, makeDeployment } from "@/testing/data";
+import { makeApp, makeChange, makeDeployment, preview } from "@/testing/data";
 import { renderAt } from "@/testing/render";
 import { answer, refuse } from "@/testing/server";
 import { PendingChanges } from "./pending";
@@ -19,6 +19,7 @@ function show(pending: Partial<Pending>) {
     applicable: true,
     changes,
     impact: "containers",
+    preview,
     ...pending,
   });
   return renderAt("/", [
@@ -37,6 +38,8 @@ describe("pending changes", () => {
     expect(banner).toHaveTextContent("memory 512 MiB → 1024 MiB");
     expect(banner).toHaveTextContent("variable TOKEN added");
     expect(banner).toHaveTextContent("nothing is built");
+    expect(banner).toHaveTextContent("No downtime the instances that run serve");
+    expect(within(banner).getAllByRole("listitem").slice(-6)[0]).toHaveTextContent("on worker-1");
     await user.click(screen.getByRole("button", { name: "Apply" }));
     await waitFor(() =>
       expect(router.state.location.pathname).toBe(`/apps/shop/deployments/${deployment.id}`),

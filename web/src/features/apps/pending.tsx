@@ -6,6 +6,7 @@ import type { App, Pending } from "@/api/types";
 import { Button, ButtonLink } from "@/components/button";
 import { Changes } from "@/components/changes";
 import { Notice } from "@/components/page";
+import { Preview } from "@/components/preview";
 import { useToast } from "@/components/toast";
 
 /** Saved, but the running instances have not seen it. Silent while a deployment is under way: it may bring just that. */
@@ -29,6 +30,7 @@ export function PendingChanges({ app }: { app: App }) {
     >
       <Changes changes={pending.changes} />
       <p className="muted">{outcome(pending)}</p>
+      {pending.preview && <Preview preview={pending.preview} />}
     </Notice>
   );
 }

@@ -79,6 +79,9 @@ function DeploymentTable({ app, deployments }: { app: App; deployments: Deployme
               </td>
               <td className="hide-small num">
                 {deployment.release == null ? <span className="faint">–</span> : `v${deployment.release}`}
+                {deployment.kind === "rollback" && deployment.from_release != null && (
+                  <span className="sub">from v{deployment.from_release}</span>
+                )}
               </td>
               <td className="hide-small">
                 <Elapsed from={deployment.created_at} to={deployment.finished_at} />

@@ -13,8 +13,9 @@ import { Empty, ErrorNotice, Notice, PageHead, Skeleton, useTitle } from "@/comp
 import { Badge, StatusMark } from "@/components/status";
 import { Elapsed, Time } from "@/components/time";
 import { useToast } from "@/components/toast";
+import { bytes } from "@/lib/bytes";
 import { cli } from "@/lib/cli";
-import { describeSource } from "@/lib/source";
+import { describeSource, shortCommit } from "@/lib/source";
 import { deploymentState, kindName, viewOf } from "@/lib/status";
 import { FailureCard } from "./failure";
 import { useDeployment } from "./follow";
@@ -99,11 +100,24 @@ function Head({ deployment }: { deployment: Deployment }) {
           {deployment.created_by}, <Time at={deployment.created_at} />
           {isFinal(deployment) ? " · took " : " · running for "}
           <Elapsed from={deployment.created_at} to={deployment.finished_at} />
+          <About deployment={deployment} />
         </>
       }
       actions={<Actions deployment={deployment} />}
     />
   );
+}
+
+/** Why, from which release, and what of. */
+function About({ deployment }: { deployment: Deployment }) {
+  const { kind, release, from_release, commit, image_size_bytes } = deployment;
+  const facts = [
+    kind === "rollback" && from_release != null && `v${from_release} → v${release}`,
+    commit && `commit ${shortCommit(commit)}`,
+    image_size_bytes != null && image_size_bytes > 0 && `image ${bytes(image_size_bytes)}`,
+  ].filter(Boolean);
+  if (facts.length === 0) return null;
+  return <span className="sub">{facts.join(" · ")}</span>;
 }
 
 function Actions({ deployment }: { deployment: Deployment }) {

@@ -2,11 +2,12 @@ import { useInfiniteQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { Link, useNavigate, useOutletContext } from "react-router";
 import { useRollback } from "@/api/mutations";
-import { deploymentsQuery, releasesQuery } from "@/api/queries";
-import type { App, Deployment, Release } from "@/api/types";
+import { releasesQuery } from "@/api/queries";
+import type { App, Release, ReleaseOrigin } from "@/api/types";
 import { Button } from "@/components/button";
 import { Confirm } from "@/components/confirm";
 import { Copy } from "@/components/copy";
+import { TextField } from "@/components/field";
 import { Card, Empty, MoreButton } from "@/components/page";
 import { Rows } from "@/components/rows";
 import { Badge } from "@/components/status";
@@ -14,7 +15,7 @@ import { Time } from "@/components/time";
 import { bytes } from "@/lib/bytes";
 import { cli } from "@/lib/cli";
 import { describeSource, shortCommit } from "@/lib/source";
-import { kindName } from "@/lib/status";
+import { duration } from "@/lib/time";
 import { CompareDialog, Comparison } from "./compare";
 
 export function Component() {
@@ -66,7 +67,6 @@ function ReleaseTable({
   onRollback: (release: Release) => void;
   onCompare: (release: Release) => void;
 }) {
-  const origins = useOrigins(app);
   return (
     <div className="table-wrap">
       <table className="table">
@@ -83,14 +83,67 @@ function ReleaseTable({
         </thead>
         <tbody>
           {releases.map((release) => (
-            <ReleaseRow
-              key={release.id}
-              app={app}
-              release={release}
-              origin={origins.get(release.deployment_id ?? "")}
-              onRollback={() => onRollback(release)}
-              onCompare={releases.length > 1 ? () => onCompare(release) : undefined}
-            />
+            <tr key={release.id}>
+              <td className="nowrap">
+                <span className="row">
+                  <b className="num">v{release.number}</b>
+                  {release.current && <Badge view={{ tone: "ok", label: "Live" }} />}
+                </span>
+                {release.rolled_back_from != null && (
+                  <span className="sub">rollback from v{release.rolled_back_from}</span>
+                )}
+              </td>
+              <td className="hide-small" style={{ maxWidth: 300 }}>
+                <span className="truncate">{describeSource(release.source)}</span>
+                {release.commit && (
+                  <span className="sub">
+                    commit <code>{shortCommit(release.commit)}</code>{" "}
+                    <Copy text={release.commit} label="Copy commit" />
+                  </span>
+                )}
+              </td>
+              <td className="hide-small">
+                <span className="row">
+                  <code className="faint">{release.image.id.replace("sha256:", "").slice(0, 12)}</code>
+                  <Copy text={release.image.id} label="Copy image id" />
+                </span>
+                <span className="sub num">{bytes(release.image.size_bytes)}</span>
+              </td>
+              <td>
+                <Time at={release.created_at} />
+                {release.origin && <Made origin={release.origin} />}
+                {release.deployment_id && (
+                  <span className="sub">
+                    <Link className="link" to={`/apps/${app.slug}/deployments/${release.deployment_id}`}>
+                      Deployment
+                    </Link>
+                  </span>
+                )}
+              </td>
+              <td className="end">
+                {releases.length > 1 && (
+                  <Button
+                    small
+                    kind="ghost"
+                    onClick={() => onCompare(release)}
+                    aria-label={`Compare v${release.number}`}
+                  >
+                    Compare
+                  </Button>
+                )}
+                {!release.current && !release.kept && <Unavailable release={release} />}
+                {!release.current && release.kept && (
+                  <Button
+                    small
+                    icon="rollback"
+                    onClick={() => onRollback(release)}
+                    aria-label={`Roll back to v${release.number}`}
+                  >
+                    Roll back
+                  </Button>
+                )}
+              </td>
+            </tr>
           ))}
         </tbody>
       </table>
@@ -98,76 +151,22 @@ function ReleaseTable({
   );
 }
 
-interface RowProps {
-  app: App;
-  release: Release;
-  /** The deployment that made it, where it is known. */
-  origin: Deployment | undefined;
-  onRollback: () => void;
-  /** Absent where there is nothing to compare with. */
-  onCompare: (() => void) | undefined;
-}
-
-function ReleaseRow({ app, release, origin, onRollback, onCompare }: RowProps) {
+/** Who asked for it, why, and how long it took. */
+function Made({ origin }: { origin: ReleaseOrigin }) {
+  const took = origin.duration_ms != null && ` · took ${duration(origin.duration_ms)}`;
   return (
-    <tr>
-      <td className="nowrap">
-        <span className="row">
-          <b className="num">v{release.number}</b>
-          {release.current && <Badge view={{ tone: "ok", label: "Live" }} />}
+    <>
+      <span className="sub">
+        by {origin.created_by}
+        {took}
+      </span>
+      {origin.message && (
+        <span className="sub truncate" style={{ maxWidth: 280 }} title={origin.message}>
+          {origin.message}
         </span>
-      </td>
-      <td className="hide-small" style={{ maxWidth: 300 }}>
-        {origin?.message && <span className="truncate">{origin.message}</span>}
-        <span className={origin?.message ? "sub truncate" : "truncate"}>
-          {describeSource(release.source)}
-        </span>
-        {release.commit && (
-          <span className="sub">
-            commit <code>{shortCommit(release.commit)}</code>{" "}
-            <Copy text={release.commit} label="Copy commit" />
-          </span>
-        )}
-      </td>
-      <td className="hide-small">
-        <span className="row">
-          <code className="faint">{release.image.id.replace("sha256:", "").slice(0, 12)}</code>
-          <Copy text={release.image.id} label="Copy image id" />
-        </span>
-        <span className="sub num">{bytes(release.image.size_bytes)}</span>
-      </td>
-      <td>
-        <Time at={release.created_at} />
-        {release.deployment_id && (
-          <span className="sub">
-            <Link className="link" to={`/apps/${app.slug}/deployments/${release.deployment_id}`}>
-              {origin ? `${kindName[origin.kind]} #${origin.number}` : "Deployment"}
-            </Link>
-            {origin && <span className="hide-small"> by {origin.created_by}</span>}
-          </span>
-        )}
-      </td>
-      <td className="end">
-        {onCompare && (
-          <Button small kind="ghost" onClick={onCompare} aria-label={`Compare v${release.number}`}>
-            Compare
-          </Button>
-        )}
-        {!release.current && !release.kept && <Unavailable release={release} />}
-        {!release.current && release.kept && (
-          <Button small icon="rollback" onClick={onRollback} aria-label={`Roll back to v${release.number}`}>
-            Roll back
-          </Button>
-        )}
-      </td>
-    </tr>
+      )}
+    </>
   );
-}
-
-/** Deployments by their ids, as far as they are loaded: the newest, like the releases that are shown first. */
-function useOrigins(app: App): Map<string, Deployment> {
-  const { data } = useInfiniteQuery(deploymentsQuery(app.slug));
-  return new Map(data?.pages.flatMap((page) => page.items.map((item) => [item.id, item] as const)));
 }
 
 /** In the place of the button: why there is no way back, and what helps. */
@@ -184,7 +183,8 @@ function Unavailable({ release }: { release: Release }) {
 }
 
 function RollbackDialog({ app, release, onClose }: { app: App; release: Release; onClose: () => void }) {
-  const rollback = useRollback(app.slug);
+  const [reason, setReason] = useState("");
+  const rollback = useRollback(app.slug, reason.trim());
   const navigate = useNavigate();
   const confirm = () =>
     rollback.mutate(release.number, {
@@ -204,6 +204,7 @@ function RollbackDialog({ app, release, onClose }: { app: App; release: Release;
         running instances serve until the new ones answer.
       </p>
       {app.release && <Comparison app={app} before={app.release.number} after={release.number} />}
+      <TextField label="Reason" optional maxLength={500} value={reason} onChange={setReason} />
     </Confirm>
   );
 }

@@ -1,6 +1,6 @@
 import { screen, within } from "@testing-library/react";
 import { Outlet } from "react-router";
-import { beforeEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { makeApp, makeChange, makeDeployment, makeRelease } from "@/testing/data";
 import { renderAt } from "@/testing/render";
 import { answer } from "@/testing/server";
@@ -16,25 +16,7 @@ function show() {
   return renderAt("/", routes);
 }
 
-beforeEach(() => {
-  answer("get", "/api/v1/apps/{app}/deployments", { items: [], next: null });
-});
-
 describe("releases", () => {
-  it("say who made them, by which deployment and with which message", async () => {
-    const made = makeDeployment(app, { number: 7, kind: "build", message: "Prices with tax" });
-    answer("get", "/api/v1/apps/{app}/deployments", { items: [made], next: null });
-    const items = [makeRelease(3, { deployment_id: made.id }), makeRelease(2, { deployment_id: "older" })];
-    answer("get", "/api/v1/apps/{app}/releases", { items, next: null });
-    renderAt("/", routes);
-    const link = await screen.findByRole("link", { name: "Build #7" });
-    expect(link).toHaveAttribute("href", `/apps/shop/deployments/${made.id}`);
-    expect(screen.getByRole("row", { name: /v3/ })).toHaveTextContent(/Prices with tax.*by ada@example.com/);
-    expect(screen.getByRole("link", { name: "Deployment" })).toHaveAttribute(
-      "href",
-      "/apps/shop/deployments/older",
-    );
-  });
   it("are compared with the one that serves, and then with any other", async () => {
     answer("get", "/api/v1/apps/{app}/releases/{a}/diff/{b}", {
       before: 1,
@@ -73,6 +55,34 @@ describe("releases", () => {
     expect(await screen.findByRole("button", { name: "Roll back to v2" })).toBeInTheDocument();
     expect(screen.queryByRole("button", { name: "Roll back to v1" })).not.toBeInTheDocument();
     expect(screen.getByText("Deploy commit 8c41f02b again to bring it back.")).toBeInTheDocument();
+  });
+  it("say who made them and why, and a rollback says so too", async () => {
+    const origin = {
+      number: 4,
+      kind: "build" as const,
+      created_by: "bo@example.com",
+      message: "faster search",
+      duration_ms: 41_000,
+    };
+    const items = [makeRelease(2), makeRelease(1, { current: true, rolled_back_from: 2, origin })];
+    answer("get", "/api/v1/apps/{app}/releases", { items, next: null });
+    answer("get", "/api/v1/apps/{app}/releases/{a}/diff/{b}", {
+      before: 3,
+      after: 2,
+      changes: [memory],
+      impact: "containers",
+    });
+    const asked = answer("post", "/api/v1/apps/{app}/rollback", makeDeployment(app), 202);
+    const { user } = renderAt("/", [...routes, { path: "*", element: <p>elsewhere</p> }]);
+    const row = (await screen.findByText("faster search")).closest("tr");
+    expect(row).toHaveTextContent("rollback from v2");
+    expect(row).toHaveTextContent("by bo@example.com · took 41");
+    await user.click(screen.getByRole("button", { name: "Roll back to v2" }));
+    const dialog = within(screen.getByRole("dialog"));
+    await user.type(dialog.getByLabelText(/Reason/), "search is wrong");
+    await user.click(dialog.getByRole("button", { name: "Roll back" }));
+    await screen.findByText("elsewhere");
+    expect(asked).toEqual([{ release: 2, message: "search is wrong" }]);
   });
   it("show what a rollback would change before it happens", async () => {
     answer("get", "/api/v1/apps/{app}/releases/{a}/diff/{b}", {

@@ -1,5 +1,6 @@
 pub mod ending;
 pub mod keys;
+pub mod preview;
 pub mod progress;
 pub mod rollout;
 pub mod stop;
@@ -41,8 +42,11 @@ pub struct New<'a> {
 pub async fn insert(conn: &mut PgConnection, new: &New<'_>) -> sqlx::Result<i32> {
     let number = sqlx::query_scalar!(
         "insert into deployments (id, app_id, number, kind, source, settings, variables, release_id, replaces, message,
-                                  created_by, build_variables)
-         select $1, $2, coalesce(max(number), 0) + 1, $3, $4, $5, $6, $7, $8, $9, $10, $11 from deployments where app_id = $2
+                                  created_by, build_variables, from_release)
+         select $1, $2, coalesce(max(number), 0) + 1, $3, $4, $5, $6, $7, $8, $9, $10, $11,
+                (select releases.number from deployments as live join releases on releases.id = live.release_id
+                 where live.app_id = $2 and live.state = 'live')
+         from deployments where app_id = $2
          returning number",
         new.id as _,
         new.app_id as _,
@@ -134,8 +138,9 @@ pub async fn views(
         r#"select deployments.id, deployments.app_id, apps.slug, deployments.number, deployments.kind,
                   deployments.source as "source: Json<Source>", deployments.recipe, deployments.state, deployments.failure,
                   deployments.message, deployments.created_by, deployments.created_at, deployments.finished_at,
-                  deployments.waiting_for,
-                  releases.number as "release?", apps.slug || '.' || zones.suffix as "hostname!",
+                  deployments.waiting_for, deployments.from_release,
+                  releases.number as "release?", releases.commit_id as "commit?",
+                  releases.image_size_bytes as "image_size_bytes?", apps.slug || '.' || zones.suffix as "hostname!",
                   (select min(earlier.number) from deployments earlier
                    where earlier.app_id = deployments.app_id and earlier.number < deployments.number
                      and earlier.state in ('queued', 'building', 'rolling-out')) as earlier,
@@ -185,11 +190,15 @@ pub async fn views(
                 .and_then(|failure| serde_json::from_value::<Failure>(failure).ok())
                 .map(Into::into),
             release: row.release,
+            from_release: row.from_release,
+            commit: row.commit,
+            image_size_bytes: row.image_size_bytes,
             url: format!("{scheme}://{}", row.hostname),
             message: row.message,
             created_by: row.created_by,
             created_at: row.created_at,
             finished_at: row.finished_at,
+            duration_ms: row.finished_at.map(|end| (end - row.created_at).num_milliseconds()),
         });
     }
     add_stages(conn, &mut deployments).await?;

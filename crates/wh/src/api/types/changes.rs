@@ -26,6 +26,18 @@ pub(crate) struct Pending {
     pub(crate) changes: Vec<Change>,
     #[serde(default)]
     pub(crate) impact: String,
+    /// Absent when nothing can be applied, and from older servers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) preview: Option<Preview>,
+}
+
+/// What a roll-out would do now.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Preview {
+    pub(crate) downtime: bool,
+    pub(crate) because: String,
+    pub(crate) steps: Vec<String>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
