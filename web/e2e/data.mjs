@@ -378,6 +378,8 @@ export function makeWorld() {
     folder: "apps/shop",
     path: "deploy/Containerfile",
     context: ".",
+    publish: null,
+    spa: null,
     target: "release",
     platform: null,
     pull: false,

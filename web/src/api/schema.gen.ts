@@ -1816,14 +1816,32 @@ export interface components {
         Page_Deployment: {
             items: {
                 app: components["schemas"]["AppRef"];
+                /** @description Commit of its release, for git sources. */
+                commit?: string | null;
                 /** Format: date-time */
                 created_at: string;
                 created_by: string;
+                /**
+                 * Format: int64
+                 * @description Milliseconds from its beginning to its end.
+                 */
+                duration_ms?: number | null;
                 failure?: components["schemas"]["FailureCard"] | null;
                 /** Format: date-time */
                 finished_at?: string | null;
+                /**
+                 * Format: int32
+                 * @description Number of the release that served when it was asked for: what a rollback leads away from.
+                 */
+                from_release?: number | null;
                 id: components["schemas"]["DeploymentId"];
+                /**
+                 * Format: int64
+                 * @description Size of its release's image.
+                 */
+                image_size_bytes?: number | null;
                 kind: components["schemas"]["DeploymentKind"];
+                /** @description Why it was asked for, in the words of who asked; else what it does. */
                 message: string;
                 /** Format: int32 */
                 number: number;
@@ -2047,6 +2065,12 @@ export interface components {
                 kept: boolean;
                 /** Format: int32 */
                 number: number;
+                origin?: components["schemas"]["ReleaseOrigin"] | null;
+                /**
+                 * Format: int32
+                 * @description Number of the release from which a rollback led back to it, while it serves because of that.
+                 */
+                rolled_back_from?: number | null;
                 source?: components["schemas"]["Source"] | null;
             }[];
             /**

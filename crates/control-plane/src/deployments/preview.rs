@@ -48,6 +48,7 @@ async fn simulate(
         release_id: if kind.makes_release() { ReleaseId::new() } else { live.id },
         image_id: live.image_id.clone(),
         settings: types::Json(settings),
+        replaces: None,
         switch_generation: None,
         preparation: None,
         idle_s: 0.0,

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use daemon::reconcile::Activator;
 use protocol::registry::{CopyAction, CopyOrder, CopyReport};
 use protocol::spec::WorkerSpec;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -23,11 +24,16 @@ const AGAIN: Duration = Duration::from_mins(2);
 #[derive(Debug)]
 pub(super) struct Copies {
     worker: Worker,
-    /// At most one.
-    running: JoinSet<(CopyOrder, Result<(), String>)>,
+    /// At most one is under way.
+    running: JoinSet<()>,
+    busy: bool,
+    /// How it ended. It says so before it wakes the reconciler, which would find it running still otherwise.
+    ends: (mpsc::Sender<End>, mpsc::Receiver<End>),
     /// How orders of the present desired state ended, by reference, and when to try again.
     ended: BTreeMap<String, (CopyReport, Instant)>,
 }
+
+type End = (CopyOrder, Result<(), String>);
 
 #[derive(Debug, Clone)]
 struct Worker {
@@ -40,19 +46,29 @@ impl Copies {
     pub(super) fn new(podman: Podman, places: Places) -> anyhow::Result<Self> {
         let client = Client::new(podman.clone(), places.clone())?;
         let worker = Worker { podman, places, client };
-        Ok(Self { worker, running: JoinSet::new(), ended: BTreeMap::new() })
+        Ok(Self {
+            worker,
+            running: JoinSet::new(),
+            busy: false,
+            ends: mpsc::channel(1),
+            ended: BTreeMap::new(),
+        })
     }
 
     /// Takes in what has ended, and begins the next.
     pub(super) fn pass(&mut self, spec: &WorkerSpec, activator: &Activator) {
         while let Some(ended) = self.running.try_join_next() {
-            match ended {
-                Ok((order, result)) => self.note(order, result.err()),
-                Err(panic) => warn!(error = %panic, "a copy to a registry panicked"),
+            if let Err(panic) = ended {
+                warn!(error = %panic, "a copy to a registry panicked");
+                self.busy = false;
             }
         }
+        while let Ok((order, result)) = self.ends.1.try_recv() {
+            self.note(order, result.err());
+            self.busy = false;
+        }
         self.ended.retain(|_, (report, _)| spec.copies.iter().any(|order| is_of(report, order)));
-        if !self.running.is_empty() {
+        if self.busy {
             return;
         }
         let due = |order: &&CopyOrder| {
@@ -60,11 +76,13 @@ impl Copies {
             ended.is_none_or(|(report, again)| report.problem.is_some() && *again <= Instant::now())
         };
         let Some(order) = spec.copies.iter().find(due).cloned() else { return };
-        let (worker, activator) = (self.worker.clone(), activator.clone());
+        let (worker, ends, activator) = (self.worker.clone(), self.ends.0.clone(), activator.clone());
+        self.busy = true;
         self.running.spawn(async move {
-            let result = worker.carry_out(&order).await;
+            let result = worker.carry_out(&order).await.map_err(|error| format!("{error:#}"));
+            // It cannot be closed: its receiver owns this task.
+            let _ = ends.send((order, result)).await;
             activator.signal();
-            (order, result.map_err(|error| format!("{error:#}")))
         });
     }
 
