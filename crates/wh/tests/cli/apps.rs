@@ -192,7 +192,7 @@ fn what_is_said_about_variables_is_listed() {
     let lines: Vec<Vec<&str>> = run.out.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(lines[0], ["NAME", "VALUE", "FOR", "CHANGED", "COMMENT"]);
     assert_eq!(lines[1].join(" "), "KEY locked app, build, required – of the bank");
-    assert_eq!(lines[2].join(" "), "MODE a app –");
+    assert_eq!(lines[2].join(" "), "MODE a app – –");
 }
 
 #[test]
