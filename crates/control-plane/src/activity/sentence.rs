@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::store::Event;
 use crate::apps::Settings;
+use crate::deployments::create;
 use crate::releases::compare;
 
 /// Who did what. An action of another version is at least named.
@@ -93,9 +94,15 @@ fn began(detail: &Value) -> String {
         },
     };
     match detail["message"].as_str() {
-        Some(message) if !message.is_empty() => format!("{deed}: {message}"),
+        Some(message) if !message.is_empty() && !says_itself(detail, message) => format!("{deed}: {message}"),
         _ => deed,
     }
+}
+
+/// Whether the author of a rollback said nothing, so that the deed is all there is to tell.
+fn says_itself(detail: &Value, message: &str) -> bool {
+    let number = |name: &str| detail[name].as_i64().and_then(|number| i32::try_from(number).ok());
+    number("release").is_some_and(|to| message == create::way_back(number("from"), to))
 }
 
 fn from(release: &Value) -> String {

@@ -251,7 +251,8 @@ pub async fn rollback(
     begin(app, conn, caller, of, start).await
 }
 
-fn way_back(from: Option<i32>, to: i32) -> String {
+/// What a rollback says of itself when its author says nothing.
+pub fn way_back(from: Option<i32>, to: i32) -> String {
     match from {
         Some(from) => format!("back from release {from} to {to}"),
         None => format!("back to release {to}"),

@@ -56,8 +56,10 @@ impl Bed {
     /// An app that listens on 8080 and answers `GET /`.
     pub(crate) fn source(&self, name: &str, containerfile: &str) -> Result<App> {
         let app = self.folder(name)?;
-        let project =
-            format!("app = \"{name}\"\n[run]\nport = 8080\n[probe]\ntype = \"http\"\npath = \"/\"\n");
+        // Visitors of these apps are quick.
+        let project = format!(
+            "app = \"{name}\"\n[run]\nport = 8080\n[deploy]\ndrain_s = 2\n[probe]\ntype = \"http\"\npath = \"/\"\n"
+        );
         app.write("wisehosting.toml", &project)?;
         app.write("Containerfile", containerfile)?;
         Ok(app)

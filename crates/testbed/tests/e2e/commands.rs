@@ -79,7 +79,7 @@ fn commanded(bed: &Bed, name: &str, before: &str, after: &str) -> Result<App> {
     let commands = format!(
         "[deploy]\npre_command = [\"sh\", \"-c\", \"{before}\"]\npost_command = [\"sh\", \"-c\", \"{after}\"]\n"
     );
-    app.write("wisehosting.toml", &(settings + &commands))?;
+    app.write("wisehosting.toml", &settings.replace("[deploy]\n", &commands))?;
     Ok(app)
 }
 

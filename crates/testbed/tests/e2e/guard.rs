@@ -57,7 +57,7 @@ async fn a_build_step_reaches_neither_the_mesh_nor_the_host_nor_a_project(bed: A
     let workers = [topology::W1, topology::W2];
     for worker in workers {
         let port = LISTENER.to_string();
-        let service = Service::new("listener", &["busybox", "nc", "-lk", "-p", &port, "-e", "true"]);
+        let service = Service::new("listener", &["busybox", "nc", "-ll", "-p", &port, "-e", "true"]);
         bed.cluster.host(worker.name)?.set_service(&service)?;
         targets.push(format!("{}:{port}", worker.public));
     }

@@ -66,7 +66,7 @@ async fn an_app_comes_back_with_its_cable(bed: Arc<Bed>) -> Result<()> {
 }
 
 async fn a_rollback_finds_a_copy_although_the_node_that_built_the_image_is_gone(bed: Arc<Bed>) -> Result<()> {
-    let (app, _) = placed(&bed, "copied").await?;
+    let (app, _) = placed(&bed, "duplicated").await?;
     app.write("www/index.html", "second")?;
     bed.deploy(&app).await?;
     bed.serves(&app, |page| page == "second").await?;
@@ -92,7 +92,7 @@ async fn a_rollback_finds_a_copy_although_the_node_that_built_the_image_is_gone(
     })
     .await?;
     bed.run_wh(&app.folder, &["rollback", "1", "--detach"]).await?;
-    bed.serves(&app, |page| page == "copied").await?;
+    bed.serves(&app, |page| page == "duplicated").await?;
     bed.cluster.power_on(&node)?;
     bed.online(&node).await?;
     Ok(())
