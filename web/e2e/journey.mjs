@@ -225,7 +225,7 @@ step("a variable waits until it is applied with one click", async () => {
   await tab("Environment");
   await page.getByRole("button", { name: "Add variables" }).click();
   await page.getByRole("textbox", { name: "Name" }).fill("GREETING");
-  await page.getByLabel("Value").fill("hello");
+  await page.getByRole("textbox", { name: "Value" }).fill("hello");
   await page.getByRole("button", { name: "Save", exact: true }).click();
   await page.getByText("variable GREETING").waitFor();
   await shot("environment-pending");
@@ -319,6 +319,14 @@ step("the palette leads to a log by the keyboard alone", async () => {
   await shot("palette");
   await page.keyboard.press("Enter");
   await page.waitForURL(`${base}/apps/hello/logs`);
+});
+
+step("the first app has served all the while, whatever came and went beside it", async () => {
+  for (let look = 0; look < 5; look++) {
+    const app = await (await page.request.get(`${base}/api/v1/apps/${slug}`)).json();
+    assert.equal(app.status, "running");
+    await page.waitForTimeout(1000);
+  }
 });
 
 step("the nodes are online, and each says what it is", async () => {

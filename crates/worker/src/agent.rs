@@ -27,7 +27,7 @@ use crate::instances::{self, Instances, InstancesConfig};
 use crate::job::{BuildSettings, JobCommand, Jobs, JobsConfig};
 use crate::podman::Podman;
 use crate::uplink::Uplink as _;
-use crate::{exec, files, job, leave, serve, stats};
+use crate::{bridges, exec, files, job, leave, serve, stats};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// For links and open hand-overs; instances and builds go on without the agent.
@@ -66,6 +66,7 @@ impl Parts {
         let podman = Podman::new(&config.podman.socket)?;
         let version = podman.version().await?.version;
         info!(podman = version, "Podman answers");
+        bridges::announce();
         if let Err(error) = job::prepare(&podman).await {
             warn!(
                 error = format!("{error:#}"),

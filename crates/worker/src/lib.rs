@@ -10,6 +10,7 @@
 //! * [`podman`]: the client of Podman's REST interface.
 
 pub mod agent;
+pub mod bridges;
 pub mod config;
 pub mod exec;
 mod failure;

@@ -51,25 +51,28 @@ async fn a_build_step_reaches_neither_the_mesh_nor_the_host_nor_a_project(bed: A
     let neighbour = bed.page("fenced-neighbour", "in the network of a project", "")?;
     bed.deploy(&neighbour).await?;
     let (node, container) = container(&bed, &neighbour).await?;
-    let mut targets = vec![format!("{}:8080", address_of(&bed, &node, &container)?)];
-    targets.extend(["10.50.0.1:8081", "10.50.0.11:8090", "169.254.169.254:80"].map(str::to_owned));
-    // The build is on one of these, which has the bridge's address too.
+    let mut closed = vec![format!("{}:8080", address_of(&bed, &node, &container)?)];
+    closed.extend(["10.50.0.1:8081", "10.50.0.11:8090", "169.254.169.254:80"].map(str::to_owned));
+    closed.push(format!("10.89.0.1:{LISTENER}"));
+    // The build is on one of these. The other one is a host on the internet like any other.
     let workers = [topology::W1, topology::W2];
     for worker in workers {
         let port = LISTENER.to_string();
         let service = Service::new("listener", &["busybox", "nc", "-ll", "-p", &port, "-e", "true"]);
         bed.cluster.host(worker.name)?.set_service(&service)?;
-        targets.push(format!("{}:{port}", worker.public));
     }
-    targets.push(format!("10.89.0.1:{LISTENER}"));
-    let from_the_world = ["busybox", "sh", "-c", LOOK, "look", &targets[4], &targets[5]];
+    let hosts = workers.map(|worker| format!("{}:{LISTENER}", worker.public));
+    let from_the_world = ["busybox", "sh", "-c", LOOK, "look", &hosts[0], &hosts[1]];
     until("the listeners", SOON, || async {
         let seen = bed.cluster.exec(topology::PROXY.name, &from_the_world)?;
         Ok((!String::from_utf8_lossy(&seen.stdout).contains("closed")).then_some(()))
     })
     .await?;
 
-    let step = format!("COPY look /look\nRUN sh /look {} 198.51.100.40:80", targets.join(" "));
+    let step = format!(
+        "COPY look /look\nRUN sh /look {} 198.51.100.40:80",
+        [closed.as_slice(), &hosts].concat().join(" ")
+    );
     let app = bed.page("fenced-build", "built", &step)?;
     app.write("look", LOOK)?;
     let deployment = bed.wh_json(&app.folder, &["deploy", "--detach"]).await?;
@@ -80,9 +83,11 @@ async fn a_build_step_reaches_neither_the_mesh_nor_the_host_nor_a_project(bed: A
     }
     let log = bed.build_log(id).await?.join("\n");
     ensure!(ended["state"] == "live", "{ended}\n{log}");
-    for target in &targets {
+    for target in &closed {
         ensure!(log.contains(&format!("closed {target}")), "{target}: {log}");
     }
+    let own = hosts.iter().any(|host| log.contains(&format!("closed {host}")));
+    ensure!(own, "it reaches its own host: {log}");
     ensure!(log.contains("open 198.51.100.40:80"), "no network at all: {log}");
     Ok(())
 }

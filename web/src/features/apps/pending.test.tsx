@@ -38,7 +38,7 @@ describe("pending changes", () => {
     expect(banner).toHaveTextContent("memory 512 MiB → 1024 MiB");
     expect(banner).toHaveTextContent("variable TOKEN added");
     expect(banner).toHaveTextContent("nothing is built");
-    expect(banner).toHaveTextContent("No downtime the instances that run serve");
+    expect(banner).toHaveTextContent("No downtime: the instances that run serve");
     expect(within(banner).getAllByRole("listitem").slice(-6)[0]).toHaveTextContent("on worker-1");
     await user.click(screen.getByRole("button", { name: "Apply" }));
     await waitFor(() =>
