@@ -1,4 +1,4 @@
-import { type InputHTMLAttributes, type ReactNode, useId } from "react";
+import { type InputHTMLAttributes, type ReactNode, type TextareaHTMLAttributes, useId } from "react";
 import { Icon } from "./icon";
 
 interface Common {
@@ -77,6 +77,29 @@ export function TextField({
           />
           {suffix && <span className="suffix">{suffix}</span>}
         </div>
+      )}
+    </Field>
+  );
+}
+
+type AreaFieldProps = Common &
+  Omit<TextareaHTMLAttributes<HTMLTextAreaElement>, "onChange" | "value"> & {
+    value: string;
+    onChange: (value: string) => void;
+  };
+
+/** Several lines of what programs read. */
+export function AreaField({ label, help, error, optional, value, onChange, ...rest }: AreaFieldProps) {
+  return (
+    <Field label={label} help={help} error={error} optional={optional}>
+      {(control) => (
+        <textarea
+          className="textarea mono"
+          value={value}
+          onChange={(event) => onChange(event.target.value)}
+          {...control}
+          {...rest}
+        />
       )}
     </Field>
   );

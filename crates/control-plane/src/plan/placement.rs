@@ -22,6 +22,17 @@ pub struct Candidate {
     pub used_ports: BTreeSet<i32>,
 }
 
+impl Candidate {
+    /// Gets an instance of the release at `port`.
+    pub fn take(&mut self, port: i32) {
+        self.used_ports.insert(port);
+        self.of_release += 1;
+        self.instances += 1;
+        // From now on the image is on its way there for the other instances too.
+        self.has_image = true;
+    }
+}
+
 /// A place for one instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
@@ -41,11 +52,7 @@ pub fn choose(mut candidates: Vec<Candidate>, count: usize) -> Vec<Place> {
             .min_by(|(_, one), (_, other)| rank(one).cmp(&rank(other)));
         let Some((port, best)) = best else { break };
         places.push(Place { node: best.node, name: best.name.clone(), port });
-        best.used_ports.insert(port);
-        best.of_release += 1;
-        best.instances += 1;
-        // From now on the image is on its way there for the other instance too.
-        best.has_image = true;
+        best.take(port);
     }
     places
 }

@@ -66,12 +66,8 @@ fn carry_out(now: &mut Situation, step: &Step) {
                 state: InstanceState::Starting,
                 failure: None,
             });
-            for worker in now.workers.iter_mut().filter(|worker| worker.node == place.node) {
-                worker.used_ports.insert(place.port);
-                worker.of_release += 1;
-                worker.instances += 1;
-                worker.has_image = true;
-            }
+            let workers = now.workers.iter_mut().filter(|worker| worker.node == place.node);
+            workers.for_each(|worker| worker.take(place.port));
         }
         Step::Abandon { id, .. } => now.new.retain(|new| new.id != *id),
         Step::Probe => now.probing = true,
@@ -171,26 +167,9 @@ fn counted(count: usize, what: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-    use std::time::Duration;
-
-    use protocol::ids::NodeId;
-
     use super::*;
     use crate::apps::Strategy;
-    use crate::plan::placement::Candidate;
-    use crate::plan::rollout::Kept;
-
-    fn worker(name: &str) -> Candidate {
-        Candidate {
-            node: NodeId::new(),
-            name: name.to_owned(),
-            of_release: 0,
-            instances: 0,
-            has_image: name == "w1",
-            used_ports: BTreeSet::new(),
-        }
-    }
+    use crate::plan::rollout::{Kept, samples};
 
     fn serving(nodes: &[&str]) -> Vec<Serving> {
         nodes
@@ -200,22 +179,8 @@ mod tests {
     }
 
     fn situation(replicas: usize, serving: &[Serving]) -> Situation {
-        Situation {
-            replicas,
-            strategy: Strategy::BlueGreen,
-            prepare: Prepare::Done,
-            new: Vec::new(),
-            kept: Vec::new(),
-            old: serving.iter().map(|one| one.id).collect(),
-            back: 0,
-            workers: vec![worker("w1"), worker("w2")],
-            lost: Vec::new(),
-            probing: false,
-            switched: false,
-            proxies_behind: Vec::new(),
-            idle: Duration::ZERO,
-            start_within: Duration::from_secs(30),
-        }
+        let old = serving.iter().map(|one| one.id).collect();
+        Situation { replicas, old, ..samples::situation(Vec::new()) }
     }
 
     fn text(told: &Preview) -> String {

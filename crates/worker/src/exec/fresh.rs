@@ -70,7 +70,7 @@ impl Fresh {
         let started = async {
             let network = container::network_name(&spec.project);
             self.podman.ensure_network(&NewNetwork::bridge(network)).await?;
-            let new = container::one_off(&spec, session, terminal.is_some(), Cgroups::of_this_host());
+            let new = container::fresh(&spec, session, terminal.is_some(), Cgroups::of_this_host());
             let id = self.podman.create(&new).await?;
             let handle = Handle { podman: self.podman.clone(), id, place: Place::Fresh };
             // Before it runs, so that nothing it prints is missed and its terminal has its size from the start.

@@ -103,12 +103,7 @@ fn port(spec: &InstanceSpec) -> PortMapping {
 }
 
 /// Of a program that somebody runs once: as the app's instances, but with an input, and with no record of what it prints.
-pub(crate) fn one_off(
-    spec: &InstanceSpec,
-    session: ExecId,
-    terminal: bool,
-    cgroups: Cgroups,
-) -> NewContainer {
+pub(crate) fn fresh(spec: &InstanceSpec, session: ExecId, terminal: bool, cgroups: Cgroups) -> NewContainer {
     let mut made = container(spec, network_name(&spec.project), cgroups);
     made.name = format!("wh-{}-run-{}", spec.app, end_of(session));
     made.labels.retain(|name, _| name != label::INSTANCE && name != label::SPEC_HASH);
@@ -177,10 +172,10 @@ mod tests {
     }
 
     #[test]
-    fn a_one_off_is_no_instance_and_leaves_no_log() {
+    fn a_fresh_container_is_no_instance_and_leaves_no_log() {
         let spec = spec("hello", 7);
         let (instance, session) = (container(&spec, network_name(&spec.project), Cgroups::V1), ExecId::new());
-        let made = one_off(&spec, session, true, Cgroups::V1);
+        let made = fresh(&spec, session, true, Cgroups::V1);
         assert!(!made.labels.contains_key(label::INSTANCE), "the reconciler would remove it");
         assert_eq!(made.labels[label::RUN], session.to_string());
         assert!(made.portmappings.is_empty() && made.stdin && made.terminal);

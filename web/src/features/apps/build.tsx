@@ -1,5 +1,5 @@
 import type { Containerfile, Preset } from "@/api/types";
-import { Field, TextField } from "@/components/field";
+import { AreaField, Field, TextField } from "@/components/field";
 
 /** How an app is built, as it is typed. What is empty takes the default. */
 export interface BuildForm {
@@ -255,13 +255,17 @@ export function BuildFields<F extends BuildForm>({ form, onChange, problems }: P
           options={{ missing: "Pulled when missing", always: "Looked up in every build" }}
         />
       </div>
-      <EntriesField
+      <AreaField
+        optional
+        spellCheck={false}
         label="Build arguments"
         placeholder="VERSION=1.4"
         help="NAME=value, one per line. They stay in the image's history: a secret belongs into a variable that is marked for builds."
         {...field("buildArgs")}
       />
-      <EntriesField
+      <AreaField
+        optional
+        spellCheck={false}
         label="Image labels"
         placeholder="org.example.team=shop"
         help="NAME=value, one per line."
@@ -300,23 +304,6 @@ function SelectField({
             </option>
           ))}
         </select>
-      )}
-    </Field>
-  );
-}
-
-function EntriesField({ placeholder, value, onChange, ...field }: FieldProps & { placeholder: string }) {
-  return (
-    <Field optional {...field}>
-      {(control) => (
-        <textarea
-          className="textarea mono"
-          placeholder={placeholder}
-          spellCheck={false}
-          value={value}
-          onChange={(event) => onChange(event.target.value)}
-          {...control}
-        />
       )}
     </Field>
   );

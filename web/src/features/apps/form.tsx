@@ -1,5 +1,5 @@
 import type { AppSettings, CrashGuard, Deploy, Probe, Resources, SettingsPatch } from "@/api/types";
-import { Choices, Field, TextField } from "@/components/field";
+import { AreaField, Choices, TextField } from "@/components/field";
 import { type BuildForm, buildFormOf, buildNames, buildProblems, containerfileOf } from "./build";
 
 /** Settings as they are typed: numbers are text until they are sent. */
@@ -230,7 +230,7 @@ export function ServeFields(props: Props) {
 }
 
 export function ProbeFields(props: Props) {
-  const { form, onChange, problems } = props;
+  const { form, onChange } = props;
   const field = useFields(props);
   return (
     <div className="stack">
@@ -274,16 +274,7 @@ export function ProbeFields(props: Props) {
         </div>
       )}
       {form.check === "command" && (
-        <Field label="Program" help="One argument per line; no shell reads them." error={problems.program}>
-          {(control) => (
-            <textarea
-              className="textarea mono"
-              value={form.program}
-              onChange={(event) => onChange({ ...form, program: event.target.value })}
-              {...control}
-            />
-          )}
-        </Field>
+        <AreaField label="Program" help="One argument per line; no shell reads them." {...field("program")} />
       )}
       <div className="fields">
         <TextField label="Every" suffix="s" inputMode="numeric" {...field("interval")} />

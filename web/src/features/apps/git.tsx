@@ -7,7 +7,7 @@ import type { GitAccess, GitAccessRequest } from "@/api/types";
 import { Button } from "@/components/button";
 import { CopyButton } from "@/components/copy";
 import { Dialog } from "@/components/dialog";
-import { Choices, Field, TextField } from "@/components/field";
+import { AreaField, Choices, TextField } from "@/components/field";
 import { Icon } from "@/components/icon";
 import { Card, Empty, ErrorNotice } from "@/components/page";
 import { Time } from "@/components/time";
@@ -160,14 +160,18 @@ function AccessDialog({ app, onClose }: { app: string; onClose: () => void }) {
         </>
       ) : (
         <>
-          <TextArea
+          <AreaField
+            autoComplete="off"
+            spellCheck={false}
             label="Private key"
             help="From ssh-keygen, without a passphrase."
             value={private_key}
             onChange={set("private_key")}
             error={of("private_key")}
           />
-          <TextArea
+          <AreaField
+            autoComplete="off"
+            spellCheck={false}
             label="Keys of the host"
             optional
             help="As ssh-keyscan prints them. Without any the first one that the host shows is trusted."
@@ -179,32 +183,6 @@ function AccessDialog({ app, onClose }: { app: string; onClose: () => void }) {
       )}
       {error && !Object.keys(empty).includes(error.field ?? "") && <ErrorNotice error={error} />}
     </Dialog>
-  );
-}
-
-interface AreaProps {
-  label: string;
-  help: string;
-  optional?: boolean;
-  value: string;
-  onChange: (value: string) => void;
-  error: string | undefined;
-}
-
-function TextArea({ value, onChange, ...field }: AreaProps) {
-  return (
-    <Field {...field}>
-      {(control) => (
-        <textarea
-          className="textarea mono"
-          autoComplete="off"
-          spellCheck={false}
-          value={value}
-          onChange={(event) => onChange(event.target.value)}
-          {...control}
-        />
-      )}
-    </Field>
   );
 }
 

@@ -1,8 +1,8 @@
-import { Choices, Field, TextField } from "@/components/field";
+import { AreaField, Choices, TextField } from "@/components/field";
 import { type Props, useFields } from "./form";
 
 export function DeployFields(props: Props) {
-  const { form, onChange, problems } = props;
+  const { form, onChange } = props;
   const field = useFields(props);
   return (
     <div className="stack">
@@ -23,19 +23,17 @@ export function DeployFields(props: Props) {
           },
         ]}
       />
-      <CommandField
+      <AreaField
         label="Pre-deploy command"
-        help="Runs in a container of a new release before any instance starts. If it fails, so does the deployment."
-        value={form.preCommand}
-        error={problems.preCommand}
-        onChange={(preCommand) => onChange({ ...form, preCommand })}
+        optional
+        help="Runs in a container of a new release before any instance starts. If it fails, so does the deployment. One argument per line; no shell reads them."
+        {...field("preCommand")}
       />
-      <CommandField
+      <AreaField
         label="Post-deploy command"
-        help="Runs once a new release is live. A failure is shown and undoes nothing."
-        value={form.postCommand}
-        error={problems.postCommand}
-        onChange={(postCommand) => onChange({ ...form, postCommand })}
+        optional
+        help="Runs once a new release is live. A failure is shown and undoes nothing. One argument per line; no shell reads them."
+        {...field("postCommand")}
       />
       <div className="fields">
         <TextField
@@ -54,28 +52,5 @@ export function DeployFields(props: Props) {
         />
       </div>
     </div>
-  );
-}
-
-interface CommandProps {
-  label: string;
-  help: string;
-  value: string;
-  error: string | undefined;
-  onChange: (value: string) => void;
-}
-
-function CommandField({ label, help, value, error, onChange }: CommandProps) {
-  return (
-    <Field label={label} optional help={`${help} One argument per line; no shell reads them.`} error={error}>
-      {(control) => (
-        <textarea
-          className="textarea mono"
-          value={value}
-          onChange={(event) => onChange(event.target.value)}
-          {...control}
-        />
-      )}
-    </Field>
   );
 }

@@ -5,7 +5,7 @@ import { useUpdateApp } from "@/api/mutations";
 import type { App } from "@/api/types";
 import { Button } from "@/components/button";
 import { Dialog } from "@/components/dialog";
-import { Field } from "@/components/field";
+import { AreaField } from "@/components/field";
 import { Card, ErrorNotice } from "@/components/page";
 import { useToast } from "@/components/toast";
 import { BuildFields } from "./build";
@@ -74,21 +74,14 @@ export function Component() {
           <CrashGuardFields {...props} />
         </Card>
         <Card title="Command" text="Replaces the image's command.">
-          <Field
+          <AreaField
             label="Arguments"
             optional
             help="One per line; no shell reads them."
+            value={form.command}
+            onChange={(command) => setForm({ ...form, command })}
             error={problems.command}
-          >
-            {(control) => (
-              <textarea
-                className="textarea mono"
-                value={form.command}
-                onChange={(event) => setForm({ ...form, command: event.target.value })}
-                {...control}
-              />
-            )}
-          </Field>
+          />
         </Card>
         {error && Object.keys(serverProblem(error.field, "x")).length === 0 && <ErrorNotice error={error} />}
         {(changed || update.isPending) && (

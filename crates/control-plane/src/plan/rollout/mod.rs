@@ -5,6 +5,8 @@
 mod failure;
 pub mod prepare;
 #[cfg(test)]
+pub(super) mod samples;
+#[cfg(test)]
 mod tests;
 
 use std::fmt;

@@ -1,19 +1,5 @@
-use std::collections::BTreeSet;
-
-use protocol::ids::NodeId;
-
+use super::samples::{situation, worker};
 use super::*;
-
-fn worker(name: &str) -> Candidate {
-    Candidate {
-        node: NodeId::new(),
-        name: name.to_owned(),
-        of_release: 0,
-        instances: 0,
-        has_image: name == "w1",
-        used_ports: BTreeSet::new(),
-    }
-}
 
 fn new(node: &str, state: InstanceState) -> New {
     New {
@@ -23,25 +9,6 @@ fn new(node: &str, state: InstanceState) -> New {
         in_rotation: false,
         state,
         failure: None,
-    }
-}
-
-fn situation(new: Vec<New>) -> Situation {
-    Situation {
-        replicas: 2,
-        strategy: Strategy::BlueGreen,
-        prepare: Prepare::Done,
-        new,
-        kept: Vec::new(),
-        old: vec![InstanceId::new()],
-        back: 0,
-        workers: vec![worker("w1"), worker("w2")],
-        lost: Vec::new(),
-        probing: false,
-        switched: false,
-        proxies_behind: Vec::new(),
-        idle: Duration::ZERO,
-        start_within: Duration::from_secs(30),
     }
 }
 
