@@ -66,6 +66,7 @@ fn spec(generation: Generation, hosts: &[&str]) -> Versioned<ProxySpec> {
         path: "/".to_owned(),
         upstreams: vec![],
         https_only: false,
+        options: Box::default(),
     };
     let routes = hosts.iter().map(route).collect();
     Versioned { generation, spec: ProxySpec { routes, ..ProxySpec::default() } }

@@ -134,6 +134,7 @@ mod tests {
             path: "/".to_owned(),
             upstreams: vec![],
             https_only: false,
+            options: Box::default(),
         };
         Versioned { generation, spec: ProxySpec { routes: vec![route], ..ProxySpec::default() } }
     }

@@ -70,6 +70,7 @@ mod tests {
             path: path.to_owned(),
             upstreams: vec![],
             https_only: true,
+            options: Box::default(),
         }
     }
 

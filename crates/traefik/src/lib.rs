@@ -199,6 +199,7 @@ mod tests {
             path: "/".to_owned(),
             upstreams: vec![upstream(20000), upstream(20001)],
             https_only,
+            options: Box::default(),
         }
     }
 

@@ -29,6 +29,7 @@ impl Front {
             path: "/".to_owned(),
             upstreams: vec![upstream],
             https_only,
+            options: Box::default(),
         }
     }
 }
@@ -66,6 +67,7 @@ pub fn routes(front: Option<&Front>, served: &[Served], https_only: bool) -> Vec
         path: "/".to_owned(),
         upstreams: upstreams(&served.backends),
         https_only,
+        options: Box::default(),
     });
     front.map(|front| front.route(https_only)).into_iter().chain(apps).collect()
 }
@@ -93,7 +95,7 @@ pub fn spec(
 ) -> ProxySpec {
     certificates.sort_by(|one, other| one.hosts.cmp(&other.hosts));
     challenges.sort_by(|one, other| one.token.cmp(&other.token));
-    ProxySpec { routes: routes(front, served, https_only), certificates, challenges }
+    ProxySpec { routes: routes(front, served, https_only), certificates, challenges, ..ProxySpec::default() }
 }
 
 #[cfg(test)]

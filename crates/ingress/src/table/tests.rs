@@ -16,6 +16,7 @@ fn route(id: &str, hosts: &[&str], path: &str) -> Route {
             weight: 1,
         }],
         https_only: false,
+        options: Box::default(),
     }
 }
 

@@ -146,6 +146,7 @@ pub(crate) fn route(host: &str, upstreams: &[SocketAddr]) -> Route {
         path: "/".to_owned(),
         upstreams: upstreams.iter().copied().map(upstream).collect(),
         https_only: false,
+        options: Box::default(),
     }
 }
 

@@ -281,6 +281,7 @@ fn proxy_spec() -> ProxySpec {
                 weight: 1,
             }],
             https_only: true,
+            options: Box::default(),
         }],
         certificates: vec![Certificate {
             hosts: vec!["hello.route.example.com".to_owned()],
@@ -292,6 +293,7 @@ fn proxy_spec() -> ProxySpec {
             token: "token".to_owned(),
             key_authorization: "token.thumbprint".to_owned(),
         }],
+        alpn_challenges: Vec::new(),
     }
 }
 

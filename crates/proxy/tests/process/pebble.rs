@@ -144,7 +144,9 @@ impl Scene {
     async fn push(&mut self, host: &str, certificates: Vec<Certificate>, challenges: Vec<HttpChallenge>) {
         self.generation += 1;
         let routes = vec![route(host, self.app.address)];
-        self.agent.push(self.generation, ProxySpec { routes, certificates, challenges }).await;
+        self.agent
+            .push(self.generation, ProxySpec { routes, certificates, challenges, ..ProxySpec::default() })
+            .await;
         assert_eq!(self.agent.applied().await, self.generation);
     }
 

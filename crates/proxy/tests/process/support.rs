@@ -142,6 +142,7 @@ pub(crate) fn route(host: &str, address: SocketAddr) -> Route {
         path: "/".to_owned(),
         upstreams: vec![Upstream { instance: InstanceId::new(), address, weight: 1 }],
         https_only: false,
+        options: Box::default(),
     }
 }
 

@@ -1,4 +1,4 @@
-use super::samples::{situation, worker};
+use super::samples::situation;
 use super::*;
 
 fn new(node: &str, state: InstanceState) -> New {

@@ -1,6 +1,9 @@
 //! Desired state: sent whole to the agent that owns it, with a generation; written to disk before it is acted on;
 //! converged to again and again.
 
+pub mod options;
+mod proxy;
+
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -8,6 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{AppId, InstanceId, NodeId};
 use crate::registry::CopyOrder;
+pub use options::RouteOptions;
+pub use proxy::{AlpnChallenge, Certificate, HttpChallenge, ProxySpec, Route, Upstream};
 
 /// Counts changes of one consumer's desired state. A higher one replaces a lower one, never the other way round.
 pub type Generation = i64;
@@ -221,61 +226,4 @@ impl CrashGuard {
     fn is_default(&self) -> bool {
         *self == Self::default()
     }
-}
-
-/// Everything a proxy needs to serve: routes, certificates, challenges.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct ProxySpec {
-    pub routes: Vec<Route>,
-    pub certificates: Vec<Certificate>,
-    pub challenges: Vec<HttpChallenge>,
-}
-
-/// Hostname and path to upstreams.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Route {
-    /// Stable name, for example the app's id; used in logs and as Traefik's router name.
-    pub id: String,
-    /// For error pages and logs.
-    pub app: String,
-    /// Lower case, no trailing dot.
-    pub hosts: Vec<String>,
-    /// Prefix of the path, `/` for all.
-    pub path: String,
-    pub upstreams: Vec<Upstream>,
-    /// Answer plain HTTP with a redirect to HTTPS.
-    pub https_only: bool,
-}
-
-/// One healthy instance.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Upstream {
-    pub instance: InstanceId,
-    pub address: SocketAddr,
-    /// Share of the requests, relative to the other upstreams'.
-    pub weight: u16,
-}
-
-/// A certificate with its key, for the names in it.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Certificate {
-    pub hosts: Vec<String>,
-    /// Leaf first, PEM.
-    pub chain_pem: String,
-    /// PKCS #8, PEM.
-    pub key_pem: String,
-}
-
-impl std::fmt::Debug for Certificate {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Certificate").field("hosts", &self.hosts).finish_non_exhaustive()
-    }
-}
-
-/// An ACME HTTP-01 answer (RFC 8555 section 8.3) that every proxy gives, whichever of them asked for it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HttpChallenge {
-    pub host: String,
-    pub token: String,
-    pub key_authorization: String,
 }

@@ -1,0 +1,80 @@
+//! What a proxy serves: routes, certificates, challenges.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::options::RouteOptions;
+use crate::ids::InstanceId;
+
+/// Everything a proxy needs to serve: routes, certificates, challenges.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ProxySpec {
+    pub routes: Vec<Route>,
+    pub certificates: Vec<Certificate>,
+    pub challenges: Vec<HttpChallenge>,
+    /// Answers to TLS-ALPN-01 (RFC 8737).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alpn_challenges: Vec<AlpnChallenge>,
+}
+
+/// Hostnames and path to upstreams.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    /// Stable name, unique in the table; used in logs and as Traefik's router name.
+    pub id: String,
+    /// For error pages and logs.
+    pub app: String,
+    /// Lower case, no trailing dot. `*.` before a name stands for exactly one label; a name of its own wins over it.
+    pub hosts: Vec<String>,
+    /// Prefix of the path, `/` for all. The longest one that fits gets the request.
+    pub path: String,
+    pub upstreams: Vec<Upstream>,
+    /// Answer plain HTTP with a redirect to HTTPS.
+    pub https_only: bool,
+    /// What else is done with its requests; left out where nothing is.
+    #[serde(default, skip_serializing_if = "RouteOptions::is_default")]
+    pub options: Box<RouteOptions>,
+}
+
+/// One healthy instance.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Upstream {
+    pub instance: InstanceId,
+    pub address: SocketAddr,
+    /// Share of the requests, relative to the other upstreams'.
+    pub weight: u16,
+}
+
+/// A certificate with its key, for the names in it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Certificate {
+    pub hosts: Vec<String>,
+    /// Leaf first, PEM.
+    pub chain_pem: String,
+    /// PKCS #8, PEM.
+    pub key_pem: String,
+}
+
+impl std::fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Certificate").field("hosts", &self.hosts).finish_non_exhaustive()
+    }
+}
+
+/// An ACME HTTP-01 answer (RFC 8555 section 8.3) that every proxy gives, whichever of them asked for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HttpChallenge {
+    pub host: String,
+    pub token: String,
+    pub key_authorization: String,
+}
+
+/// A TLS-ALPN-01 answer (RFC 8737): every proxy shows a certificate made of it to a client that speaks `acme-tls/1`
+/// alone and names the host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlpnChallenge {
+    pub host: String,
+    /// SHA-256 of the key authorization, hexadecimal: the value of the certificate's extension `acmeIdentifier`.
+    pub digest: String,
+}
