@@ -43,6 +43,7 @@ pub mod projects;
 pub mod reconcile;
 pub mod registries;
 pub mod releases;
+pub mod routes;
 pub mod tombstones;
 pub mod traefik;
 pub mod variables;

@@ -51,6 +51,8 @@ ids! {
     /// An uploaded source archive.
     ArchiveId;
     ZoneId;
+    /// A host name of the world outside that leads to an app.
+    DomainId;
     SessionId;
     /// An API token of a user.
     TokenId;

@@ -67,6 +67,7 @@ fn spec(generation: Generation, hosts: &[&str]) -> Versioned<ProxySpec> {
         upstreams: vec![],
         https_only: false,
         options: Box::default(),
+        unavailable: None,
     };
     let routes = hosts.iter().map(route).collect();
     Versioned { generation, spec: ProxySpec { routes, ..ProxySpec::default() } }

@@ -135,6 +135,7 @@ mod tests {
             upstreams: vec![],
             https_only: false,
             options: Box::default(),
+            unavailable: None,
         };
         Versioned { generation, spec: ProxySpec { routes: vec![route], ..ProxySpec::default() } }
     }

@@ -71,6 +71,7 @@ mod tests {
             upstreams: vec![],
             https_only: true,
             options: Box::default(),
+            unavailable: None,
         }
     }
 

@@ -200,6 +200,7 @@ mod tests {
             upstreams: vec![upstream(20000), upstream(20001)],
             https_only,
             options: Box::default(),
+            unavailable: None,
         }
     }
 

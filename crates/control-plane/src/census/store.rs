@@ -91,7 +91,7 @@ pub async fn certificates(conn: &mut PgConnection) -> sqlx::Result<Vec<Certifica
     sqlx::query_as!(
         Certificate,
         r#"select host, extract(epoch from not_after)::float8 as ends_at, failures from certificates
-           where host in (select host from served_apps)"#
+           where host in (select host from served_hosts)"#
     )
     .fetch_all(conn)
     .await

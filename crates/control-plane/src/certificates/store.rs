@@ -138,7 +138,7 @@ pub async fn add_account(conn: &mut PgConnection, directory: &str, sealed: &[u8]
 pub async fn want_for_routed(conn: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query!(
         "insert into certificates (host)
-         select host from served_apps
+         select host from served_hosts where host not like '*%'
          union
          select host from fronts
          on conflict do nothing"
@@ -163,7 +163,7 @@ pub async fn without_order(conn: &mut PgConnection) -> sqlx::Result<Vec<Due>> {
         "select host, not_before, not_after from certificates
          where retry_at <= now()
            and not exists (select 1 from jobs where jobs.host = certificates.host and state in ('queued', 'running'))
-           and host in (select host from served_apps union all select host from fronts)
+           and host in (select host from served_hosts union all select host from fronts)
          order by host"
     )
     .fetch_all(conn)

@@ -1,6 +1,6 @@
 //! SQL of instances and of what they print.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 use ipnet::IpNet;
@@ -12,8 +12,6 @@ use sqlx::types::Json;
 use super::Task;
 use crate::apps::Settings;
 use crate::bus::{self, Topic};
-use crate::nodes::v4;
-use crate::plan::routes::{Backend, Served};
 
 /// An instance as it was when a report came.
 #[derive(Debug, Clone)]
@@ -155,36 +153,6 @@ pub fn stream(stream: protocol::report::Stream) -> &'static str {
         protocol::report::Stream::Stderr => "stderr",
         protocol::report::Stream::System => "system",
     }
-}
-
-/// All apps that the proxies answer for, with their instances in rotation.
-pub async fn served(conn: &mut PgConnection) -> sqlx::Result<Vec<Served>> {
-    let apps =
-        sqlx::query!(r#"select id as "id!: AppId", slug as "slug!", host as "host!" from served_apps"#)
-            .fetch_all(&mut *conn)
-            .await?;
-    let rows = sqlx::query!(
-        "select app_id, instances.id, instances.state, host_port, mesh_address
-         from instances join nodes on nodes.id = instances.node_id where in_rotation"
-    )
-    .fetch_all(conn)
-    .await?;
-    let mut backends: HashMap<AppId, Vec<Backend>> = HashMap::new();
-    for row in rows {
-        backends.entry(row.app_id).or_default().push(Backend {
-            instance: row.id,
-            address: v4(row.mesh_address),
-            port: u16::try_from(row.host_port).unwrap_or_default(),
-            state: row.state,
-        });
-    }
-    let served = apps.into_iter().map(|app| Served {
-        backends: backends.remove(&app.id).unwrap_or_default(),
-        app_id: app.id,
-        slug: app.slug,
-        host: app.host,
-    });
-    Ok(served.collect())
 }
 
 /// An instance that should run, with its release.

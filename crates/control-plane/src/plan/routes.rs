@@ -1,10 +1,11 @@
 //! The route table: hostname to healthy instances.
 
+use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use protocol::ids::{AppId, InstanceId};
+use protocol::ids::{AppId, DomainId, InstanceId};
 use protocol::report::InstanceState;
-use protocol::spec::{Certificate, HttpChallenge, ProxySpec, Route, Upstream};
+use protocol::spec::{Certificate, HttpChallenge, ProxySpec, Route, RouteOptions, Unavailable, Upstream};
 use uuid::Uuid;
 
 /// The control plane itself, for proxies.
@@ -30,6 +31,7 @@ impl Front {
             upstreams: vec![upstream],
             https_only,
             options: Box::default(),
+            unavailable: None,
         }
     }
 }
@@ -39,9 +41,33 @@ impl Front {
 pub struct Served {
     pub app_id: AppId,
     pub slug: String,
-    pub host: String,
+    pub stopped: bool,
+    /// A deployment is on its way.
+    pub starting: bool,
+    pub options: RouteOptions,
+    pub sites: Vec<Site>,
     /// Its instances in rotation.
     pub backends: Vec<Backend>,
+}
+
+/// One of an app's host names.
+#[derive(Debug, Clone)]
+pub struct Site {
+    pub host: String,
+    /// Absent for the app's own name in its zone.
+    pub domain: Option<DomainId>,
+    /// The app's, with what the domain changes.
+    pub options: RouteOptions,
+    pub branches: Vec<Branch>,
+}
+
+/// A path of a host that leads to another app.
+#[derive(Debug, Clone)]
+pub struct Branch {
+    pub id: Uuid,
+    pub path: String,
+    pub app_id: AppId,
+    pub strip_prefix: bool,
 }
 
 /// An instance that is in rotation.
@@ -53,23 +79,81 @@ pub struct Backend {
     pub state: InstanceState,
 }
 
-/// The front, then one route per app. Instances that do not serve are left out; an app without any, be it stopped or
-/// broken, keeps its route, so that the proxy can say that it is unavailable. An app that had the front's host before
-/// the front did has no route: passwords are typed there.
-pub fn routes(front: Option<&Front>, served: &[Served], https_only: bool) -> Vec<Route> {
-    let is_free = |served: &&Served| front.is_none_or(|front| front.host != served.host);
-    let mut served: Vec<&Served> = served.iter().filter(is_free).collect();
-    served.sort_by(|one, other| one.slug.cmp(&other.slug));
-    let apps = served.into_iter().map(|served| Route {
-        id: served.app_id.to_string(),
-        app: served.slug.clone(),
-        hosts: vec![served.host.clone()],
-        path: "/".to_owned(),
-        upstreams: upstreams(&served.backends),
-        https_only,
-        options: Box::default(),
-    });
-    front.map(|front| front.route(https_only)).into_iter().chain(apps).collect()
+/// The front, then the apps' routes: one for the host names that have the app's own options, one for each that has
+/// others, one for each path that leads elsewhere. Instances that do not serve are left out; an app without any, be it
+/// stopped or broken, keeps its routes, so that the proxy can say that it is unavailable. A host that an app had
+/// before the front did has no route: passwords are typed there.
+pub fn routes(front: Option<&Front>, served: &[Served], tls: bool) -> Vec<Route> {
+    let mut in_order: Vec<&Served> = served.iter().collect();
+    in_order.sort_by(|one, other| one.slug.cmp(&other.slug));
+    let by_id: HashMap<AppId, &Served> = served.iter().map(|served| (served.app_id, served)).collect();
+    let is_free = |site: &&Site| front.is_none_or(|front| front.host != site.host);
+    let mut table: Vec<Route> = front.map(|front| front.route(tls)).into_iter().collect();
+    for app in in_order {
+        let mut sites: Vec<&Site> = app.sites.iter().filter(is_free).collect();
+        sites.sort_by(|one, other| (one.domain, &one.host).cmp(&(other.domain, &other.host)));
+        let (plain, own): (Vec<&Site>, Vec<&Site>) =
+            sites.iter().copied().partition(|site| site.options == app.options);
+        if !plain.is_empty() {
+            let hosts = plain.iter().map(|site| site.host.clone()).collect();
+            table.push(app.route(app.app_id.to_string(), hosts, &app.options, tls));
+        }
+        for site in own {
+            let id = site.domain.map_or_else(|| app.app_id.to_string(), |domain| domain.to_string());
+            table.push(app.route(id, vec![site.host.clone()], &site.options, tls));
+        }
+        for site in sites {
+            table.extend(branches(site, &by_id, tls));
+        }
+    }
+    table
+}
+
+/// Requests of a branch are treated as those of the app that it leads to, but for the way to HTTPS, which is the
+/// host's.
+fn branches(site: &Site, apps: &HashMap<AppId, &Served>, tls: bool) -> Vec<Route> {
+    let mut branches: Vec<&Branch> = site.branches.iter().collect();
+    branches.sort_by(|one, other| one.path.cmp(&other.path));
+    let lead = |branch: &&Branch| {
+        let target = apps.get(&branch.app_id)?;
+        let options = RouteOptions {
+            strip_prefix: branch.strip_prefix,
+            https_redirect: site.options.https_redirect,
+            ..target.options.clone()
+        };
+        let route = target.route(branch.id.to_string(), vec![site.host.clone()], &options, tls);
+        Some(Route { path: branch.path.clone(), ..route })
+    };
+    branches.iter().filter_map(lead).collect()
+}
+
+impl Served {
+    fn route(&self, id: String, hosts: Vec<String>, options: &RouteOptions, tls: bool) -> Route {
+        let upstreams = upstreams(&self.backends);
+        Route {
+            id,
+            app: self.slug.clone(),
+            hosts,
+            path: "/".to_owned(),
+            unavailable: if upstreams.is_empty() { Some(self.unavailable()) } else { None },
+            upstreams,
+            https_only: tls && options.https_redirect != Some(false),
+            options: Box::new(options.clone()),
+        }
+    }
+
+    fn unavailable(&self) -> Unavailable {
+        let coming = |backend: &Backend| {
+            matches!(backend.state, InstanceState::Pending | InstanceState::Pulling | InstanceState::Starting)
+        };
+        if self.starting || self.backends.iter().any(coming) {
+            Unavailable::Starting
+        } else if self.stopped {
+            Unavailable::Stopped
+        } else {
+            Unavailable::Unhealthy
+        }
+    }
 }
 
 fn upstreams(backends: &[Backend]) -> Vec<Upstream> {
@@ -102,8 +186,22 @@ pub fn spec(
 mod tests {
     use super::*;
 
+    fn site(host: &str, options: RouteOptions) -> Site {
+        Site { host: host.to_owned(), domain: Some(DomainId::new()), options, branches: Vec::new() }
+    }
+
     fn served(slug: &str, backends: Vec<Backend>) -> Served {
-        Served { app_id: AppId::new(), slug: slug.to_owned(), host: format!("{slug}.route.test"), backends }
+        let host = format!("{slug}.route.test");
+        let own = Site { host, domain: None, options: RouteOptions::default(), branches: Vec::new() };
+        Served {
+            app_id: AppId::new(),
+            slug: slug.to_owned(),
+            stopped: false,
+            starting: false,
+            options: RouteOptions::default(),
+            sites: vec![own],
+            backends,
+        }
     }
 
     fn backend(port: u16, state: InstanceState) -> Backend {
@@ -129,6 +227,52 @@ mod tests {
         let table = routes(None, &[served("ape", failing), served("bee", Vec::new())], false);
         assert_eq!(table.len(), 2);
         assert!(table.iter().all(|route| route.upstreams.is_empty()));
+    }
+
+    #[test]
+    fn an_app_without_upstreams_says_why() {
+        let why = |app: Served| routes(None, &[app], false)[0].unavailable;
+        let starting = vec![backend(20000, InstanceState::Starting), backend(20001, InstanceState::Exited)];
+        assert_eq!(why(served("ape", starting)), Some(Unavailable::Starting));
+        assert_eq!(why(served("ape", Vec::new())), Some(Unavailable::Unhealthy));
+        assert_eq!(why(Served { stopped: true, ..served("ape", Vec::new()) }), Some(Unavailable::Stopped));
+        assert_eq!(why(served("ape", vec![backend(20000, InstanceState::Healthy)])), None);
+    }
+
+    #[test]
+    fn domains_share_the_apps_route_unless_they_have_options_of_their_own() {
+        let open = RouteOptions { https_redirect: Some(false), ..RouteOptions::default() };
+        let mut app = served("ape", vec![backend(20000, InstanceState::Healthy)]);
+        app.sites.extend([site("a.test", RouteOptions::default()), site("b.test", open)]);
+        let table = routes(None, &[app.clone()], true);
+        assert_eq!(table.len(), 2);
+        assert_eq!(table[0].hosts, ["ape.route.test", "a.test"]);
+        assert!(table[0].https_only);
+        assert_eq!((table[1].hosts.as_slice(), table[1].https_only), (&["b.test".to_owned()][..], false));
+        assert_eq!(table[1].id, app.sites[2].domain.expect("domain").to_string());
+        assert_eq!(table[1].upstreams, table[0].upstreams);
+    }
+
+    #[test]
+    fn a_path_leads_to_another_app_with_that_apps_options_and_the_hosts_way_to_https() {
+        let mut api = served("api", vec![backend(20001, InstanceState::Healthy)]);
+        api.options.compress = true;
+        let mut app = served("ape", vec![backend(20000, InstanceState::Healthy)]);
+        let open = RouteOptions { https_redirect: Some(false), ..RouteOptions::default() };
+        let mut shop = site("shop.test", open);
+        let gone =
+            Branch { id: Uuid::now_v7(), path: "/x".to_owned(), app_id: AppId::new(), strip_prefix: false };
+        let lead =
+            Branch { id: Uuid::now_v7(), path: "/api".to_owned(), app_id: api.app_id, strip_prefix: true };
+        shop.branches = vec![gone, lead.clone()];
+        app.sites.push(shop);
+        let table = routes(None, &[api, app], true);
+        let branch = table.iter().find(|route| route.id == lead.id.to_string()).expect("a route");
+        assert_eq!((branch.path.as_str(), branch.app.as_str()), ("/api", "api"));
+        assert_eq!(branch.hosts, ["shop.test"]);
+        assert_eq!(branch.upstreams[0].address.port(), 20001);
+        assert!(branch.options.strip_prefix && branch.options.compress && !branch.https_only);
+        assert_eq!(table.len(), 4, "a path whose app is gone has no route");
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::hub::Key;
 use crate::plan::worker::{Holder, Images, Wanted};
 use crate::variables::predefined::{self, Place};
 use crate::vault::{Purpose, Vault};
-use crate::{apps, certificates, front, instances, nodes, plan, tombstones};
+use crate::{apps, certificates, front, instances, nodes, plan, routes, tombstones};
 
 pub struct DispatchSpecs(pub AppState);
 
@@ -120,7 +120,7 @@ pub async fn proxy_spec(
     conn: &mut PgConnection,
 ) -> anyhow::Result<protocol::spec::ProxySpec> {
     let front = front::store::find(conn).await?;
-    let served = instances::store::served(conn).await?;
+    let served = routes::store::served(conn).await?;
     let certificates = certificates::store::issued(conn, &app.vault).await?;
     let challenges = certificates::store::challenges(conn).await?;
     Ok(plan::routes::spec(front.as_ref(), &served, certificates, challenges, app.config.acme.is_some()))

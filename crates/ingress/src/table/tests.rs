@@ -17,6 +17,7 @@ fn route(id: &str, hosts: &[&str], path: &str) -> Route {
         }],
         https_only: false,
         options: Box::default(),
+        unavailable: None,
     }
 }
 

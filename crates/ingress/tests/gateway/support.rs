@@ -147,6 +147,7 @@ pub(crate) fn route(host: &str, upstreams: &[SocketAddr]) -> Route {
         upstreams: upstreams.iter().copied().map(upstream).collect(),
         https_only: false,
         options: Box::default(),
+        unavailable: None,
     }
 }
 

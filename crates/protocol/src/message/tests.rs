@@ -282,6 +282,7 @@ fn proxy_spec() -> ProxySpec {
             }],
             https_only: true,
             options: Box::default(),
+            unavailable: None,
         }],
         certificates: vec![Certificate {
             hosts: vec!["hello.route.example.com".to_owned()],

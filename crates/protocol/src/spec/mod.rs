@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{AppId, InstanceId, NodeId};
 use crate::registry::CopyOrder;
 pub use options::RouteOptions;
-pub use proxy::{AlpnChallenge, Certificate, HttpChallenge, ProxySpec, Route, Upstream};
+pub use proxy::{AlpnChallenge, Certificate, HttpChallenge, ProxySpec, Route, Unavailable, Upstream};
 
 /// Counts changes of one consumer's desired state. A higher one replaces a lower one, never the other way round.
 pub type Generation = i64;

@@ -14,7 +14,7 @@ pub struct RouteOptions {
     /// The route's path prefix is removed before a request is sent on; the app sees it in `X-Forwarded-Prefix`.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub strip_prefix: bool,
-    /// Requests for the route's other hosts are redirected (308) to this one of them.
+    /// Requests for the route's other hosts are redirected (308) to this one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub canonical_host: Option<String>,
     /// The first that fits answers the request.

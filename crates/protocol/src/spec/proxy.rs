@@ -30,11 +30,26 @@ pub struct Route {
     /// Prefix of the path, `/` for all. The longest one that fits gets the request.
     pub path: String,
     pub upstreams: Vec<Upstream>,
+    /// Why there are no upstreams, for the page that visitors see.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unavailable: Option<Unavailable>,
     /// Answer plain HTTP with a redirect to HTTPS.
     pub https_only: bool,
     /// What else is done with its requests; left out where nothing is.
     #[serde(default, skip_serializing_if = "RouteOptions::is_default")]
     pub options: Box<RouteOptions>,
+}
+
+/// Why an app has nothing that could answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unavailable {
+    /// Instances are on their way.
+    Starting,
+    /// There are instances, and none serves.
+    Unhealthy,
+    /// Its people stopped it.
+    Stopped,
 }
 
 /// One healthy instance.

@@ -143,6 +143,7 @@ pub(crate) fn route(host: &str, address: SocketAddr) -> Route {
         upstreams: vec![Upstream { instance: InstanceId::new(), address, weight: 1 }],
         https_only: false,
         options: Box::default(),
+        unavailable: None,
     }
 }
 

@@ -1,0 +1,5 @@
+//! What the route table is made from: apps, their host names, and their instances in rotation.
+
+pub mod store;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,91 @@
+//! SQL of the route table.
+
+use std::collections::HashMap;
+
+use protocol::ids::{AppId, DomainId};
+use protocol::spec::RouteOptions;
+use sqlx::PgConnection;
+use sqlx::types::Json;
+
+use crate::nodes::v4;
+use crate::plan::routes::{Backend, Branch, Served, Site};
+
+/// All apps that the proxies answer for, with their host names and their instances in rotation.
+pub async fn served(conn: &mut PgConnection) -> sqlx::Result<Vec<Served>> {
+    let apps = sqlx::query!(
+        r#"select id as "id!: AppId", slug as "slug!", stopped as "stopped!", starting as "starting!",
+                  route_options as "options!: Json<RouteOptions>"
+           from served_apps"#
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    let mut sites = sites(conn).await?;
+    let mut backends = backends(conn).await?;
+    let served = apps.into_iter().map(|app| Served {
+        sites: sites.remove(&app.id).unwrap_or_default(),
+        backends: backends.remove(&app.id).unwrap_or_default(),
+        app_id: app.id,
+        slug: app.slug,
+        stopped: app.stopped,
+        starting: app.starting,
+        options: app.options.0,
+    });
+    Ok(served.collect())
+}
+
+async fn sites(conn: &mut PgConnection) -> sqlx::Result<HashMap<AppId, Vec<Site>>> {
+    let mut branches = branches(conn).await?;
+    let rows = sqlx::query!(
+        r#"select app_id as "app_id!: AppId", host as "host!", domain_id as "domain_id: DomainId",
+                  route_options as "options!: Json<RouteOptions>"
+           from served_hosts"#
+    )
+    .fetch_all(conn)
+    .await?;
+    let mut sites: HashMap<AppId, Vec<Site>> = HashMap::new();
+    for row in rows {
+        sites.entry(row.app_id).or_default().push(Site {
+            host: row.host,
+            domain: row.domain_id,
+            options: row.options.0,
+            branches: row.domain_id.and_then(|domain| branches.remove(&domain)).unwrap_or_default(),
+        });
+    }
+    Ok(sites)
+}
+
+async fn branches(conn: &mut PgConnection) -> sqlx::Result<HashMap<DomainId, Vec<Branch>>> {
+    let rows = sqlx::query!(
+        r#"select id, domain_id as "domain_id: DomainId", path, app_id as "app_id: AppId", strip_prefix
+           from domain_paths"#
+    )
+    .fetch_all(conn)
+    .await?;
+    let mut branches: HashMap<DomainId, Vec<Branch>> = HashMap::new();
+    for row in rows {
+        let branch =
+            Branch { id: row.id, path: row.path, app_id: row.app_id, strip_prefix: row.strip_prefix };
+        branches.entry(row.domain_id).or_default().push(branch);
+    }
+    Ok(branches)
+}
+
+async fn backends(conn: &mut PgConnection) -> sqlx::Result<HashMap<AppId, Vec<Backend>>> {
+    let rows = sqlx::query!(
+        r#"select app_id as "app_id: AppId", instances.id, instances.state, host_port,
+                  mesh_address
+           from instances join nodes on nodes.id = instances.node_id where in_rotation"#
+    )
+    .fetch_all(conn)
+    .await?;
+    let mut backends: HashMap<AppId, Vec<Backend>> = HashMap::new();
+    for row in rows {
+        backends.entry(row.app_id).or_default().push(Backend {
+            instance: row.id,
+            address: v4(row.mesh_address),
+            port: u16::try_from(row.host_port).unwrap_or_default(),
+            state: row.state,
+        });
+    }
+    Ok(backends)
+}
