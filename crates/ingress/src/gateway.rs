@@ -157,10 +157,18 @@ impl Gateway {
         connection: Arc<Connection>,
         request: Request<Incoming>,
     ) -> Response<ResponseBody> {
-        match self.direct(&connection, &request) {
-            Ok(route) => self.forward(route, connection, request).await,
-            Err(response) => *response,
+        let route = match self.direct(&connection, &request) {
+            Ok(route) => route,
+            Err(response) => return *response,
+        };
+        if let Some(rules) = &route.rules {
+            let (started, visitor) = (Instant::now(), connection.visitor());
+            if let Some(response) = rules.answer(visitor, &request).await {
+                route.metrics.finished(response.status().as_u16(), started.elapsed(), 0, 0);
+                return response;
+            }
         }
+        self.forward(route, connection, request).await
     }
 
     /// The route of a request, or the answer that it gets without one.
@@ -225,6 +233,9 @@ impl Gateway {
         let last = request.headers().contains_key(TRANSFER_ENCODING);
         let upgrade = admission::wants_upgrade(&request).then(|| hyper::upgrade::on(&mut request));
         headers::prepare_request(&mut request, &connection.origin, upgrade.is_some());
+        if let Some(rules) = &route.rules {
+            rules.change_request(&mut request);
+        }
         let upload = (!request.body().is_end_stream()).then(Arc::<Upload>::default);
         let request = request.map(|incoming| match &upload {
             Some(upload) => RequestBody::Stream { incoming, upload: Arc::clone(upload) },
@@ -236,6 +247,9 @@ impl Gateway {
             }
             Ok(Answered { mut response, sender, in_flight }) => {
                 headers::prepare_response(response.headers_mut(), false);
+                if let Some(rules) = &route.rules {
+                    rules.change_response(response.headers_mut());
+                }
                 let exchange = Exchange {
                     in_flight,
                     metrics: Arc::clone(&route.metrics),
@@ -304,7 +318,8 @@ impl Gateway {
                 None => return Err(Page::Timeout),
             }
         }
-        Err(if route.upstreams.is_empty() { Page::NoInstance } else { Page::Unreachable })
+        let empty = route.upstreams.is_empty();
+        Err(if empty { Page::without_instance(route.unavailable) } else { Page::Unreachable })
     }
 
     /// Counts a failure of an upstream, and logs at most one a second.

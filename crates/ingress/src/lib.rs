@@ -11,6 +11,7 @@ mod body;
 pub mod gateway;
 mod headers;
 pub mod observe;
+mod options;
 pub mod pages;
 pub mod server;
 pub mod table;

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,6 +25,7 @@ use tracing::{debug, warn};
 use crate::body::ResponseBody;
 use crate::gateway::Gateway;
 use crate::headers::Origin;
+use crate::options::Visitor;
 use crate::table::host_key;
 use crate::tls::{UNRECOGNIZED_NAME, server_config};
 use crate::tunnel::Tunnel;
@@ -98,12 +99,21 @@ impl Drain {
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) scheme: Scheme,
+    /// Canonical: never IPv4 in IPv6.
+    pub(crate) client: IpAddr,
     pub(crate) origin: Origin,
     /// The name of the TLS handshake, as a key of the certificate table.
     pub(crate) server_name: Option<Box<str>>,
     pub(crate) drain: Drain,
     requests: Requests,
     _place: OwnedSemaphorePermit,
+}
+
+impl Connection {
+    /// Who asks, for the options of a route.
+    pub(crate) fn visitor(&self) -> Visitor {
+        Visitor { address: self.client, scheme: self.scheme }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -141,6 +151,7 @@ pub async fn serve(
         };
         let connection = Connection {
             scheme,
+            client: peer.ip().to_canonical(),
             origin: Origin::new(peer.ip(), scheme),
             server_name: None,
             drain: drain.clone(),

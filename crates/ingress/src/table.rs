@@ -1,25 +1,30 @@
-//! Which route answers a host and path: one hash lookup, then the longest path prefix. Built whole from a spec and
-//! swapped; what an earlier table knows about upstreams (open connections, load) is carried over.
+//! Which route answers a host and path: one hash lookup for the host and one for the wildcard above it, then the longest
+//! path prefix. Built whole from a spec and swapped; what an earlier table knows about upstreams (open connections,
+//! load) is carried over.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use protocol::spec::{ProxySpec, Route, Upstream};
+use protocol::spec::{ProxySpec, Route, Unavailable, Upstream};
 
 use crate::Problem;
 use crate::balance::Balancer;
 use crate::observe::RouteMetrics;
+use crate::options::{Rules, Shared};
 use crate::upstream::Endpoint;
 
 /// All routes and challenges of one spec.
 #[derive(Debug, Default)]
 pub struct RouteTable {
     hosts: HashMap<Box<str>, HostRoutes>,
+    /// By what follows `*.`.
+    wildcards: HashMap<Box<str>, HostRoutes>,
     challenges: HashMap<Box<str>, Answers>,
     endpoints: HashMap<SocketAddr, Arc<Endpoint>>,
     metrics: HashMap<Box<str>, Arc<RouteMetrics>>,
+    shared: Arc<Shared>,
 }
 
 /// Token and key authorization of the challenges of one host.
@@ -34,7 +39,11 @@ pub struct RouteEntry {
     pub id: Box<str>,
     pub app: Box<str>,
     pub https_only: bool,
+    /// What is done beyond sending requests on; `None` when nothing is.
+    pub(crate) rules: Option<Box<Rules>>,
     pub upstreams: Balancer,
+    /// Why there are no upstreams.
+    pub unavailable: Option<Unavailable>,
     pub metrics: Arc<RouteMetrics>,
 }
 
@@ -46,12 +55,16 @@ impl RouteTable {
 
     /// The table of `spec` that takes over the upstream connections of this one.
     pub fn succeed(&self, spec: &ProxySpec) -> (Self, Vec<Problem>) {
-        let mut table = Self { hosts: HashMap::with_capacity(spec.routes.len()), ..Self::default() };
+        let mut table = Self {
+            hosts: HashMap::with_capacity(spec.routes.len()),
+            shared: Arc::clone(&self.shared),
+            ..Self::default()
+        };
         let mut problems = Vec::new();
         for route in &spec.routes {
             table.add_route(self, route, &mut problems);
         }
-        for routes in table.hosts.values_mut() {
+        for routes in table.hosts.values_mut().chain(table.wildcards.values_mut()) {
             routes.sort_by_key(|(path, _)| std::cmp::Reverse(path.len()));
         }
         for challenge in &spec.challenges {
@@ -86,16 +99,22 @@ impl RouteTable {
             upstreams: Balancer::new(members.collect()),
             id: route.id.as_str().into(),
             app: route.app.as_str().into(),
-            https_only: route.https_only,
+            https_only: route.https_only && route.options.https_redirect != Some(false),
+            rules: Rules::new(route, &self.shared, &mut report),
+            unavailable: route.unavailable,
             metrics: self.metrics_of(before, &route.app),
         });
         let path = route.path.trim_end_matches('/');
         for name in &route.hosts {
-            let Some(host) = host_key(name).filter(|host| host.as_ref() == name) else {
+            let (hosts, known) = match name.strip_prefix("*.") {
+                Some(parent) => (&mut self.wildcards, parent),
+                None => (&mut self.hosts, name.as_str()),
+            };
+            if host_key(known).is_none_or(|host| host != known) {
                 report(format!("has host `{name}`, which is not a lower-case host name"));
                 continue;
-            };
-            let routes = self.hosts.entry(host.into()).or_default();
+            }
+            let routes = hosts.entry(known.into()).or_default();
             match routes.iter().find(|(other, _)| other.as_ref() == path) {
                 Some((_, other)) if other.id.as_ref() == route.id => {}
                 Some((_, other)) => {
@@ -124,10 +143,14 @@ impl RouteTable {
         metrics
     }
 
-    /// The route for a host as [`host_key`] gives it, and a path.
+    /// The route for a host as [`host_key`] gives it, and a path: the host's own, or one of the wildcard that covers
+    /// it.
     pub fn find(&self, host: &str, path: &str) -> Option<&Arc<RouteEntry>> {
-        let routes = self.hosts.get(host)?;
-        routes.iter().find(|(prefix, _)| covers(prefix, path)).map(|(_, route)| route)
+        let own = self.hosts.get(host).and_then(|routes| longest(routes, path));
+        own.or_else(|| {
+            let (_, parent) = host.split_once('.')?;
+            longest(self.wildcards.get(parent)?, path)
+        })
     }
 
     /// `spec` without the routes and hosts that this table left out.
@@ -135,10 +158,19 @@ impl RouteTable {
         let mut spec = spec.clone();
         for route in &mut spec.routes {
             let (id, path) = (&route.id, &route.path);
-            route.hosts.retain(|host| self.find(host, path).is_some_and(|entry| *entry.id == **id));
+            route.hosts.retain(|host| self.named(host, path).is_some_and(|entry| *entry.id == **id));
         }
         spec.routes.retain(|route| !route.hosts.is_empty());
         spec
+    }
+
+    /// The route of a host, or wildcard, as a spec names it.
+    fn named(&self, host: &str, path: &str) -> Option<&Arc<RouteEntry>> {
+        let routes = match host.strip_prefix("*.") {
+            Some(parent) => self.wildcards.get(parent),
+            None => self.hosts.get(host),
+        };
+        longest(routes?, path)
     }
 
     /// The answer to the ACME challenge `token` of `host`.
@@ -147,15 +179,19 @@ impl RouteTable {
         answers.iter().find(|(known, _)| known.as_ref() == token).map(|(_, answer)| answer.as_ref())
     }
 
-    /// How many hosts have a route.
+    /// How many hosts have a route; a wildcard counts as one.
     pub fn hosts(&self) -> usize {
-        self.hosts.len()
+        self.hosts.len() + self.wildcards.len()
     }
 
     /// All upstreams, for upkeep.
     pub fn endpoints(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
         self.endpoints.values()
     }
+}
+
+fn longest<'a>(routes: &'a HostRoutes, path: &str) -> Option<&'a Arc<RouteEntry>> {
+    routes.iter().find(|(prefix, _)| covers(prefix, path)).map(|(_, route)| route)
 }
 
 /// `/api` covers `/api` and `/api/x`, not `/apix`. `prefix` has no trailing slash.

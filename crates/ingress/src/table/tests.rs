@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 use protocol::ids::InstanceId;
 use protocol::spec::HttpChallenge;
+use protocol::spec::options::Redirect;
 
 use super::*;
 
@@ -63,6 +64,59 @@ fn hosts_are_found_whatever_their_case_port_and_trailing_dot() {
     for no_host in ["", ".", ":80", "a b", "a/b", "a@b", "a:b", "a:1:2", "[::1", "[::1]x", "a:123456", ".a"] {
         assert_eq!(host_key(no_host), None, "{no_host}");
     }
+}
+
+#[test]
+fn a_wildcard_covers_one_label_and_a_name_of_its_own_wins() {
+    let routes = vec![
+        route("any", &["*.app.test"], "/"),
+        route("any-api", &["*.app.test"], "/api"),
+        route("own", &["own.app.test"], "/"),
+        route("part", &["part.app.test"], "/x"),
+        route("deeper", &["*.any.app.test"], "/"),
+    ];
+    let (table, problems) = table(routes.clone());
+    assert!(problems.is_empty(), "{problems:?}");
+    for (host, path, id) in [
+        ("a.app.test", "/", Some("any")),
+        ("A.App.test.:8080", "/api/x", Some("any-api")),
+        ("own.app.test", "/api", Some("own")),
+        ("part.app.test", "/x/y", Some("part")),
+        ("part.app.test", "/api", Some("any-api")),
+        ("b.any.app.test", "/", Some("deeper")),
+        ("any.app.test", "/", Some("any")),
+        ("a.b.app.test", "/", None),
+        ("app.test", "/", None),
+        ("test", "/", None),
+    ] {
+        assert_eq!(found(&table, host, path), id, "{host}{path}");
+    }
+    let servable = table.servable(&ProxySpec { routes: routes.clone(), ..ProxySpec::default() });
+    assert_eq!(servable.routes, routes);
+    assert_eq!(table.hosts(), 4);
+}
+
+#[test]
+fn a_wildcard_stands_before_a_name_and_belongs_to_one_route() {
+    let (table, problems) = table(vec![
+        route("first", &["*.app.test"], "/"),
+        route("second", &["*.app.test", "*.", "*.*.app.test", "a.*.test", "*.App.test", "*"], "/"),
+    ]);
+    assert_eq!(problems.len(), 6, "{problems:?}");
+    assert!(problems[0].ends_with("wants `*.app.test/`, which route `first` has already"), "{problems:?}");
+    assert_eq!(found(&table, "a.app.test", "/"), Some("first"));
+}
+
+#[test]
+fn options_that_cannot_be_carried_out_are_named_and_the_others_are() {
+    let mut route = route("a", &["a.test"], "/");
+    route.options.canonical_host = Some("A.test".to_owned());
+    route.options.request_headers.remove = vec!["Host".to_owned()];
+    route.options.redirects = vec![Redirect { from: "/x".to_owned(), to: "y".to_owned(), status: 308 }];
+    let (table, problems) = table(vec![route]);
+    assert_eq!(problems.len(), 3, "{problems:?}");
+    assert!(problems.iter().all(|problem| problem.starts_with("route `a` ")), "{problems:?}");
+    assert!(table.find("a.test", "/").expect("served").rules.is_some());
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! The gateway against real servers and clients on loopback.
 
+mod access;
 mod http1;
+mod rewriting;
 mod support;
 mod tls;
+mod wildcards;
