@@ -86,10 +86,12 @@ impl Member {
 
 #[cfg(test)]
 mod tests {
+    use protocol::spec::options::UpstreamProtocol;
+
     use super::*;
 
     fn endpoint(port: u16) -> Arc<Endpoint> {
-        Arc::new(Endpoint::new(SocketAddr::from(([127, 0, 0, 1], port))))
+        Arc::new(Endpoint::new(SocketAddr::from(([127, 0, 0, 1], port)), UpstreamProtocol::Http1))
     }
 
     fn shares(balancer: &Balancer, requests: usize) -> Vec<usize> {

@@ -10,8 +10,19 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use crate::headers::prepare_trailers;
 use crate::observe::RouteMetrics;
 use crate::upstream::{InFlight, Sender};
+
+fn fit(frame: Frame<Bytes>) -> Frame<Bytes> {
+    match frame.into_trailers() {
+        Ok(mut trailers) => {
+            prepare_trailers(&mut trailers);
+            Frame::trailers(trailers)
+        }
+        Err(frame) => frame,
+    }
+}
 
 /// From the client to the upstream.
 pub(crate) enum RequestBody {
@@ -66,7 +77,7 @@ impl Body for RequestBody {
                         );
                     }
                 }
-                polled
+                polled.map_ok(fit)
             }
         }
     }
@@ -129,6 +140,11 @@ impl ResponseBody {
         Self(Kind::Full(None))
     }
 
+    /// Whether nothing of it comes from an upstream.
+    pub(crate) fn is_ours(&self) -> bool {
+        matches!(self.0, Kind::Full(_))
+    }
+
     pub(crate) fn stream(incoming: Incoming, sender: Sender, exchange: Exchange) -> Self {
         if incoming.is_end_stream() {
             exchange.in_flight.0.give_back(sender);
@@ -162,7 +178,7 @@ impl Body for ResponseBody {
             Poll::Ready(Some(Err(_))) => download.sender = None,
             Poll::Pending => {}
         }
-        polled
+        polled.map_ok(fit)
     }
 
     fn is_end_stream(&self) -> bool {

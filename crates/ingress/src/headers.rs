@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use http::header::{
-    CONNECTION, COOKIE, EXPECT, FORWARDED, HOST, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
+    self, CONNECTION, COOKIE, EXPECT, FORWARDED, HOST, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
     PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::uri::PathAndQuery;
@@ -52,18 +52,16 @@ pub(crate) fn prepare_request<B>(request: &mut Request<B>, origin: &Origin, upgr
         let path = request.uri().path_and_query().cloned();
         *request.uri_mut() = Uri::from(path.unwrap_or(PathAndQuery::from_static("/")));
     }
-    let http2 = request.version() == Version::HTTP_2;
     *request.version_mut() = Version::HTTP_11;
     let headers = request.headers_mut();
+    let trailers = takes_trailers(headers);
     remove_hop_by_hop(headers);
     headers.remove(EXPECT);
     remove_forwarding(headers);
     if let Some(host) = authority.and_then(|authority| HeaderValue::try_from(authority).ok()) {
         headers.insert(HOST, host);
     }
-    if http2 {
-        join_cookies(headers);
-    }
+    join_cookies(headers);
     headers.insert(X_FORWARDED_FOR, origin.address.clone());
     headers.insert(X_FORWARDED_PROTO, origin.proto.clone());
     if let Some(host) = headers.get(HOST).cloned() {
@@ -73,6 +71,43 @@ pub(crate) fn prepare_request<B>(request: &mut Request<B>, origin: &Origin, upgr
     if let Some(protocol) = protocol {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, protocol);
+    } else if trailers {
+        // Asked for anew, as it holds for one connection (RFC 9110 section 10.1.4). gRPC servers insist on it.
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+        headers.insert(CONNECTION, HeaderValue::from_static("te"));
+    }
+}
+
+/// Whether the sender reads trailers (`TE: trailers`).
+fn takes_trailers(headers: &HeaderMap) -> bool {
+    headers.get_all(TE).iter().any(|value| {
+        value
+            .as_bytes()
+            .split(|byte| *byte == b',')
+            .any(|part| part.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+    })
+}
+
+/// Drops trailers that would change how the message, its sender or its way is understood by someone who merges them
+/// into the header (RFC 9110 section 6.5.1).
+pub(crate) fn prepare_trailers(trailers: &mut HeaderMap) {
+    remove_hop_by_hop(trailers);
+    remove_forwarding(trailers);
+    for name in [
+        TRAILER,
+        HOST,
+        COOKIE,
+        EXPECT,
+        header::AUTHORIZATION,
+        header::CACHE_CONTROL,
+        header::CONTENT_ENCODING,
+        header::CONTENT_LENGTH,
+        header::CONTENT_RANGE,
+        header::CONTENT_TYPE,
+        header::MAX_FORWARDS,
+        header::SET_COOKIE,
+    ] {
+        trailers.remove(name);
     }
 }
 
@@ -105,7 +140,6 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
         KEEP_ALIVE,
         PROXY_CONNECTION,
         TE,
-        TRAILER,
         TRANSFER_ENCODING,
         UPGRADE,
         PROXY_AUTHENTICATE,
@@ -186,7 +220,7 @@ mod tests {
                 .header("connection", "close, X-Secret, Content-Length, Host, X-Forwarded-For")
                 .header("x-secret", "1")
                 .header("keep-alive", "timeout=5")
-                .header("te", "trailers")
+                .header("te", "gzip")
                 .header("proxy-authorization", "Basic x")
                 .header("upgrade", "websocket"),
             false,
@@ -213,6 +247,25 @@ mod tests {
         assert_eq!(request.version(), Version::HTTP_11);
         assert_eq!(get(&request, "host"), Some("app.test"));
         assert_eq!(get(&request, "cookie"), Some("a=1; b=2"));
+    }
+
+    #[test]
+    fn a_client_that_reads_trailers_is_sent_them() {
+        let request = prepared(Request::builder().uri("/").header("te", "gzip, Trailers"), false);
+        assert_eq!(get(&request, "te"), Some("trailers"));
+        assert_eq!(get(&request, "connection"), Some("te"));
+    }
+
+    #[test]
+    fn trailers_that_mean_something_before_the_body_are_dropped() {
+        let mut trailers = HeaderMap::new();
+        for name in
+            ["grpc-status", "content-length", "transfer-encoding", "host", "x-forwarded-for", "set-cookie"]
+        {
+            trailers.insert(HeaderName::from_static(name), HeaderValue::from_static("1"));
+        }
+        prepare_trailers(&mut trailers);
+        assert_eq!(trailers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["grpc-status"]);
     }
 
     #[test]

@@ -9,6 +9,8 @@ pub mod balance;
 pub mod bind;
 mod body;
 pub mod gateway;
+mod grpc;
+mod h2c;
 mod headers;
 pub mod observe;
 mod options;

@@ -24,6 +24,7 @@ use tracing::{debug, warn};
 
 use crate::body::ResponseBody;
 use crate::gateway::Gateway;
+use crate::grpc::{self, Call};
 use crate::headers::Origin;
 use crate::options::Visitor;
 use crate::table::host_key;
@@ -309,7 +310,16 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, Infallible> {
     let running = Running::begin(&connection);
-    let response = gateway.answer(Arc::clone(&connection), request).await;
+    let call = grpc::call(request.version(), request.headers());
+    let answered = gateway.answer(Arc::clone(&connection), request);
+    let response = match call {
+        None => answered.await,
+        Some(Call { deadline: None }) => grpc::translate(answered.await),
+        Some(Call { deadline: Some(deadline) }) => match tokio::time::timeout(deadline, answered).await {
+            Ok(response) => grpc::translate(response),
+            Err(_) => grpc::deadline_exceeded(),
+        },
+    };
     drop(running);
     Ok(response)
 }

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use protocol::spec::options::UpstreamProtocol;
 use protocol::spec::{ProxySpec, Route, Unavailable, Upstream};
 
 use crate::Problem;
@@ -22,7 +23,7 @@ pub struct RouteTable {
     /// By what follows `*.`.
     wildcards: HashMap<Box<str>, HostRoutes>,
     challenges: HashMap<Box<str>, Answers>,
-    endpoints: HashMap<SocketAddr, Arc<Endpoint>>,
+    endpoints: HashMap<(SocketAddr, UpstreamProtocol), Arc<Endpoint>>,
     metrics: HashMap<Box<str>, Arc<RouteMetrics>>,
     shared: Arc<Shared>,
 }
@@ -93,8 +94,11 @@ impl RouteTable {
         if route.hosts.is_empty() {
             return report("has no host".to_owned());
         }
-        let members =
-            route.upstreams.iter().map(|upstream| (self.endpoint(before, upstream), upstream.weight));
+        let protocol = route.options.upstream_protocol;
+        let members = route
+            .upstreams
+            .iter()
+            .map(|upstream| (self.endpoint(before, upstream, protocol), upstream.weight));
         let entry = Arc::new(RouteEntry {
             upstreams: Balancer::new(members.collect()),
             id: route.id.as_str().into(),
@@ -125,11 +129,12 @@ impl RouteTable {
         }
     }
 
-    fn endpoint(&mut self, before: &Self, upstream: &Upstream) -> Arc<Endpoint> {
-        let known = before.endpoints.get(&upstream.address);
-        let endpoint = self.endpoints.entry(upstream.address).or_insert_with(|| match known {
+    fn endpoint(&mut self, before: &Self, upstream: &Upstream, protocol: UpstreamProtocol) -> Arc<Endpoint> {
+        let key = (upstream.address, protocol);
+        let known = before.endpoints.get(&key);
+        let endpoint = self.endpoints.entry(key).or_insert_with(|| match known {
             Some(endpoint) => Arc::clone(endpoint),
-            None => Arc::new(Endpoint::new(upstream.address)),
+            None => Arc::new(Endpoint::new(upstream.address, protocol)),
         });
         Arc::clone(endpoint)
     }

@@ -9,13 +9,17 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use hyper::client::conn::http1;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::{TrySendError, http1};
 use hyper_util::rt::TokioIo;
+use protocol::spec::options::UpstreamProtocol;
 use tokio::net::TcpStream;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
 use crate::body::RequestBody;
+use crate::h2c;
 use crate::server::keep_alive;
 
 /// How long to wait for a connection.
@@ -30,15 +34,35 @@ const MAX_IDLE: usize = 256;
 /// How long an address that refused is asked last.
 const DOWN_MS: u64 = 2_000;
 /// Up to this age since its last use, a connection is taken for open on the other side.
-const FRESH: Duration = Duration::from_millis(1500);
+pub(crate) const FRESH: Duration = Duration::from_millis(1500);
 
-pub(crate) type Sender = http1::SendRequest<RequestBody>;
+/// A place on a connection for one request.
+#[derive(Debug)]
+pub(crate) enum Sender {
+    Http1(http1::SendRequest<RequestBody>),
+    H2c(h2c::Place),
+}
 
-/// One upstream address.
+impl Sender {
+    /// As hyper's `try_send_request`: gives the request back if nothing of it was sent.
+    pub(crate) async fn try_send_request(
+        &mut self,
+        request: Request<RequestBody>,
+    ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
+        match self {
+            Self::Http1(sender) => sender.try_send_request(request).await,
+            Self::H2c(place) => place.send(request).await,
+        }
+    }
+}
+
+/// One upstream address and what is spoken there.
 #[derive(Debug)]
 pub struct Endpoint {
     address: SocketAddr,
+    protocol: UpstreamProtocol,
     idle: Mutex<Vec<Idle>>,
+    h2c: h2c::Pool,
     in_flight: AtomicUsize,
     /// Milliseconds since [`STARTED`].
     down_until: AtomicU64,
@@ -46,7 +70,7 @@ pub struct Endpoint {
 
 #[derive(Debug)]
 struct Idle {
-    sender: Sender,
+    sender: http1::SendRequest<RequestBody>,
     since: Instant,
 }
 
@@ -64,10 +88,12 @@ fn now_ms() -> u64 {
 }
 
 impl Endpoint {
-    pub fn new(address: SocketAddr) -> Self {
+    pub fn new(address: SocketAddr, protocol: UpstreamProtocol) -> Self {
         Self {
             address,
+            protocol,
             idle: Mutex::new(Vec::new()),
+            h2c: h2c::Pool::default(),
             in_flight: AtomicUsize::new(0),
             down_until: AtomicU64::new(0),
         }
@@ -99,8 +125,11 @@ impl Endpoint {
         self.down_until.store(now_ms() + DOWN_MS, Ordering::Relaxed);
     }
 
-    /// An idle connection, the most recently used first. Without `replayable` only a fresh one.
+    /// An open connection, the most recently used first. Without `replayable` only a fresh one.
     pub(crate) fn idle(&self, replayable: bool) -> Option<Checkout> {
+        if self.protocol == UpstreamProtocol::H2c {
+            return self.h2c.take(replayable);
+        }
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let mut position = idle.len();
         while position > 0 {
@@ -113,22 +142,21 @@ impl Endpoint {
                 if may_be_stale && !replayable {
                     return None;
                 }
-                return Some(Checkout { sender: idle.remove(position).sender, may_be_stale });
+                let sender = Sender::Http1(idle.remove(position).sender);
+                return Some(Checkout { sender, may_be_stale });
             }
         }
         None
     }
 
-    /// A new connection, driven on `tasks`.
+    /// A new connection, driven on `tasks`. Over HTTP/2 those who wait for one at the same time share it.
     pub(crate) async fn connect(&self, tasks: &TaskTracker) -> io::Result<Checkout> {
-        let stream = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(self.address))
-            .await
-            .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no answer within 2 s"))??;
-        stream.set_nodelay(true)?;
-        keep_alive(&stream)?;
+        if self.protocol == UpstreamProtocol::H2c {
+            return self.h2c.connect(self.address, self.open(), tasks).await;
+        }
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(BUFFER_BYTES)
-            .handshake(TokioIo::new(stream))
+            .handshake(TokioIo::new(self.open().await?))
             .await
             .map_err(io::Error::other)?;
         let address = self.address;
@@ -137,11 +165,22 @@ impl Endpoint {
                 debug!(upstream = %address, %error, "upstream connection ended");
             }
         });
-        Ok(Checkout { sender, may_be_stale: false })
+        Ok(Checkout { sender: Sender::Http1(sender), may_be_stale: false })
+    }
+
+    async fn open(&self) -> io::Result<TcpStream> {
+        let stream = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(self.address))
+            .await
+            .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no answer within 2 s"))??;
+        stream.set_nodelay(true)?;
+        keep_alive(&stream)?;
+        Ok(stream)
     }
 
     /// Takes a connection back whose answer was read to its end.
     pub(crate) fn give_back(&self, sender: Sender) {
+        // One of HTTP/2 never left its pool; the dropped place is free again.
+        let Sender::Http1(sender) = sender else { return };
         if sender.is_closed() {
             return;
         }
@@ -153,6 +192,7 @@ impl Endpoint {
 
     /// Drops connections that are closed or were not used for long.
     pub(crate) fn sweep(&self) {
+        self.h2c.sweep(IDLE);
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.retain(|idle| !idle.sender.is_closed() && idle.since.elapsed() < IDLE);
         if idle.is_empty() {
@@ -162,6 +202,7 @@ impl Endpoint {
 
     /// Drops all idle connections.
     pub(crate) fn close_idle(&self) {
+        self.h2c.sweep(Duration::ZERO);
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }

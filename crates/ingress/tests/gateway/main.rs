@@ -1,6 +1,7 @@
 //! The gateway against real servers and clients on loopback.
 
 mod access;
+mod grpc;
 mod http1;
 mod rewriting;
 mod support;

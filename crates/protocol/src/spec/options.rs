@@ -182,7 +182,7 @@ pub enum Balance {
 }
 
 /// What is spoken with instances.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[cfg_attr(feature = "control-plane", derive(utoipa::ToSchema))]
 pub enum UpstreamProtocol {
