@@ -1,10 +1,12 @@
 //! The proxy's process.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use ingress::bind::Inherited;
 use proxy::config::Config;
+use proxy::standalone::{self, Standalone};
 
 /// Exit code of a configuration that cannot be used (`EX_CONFIG` of sysexits.h).
 const EX_CONFIG: u8 = 78;
@@ -19,33 +21,49 @@ struct Cli {
     command: Command,
 }
 
-#[derive(Clone, Copy, Subcommand)]
+#[derive(Subcommand)]
 enum Command {
     /// Run.
     Run,
     /// Read and check the configuration file.
     CheckConfig,
+    /// Serve a table from a file, without control plane, mesh or configuration file.
+    Standalone(Standalone),
 }
 
 fn main() -> ExitCode {
     daemon::crypto::install();
     daemon::telemetry::install();
     let cli = Cli::parse();
-    let config: Config = match daemon::config::load(&cli.config) {
-        Ok(config) => config,
-        Err(error) => return complain(&error.to_string(), EX_CONFIG),
-    };
     match cli.command {
-        Command::CheckConfig => say("the configuration is good"),
-        Command::Run => {
-            // Before any other thread or file: the sockets come in as numbers of the environment.
-            let inherited = ingress::bind::Inherited::from_environment();
-            let runtime = tokio::runtime::Runtime::new().expect("the system gives threads");
-            match runtime.block_on(proxy::run(config, inherited)) {
-                Ok(code) => code,
-                Err(error) => complain(&format!("{error:#}"), 1),
-            }
-        }
+        Command::Standalone(options) if options.check => match standalone::check(&options) {
+            Ok(text) => say(&text),
+            Err(error) => complain(&format!("{error:#}"), EX_CONFIG),
+        },
+        Command::Standalone(options) => block_on(|inherited| standalone::run(options, inherited)),
+        Command::CheckConfig => configured(&cli.config, |_| say("the configuration is good")),
+        Command::Run => configured(&cli.config, |config| block_on(|inherited| proxy::run(config, inherited))),
+    }
+}
+
+/// Goes on with the configuration, or says what is wrong with it.
+fn configured(path: &Path, go: impl FnOnce(Config) -> ExitCode) -> ExitCode {
+    match daemon::config::load(path) {
+        Ok(config) => go(config),
+        Err(error) => complain(&error.to_string(), EX_CONFIG),
+    }
+}
+
+fn block_on<F>(run: impl FnOnce(Inherited) -> F) -> ExitCode
+where
+    F: Future<Output = anyhow::Result<ExitCode>>,
+{
+    // Before any other thread or file: the sockets come in as numbers of the environment.
+    let inherited = Inherited::from_environment();
+    let runtime = tokio::runtime::Runtime::new().expect("the system gives threads");
+    match runtime.block_on(run(inherited)) {
+        Ok(code) => code,
+        Err(error) => complain(&format!("{error:#}"), 1),
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::Context;
 use daemon::lifecycle::Lifecycle;
 use ingress::bind::{Inherited, listen_early};
-use ingress::{Drain, Gateway, Options, Scheme};
+use ingress::{Gateway, Options};
 use node::link::{Link, LinkConfig, Timing};
 use protocol::identity::{AgentKind, NodeIdentity};
 use protocol::report::Hello;
@@ -21,11 +21,10 @@ use tracing::{error, info, warn};
 use crate::config::Config;
 use crate::engine::Traefik;
 use crate::jobs::{JobList, Jobs};
+use crate::public::{GRACE, Public};
 use crate::routing::Routing;
 use crate::sync::Sync;
 
-/// Time for running requests after a stop.
-const GRACE: Duration = Duration::from_secs(30);
 /// How soon a link is tried again that could not even be set up.
 const AGENT_RETRY: Duration = Duration::from_secs(30);
 const MESH_RETRY: Duration = Duration::from_secs(5);
@@ -50,40 +49,14 @@ pub async fn run(config: Config, mut inherited: Inherited) -> anyhow::Result<Exi
 
     let mut lifecycle = Lifecycle::new();
     let stop = lifecycle.stopping();
-    let drain = Drain::new(stop.clone());
-    let listeners = [("http", Some(http), Scheme::Http), ("https", https, Scheme::Https)];
-    for (name, listener, scheme) in listeners {
-        let Some(listener) = listener else { continue };
-        info!(address = %listener.local_addr()?, scheme = scheme.as_str(), "listening");
-        let serving = ingress::serve(Arc::clone(&gateway), listener, scheme, drain.clone());
-        lifecycle.spawn(name, async move { Ok(serving.await?) });
-    }
-    let maintained = Arc::clone(&gateway);
-    let stopping = stop.clone();
-    lifecycle.spawn("upstream upkeep", async move {
-        maintained.maintain(stopping).await;
-        Ok(())
-    });
-    let stopping = stop.clone();
-    lifecycle.spawn("drain", async move {
-        stopping.cancelled().await;
-        let cut = drain.finish(GRACE).await;
-        if cut > 0 {
-            warn!(
-                connections = cut,
-                grace_s = GRACE.as_secs(),
-                "cut connections that did not finish in time"
-            );
-        }
-        Ok(())
-    });
+    Public { gateway, http: Some(http), https }.spawn(&mut lifecycle)?;
     lifecycle.spawn("metrics", daemon::status::fold_metrics(metrics.clone(), stop.clone()));
     let (node_dir, stopping) = (config.node_dir.clone(), stop.clone());
     lifecycle.spawn("status", async move {
         while let Some(identity) = node::identity::wait_for(&node_dir, &stopping).await {
             let address = SocketAddr::from((identity.mesh_address, config.mesh_port));
             tokio::select! {
-                ended = serve_status(address, daemon::status::router(metrics.clone()), stopping.clone()) => return ended,
+                ended = serve_status("mesh_port", address, daemon::status::router(metrics.clone()), stopping.clone()) => return ended,
                 true = node::identity::wait_for_another(&node_dir, &identity, &stopping) => {}
             }
         }
@@ -136,16 +109,18 @@ async fn agent(identity: NodeIdentity, routing: Arc<Routing>, stop: Cancellation
     tokio::try_join!(link.run(stop.clone()), sync.run(events, stop)).map(|((), ())| ())
 }
 
-/// `/health` and `/metrics` on the mesh. Routes are served whether or not this succeeds.
-async fn serve_status(
+/// `/health` and `/metrics` on the address that the setting `key` names. Routes are served whether or not this
+/// succeeds.
+pub(crate) async fn serve_status(
+    key: &'static str,
     address: SocketAddr,
     router: axum::Router,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let listener = loop {
-        match listen_early("mesh_port", address) {
+        match listen_early(key, address) {
             Ok(listener) => break listener,
-            Err(error) => warn!(%error, "no health page on the mesh yet"),
+            Err(error) => warn!(%error, "no health page yet"),
         }
         if stop.run_until_cancelled(tokio::time::sleep(MESH_RETRY)).await.is_none() {
             return Ok(());

@@ -3,6 +3,7 @@
 mod hub;
 #[cfg(feature = "pebble-tests")]
 mod pebble;
+mod standalone;
 mod support;
 
 use std::time::Duration;

@@ -1,0 +1,161 @@
+//! The proxy alone: it serves a table from a file and takes every new version of it, without control plane or mesh.
+
+mod file;
+mod watch;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use clap::Args;
+use daemon::lifecycle::Lifecycle;
+use ingress::bind::Inherited;
+use ingress::{Gateway, Options, Problem};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use crate::public::{GRACE, Public};
+use crate::run::serve_status;
+use watch::Stamps;
+
+/// How many problems of a table are told.
+const TOLD: usize = 20;
+
+/// What `standalone` is told on the command line.
+#[derive(Debug, Clone, Args)]
+pub struct Standalone {
+    /// The table: JSON as in docs/proxy-standalone.md. Taken again whenever it changes, and at SIGHUP.
+    #[arg(long, value_name = "FILE")]
+    pub routes: PathBuf,
+    /// Address and port of plain HTTP, for example 0.0.0.0:80.
+    #[arg(long, value_name = "ADDRESS", required_unless_present_any = ["https", "check"])]
+    pub http: Option<SocketAddr>,
+    /// Address and port of HTTPS, for example 0.0.0.0:443.
+    #[arg(long, value_name = "ADDRESS")]
+    pub https: Option<SocketAddr>,
+    /// Address and port of /health and /metrics; none when absent.
+    #[arg(long, value_name = "ADDRESS")]
+    pub health: Option<SocketAddr>,
+    /// Read and check the table, say what is wrong with it, and end.
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// Checks the table, and says what is in it.
+pub fn check(options: &Standalone) -> anyhow::Result<String> {
+    let served = Served::new(&options.routes, 443);
+    let files = served.take()?;
+    let (hosts, certificates) = served.gateway.counts();
+    Ok(format!("the table is good: {hosts} hosts, {certificates} certificates, {} files", files.len()))
+}
+
+/// Serves the table until told to stop. One that is bad at the start is an error.
+pub async fn run(options: Standalone, mut inherited: Inherited) -> anyhow::Result<ExitCode> {
+    let http = options.http.map(|address| inherited.listen("--http", address)).transpose()?;
+    let https = options.https.map(|address| inherited.listen("--https", address)).transpose()?;
+    let metrics = daemon::status::install_metrics();
+    let served = Served::new(&options.routes, options.https.map_or(443, |address| address.port()));
+    let files = served.take()?;
+    let mut lifecycle = Lifecycle::new();
+    let stop = lifecycle.stopping();
+    Public { gateway: Arc::clone(&served.gateway), http, https }.spawn(&mut lifecycle)?;
+    lifecycle.spawn("metrics", daemon::status::fold_metrics(metrics.clone(), stop.clone()));
+    if let Some(address) = options.health {
+        let router = daemon::status::router(metrics);
+        lifecycle.spawn("status", serve_status("--health", address, router, stop.clone()));
+    }
+    lifecycle.spawn("table", served.keep(files, stop));
+    lifecycle.run(GRACE + Duration::from_secs(2)).await
+}
+
+/// The table and what serves it.
+struct Served {
+    path: PathBuf,
+    gateway: Arc<Gateway>,
+}
+
+/// A table's files, and the versions of them that were taken or refused.
+type Files = Vec<PathBuf>;
+
+impl Served {
+    fn new(path: &Path, https_port: u16) -> Self {
+        let gateway = Gateway::new(Options { https_port, ..Options::default() });
+        Self { path: path.to_owned(), gateway }
+    }
+
+    /// Puts the table in force when all of it can be served. Blocks for the disk.
+    fn take(&self) -> anyhow::Result<Files> {
+        self.look().map_err(|(_, error)| error)
+    }
+
+    fn look(&self) -> Result<Files, (Files, anyhow::Error)> {
+        let started = Instant::now();
+        let file::Read { files, spec } = file::read(&self.path);
+        let read = started.elapsed();
+        match spec.and_then(|spec| self.apply(&spec)) {
+            Ok(()) => {
+                let (hosts, certificates) = self.gateway.counts();
+                info!(
+                    hosts,
+                    certificates,
+                    read_us = micros(read),
+                    applied_us = micros(started.elapsed().saturating_sub(read)),
+                    "table in force"
+                );
+                Ok(files)
+            }
+            Err(error) => Err((files, error.context(format!("{} cannot be served", self.path.display())))),
+        }
+    }
+
+    fn apply(&self, spec: &protocol::spec::ProxySpec) -> anyhow::Result<()> {
+        let prepared = self.gateway.prepare(spec);
+        ensure!(prepared.problems.is_empty(), "{}", told(&prepared.problems));
+        self.gateway.swap(prepared);
+        Ok(())
+    }
+
+    /// Takes every version that comes, until `stop`.
+    async fn keep(self, mut files: Files, stop: CancellationToken) -> anyhow::Result<()> {
+        let mut hang_up = signal(SignalKind::hangup())?;
+        let served = Arc::new(self);
+        let mut known = Stamps::of(&files);
+        loop {
+            tokio::select! {
+                () = watch::changed(&files, &known) => {}
+                _ = hang_up.recv() => {}
+                () = stop.cancelled() => return Ok(()),
+            }
+            let looking = Arc::clone(&served);
+            // The versions before they are read: what changes meanwhile is looked at once more.
+            known = Stamps::of(&files);
+            let before = files.clone();
+            files = match tokio::task::spawn_blocking(move || looking.look()).await? {
+                Ok(files) => files,
+                Err((files, error)) => {
+                    error!(error = format!("{error:#}"), "the table before it stays in force");
+                    files
+                }
+            };
+            if files != before {
+                known = Stamps::of(&files);
+            }
+        }
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn told(problems: &[Problem]) -> String {
+    let mut lines: Vec<String> = problems.iter().take(TOLD).map(ToString::to_string).collect();
+    if problems.len() > TOLD {
+        lines.push(format!("and {} more", problems.len() - TOLD));
+    }
+    lines.join("; ")
+}
