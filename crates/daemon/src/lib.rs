@@ -10,5 +10,6 @@ pub mod http;
 pub mod lifecycle;
 pub mod lock;
 pub mod reconcile;
+pub mod seal;
 pub mod status;
 pub mod telemetry;

@@ -65,7 +65,8 @@ pub fn supersedes(current: Option<Generation>, offered: Generation, first_after_
     }
 }
 
-fn move_aside(path: &Path, damage: &serde_json::Error) -> io::Result<()> {
+/// Keeps a file that cannot be used as `….damaged`, and says so.
+pub fn move_aside(path: &Path, damage: &dyn std::error::Error) -> io::Result<()> {
     let mut aside = path.as_os_str().to_owned();
     aside.push(".damaged");
     std::fs::rename(path, &aside)?;
@@ -73,7 +74,7 @@ fn move_aside(path: &Path, damage: &serde_json::Error) -> io::Result<()> {
         path = %path.display(),
         kept_as = %Path::new(&aside).display(),
         error = %damage,
-        "the ledger is damaged and was moved aside; desired state comes again from the control plane"
+        "the desired state on disk cannot be used and was moved aside; it comes again from the control plane"
     );
     Ok(())
 }

@@ -19,6 +19,10 @@ use crate::routing::{Routing, Taken};
 
 const CHALLENGES: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8078);
 
+fn key() -> daemon::seal::SealKey {
+    daemon::seal::SealKey::derive("a host's", "test")
+}
+
 /// The names of the middlewares that Traefik shows.
 type Shown = Arc<Mutex<Vec<String>>>;
 
@@ -76,7 +80,8 @@ fn spec(generation: Generation, hosts: &[&str]) -> Versioned<ProxySpec> {
 fn routing(folder: &Path, api: &Api) -> Routing {
     let config = config::Traefik { dynamic_file: folder.join("dynamic.yaml"), api: api.url.clone() };
     let traefik = Traefik::new(config, CHALLENGES).expect("a client");
-    Routing::restore(Gateway::new(ingress::Options::default()), Some(traefik), folder).expect("restored")
+    Routing::restore(Gateway::new(ingress::Options::default()), Some(traefik), folder, Some(key()))
+        .expect("restored")
 }
 
 async fn is_served(routing: &Routing, generation: Generation) -> bool {
@@ -140,7 +145,12 @@ async fn a_file_that_cannot_be_written_is_named_and_nothing_is_acknowledged() {
     let (folder, api) = (tempfile::tempdir().expect("temp dir"), Api::start().await);
     let config = config::Traefik { dynamic_file: "/nowhere/dynamic.yaml".into(), api: api.url.clone() };
     let traefik = Traefik::new(config, CHALLENGES).expect("a client");
-    let error = Routing::restore(Gateway::new(ingress::Options::default()), Some(traefik), folder.path());
+    let error = Routing::restore(
+        Gateway::new(ingress::Options::default()),
+        Some(traefik),
+        folder.path(),
+        Some(key()),
+    );
     let error = format!("{:#}", error.expect_err("no such folder"));
     assert!(error.contains("`traefik.dynamic_file` /nowhere/dynamic.yaml"), "{error}");
 }

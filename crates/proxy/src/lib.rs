@@ -2,6 +2,7 @@
 //! and orders certificates. Or serves a file ([`standalone`]).
 
 pub mod acme;
+mod cache;
 pub mod config;
 mod engine;
 mod jobs;

@@ -2,18 +2,16 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context;
+use daemon::seal::SealKey;
 use ingress::Gateway;
-use node::ledger::Ledger;
 use protocol::spec::{Generation, ProxySpec, Versioned};
 use tracing::{info, warn};
 
+use crate::cache::Cache;
 use crate::engine::Traefik;
-
-/// Routes and certificates with their keys: readable by the owner alone.
-const FILE: &str = "routes.json";
 
 /// The spec in force, in memory and on disk.
 #[derive(Debug)]
@@ -21,7 +19,7 @@ pub(crate) struct Routing {
     /// Serves the public, or behind Traefik the challenges that Traefik sends on.
     gateway: Arc<Gateway>,
     traefik: Option<Traefik>,
-    ledger: Mutex<Ledger<ProxySpec>>,
+    cache: Mutex<Cache>,
     /// What is being served, as far as this process knows: behind Traefik 0 until Traefik shows it.
     generation: AtomicI64,
 }
@@ -38,26 +36,50 @@ pub(crate) enum Taken {
 }
 
 impl Routing {
-    /// Serves the last spec that `folder` knows.
+    /// Serves the last spec that `folder` knows; without its certificates until [`Routing::unlock`] if there is no
+    /// `key` yet.
     pub(crate) fn restore(
         gateway: Arc<Gateway>,
         traefik: Option<Traefik>,
         folder: &Path,
+        key: Option<SealKey>,
     ) -> anyhow::Result<Self> {
-        let ledger: Ledger<ProxySpec> = Ledger::load(folder.join(FILE))
+        let cache = Cache::load(folder, key)
             .with_context(|| format!("the routes in {} cannot be read", folder.display()))?;
+        let routing = Self { gateway, traefik, cache: Mutex::new(cache), generation: AtomicI64::new(0) };
+        routing.serve_cached(&routing.cache())?;
+        Ok(routing)
+    }
+
+    /// Takes the key of this host's identity, and serves the certificates that waited for it. Blocks for the disk.
+    pub(crate) fn unlock(&self, key: SealKey) -> anyhow::Result<()> {
+        let mut cache = self.cache();
+        let locked = cache.is_locked();
+        cache.unlock(key)?;
+        if locked { self.serve_cached(&cache) } else { Ok(()) }
+    }
+
+    fn serve_cached(&self, cache: &Cache) -> anyhow::Result<()> {
+        let table = cache.table();
         let nothing = ProxySpec::default();
-        let spec = ledger.current().map_or(&nothing, |last| &last.spec);
-        report(&gateway.apply(spec));
-        if let Some(traefik) = &traefik {
-            traefik.write(&gateway.servable(spec))?;
+        let spec = table.as_ref().unwrap_or(&nothing);
+        report(&self.gateway.apply(spec));
+        match &self.traefik {
+            Some(traefik) => traefik.write(&self.gateway.servable(spec))?,
+            None => self.generation.store(cache.generation(), Ordering::Relaxed),
         }
-        if let Some(last) = ledger.current() {
-            let (hosts, certificates) = gateway.counts();
-            info!(generation = last.generation, hosts, certificates, "serving the routes on disk");
+        if cache.is_locked() {
+            warn!("the certificates on disk wait for this host's identity; until then HTTPS is not served");
         }
-        let generation = if traefik.is_none() { ledger.generation() } else { 0 };
-        Ok(Self { gateway, traefik, ledger: Mutex::new(ledger), generation: AtomicI64::new(generation) })
+        if table.is_some() {
+            let (hosts, certificates) = self.gateway.counts();
+            info!(generation = cache.generation(), hosts, certificates, "serving the routes on disk");
+        }
+        Ok(())
+    }
+
+    fn cache(&self) -> MutexGuard<'_, Cache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The spec that is being served for certain.
@@ -68,9 +90,9 @@ impl Routing {
     /// Takes `offered` if it counts. An error means that it could not be written and is not served; the same one may
     /// be offered again. Blocks for the disk.
     pub(crate) fn take(&self, offered: Versioned<ProxySpec>, first: bool) -> anyhow::Result<Taken> {
-        let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cache = self.cache();
         let generation = offered.generation;
-        if ledger.takes(generation, first) {
+        if cache.takes(generation, first) {
             let prepared = self.gateway.prepare(&offered.spec);
             report(&prepared.problems);
             if prepared.hosts() == 0 && !offered.spec.routes.is_empty() {
@@ -80,14 +102,17 @@ impl Routing {
                 );
                 return Ok(Taken::Bad);
             }
-            ledger.store(offered).context("`state_dir` cannot be written")?;
+            cache.store(offered).context("`state_dir` cannot be written")?;
             self.gateway.swap(prepared);
-        } else if generation != ledger.generation() {
+        } else if generation != cache.generation() {
             return Ok(Taken::Old);
         }
-        match (&self.traefik, ledger.current()) {
-            (Some(traefik), Some(current)) => traefik.write(&self.gateway.servable(&current.spec))?,
-            _ => self.note(generation),
+        match &self.traefik {
+            Some(traefik) => {
+                let table = cache.table().unwrap_or_default();
+                traefik.write(&self.gateway.servable(&table))?;
+            }
+            None => self.note(generation),
         }
         Ok(Taken::InForce(generation))
     }
@@ -141,7 +166,8 @@ mod tests {
     }
 
     fn routing(folder: &Path) -> Routing {
-        Routing::restore(Gateway::new(ingress::Options::default()), None, folder).expect("ledger")
+        let key = SealKey::derive("a host's", "test");
+        Routing::restore(Gateway::new(ingress::Options::default()), None, folder, Some(key)).expect("cache")
     }
 
     #[test]
@@ -150,7 +176,7 @@ mod tests {
         assert_eq!(routing(folder.path()).take(spec(4, "a.test"), false).expect("disk"), Taken::InForce(4));
         let again = routing(folder.path());
         assert_eq!((again.generation(), again.gateway.counts().0), (4, 1));
-        let mode = folder.path().join(FILE).metadata().expect("metadata").permissions().mode();
+        let mode = folder.path().join("routes.json").metadata().expect("metadata").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }
 

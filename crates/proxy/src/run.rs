@@ -18,6 +18,7 @@ use protocol::report::Hello;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use crate::cache::Keys;
 use crate::config::Config;
 use crate::engine::Traefik;
 use crate::jobs::{JobList, Jobs};
@@ -45,7 +46,11 @@ pub async fn run(config: Config, mut inherited: Inherited) -> anyhow::Result<Exi
     let gateway = Gateway::new(Options { https_port, ..Options::default() });
     let challenges = http.local_addr()?;
     let traefik = config.traefik.map(|traefik| Traefik::new(traefik, challenges)).transpose()?;
-    let routing = Arc::new(Routing::restore(Arc::clone(&gateway), traefik, &config.state_dir)?);
+    let keys = Keys::from_environment()?;
+    // Damage is told, and waited out, where the identity is needed.
+    let identity = node::identity::read(&config.node_dir).ok().flatten();
+    let key = keys.of(identity.as_ref());
+    let routing = Arc::new(Routing::restore(Arc::clone(&gateway), traefik, &config.state_dir, key)?);
 
     let mut lifecycle = Lifecycle::new();
     let stop = lifecycle.stopping();
@@ -62,13 +67,22 @@ pub async fn run(config: Config, mut inherited: Inherited) -> anyhow::Result<Exi
         }
         Ok(())
     });
-    lifecycle.spawn("agent", keep_agent(config.node_dir, routing, stop));
+    lifecycle.spawn("agent", keep_agent(config.node_dir, keys, routing, stop));
     lifecycle.run(GRACE + Duration::from_secs(2)).await
 }
 
 /// Keeps an agent running. Whatever happens to it, the routes on disk are served, so the process goes on.
-async fn keep_agent(node_dir: PathBuf, routing: Arc<Routing>, stop: CancellationToken) -> anyhow::Result<()> {
+async fn keep_agent(
+    node_dir: PathBuf,
+    keys: Keys,
+    routing: Arc<Routing>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     while let Some(identity) = node::identity::wait_for(&node_dir, &stop).await {
+        if let Some(key) = keys.of(Some(&identity)) {
+            let unlocking = Arc::clone(&routing);
+            tokio::task::spawn_blocking(move || unlocking.unlock(key)).await??;
+        }
         let ended = tokio::select! {
             ended = agent(identity.clone(), Arc::clone(&routing), stop.clone()) => ended,
             true = node::identity::wait_for_another(&node_dir, &identity, &stop) => continue,

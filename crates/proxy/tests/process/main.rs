@@ -3,6 +3,7 @@
 mod hub;
 #[cfg(feature = "pebble-tests")]
 mod pebble;
+mod sealed;
 mod standalone;
 mod support;
 

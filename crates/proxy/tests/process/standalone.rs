@@ -5,14 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::Duration;
 
-use daemon::http::ClientOptions;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use crate::support::{App, ends_with, free_port, get, soon};
+use crate::support::{App, ends_with, free_port, get, https, soon};
 
 /// The process, its table and its log.
 struct Standalone {
@@ -115,14 +114,6 @@ fn write_certificate(folder: &Path) -> String {
     std::fs::write(folder.join("chain.pem"), made.cert.pem()).expect("write");
     std::fs::write(folder.join("key.pem"), made.signing_key.serialize_pem()).expect("write");
     made.cert.pem()
-}
-
-async fn https(address: SocketAddr, root: &str) -> Option<String> {
-    let root_pem = Some(root.as_bytes().to_vec());
-    let options = ClientOptions { timeout: Some(Duration::from_secs(5)), direct: true, root_pem };
-    let client = daemon::http::client(&options).expect("client");
-    let answer = client.get(format!("https://localhost:{}/", address.port())).send().await.ok()?;
-    answer.text().await.ok()
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use std::process::{Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
+use daemon::http::ClientOptions;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use protocol::identity::NodeIdentity;
@@ -48,7 +49,6 @@ impl Folders {
 pub(crate) struct Proxy {
     child: Child,
     pub(crate) http: SocketAddr,
-    #[cfg_attr(not(feature = "pebble-tests"), expect(dead_code, reason = "for tests with certificates"))]
     pub(crate) https: SocketAddr,
     pub(crate) mesh: SocketAddr,
 }
@@ -158,6 +158,15 @@ pub(crate) async fn get(address: SocketAddr, host: &str, path: &str) -> String {
     };
     let _ = tokio::time::timeout(Duration::from_secs(5), exchange).await;
     String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// The body of `https://localhost/`, from a client that trusts `root` alone.
+pub(crate) async fn https(address: SocketAddr, root: &str) -> Option<String> {
+    let root_pem = Some(root.as_bytes().to_vec());
+    let options = ClientOptions { timeout: Some(Duration::from_secs(5)), direct: true, root_pem };
+    let client = daemon::http::client(&options).expect("client");
+    let answer = client.get(format!("https://localhost:{}/", address.port())).send().await.ok()?;
+    answer.text().await.ok()
 }
 
 pub(crate) fn ends_with(answer: &str, body: &str) -> bool {

@@ -1,0 +1,178 @@
+//! The last table on disk, so that a proxy serves after a reboot with the control plane gone. Its certificates, with
+//! their private keys, are sealed; what is left tells nothing that the public could not ask for.
+//!
+//! The key comes from the credential `cache_key`, or from the API key of this host. Before the host's identity is
+//! readable the table is [locked](Cache::is_locked): it is served without its certificates.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use daemon::credentials::{CredentialError, Credentials, ExposeSecret};
+use daemon::seal::{SealError, SealKey};
+use node::ledger::{move_aside, supersedes};
+use protocol::identity::NodeIdentity;
+use protocol::spec::{Certificate, Generation, ProxySpec, Versioned};
+use serde::{Deserialize, Serialize};
+use tracing::{info, warn};
+
+const FILE: &str = "routes.json";
+/// What the keys are derived for.
+const PURPOSE: &str = "proxy-cache";
+
+/// A file of before has no `sealed`, and its certificates in `spec`.
+#[derive(Debug, Serialize, Deserialize)]
+struct Stored {
+    generation: Generation,
+    spec: ProxySpec,
+    /// The certificates: base64 of what [`SealKey::seal`] made of their JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sealed: Option<String>,
+}
+
+/// The table, in memory and on disk.
+#[derive(Debug)]
+pub(crate) struct Cache {
+    path: PathBuf,
+    key: Option<SealKey>,
+    stored: Option<Stored>,
+}
+
+impl Cache {
+    /// What `folder` holds. A file that is damaged, or was sealed on another host, is moved aside and logged; the
+    /// control plane sends the table again.
+    pub(crate) fn load(folder: &Path, key: Option<SealKey>) -> io::Result<Self> {
+        let path = folder.join(FILE);
+        let stored = match std::fs::read(&path) {
+            Ok(text) => match serde_json::from_slice(&text) {
+                Ok(stored) => Some(stored),
+                Err(damage) => {
+                    move_aside(&path, &damage)?;
+                    None
+                }
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        let mut cache = Self { path, key: None, stored };
+        if let Some(key) = key {
+            cache.unlock(key)?;
+        }
+        Ok(cache)
+    }
+
+    /// 0 without a table.
+    pub(crate) fn generation(&self) -> Generation {
+        self.stored.as_ref().map_or(0, |stored| stored.generation)
+    }
+
+    /// Whether a table of `generation` replaces this one; see [`supersedes`].
+    pub(crate) fn takes(&self, generation: Generation, first_after_connect: bool) -> bool {
+        supersedes(self.stored.as_ref().map(|stored| stored.generation), generation, first_after_connect)
+    }
+
+    /// There are certificates, and no key for them yet.
+    pub(crate) fn is_locked(&self) -> bool {
+        self.key.is_none() && self.stored.as_ref().is_some_and(|stored| stored.sealed.is_some())
+    }
+
+    /// Opens the table with `key`, or moves it aside; one that was opened before is sealed anew.
+    pub(crate) fn unlock(&mut self, key: SealKey) -> io::Result<()> {
+        let Some(stored) = self.stored.take() else {
+            self.key = Some(key);
+            return Ok(());
+        };
+        let opened = stored.open(self.key.as_ref().unwrap_or(&key));
+        let current = self.key.as_ref().is_none_or(|before| *before == key) && stored.is_sealed();
+        self.key = Some(key);
+        match opened {
+            Ok(_) if current => self.stored = Some(stored),
+            Ok(certificates) => {
+                let (generation, spec) = (stored.generation, ProxySpec { certificates, ..stored.spec });
+                match self.store(Versioned { generation, spec: spec.clone() }) {
+                    Ok(()) => {
+                        info!(path = %self.path.display(), "sealed the certificates on disk with this host's key");
+                    }
+                    Err(error) => {
+                        warn!(path = %self.path.display(), %error, "the certificates on disk cannot be sealed with this host's key yet");
+                        self.stored = Some(Stored { generation, spec, sealed: None });
+                    }
+                }
+            }
+            Err(damage) => move_aside(&self.path, &damage)?,
+        }
+        Ok(())
+    }
+
+    /// The table; without certificates while it is locked.
+    pub(crate) fn table(&self) -> Option<ProxySpec> {
+        let stored = self.stored.as_ref()?;
+        let certificates = match &self.key {
+            Some(key) => stored.open(key).unwrap_or_else(|error| {
+                // It was opened with this key, or sealed with it, before.
+                warn!(%error, "the certificates in memory cannot be opened");
+                Vec::new()
+            }),
+            None => stored.spec.certificates.clone(),
+        };
+        Some(ProxySpec { certificates, ..stored.spec.clone() })
+    }
+
+    /// Puts `versioned` on disk. Call before acting on it.
+    pub(crate) fn store(&mut self, versioned: Versioned<ProxySpec>) -> io::Result<()> {
+        let Versioned { generation, mut spec } = versioned;
+        let key = self.key.as_ref().ok_or_else(|| {
+            io::Error::other("there is no key to seal certificates with: this host has no identity yet")
+        })?;
+        let plain = serde_json::to_vec(&std::mem::take(&mut spec.certificates)).map_err(io::Error::other)?;
+        let sealed = BASE64_STANDARD.encode(key.seal(&context(generation), &plain));
+        let stored = Stored { generation, spec, sealed: Some(sealed) };
+        let text = serde_json::to_vec_pretty(&stored).map_err(io::Error::other)?;
+        daemon::file::replace(&self.path, &text, 0o600)?;
+        self.stored = Some(stored);
+        Ok(())
+    }
+}
+
+impl Stored {
+    fn is_sealed(&self) -> bool {
+        self.sealed.is_some()
+    }
+
+    fn open(&self, key: &SealKey) -> Result<Vec<Certificate>, SealError> {
+        let Some(sealed) = &self.sealed else { return Ok(self.spec.certificates.clone()) };
+        let sealed = BASE64_STANDARD.decode(sealed).map_err(|_| SealError::Damaged)?;
+        let plain = key.open(&context(self.generation), &sealed)?;
+        serde_json::from_slice(&plain).map_err(|_| SealError::Damaged)
+    }
+}
+
+/// Certificates of one table do not open as those of another.
+fn context(generation: Generation) -> String {
+    format!("certificates of generation {generation}")
+}
+
+/// Where the key comes from.
+#[derive(Debug)]
+pub(crate) struct Keys {
+    credential: Option<SealKey>,
+}
+
+impl Keys {
+    /// The credential `cache_key`, if there is one.
+    pub(crate) fn from_environment() -> Result<Self, CredentialError> {
+        let secret = Credentials::from_env().get("cache_key", None)?;
+        Ok(Self { credential: secret.map(|secret| SealKey::derive(secret.expose_secret(), PURPOSE)) })
+    }
+
+    /// The key of a host with this identity.
+    pub(crate) fn of(&self, identity: Option<&NodeIdentity>) -> Option<SealKey> {
+        let of_host = || identity.map(|identity| SealKey::derive(identity.api_key.expose(), PURPOSE));
+        self.credential.clone().or_else(of_host)
+    }
+}
+
+#[cfg(test)]
+#[path = "cache_tests.rs"]
+mod tests;
