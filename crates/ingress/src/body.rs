@@ -12,7 +12,10 @@ use hyper::body::Incoming;
 
 use crate::headers::prepare_trailers;
 use crate::observe::RouteMetrics;
+use crate::options::Gzip;
 use crate::upstream::{InFlight, Sender};
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 fn fit(frame: Frame<Bytes>) -> Frame<Bytes> {
     match frame.into_trailers() {
@@ -38,9 +41,36 @@ pub(crate) struct Upload {
     steps: AtomicU64,
     /// The next piece was asked for and is not there.
     waiting: AtomicBool,
+    /// Bytes that are too many.
+    limit: Option<u64>,
+    exceeded: AtomicBool,
 }
 
+/// A body that is longer than its route takes.
+#[derive(Debug, thiserror::Error)]
+#[error("the body is longer than the route takes")]
+struct TooLarge;
+
 impl Upload {
+    /// Ends with an error as soon as it is longer than `bytes`, so that no upstream takes it for whole.
+    pub(crate) fn limited(self, bytes: Option<u64>) -> Self {
+        Self { limit: bytes, ..self }
+    }
+
+    pub(crate) fn exceeded(&self) -> bool {
+        self.exceeded.load(Ordering::Relaxed)
+    }
+
+    /// Counts `data`, as long as it is within the limit.
+    fn take(&self, data: u64) -> Result<(), TooLarge> {
+        let before = self.bytes.fetch_add(data, Ordering::Relaxed);
+        if self.limit.is_some_and(|limit| before.saturating_add(data) > limit) {
+            self.exceeded.store(true, Ordering::Relaxed);
+            return Err(TooLarge);
+        }
+        Ok(())
+    }
+
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
@@ -57,12 +87,12 @@ impl Upload {
 
 impl Body for RequestBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BoxError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match self.get_mut() {
             Self::Empty => Poll::Ready(None),
             Self::Stream { incoming, upload } => {
@@ -70,14 +100,13 @@ impl Body for RequestBody {
                 upload.waiting.store(polled.is_pending(), Ordering::Relaxed);
                 if let Poll::Ready(frame) = &polled {
                     upload.steps.fetch_add(1, Ordering::Relaxed);
-                    if let Some(Ok(frame)) = frame {
-                        upload.bytes.fetch_add(
-                            frame.data_ref().map_or(0, |data| data.len() as u64),
-                            Ordering::Relaxed,
-                        );
+                    if let Some(Ok(frame)) = frame
+                        && let Err(error) = upload.take(frame.data_ref().map_or(0, |data| data.len() as u64))
+                    {
+                        return Poll::Ready(Some(Err(error.into())));
                     }
                 }
-                polled.map_ok(fit)
+                polled.map_ok(fit).map_err(Into::into)
             }
         }
     }
@@ -103,6 +132,7 @@ pub struct ResponseBody(Kind);
 enum Kind {
     Full(Option<Bytes>),
     Stream(Box<Download>),
+    Gzip(Box<Gzip>),
 }
 
 /// An upstream's body with what must happen at its end.
@@ -145,6 +175,11 @@ impl ResponseBody {
         matches!(self.0, Kind::Full(_))
     }
 
+    /// Another body, compressed.
+    pub(crate) fn gzip(gzip: Gzip) -> Self {
+        Self(Kind::Gzip(Box::new(gzip)))
+    }
+
     pub(crate) fn stream(incoming: Incoming, sender: Sender, exchange: Exchange) -> Self {
         if incoming.is_end_stream() {
             exchange.in_flight.0.give_back(sender);
@@ -165,6 +200,7 @@ impl Body for ResponseBody {
         let download = match &mut self.get_mut().0 {
             Kind::Full(bytes) => return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Kind::Stream(download) => download,
+            Kind::Gzip(gzip) => return gzip.poll(cx),
         };
         let polled = Pin::new(&mut download.incoming).poll_frame(cx);
         match &polled {
@@ -185,6 +221,7 @@ impl Body for ResponseBody {
         match &self.0 {
             Kind::Full(bytes) => bytes.is_none(),
             Kind::Stream(download) => download.incoming.is_end_stream(),
+            Kind::Gzip(gzip) => gzip.is_end_stream(),
         }
     }
 
@@ -192,6 +229,7 @@ impl Body for ResponseBody {
         match &self.0 {
             Kind::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
             Kind::Stream(download) => download.incoming.size_hint(),
+            Kind::Gzip(_) => SizeHint::default(),
         }
     }
 }

@@ -233,10 +233,14 @@ impl Gateway {
         let last = request.headers().contains_key(TRANSFER_ENCODING);
         let upgrade = admission::wants_upgrade(&request).then(|| hyper::upgrade::on(&mut request));
         headers::prepare_request(&mut request, &connection.origin, upgrade.is_some());
-        if let Some(rules) = &route.rules {
+        let rules = route.rules.as_deref();
+        let wishes = rules.map(|rules| {
+            let wishes = rules.wishes(&request);
             rules.change_request(&mut request);
-        }
-        let upload = (!request.body().is_end_stream()).then(Arc::<Upload>::default);
+            wishes
+        });
+        let max = rules.and_then(|rules| rules.max_body_bytes);
+        let upload = (!request.body().is_end_stream()).then(|| Arc::new(Upload::default().limited(max)));
         let request = request.map(|incoming| match &upload {
             Some(upload) => RequestBody::Stream { incoming, upload: Arc::clone(upload) },
             None => RequestBody::Empty,
@@ -247,9 +251,6 @@ impl Gateway {
             }
             Ok(Answered { mut response, sender, in_flight }) => {
                 headers::prepare_response(response.headers_mut(), false);
-                if let Some(rules) = &route.rules {
-                    rules.change_response(response.headers_mut());
-                }
                 let exchange = Exchange {
                     in_flight,
                     metrics: Arc::clone(&route.metrics),
@@ -258,7 +259,11 @@ impl Gateway {
                     upload,
                     sent: 0,
                 };
-                response.map(|incoming| ResponseBody::stream(incoming, sender, exchange))
+                let mut response = response.map(|incoming| ResponseBody::stream(incoming, sender, exchange));
+                if let Some((rules, wishes)) = rules.zip(wishes) {
+                    rules.change_answer(&mut response, wishes);
+                }
+                response
             }
             Err(page) => {
                 let received = upload.map_or(0, |upload| upload.bytes());
@@ -307,6 +312,9 @@ impl Gateway {
                     return Ok(Answered { response, sender: checkout.sender, in_flight });
                 }
                 Some(Err(mut failed)) => {
+                    if upload.is_some_and(Upload::exceeded) {
+                        return Err(Page::TooLarge);
+                    }
                     let Some(again) = failed.take_message().or(copy) else {
                         self.warn(route, endpoint, failed.error());
                         return Err(Page::Unreachable);

@@ -14,23 +14,27 @@
 
 mod access;
 mod auth;
+mod compress;
 mod headers;
+mod rate;
 mod redirects;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::header::{AUTHORIZATION, HeaderMap, HeaderName, LOCATION, WWW_AUTHENTICATE};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderName, LOCATION, WWW_AUTHENTICATE};
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use protocol::spec::{Route, RouteOptions};
 
 use crate::body::ResponseBody;
-use crate::pages::{Page, wants_json};
+use crate::pages::{Extra, Page, wants_json};
 use crate::server::Scheme;
 use access::{Maintenance, Networks};
 use auth::{Auth, Verdict, Verifier};
+pub(crate) use compress::Gzip;
 use headers::Changes;
+use rate::{Buckets, Limit};
 use redirects::{Asked, Canonical, Rule};
 
 const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
@@ -39,6 +43,7 @@ const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-pref
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
     verifier: Arc<Verifier>,
+    buckets: Arc<Buckets>,
 }
 
 /// The options of one route that concern requests and answers.
@@ -47,8 +52,11 @@ pub(crate) struct Rules {
     allow: Option<Networks>,
     maintenance: Option<Maintenance>,
     canonical: Option<Canonical>,
+    rate: Option<Limit>,
     auth: Option<Auth>,
     redirects: Vec<Rule>,
+    pub(crate) max_body_bytes: Option<u64>,
+    compress: bool,
     strip: Option<Prefix>,
     request_headers: Option<Changes>,
     response_headers: Option<Changes>,
@@ -68,6 +76,12 @@ pub(crate) struct Visitor {
     pub(crate) scheme: Scheme,
 }
 
+/// What a client would like, as its request says.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Wishes {
+    gzip: bool,
+}
+
 impl Rules {
     /// `None` when there is nothing to do. What cannot be done is reported and left out.
     pub(crate) fn new(route: &Route, shared: &Shared, report: &mut impl FnMut(String)) -> Option<Box<Self>> {
@@ -78,16 +92,20 @@ impl Rules {
         let mut kept = |result: Result<Rule, String>| result.map_err(&mut *report).ok();
         let redirects = options.redirects.iter().filter_map(|redirect| kept(Rule::new(redirect))).collect();
         let canonical = options.canonical_host.as_deref().map(Canonical::new);
+        let rate = options.rate_limit.map(|limit| Limit::new(limit, &route.id, &shared.buckets));
         let strip = options.strip_prefix.then(|| Prefix::new(&route.path)).flatten();
         Some(Box::new(Self {
             allow: (!options.allow.is_empty()).then(|| Networks::new(&options.allow)),
             maintenance: options.maintenance.as_ref().map(Maintenance::new),
             canonical: canonical.and_then(|canonical| canonical.map_err(&mut *report).ok()),
+            rate: rate.and_then(|rate| rate.map_err(&mut *report).ok()),
             auth: options
                 .basic_auth
                 .as_ref()
                 .map(|auth| Auth::new(auth, Arc::clone(&shared.verifier), report)),
             redirects,
+            max_body_bytes: options.max_body_bytes,
+            compress: options.compress,
             strip: strip.and_then(|strip| strip.map_err(&mut *report).ok()),
             request_headers: Changes::new(&options.request_headers, "request_headers", report),
             response_headers: Changes::new(&options.response_headers, "response_headers", report),
@@ -110,8 +128,16 @@ impl Rules {
         {
             return Some(page);
         }
-        let found = self.redirects.iter().find_map(|rule| rule.location(&asked));
-        found.map(|(status, location)| self.redirect(status, location, headers))
+        if let Some((status, location)) = self.redirects.iter().find_map(|rule| rule.location(&asked)) {
+            return Some(self.redirect(status, location, headers));
+        }
+        self.is_too_large(headers).then(|| Page::TooLarge.respond(wants_json(headers)))
+    }
+
+    /// By what it says of itself; what says nothing is counted on its way.
+    fn is_too_large(&self, headers: &HeaderMap) -> bool {
+        let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+        self.max_body_bytes.zip(length).is_some_and(|(limit, length)| length > limit)
     }
 
     fn turned_away(
@@ -127,8 +153,12 @@ impl Rules {
         if let Some(page) = self.maintenance.as_ref().and_then(|closed| closed.page(visitor.address, json)) {
             return Some(page);
         }
-        let location = self.canonical.as_ref().and_then(|canonical| canonical.location(asked))?;
-        Some(self.redirect(StatusCode::PERMANENT_REDIRECT, location, headers))
+        if let Some(location) = self.canonical.as_ref().and_then(|canonical| canonical.location(asked)) {
+            return Some(self.redirect(StatusCode::PERMANENT_REDIRECT, location, headers));
+        }
+        let wait = self.rate.as_ref()?.take(visitor.address).err()?;
+        let extra = Extra { retry_after_s: Some(wait), ..Extra::default() };
+        Some(Page::TooMany.respond_with(json, &extra))
     }
 
     fn redirect(&self, status: StatusCode, location: String, headers: &HeaderMap) -> Response<ResponseBody> {
@@ -156,8 +186,20 @@ impl Rules {
         }
     }
 
-    /// Makes an answer what the client is to see.
-    pub(crate) fn change_response(&self, headers: &mut HeaderMap) {
+    /// What the answer to `request` has to know of it.
+    pub(crate) fn wishes<B>(&self, request: &Request<B>) -> Wishes {
+        Wishes { gzip: self.compress && compress::accepts(request) }
+    }
+
+    /// Makes an app's answer what the client is to see.
+    pub(crate) fn change_answer(&self, response: &mut Response<ResponseBody>, wishes: Wishes) {
+        self.change_response(response.headers_mut());
+        if self.compress {
+            compress::apply(response, wishes.gzip);
+        }
+    }
+
+    fn change_response(&self, headers: &mut HeaderMap) {
         if let Some(changes) = &self.response_headers {
             changes.apply(headers);
         }

@@ -2,7 +2,10 @@
 
 mod access;
 mod grpc;
+mod bodies;
+mod compression;
 mod http1;
+mod rate;
 mod rewriting;
 mod support;
 mod tls;
