@@ -1,5 +1,6 @@
 //! From a pushed spec to what is served: on disk first, then in force, then acknowledged.
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,7 +17,7 @@ use crate::engine::Traefik;
 /// The spec in force, in memory and on disk.
 #[derive(Debug)]
 pub(crate) struct Routing {
-    /// Serves the public, or behind Traefik the challenges that Traefik sends on.
+    /// Serves the public, or behind Traefik the challenges that Traefik sends on and the pages of apps that cannot answer.
     gateway: Arc<Gateway>,
     traefik: Option<Traefik>,
     cache: Mutex<Cache>,
@@ -63,7 +64,7 @@ impl Routing {
         let table = cache.table();
         let nothing = ProxySpec::default();
         let spec = table.as_ref().unwrap_or(&nothing);
-        report(&self.gateway.apply(spec));
+        report(&self.gateway.apply(&own(spec, self.traefik.as_ref())));
         match &self.traefik {
             Some(traefik) => traefik.write(&self.gateway.servable(spec))?,
             None => self.generation.store(cache.generation(), Ordering::Relaxed),
@@ -93,7 +94,7 @@ impl Routing {
         let mut cache = self.cache();
         let generation = offered.generation;
         if cache.takes(generation, first) {
-            let prepared = self.gateway.prepare(&offered.spec);
+            let prepared = self.gateway.prepare(&own(&offered.spec, self.traefik.as_ref()));
             report(&prepared.problems);
             if prepared.hosts() == 0 && !offered.spec.routes.is_empty() {
                 warn!(
@@ -130,6 +131,14 @@ impl Routing {
             let (hosts, certificates) = self.gateway.counts();
             info!(generation, hosts, certificates, "routes in force");
         }
+    }
+}
+
+/// What of `spec` this process answers itself.
+fn own<'a>(spec: &'a ProxySpec, traefik: Option<&Traefik>) -> Cow<'a, ProxySpec> {
+    match traefik {
+        Some(_) => Cow::Owned(traefik::file::behind(spec)),
+        None => Cow::Borrowed(spec),
     }
 }
 

@@ -3,10 +3,12 @@
 
 use std::net::SocketAddr;
 
-use protocol::spec::ProxySpec;
+use protocol::spec::options::Maintenance;
+use protocol::spec::{ProxySpec, RouteOptions};
 use sha2::{Digest, Sha256};
 
-use crate::{Dynamic, Http, Middleware, Router, dynamic};
+use crate::dynamic;
+use crate::words::{Dynamic, Http, Middleware, Router, Server};
 
 const CHALLENGES: &str = "wisehosting-challenges";
 
@@ -20,14 +22,35 @@ pub struct File {
     pub text: String,
 }
 
-/// `spec` for Traefik's file provider; requests for ACME's challenges go to `challenges`.
-pub fn render(spec: &ProxySpec, challenges: SocketAddr) -> File {
+/// `spec` for Traefik's file provider. Requests for ACME's challenges go to `agent`, and so do those that no app can
+/// answer: it has pages for them, see [`behind`].
+pub fn render(spec: &ProxySpec, agent: SocketAddr) -> File {
     let mut table = dynamic(spec);
     let http = table.http.get_or_insert_default();
-    add_challenges(http, challenges);
+    for service in http.services.values_mut() {
+        let servers = &mut service.load_balancer.servers;
+        if servers.is_empty() {
+            servers.push(Server::at(agent));
+        }
+    }
+    add_challenges(http, agent);
     let marker = format!("wisehosting-{}", digest(&table));
     table.http.get_or_insert_default().middlewares.insert(marker.clone(), Middleware::ContentType {});
     File { marker, text: text(&table) }
+}
+
+/// What the agent serves behind Traefik, over plain HTTP and to Traefik alone: what keeps an app from answering. All
+/// else was done when a request arrives.
+pub fn behind(spec: &ProxySpec) -> ProxySpec {
+    let mut spec = spec.clone();
+    for route in &mut spec.routes {
+        let maintenance =
+            route.options.maintenance.take().map(|closed| Maintenance { allow: Vec::new(), ..closed });
+        *route.options = RouteOptions { maintenance, ..RouteOptions::default() };
+        route.https_only = false;
+        route.upstreams.clear();
+    }
+    spec
 }
 
 /// Before every route, also those of apps that redirect to HTTPS: the CA asks over plain HTTP.
@@ -41,7 +64,7 @@ fn add_challenges(http: &mut Http, agent: SocketAddr) {
         priority: Some(i32::MAX),
     };
     http.routers.insert(CHALLENGES.to_owned(), router);
-    http.serve(CHALLENGES.to_owned(), [agent]);
+    http.serve(CHALLENGES.to_owned(), agent);
 }
 
 fn digest(table: &Dynamic) -> String {
@@ -95,6 +118,33 @@ mod tests {
             Certificate { hosts: vec![], chain_pem: "CHAIN".to_owned(), key_pem: "KEY".to_owned() };
         let renewed = ProxySpec { certificates: vec![certificate], ..spec("/") };
         assert_ne!(file.marker, render(&renewed, AGENT).marker);
+    }
+
+    #[test]
+    fn what_no_app_can_answer_goes_to_the_agent_which_has_a_page_and_sends_nobody_elsewhere() {
+        let maintenance = Maintenance {
+            message: "Back at five".to_owned(),
+            retry_after_s: Some(60),
+            allow: vec!["10.0.0.0/8".parse().expect("a network")],
+        };
+        let options =
+            RouteOptions { maintenance: Some(maintenance), compress: true, ..RouteOptions::default() };
+        let closed = Route { options: Box::new(options), ..route("/") };
+        let spec = ProxySpec { routes: vec![closed], ..ProxySpec::default() };
+        let table: Value = serde_json::from_str(&render(&spec, AGENT).text).expect("JSON");
+        let services = &table["http"]["services"];
+        for name in ["app-1", "wisehosting-closed"] {
+            assert_eq!(
+                services[name]["loadBalancer"]["servers"][0]["url"], "http://127.0.0.1:8078",
+                "{name}"
+            );
+        }
+        assert_eq!(table["http"]["routers"]["app-1"]["service"], "wisehosting-closed");
+        assert_eq!(table["http"]["routers"]["app-1-open"]["service"], "app-1");
+        let own = behind(&spec).routes.remove(0);
+        assert!(!own.https_only && !own.options.compress);
+        let shown = own.options.maintenance.expect("a page");
+        assert_eq!((shown.message.as_str(), shown.allow.as_slice()), ("Back at five", &[][..]));
     }
 
     #[test]

@@ -2,133 +2,34 @@
 //! changed. Traefik refuses empty sections, so there are none.
 //!
 //! [`dynamic`] is the body for its HTTP provider, [`file::render`] the file that a proxy's agent writes for its file
-//! provider.
+//! provider. What an option becomes, and what Traefik does not have, is in docs/operations/engines.md.
 
 pub mod file;
+mod options;
+mod rules;
+mod words;
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use protocol::spec::options::UpstreamProtocol;
 use protocol::spec::{Certificate, ProxySpec, Route};
-use serde::Serialize;
+use sha2::{Digest, Sha256};
 
-/// Dynamic configuration.
-#[derive(Debug, Default, PartialEq, Serialize)]
-pub struct Dynamic {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) http: Option<Http>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tls: Option<Tls>,
-}
-
-#[derive(Debug, Default, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Http {
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    routers: BTreeMap<String, Router>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    services: BTreeMap<String, Service>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    middlewares: BTreeMap<String, Middleware>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    servers_transports: BTreeMap<&'static str, Transport>,
-}
-
-impl Http {
-    pub(crate) fn serve(&mut self, name: String, addresses: impl IntoIterator<Item = SocketAddr>) {
-        self.services.insert(name, Service::of(addresses));
-        let forwarding_timeouts = ForwardingTimeouts { dial_timeout: DIAL_TIMEOUT };
-        self.servers_transports.insert(TRANSPORT, Transport { forwarding_timeouts });
-    }
-}
-
-#[derive(Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Router {
-    entry_points: Vec<&'static str>,
-    rule: String,
-    service: String,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    middlewares: Vec<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tls: Option<RouterTls>,
-    /// Higher goes first; without one, the longer rule does.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    priority: Option<i32>,
-}
-
-/// `{}`: TLS with whatever certificate fits the name.
-#[derive(Debug, PartialEq, Serialize)]
-struct RouterTls {}
-
-#[derive(Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Service {
-    load_balancer: LoadBalancer,
-}
-
-impl Service {
-    fn of(addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
-        let server = |address| Server { url: format!("http://{address}") };
-        let servers = addresses.into_iter().map(server).collect();
-        Self { load_balancer: LoadBalancer { servers, servers_transport: TRANSPORT } }
-    }
-}
-
-#[derive(Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct LoadBalancer {
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    servers: Vec<Server>,
-    /// Also keeps a load balancer without servers from being an empty section, for which Traefik refuses the whole
-    /// table.
-    servers_transport: &'static str,
-}
-
-#[derive(Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Transport {
-    forwarding_timeouts: ForwardingTimeouts,
-}
-
-#[derive(Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ForwardingTimeouts {
-    dial_timeout: &'static str,
-}
-
-#[derive(Debug, PartialEq, Serialize)]
-struct Server {
-    url: String,
-}
-
-#[derive(Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-enum Middleware {
-    RedirectScheme {
-        scheme: &'static str,
-        permanent: bool,
-    },
-    /// Does nothing to a request.
-    ContentType {},
-}
-
-#[derive(Debug, PartialEq, Serialize)]
-struct Tls {
-    certificates: Vec<Pair>,
-}
-
-#[derive(Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Pair {
-    cert_file: String,
-    key_file: String,
-}
+use rules::Rule;
+pub use words::Dynamic;
+use words::{
+    Cookie, ForwardingTimeouts, Http, LoadBalancer, Middleware, Pair, PassiveHealthCheck, Router, RouterTls,
+    Server, Service, Sticky, Tls, Transport,
+};
 
 const TRANSPORT: &str = "wisehosting";
 /// As the built-in engine has it; Traefik's own 30 s keep a visitor waiting for an instance that is gone.
 const DIAL_TIMEOUT: &str = "2s";
 const REDIRECT: &str = "redirect-to-https";
+/// Has no servers: what it is asked for is answered with 503, by Traefik or by an agent beside it.
+const CLOSED: &str = "wisehosting-closed";
+/// Names the instance that a client's requests go to.
+const COOKIE: &str = "wisehosting-instance";
 
 /// `spec` for Traefik. A route without upstreams keeps its router: Traefik answers 503 for a service without servers.
 pub fn dynamic(spec: &ProxySpec) -> Dynamic {
@@ -143,36 +44,163 @@ pub fn dynamic(spec: &ProxySpec) -> Dynamic {
     }
 }
 
-fn add(http: &mut Http, route: &Route) {
-    let name = format!("app-{}", route.id);
-    let router = |entry_point, middlewares, tls| Router {
-        entry_points: vec![entry_point],
-        rule: rule(route),
-        service: name.clone(),
-        middlewares,
-        tls,
-        priority: None,
-    };
-    if route.https_only {
-        http.routers.insert(name.clone(), router("websecure", Vec::new(), Some(RouterTls {})));
-        http.routers.insert(format!("{name}-redirect"), router("web", vec![REDIRECT], None));
-        let redirect = Middleware::RedirectScheme { scheme: "https", permanent: true };
-        http.middlewares.insert(REDIRECT.to_owned(), redirect);
-    } else {
-        http.routers.insert(name.clone(), router("web", Vec::new(), None));
+/// A way in.
+struct Door {
+    suffix: &'static str,
+    entry_point: &'static str,
+    tls: Option<RouterTls>,
+}
+
+fn doors(route: &Route) -> Vec<Door> {
+    let plain = Door { suffix: "", entry_point: "web", tls: None };
+    let secure = |suffix| Door { suffix, entry_point: "websecure", tls: Some(RouterTls {}) };
+    match (route.https_only, route.options.https_redirect) {
+        (true, _) => vec![secure("")],
+        // Both are served, as people asked for.
+        (false, Some(false)) => vec![plain, secure("-tls")],
+        (false, _) => vec![plain],
     }
-    http.serve(name, route.upstreams.iter().map(|upstream| upstream.address));
 }
 
-fn rule(route: &Route) -> String {
-    let hosts: Vec<String> = route.hosts.iter().map(|host| format!("Host({})", literal(host))).collect();
-    let hosts = hosts.join(" || ");
-    if route.path == "/" { hosts } else { format!("({hosts}) && PathPrefix({})", literal(&route.path)) }
+fn add(http: &mut Http, route: &Route) {
+    let base = format!("app-{}", route.id);
+    for group in rules::groups(route) {
+        let name = format!("{base}{}", group.suffix);
+        let rule = group.rule(route);
+        let ways = ways(http, route, &base, rule.clone(), group.moved);
+        for door in doors(route) {
+            for way in &ways {
+                http.routers.insert(format!("{name}{}{}", way.suffix, door.suffix), way.router(&door));
+            }
+        }
+        if route.https_only {
+            let redirect = Middleware::RedirectScheme { scheme: "https", permanent: true };
+            http.middlewares.insert(REDIRECT.to_owned(), redirect);
+            let way = Way { suffix: "", rule, middlewares: vec![REDIRECT.to_owned()], service: base.clone() };
+            let door = Door { suffix: "-redirect", entry_point: "web", tls: None };
+            http.routers.insert(format!("{name}{}", door.suffix), way.router(&door));
+        }
+    }
+    http.services.insert(base, service(route));
+    http.use_transport(route.options.timeout_s);
 }
 
-/// A string in a rule. Rules are Go expressions, so no text may end its own quotes.
-fn literal(text: &str) -> String {
-    if text.contains('`') { format!("{text:?}") } else { format!("`{text}`") }
+/// What becomes of the requests of a rule.
+struct Way {
+    suffix: &'static str,
+    rule: Rule,
+    middlewares: Vec<String>,
+    service: String,
+}
+
+impl Way {
+    fn router(&self, door: &Door) -> Router {
+        Router {
+            entry_points: vec![door.entry_point],
+            rule: self.rule.text.clone(),
+            service: self.service.clone(),
+            middlewares: self.middlewares.clone(),
+            tls: door.tls.clone(),
+            priority: self.rule.priority,
+        }
+    }
+}
+
+/// To the app; to the canonical host; or to nowhere but for a few, while there is maintenance.
+fn ways(http: &mut Http, route: &Route, base: &str, rule: Rule, moved: bool) -> Vec<Way> {
+    let options = &route.options;
+    if let (true, Some(host)) = (moved, &options.canonical_host) {
+        let middlewares = http.name_all(vec![options::canonical(host)]);
+        return vec![Way { suffix: "", rule, middlewares, service: base.to_owned() }];
+    }
+    let Some(maintenance) = &options.maintenance else {
+        let middlewares = http.name_all(options::whole(route));
+        return vec![Way { suffix: "", rule, middlewares, service: base.to_owned() }];
+    };
+    let middlewares = http.name_all(options::entry(options));
+    http.services.insert(CLOSED.to_owned(), Service::of(Vec::new()));
+    http.use_transport(None);
+    let closed = Way { suffix: "", rule: rule.clone(), middlewares, service: CLOSED.to_owned() };
+    if maintenance.allow.is_empty() {
+        return vec![closed];
+    }
+    let open = Way {
+        suffix: "-open",
+        rule: rule.within(maintenance.allow.iter().map(ToString::to_string)),
+        middlewares: http.name_all(options::whole(route)),
+        service: base.to_owned(),
+    };
+    vec![closed, open]
+}
+
+fn service(route: &Route) -> Service {
+    let options = &route.options;
+    let scheme = match options.upstream_protocol {
+        UpstreamProtocol::Http1 => "http",
+        UpstreamProtocol::H2c => "h2c",
+    };
+    let equal = route.upstreams.windows(2).all(|pair| pair[0].weight == pair[1].weight);
+    let servers = route.upstreams.iter().map(|upstream| Server {
+        url: format!("{scheme}://{}", upstream.address),
+        weight: (!equal).then_some(upstream.weight),
+    });
+    let cookie = Cookie { name: COOKIE, secure: route.https_only, http_only: true, same_site: "lax" };
+    // Traefik would leave out an app's only instance, too.
+    let eject = options.eject.filter(|_| route.upstreams.len() > 1);
+    Service {
+        load_balancer: LoadBalancer {
+            sticky: options.sticky.then_some(Sticky { cookie }),
+            passive_health_check: eject.map(|eject| PassiveHealthCheck {
+                failure_window: format!("{}s", eject.for_s),
+                max_failed_attempts: eject.failures,
+            }),
+            servers_transport: transport(options.timeout_s),
+            ..Service::of(servers.collect()).load_balancer
+        },
+    }
+}
+
+fn transport(timeout_s: Option<u32>) -> String {
+    timeout_s.map_or_else(|| TRANSPORT.to_owned(), |seconds| format!("{TRANSPORT}-{seconds}s"))
+}
+
+impl Service {
+    fn of(servers: Vec<Server>) -> Self {
+        let servers_transport = TRANSPORT.to_owned();
+        Self {
+            load_balancer: LoadBalancer {
+                sticky: None,
+                servers,
+                passive_health_check: None,
+                servers_transport,
+            },
+        }
+    }
+}
+
+impl Http {
+    pub(crate) fn serve(&mut self, name: String, address: SocketAddr) {
+        self.services.insert(name, Service::of(vec![Server::at(address)]));
+        self.use_transport(None);
+    }
+
+    fn use_transport(&mut self, timeout_s: Option<u32>) {
+        let response_header_timeout = timeout_s.map(|seconds| format!("{seconds}s"));
+        let forwarding_timeouts = ForwardingTimeouts { dial_timeout: DIAL_TIMEOUT, response_header_timeout };
+        self.servers_transports.insert(transport(timeout_s), Transport { forwarding_timeouts });
+    }
+
+    /// Equal middlewares have one name, which stays as long as they do.
+    fn name_all(&mut self, chain: Vec<Middleware>) -> Vec<String> {
+        let mut named = Vec::with_capacity(chain.len());
+        for middleware in chain {
+            let text = serde_json::to_string(&middleware).expect("texts and numbers are JSON");
+            let name = format!("{}-{}", middleware.kind(), hex::encode(&Sha256::digest(text)[..8]));
+            self.middlewares.insert(name.clone(), middleware);
+            named.push(name);
+        }
+        named
+    }
 }
 
 fn pair(certificate: &Certificate) -> Pair {
@@ -182,7 +210,7 @@ fn pair(certificate: &Certificate) -> Pair {
 #[cfg(test)]
 mod tests {
     use protocol::ids::InstanceId;
-    use protocol::spec::Upstream;
+    use protocol::spec::{RouteOptions, Upstream};
 
     use super::*;
 
@@ -231,9 +259,41 @@ mod tests {
     }
 
     #[test]
-    fn no_path_ends_its_quotes() {
-        let route = Route { path: "/`) || Host(`other.test".to_owned(), ..route(false) };
-        assert!(rule(&route).ends_with(r#"PathPrefix("/`) || Host(`other.test")"#), "{}", rule(&route));
+    fn equal_options_share_their_middlewares_and_others_have_other_names() {
+        let options = |compress, seconds| RouteOptions {
+            compress,
+            timeout_s: Some(seconds),
+            max_body_bytes: Some(1024),
+            ..RouteOptions::default()
+        };
+        let with =
+            |id: &str, options| Route { id: id.to_owned(), options: Box::new(options), ..route(false) };
+        let routes =
+            vec![with("1", options(true, 5)), with("2", options(true, 5)), with("3", options(false, 7))];
+        let table = dynamic(&ProxySpec { routes, ..ProxySpec::default() }).http.expect("routes");
+        assert_eq!(table.middlewares.len(), 2);
+        assert_eq!(table.routers["app-1"].middlewares, table.routers["app-2"].middlewares);
+        assert_eq!(table.routers["app-3"].middlewares, table.routers["app-1"].middlewares[1..]);
+        let transports: Vec<&String> = table.servers_transports.keys().collect();
+        assert_eq!(transports, ["wisehosting-5s", "wisehosting-7s"]);
+    }
+
+    #[test]
+    fn a_route_with_options() {
+        let options = serde_json::json!({
+            "canonical_host": "hello.example.com",
+            "redirects": [{ "from": "/old/*", "to": "/new/*" }],
+            "response_headers": { "set": { "x-frame-options": "DENY" }, "remove": ["server"] },
+            "allow": ["10.0.0.0/8"],
+            "rate_limit": { "requests": 10 },
+            "maintenance": { "allow": ["10.1.0.0/16"] },
+            "sticky": true,
+            "upstream_protocol": "h2c",
+            "eject": {},
+        });
+        let options: RouteOptions = serde_json::from_value(options).expect("options");
+        let route = Route { options: Box::new(options), path: "/shop".to_owned(), ..route(true) };
+        insta::assert_snapshot!(text(&ProxySpec { routes: vec![route], ..ProxySpec::default() }));
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! The gateway against real servers and clients on loopback.
 
 mod access;
-mod grpc;
 mod bodies;
 mod compression;
+mod grpc;
 mod http1;
 mod rate;
 mod rewriting;
