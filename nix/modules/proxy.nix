@@ -56,6 +56,7 @@ in
         node_dir = lib.mkDefault top.mesh.settings.state_dir;
         state_dir = lib.mkDefault "/var/lib/wisehosting/proxy";
         mesh_port = lib.mkDefault 8091;
+        drain_s = lib.mkDefault 1;
       }
       // lib.optionalAttrs builtin {
         http = lib.mkDefault "0.0.0.0:80";
@@ -114,8 +115,8 @@ in
           StateDirectoryMode = "0700";
           # The host's load and memory, which the agent reports.
           ProcSubset = "all";
-          # Requests in flight have 30 seconds to end.
-          TimeoutStopSec = "45s";
+          # After the drain, requests in flight have 30 seconds to end.
+          TimeoutStopSec = cfg.settings.drain_s + 45;
         };
     };
 

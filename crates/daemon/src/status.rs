@@ -30,9 +30,23 @@ pub async fn fold_metrics(metrics: Option<PrometheusHandle>, stop: CancellationT
 
 /// Routes that every process serves: `/health` and `/healthz` (the process answers), `/metrics`.
 pub fn router(metrics: Option<PrometheusHandle>) -> axum::Router {
+    draining_router(metrics, CancellationToken::new())
+}
+
+/// The same of a process that goes on serving for a while after it was told to end: from then on `/health` answers 503
+/// with `draining`, for load balancers.
+pub fn draining_router(metrics: Option<PrometheusHandle>, draining: CancellationToken) -> axum::Router {
+    use axum::http::StatusCode;
     use axum::routing::get;
-    let health = || async { axum::Json(serde_json::json!({ "status": "ok" })) };
-    axum::Router::new().route("/health", get(health)).route("/healthz", get(health)).route(
+    let health = move || {
+        let (code, status) = if draining.is_cancelled() {
+            (StatusCode::SERVICE_UNAVAILABLE, "draining")
+        } else {
+            (StatusCode::OK, "ok")
+        };
+        async move { (code, axum::Json(serde_json::json!({ "status": status }))) }
+    };
+    axum::Router::new().route("/health", get(health.clone())).route("/healthz", get(health)).route(
         "/metrics",
         get(move || {
             let text = metrics.as_ref().map(PrometheusHandle::render).unwrap_or_default();

@@ -1,13 +1,14 @@
 //! Route table and the built-in data plane.
 //!
 //! [`gateway::Gateway`] holds what is served (routes, certificates, challenges) and swaps it whole; [`server::serve`]
-//! accepts on a listener and answers with it; [`server::Drain`] ends both without cutting requests. A live request
+//! accepts on a listener and answers with it; [`Drain`] ends both without cutting requests. A live request
 //! touches nothing but memory and its upstream.
 
 mod admission;
 pub mod balance;
 pub mod bind;
 mod body;
+pub mod drain;
 pub mod gateway;
 mod grpc;
 mod h2c;
@@ -21,8 +22,9 @@ pub mod tls;
 mod tunnel;
 pub mod upstream;
 
+pub use drain::Drain;
 pub use gateway::{Gateway, Options};
-pub use server::{Drain, Scheme, serve};
+pub use server::{Scheme, serve};
 
 /// Something in a spec that cannot be served. It is left out; everything else is served.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,27 +9,26 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use hyper::body::Incoming;
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::LazyConfigAcceptor;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use crate::body::ResponseBody;
+use crate::drain::Drain;
 use crate::gateway::Gateway;
 use crate::grpc::{self, Call};
 use crate::headers::Origin;
 use crate::options::Visitor;
 use crate::table::host_key;
 use crate::tls::{UNRECOGNIZED_NAME, server_config};
-use crate::tunnel::Tunnel;
 use crate::upstream::BUFFER_BYTES;
 
 /// Time for a client to send the head of a request; the first one and each after an answer, so that it is also how
@@ -60,42 +59,6 @@ impl Scheme {
     }
 }
 
-/// Ends listeners and connections: first nothing new, then what runs may finish, then all is cut.
-#[derive(Debug, Clone)]
-pub struct Drain {
-    stop: CancellationToken,
-    kill: CancellationToken,
-    running: TaskTracker,
-}
-
-impl Drain {
-    /// Begins when `stop` is cancelled.
-    pub fn new(stop: CancellationToken) -> Self {
-        Self { stop, kill: CancellationToken::new(), running: TaskTracker::new() }
-    }
-
-    /// To be called after the stop: waits for all connections, and cuts those left after `grace`. Returns how many.
-    pub async fn finish(&self, grace: Duration) -> usize {
-        self.running.close();
-        if tokio::time::timeout(grace, self.running.wait()).await.is_ok() {
-            return 0;
-        }
-        let left = self.running.len();
-        self.kill.cancel();
-        self.running.wait().await;
-        left
-    }
-
-    /// Connections and tunnels that are open.
-    pub fn open(&self) -> usize {
-        self.running.len()
-    }
-
-    pub(crate) fn spawn_tunnel(&self, tunnel: Tunnel) {
-        self.running.spawn(tunnel.run(self.kill.clone()));
-    }
-}
-
 /// One client connection, as its requests see it.
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -123,8 +86,8 @@ struct Requests {
     ended: AtomicU64,
 }
 
-/// Answers connections of `listener` from `gateway` until the drain begins. Connections go on afterwards; wait for
-/// them with [`Drain::finish`].
+/// Answers connections of `listener` from `gateway` until the drain accepts nothing new. Connections go on afterwards;
+/// wait for them with [`Drain::finish`].
 pub async fn serve(
     gateway: Arc<Gateway>,
     listener: TcpListener,
@@ -136,10 +99,11 @@ pub async fn serve(
         Scheme::Https => Some(Arc::new(server_config(&gateway)?)),
     };
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let _accepting = drain.accepting();
     loop {
         let accepted = tokio::select! {
             accepted = accept(&listener, &places) => accepted,
-            () = drain.stop.cancelled() => return Ok(()),
+            () = drain.closed() => return Ok(()),
         };
         let (stream, peer, place) = match accepted {
             Ok(accepted) => accepted,
@@ -159,17 +123,11 @@ pub async fn serve(
             requests: Requests::default(),
             _place: place,
         };
-        let (gateway, tls, kill) = (Arc::clone(&gateway), tls.clone(), drain.kill.clone());
-        drain.running.spawn(async move {
-            let served = async {
-                match tls {
-                    None => serve_http1(gateway, stream, connection).await,
-                    Some(config) => serve_tls(gateway, config, stream, peer, connection).await,
-                }
-            };
-            tokio::select! {
-                () = served => {}
-                () = kill.cancelled() => {}
+        let (gateway, tls) = (Arc::clone(&gateway), tls.clone());
+        drain.spawn(async move {
+            match tls {
+                None => serve_http1(gateway, stream, connection).await,
+                Some(config) => serve_tls(gateway, config, stream, peer, connection).await,
             }
         });
     }
@@ -230,9 +188,9 @@ async fn serve_http1<S>(gateway: Arc<Gateway>, stream: S, connection: Connection
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let stop = connection.drain.stop.clone();
     let connection = Arc::new(connection);
-    let service = service_fn(move |request| answer(Arc::clone(&gateway), Arc::clone(&connection), request));
+    let of_requests = Arc::clone(&connection);
+    let service = service_fn(move |request| answer(Arc::clone(&gateway), Arc::clone(&of_requests), request));
     let mut serving = pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
@@ -246,7 +204,7 @@ where
     );
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,
-        () = stop.cancelled() => {
+        () = connection.drain.leave(false, || connection.requests.any()) => {
             serving.as_mut().graceful_shutdown();
             serving.await
         }
@@ -293,7 +251,7 @@ async fn until_unused(connection: &Connection) {
     loop {
         tokio::select! {
             () = tokio::time::sleep(HTTP2_IDLE) => {}
-            () = connection.drain.stop.cancelled() => return,
+            () = connection.drain.leave(true, || connection.requests.any()) => return,
         }
         let begun = connection.requests.begun.load(Ordering::Relaxed);
         let all_ended = begun == connection.requests.ended.load(Ordering::Relaxed);
@@ -310,9 +268,10 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, Infallible> {
     let running = Running::begin(&connection);
+    let is_http1 = request.version() != Version::HTTP_2;
     let call = grpc::call(request.version(), request.headers());
     let answered = gateway.answer(Arc::clone(&connection), request);
-    let response = match call {
+    let mut response = match call {
         None => answered.await,
         Some(Call { deadline: None }) => grpc::translate(answered.await),
         Some(Call { deadline: Some(deadline) }) => match tokio::time::timeout(deadline, answered).await {
@@ -321,7 +280,17 @@ async fn answer(
         },
     };
     drop(running);
+    if connection.drain.has_begun() && is_http1 && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     Ok(response)
+}
+
+impl Requests {
+    /// Whether there was one.
+    fn any(&self) -> bool {
+        self.begun.load(Ordering::Relaxed) > 0
+    }
 }
 
 /// One request of a connection, until its answer begins.

@@ -7,6 +7,8 @@ use daemon::config::{Check, Invalid};
 use serde::Deserialize;
 use url::{Host, Url};
 
+use crate::public::DRAIN_S;
+
 /// Settings of the proxy.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -20,6 +22,9 @@ pub struct Config {
     /// `/health` and `/metrics`, on the mesh address.
     #[serde(default = "default_mesh_port")]
     pub mesh_port: u16,
+    /// Seconds after SIGTERM in which new connections are still served, while `/health` says `draining`.
+    #[serde(default = "default_drain_s")]
+    pub drain_s: u16,
     /// Traefik serves the public, and this process tells it what. Without it this process serves by itself.
     pub traefik: Option<Traefik>,
 }
@@ -37,6 +42,10 @@ pub struct Traefik {
 
 fn default_mesh_port() -> u16 {
     8091
+}
+
+fn default_drain_s() -> u16 {
+    DRAIN_S
 }
 
 fn default_api() -> Url {
@@ -77,6 +86,9 @@ impl Check for Config {
         }
         if self.mesh_port == 0 {
             return Err(Invalid::new("mesh_port", "must not be 0"));
+        }
+        if self.drain_s > 600 {
+            return Err(Invalid::new("drain_s", "must be at most 600"));
         }
         match &self.traefik {
             Some(traefik) => self.check_behind(traefik),
@@ -177,6 +189,7 @@ mod tests {
             (&format!("{FOLDERS}http = 80"), "http"),
             (&format!("{FOLDERS}htttp = '0.0.0.0:80'"), "htttp"),
             (&format!("{FOLDERS}mesh_port = 0"), "mesh_port"),
+            (&format!("{FOLDERS}drain_s = 601"), "drain_s"),
             (&format!("{FOLDERS}http = '0.0.0.0:80'\n{TRAEFIK}"), "http"),
             (&format!("{FOLDERS}https = '0.0.0.0:443'\n{TRAEFIK}"), "https"),
             (&format!("{FOLDERS}[traefik]"), "dynamic_file"),

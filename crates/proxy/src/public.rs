@@ -6,10 +6,15 @@ use std::time::Duration;
 use daemon::lifecycle::Lifecycle;
 use ingress::{Drain, Gateway, Scheme};
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-/// Time for running requests after a stop.
-pub(crate) const GRACE: Duration = Duration::from_secs(30);
+/// Seconds between SIGTERM and the end of idle connections, unless set: time for clients that are active to be told.
+pub(crate) const DRAIN_S: u16 = 1;
+/// Time for running requests after the drain.
+const GRACE: Duration = Duration::from_secs(30);
+/// What a drain takes beyond [`GRACE`] at most.
+const MORE: Duration = Duration::from_secs(3);
 
 /// The listeners of a gateway.
 #[derive(Debug)]
@@ -19,11 +24,34 @@ pub(crate) struct Public {
     pub(crate) https: Option<TcpListener>,
 }
 
+/// The end of a process that serves the public.
+#[derive(Debug, Clone)]
+pub(crate) struct Ending {
+    /// SIGTERM came: `/health` says so, and so do answers.
+    pub(crate) begun: CancellationToken,
+    /// Everything was served: what serving needs may end.
+    pub(crate) served: CancellationToken,
+    /// From the begin until idle connections are closed.
+    wait: Duration,
+}
+
+impl Ending {
+    /// Of a process that goes on serving for `wait` after SIGTERM.
+    pub(crate) fn new(lifecycle: &Lifecycle, wait: Duration) -> Self {
+        Self { begun: lifecycle.stopping(), served: CancellationToken::new(), wait }
+    }
+
+    /// How long all of it may take.
+    pub(crate) fn limit(&self) -> Duration {
+        self.wait + GRACE + MORE
+    }
+}
+
 impl Public {
-    /// Serves until the process is told to stop, and lets what runs then finish within [`GRACE`].
-    pub(crate) fn spawn(self, lifecycle: &mut Lifecycle) -> std::io::Result<()> {
-        let stop = lifecycle.stopping();
-        let drain = Drain::new(stop.clone());
+    /// Serves until the process is told to stop, for as long after it as `ending` says, and lets what runs then finish
+    /// within [`GRACE`].
+    pub(crate) fn spawn(self, lifecycle: &mut Lifecycle, ending: &Ending) -> std::io::Result<()> {
+        let drain = Drain::in_steps(ending.begun.clone());
         for (name, listener, scheme) in
             [("http", self.http, Scheme::Http), ("https", self.https, Scheme::Https)]
         {
@@ -32,14 +60,18 @@ impl Public {
             let serving = ingress::serve(Arc::clone(&self.gateway), listener, scheme, drain.clone());
             lifecycle.spawn(name, async move { Ok(serving.await?) });
         }
-        let (maintained, stopping) = (self.gateway, stop.clone());
+        let (maintained, served) = (self.gateway, ending.served.clone());
         lifecycle.spawn("upstream upkeep", async move {
-            maintained.maintain(stopping).await;
+            maintained.maintain(served).await;
             Ok(())
         });
+        let ending = ending.clone();
         lifecycle.spawn("drain", async move {
-            stop.cancelled().await;
+            ending.begun.cancelled().await;
+            info!(drain_s = ending.wait.as_secs(), connections = drain.open(), "draining");
+            tokio::time::sleep(ending.wait).await;
             let cut = drain.finish(GRACE).await;
+            ending.served.cancel();
             if cut > 0 {
                 warn!(
                     connections = cut,

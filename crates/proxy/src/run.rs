@@ -22,7 +22,7 @@ use crate::cache::Keys;
 use crate::config::Config;
 use crate::engine::Traefik;
 use crate::jobs::{JobList, Jobs};
-use crate::public::{GRACE, Public};
+use crate::public::{Ending, Public};
 use crate::routing::Routing;
 use crate::sync::Sync;
 
@@ -53,22 +53,25 @@ pub async fn run(config: Config, mut inherited: Inherited) -> anyhow::Result<Exi
     let routing = Arc::new(Routing::restore(Arc::clone(&gateway), traefik, &config.state_dir, key)?);
 
     let mut lifecycle = Lifecycle::new();
-    let stop = lifecycle.stopping();
-    Public { gateway, http: Some(http), https }.spawn(&mut lifecycle)?;
-    lifecycle.spawn("metrics", daemon::status::fold_metrics(metrics.clone(), stop.clone()));
-    let (node_dir, stopping) = (config.node_dir.clone(), stop.clone());
+    let ending = Ending::new(&lifecycle, Duration::from_secs(config.drain_s.into()));
+    Public { gateway, http: Some(http), https }.spawn(&mut lifecycle, &ending)?;
+    // What serving needs goes on while the process drains: a proxy that still serves still takes new routes.
+    let served = ending.served.clone();
+    lifecycle.spawn("metrics", daemon::status::fold_metrics(metrics.clone(), served.clone()));
+    let (node_dir, stopping) = (config.node_dir.clone(), served.clone());
+    let status = daemon::status::draining_router(metrics, ending.begun.clone());
     lifecycle.spawn("status", async move {
         while let Some(identity) = node::identity::wait_for(&node_dir, &stopping).await {
             let address = SocketAddr::from((identity.mesh_address, config.mesh_port));
             tokio::select! {
-                ended = serve_status("mesh_port", address, daemon::status::router(metrics.clone()), stopping.clone()) => return ended,
+                ended = serve_status("mesh_port", address, status.clone(), stopping.clone()) => return ended,
                 true = node::identity::wait_for_another(&node_dir, &identity, &stopping) => {}
             }
         }
         Ok(())
     });
-    lifecycle.spawn("agent", keep_agent(config.node_dir, keys, routing, stop));
-    lifecycle.run(GRACE + Duration::from_secs(2)).await
+    lifecycle.spawn("agent", keep_agent(config.node_dir, keys, routing, served));
+    lifecycle.run(ending.limit()).await
 }
 
 /// Keeps an agent running. Whatever happens to it, the routes on disk are served, so the process goes on.

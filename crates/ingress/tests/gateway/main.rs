@@ -3,6 +3,7 @@
 mod access;
 mod bodies;
 mod compression;
+mod drain;
 mod grpc;
 mod http1;
 mod rate;

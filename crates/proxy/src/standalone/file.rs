@@ -45,6 +45,10 @@ struct Route {
     #[cfg_attr(test, schema(default = everything))]
     path: String,
     upstreams: Vec<Upstream>,
+    /// Why there are no upstreams, for the page that visitors see: one of the wire's words.
+    #[serde(default)]
+    #[cfg_attr(test, schema(value_type = Option<String>))]
+    unavailable: Option<spec::Unavailable>,
     /// Answer plain HTTP with a redirect to HTTPS.
     #[serde(default)]
     https_only: bool,
@@ -194,7 +198,7 @@ impl Route {
             upstreams: upstreams.collect(),
             hosts: self.hosts,
             path: self.path,
-            unavailable: None,
+            unavailable: self.unavailable,
             https_only: self.https_only,
             options: Box::new(self.options),
         })

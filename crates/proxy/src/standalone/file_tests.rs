@@ -36,7 +36,7 @@ fn the_form_of_the_wire_is_a_table() {
             address: ([10, 0, 0, 5], 80).into(),
             weight: 3,
         }],
-        unavailable: None,
+        unavailable: Some(spec::Unavailable::Starting),
         https_only: true,
         options: Box::new(RouteOptions { compress: true, ..RouteOptions::default() }),
     };

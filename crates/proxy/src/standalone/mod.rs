@@ -18,7 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use crate::public::{GRACE, Public};
+use crate::public::{DRAIN_S, Ending, Public};
 use crate::run::serve_status;
 use watch::Stamps;
 
@@ -40,6 +40,9 @@ pub struct Standalone {
     /// Address and port of /health and /metrics; none when absent.
     #[arg(long, value_name = "ADDRESS")]
     pub health: Option<SocketAddr>,
+    /// Seconds after SIGTERM in which new connections are still served, while /health says `draining`.
+    #[arg(long, value_name = "SECONDS", default_value_t = DRAIN_S)]
+    pub drain_s: u16,
     /// Read and check the table, say what is wrong with it, and end.
     #[arg(long)]
     pub check: bool,
@@ -61,15 +64,16 @@ pub async fn run(options: Standalone, mut inherited: Inherited) -> anyhow::Resul
     let served = Served::new(&options.routes, options.https.map_or(443, |address| address.port()));
     let files = served.take()?;
     let mut lifecycle = Lifecycle::new();
-    let stop = lifecycle.stopping();
-    Public { gateway: Arc::clone(&served.gateway), http, https }.spawn(&mut lifecycle)?;
+    let ending = Ending::new(&lifecycle, Duration::from_secs(options.drain_s.into()));
+    Public { gateway: Arc::clone(&served.gateway), http, https }.spawn(&mut lifecycle, &ending)?;
+    let stop = ending.served.clone();
     lifecycle.spawn("metrics", daemon::status::fold_metrics(metrics.clone(), stop.clone()));
     if let Some(address) = options.health {
-        let router = daemon::status::router(metrics);
+        let router = daemon::status::draining_router(metrics, ending.begun.clone());
         lifecycle.spawn("status", serve_status("--health", address, router, stop.clone()));
     }
     lifecycle.spawn("table", served.keep(files, stop));
-    lifecycle.run(GRACE + Duration::from_secs(2)).await
+    lifecycle.run(ending.limit()).await
 }
 
 /// The table and what serves it.

@@ -1,5 +1,6 @@
 //! The real process against a control plane that checks every envelope, and against a real CA.
 
+mod handover;
 mod hub;
 #[cfg(feature = "pebble-tests")]
 mod pebble;

@@ -24,7 +24,11 @@ struct Standalone {
 
 fn command(table: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_wisehosting-proxy"));
-    command.args(["standalone", "--routes"]).arg(table).env("NO_COLOR", "1").kill_on_drop(true);
+    command
+        .args(["standalone", "--drain-s", "0", "--routes"])
+        .arg(table)
+        .env("NO_COLOR", "1")
+        .kill_on_drop(true);
     command
 }
 

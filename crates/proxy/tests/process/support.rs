@@ -66,36 +66,74 @@ pub(crate) fn free_port() -> SocketAddr {
     }
 }
 
-fn command(folders: &Folders, http: SocketAddr, https: SocketAddr, mesh: SocketAddr) -> Command {
+const PROGRAM: &str = env!("CARGO_BIN_EXE_wisehosting-proxy");
+
+/// Writes the configuration; returns the arguments.
+fn configure(
+    folders: &Folders,
+    [http, https, mesh]: [SocketAddr; 3],
+    drain_s: u16,
+) -> [std::ffi::OsString; 3] {
     let (root, config) = (folders.path(), folders.path().join("proxy.toml"));
     let text = format!(
-        "node_dir = '{0}/node'\nstate_dir = '{0}/proxy'\nhttp = '{http}'\nhttps = '{https}'\nmesh_port = {1}\n",
+        "node_dir = '{0}/node'\nstate_dir = '{0}/proxy'\nhttp = '{http}'\nhttps = '{https}'\nmesh_port = {1}\ndrain_s = {drain_s}\n",
         root.display(),
         mesh.port()
     );
     std::fs::write(&config, text).expect("write");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_wisehosting-proxy"));
-    command.arg("run").arg("--config").arg(config).kill_on_drop(true);
-    command
+    ["run".into(), "--config".into(), config.into()]
 }
 
 impl Proxy {
     pub(crate) fn start(folders: &Folders) -> Self {
-        let (http, https, mesh) = (free_port(), free_port(), free_port());
-        let child = command(folders, http, https, mesh).spawn().expect("the proxy starts");
+        Self::draining(folders, 0)
+    }
+
+    /// One that drains for `drain_s` seconds.
+    pub(crate) fn draining(folders: &Folders, drain_s: u16) -> Self {
+        let [http, https, mesh] = [free_port(), free_port(), free_port()];
+        let mut command = Command::new(PROGRAM);
+        command.args(configure(folders, [http, https, mesh], drain_s));
+        let child = command.kill_on_drop(true).spawn().expect("the proxy starts");
+        Self { child, http, https, mesh }
+    }
+
+    /// One that gets `socket` for plain HTTP as systemd would pass it.
+    pub(crate) fn with_socket(folders: &Folders, socket: &std::net::TcpListener, drain_s: u16) -> Self {
+        let http = socket.local_addr().expect("address");
+        let [https, mesh] = [free_port(), free_port()];
+        let mut command = Command::new("sh");
+        command.args([
+            "-c",
+            "exec 3<&0 </dev/null; export LISTEN_FDS=1 LISTEN_PID=$$; exec \"$0\" \"$@\"",
+            PROGRAM,
+        ]);
+        command.args(configure(folders, [http, https, mesh], drain_s));
+        command.stdin(Stdio::from(std::os::fd::OwnedFd::from(socket.try_clone().expect("a copy"))));
+        let child = command.kill_on_drop(true).spawn().expect("the proxy starts");
         Self { child, http, https, mesh }
     }
 
     pub(crate) async fn run_to_end(folders: &Folders, http: SocketAddr) -> Output {
-        let mut command = command(folders, http, free_port(), free_port());
+        let mut command = Command::new(PROGRAM);
+        command.args(configure(folders, [http, free_port(), free_port()], 0)).kill_on_drop(true);
         let ended = command.stdin(Stdio::null()).output();
         tokio::time::timeout(Duration::from_secs(10), ended).await.expect("ends").expect("runs")
     }
 
     /// SIGTERM, and a good end.
-    pub(crate) async fn stop(mut self) {
+    pub(crate) async fn stop(self) {
+        self.terminate();
+        self.ended().await;
+    }
+
+    pub(crate) fn terminate(&self) {
         let id = self.child.id().expect("it runs");
         kill(Pid::from_raw(i32::try_from(id).expect("a pid")), Signal::SIGTERM).expect("signal");
+    }
+
+    /// A good end, after [`Proxy::terminate`].
+    pub(crate) async fn ended(mut self) {
         let status = tokio::time::timeout(Duration::from_secs(10), self.child.wait()).await;
         assert!(status.expect("ends in time").expect("waits").success());
     }
