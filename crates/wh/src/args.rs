@@ -191,6 +191,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Option<RegistryCommand>,
     },
+    /// See and renew certificates of host names; alone: list
+    #[command(alias = "certs")]
+    Cert {
+        #[command(subcommand)]
+        command: Option<CertCommand>,
+    },
     /// Look after the hosts
     #[command(subcommand, alias = "nodes")]
     Node(NodeCommand),
@@ -260,6 +266,24 @@ pub(crate) enum GitCommand {
     },
     /// Forget the token or key
     Rm,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CertCommand {
+    /// List the certificates of all host names
+    #[command(alias = "ls")]
+    List,
+    /// Show one, what was tried for it and which proxies serve it
+    Show { host: String },
+    /// Print the chain that is served, as PEM
+    ExportChain { host: String },
+    /// Order a new one now
+    Reissue {
+        host: String,
+        /// Also when one was ordered within the last hour
+        #[arg(long)]
+        again: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

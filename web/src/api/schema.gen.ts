@@ -470,6 +470,74 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/certificates": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The certificates of all host names of the organization's apps, and of the dashboard's. */
+        get: operations["list_certificates"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/certificates/{host}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One certificate, what was tried for it, and which proxies serve it. */
+        get: operations["show_certificate"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/certificates/{host}/chain": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The chain that is served, the certificate first, as PEM. The key is never shown. */
+        get: operations["export_chain"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/certificates/{host}/reissue": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Orders a new certificate at once, whatever the age of the one that is served, which stays until the new one is there. */
+        post: operations["reissue_certificate"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/deployments/{id}": {
         parameters: {
             query?: never;
@@ -1043,6 +1111,105 @@ export interface components {
         BTreeMap: {
             [key: string]: string;
         };
+        /** @description The certificate of one host name. */
+        Certificate: {
+            /** @description The app that has the name; null for the dashboard's own. */
+            app?: string | null;
+            /** @description How the CA was shown that the name is ours: `http-01`, `tls-alpn-01` or `dns-01`. */
+            challenge?: string | null;
+            /**
+             * Format: int64
+             * @description Whole days until its end; below zero after it.
+             */
+            days_left?: number | null;
+            /**
+             * Format: int32
+             * @description Orders that failed since the last that succeeded.
+             */
+            failures: number;
+            host: string;
+            issuer?: string | null;
+            /** @description What it is for; empty while there is none. */
+            names: string[];
+            next?: components["schemas"]["CertificateNext"] | null;
+            /** Format: date-time */
+            not_after?: string | null;
+            /** Format: date-time */
+            not_before?: string | null;
+            problem?: components["schemas"]["CertificateTrouble"] | null;
+            source: components["schemas"]["CertificateSource"];
+            /** @description Issued by a CA for tests: browsers do not trust it. */
+            staging: boolean;
+            standing: components["schemas"]["CertificateStanding"];
+            /** @description The same in a sentence. */
+            summary: string;
+        };
+        /** @description One order. */
+        CertificateAttempt: {
+            /** Format: date-time */
+            at: string;
+            challenge: string;
+            /** @description URL of the CA's ACME directory. */
+            directory: string;
+            /** Format: date-time */
+            finished_at?: string | null;
+            /** Format: uuid */
+            id: string;
+            /** @description `first`, `renewal` or `reissue`. */
+            kind: string;
+            /** @description What the order said while it ran, oldest first. */
+            log: string[];
+            names: string[];
+            /** @description `running`, `issued`, `failed` or `cancelled`. */
+            outcome: string;
+            /** @description The proxy that carried it out. */
+            proxy?: string | null;
+            staging: boolean;
+            trouble?: components["schemas"]["CertificateTrouble"] | null;
+        };
+        /** @description One certificate, with what was tried for it and who serves it. */
+        CertificateDetail: components["schemas"]["Certificate"] & {
+            /** @description The last orders, newest first. */
+            attempts: components["schemas"]["CertificateAttempt"][];
+            proxies: components["schemas"]["CertificateServer"][];
+            /**
+             * Format: date-time
+             * @description When a person may ask for a new one; absent when that is now.
+             */
+            reissue_at?: string | null;
+        };
+        /** @description What happens next by itself. */
+        CertificateNext: {
+            /**
+             * Format: date-time
+             * @description Absent when it is under way, or waits for something that has no time.
+             */
+            at?: string | null;
+            /** @description What, and why then. */
+            what: string;
+        };
+        /** @description A proxy and whether it serves what is stored. */
+        CertificateServer: {
+            connected: boolean;
+            /** @description Whether that is the newest one there is, which holds this certificate. */
+            current: boolean;
+            /**
+             * Format: int64
+             * @description The newest table that it said is in force.
+             */
+            generation: number;
+            node: string;
+        };
+        /**
+         * @description Where a certificate comes from.
+         * @enum {string}
+         */
+        CertificateSource: "acme" | "imported";
+        /**
+         * @description How a host name is off.
+         * @enum {string}
+         */
+        CertificateStanding: "issued" | "expiring" | "expired" | "ordering" | "waiting" | "failed" | "none";
         CertificateState: {
             /** @description Why the last order failed. */
             error?: string | null;
@@ -1050,6 +1217,17 @@ export interface components {
             /** Format: date-time */
             not_after?: string | null;
             state: components["schemas"]["Certification"];
+        };
+        /** @description Why an order failed. */
+        CertificateTrouble: {
+            /** Format: date-time */
+            at: string;
+            /** @description A stable word, such as `acme_dns`. */
+            code?: string | null;
+            /** @description What to do about it. */
+            hint?: string | null;
+            /** @description What happened, with the CA's own words. */
+            message: string;
         };
         /** @enum {string} */
         Certification: "none" | "pending" | "issued" | "failed";
@@ -1069,7 +1247,7 @@ export interface components {
          * @description Stable words for programs. The dashboard and `wh` branch on these, never on texts.
          * @enum {string}
          */
-        Code: "bad_request" | "unauthenticated" | "credentials_wrong" | "join_token_wrong" | "api_key_wrong" | "agent_token_wrong" | "forbidden" | "cross_site" | "setup_code_wrong" | "role_not_allowed" | "not_declared" | "not_found" | "release_unknown" | "setup_closed" | "slug_taken" | "name_taken" | "join_token_used" | "nothing_to_roll_back" | "release_not_kept" | "nothing_deployed" | "nothing_pending" | "variables_missing" | "variables_changed" | "deployment_running" | "app_stopped" | "not_running" | "not_queued" | "node_has_instances" | "mesh_full" | "join_token_expired" | "archive_too_large" | "invalid" | "slug_invalid" | "name_invalid" | "archive_unsafe" | "archive_not_gzip_tar" | "source_invalid" | "too_many" | "internal" | "unavailable";
+        Code: "bad_request" | "unauthenticated" | "credentials_wrong" | "join_token_wrong" | "api_key_wrong" | "agent_token_wrong" | "forbidden" | "cross_site" | "setup_code_wrong" | "role_not_allowed" | "not_declared" | "not_found" | "release_unknown" | "setup_closed" | "slug_taken" | "name_taken" | "join_token_used" | "nothing_to_roll_back" | "release_not_kept" | "nothing_deployed" | "nothing_pending" | "variables_missing" | "variables_changed" | "deployment_running" | "app_stopped" | "not_running" | "not_queued" | "node_has_instances" | "mesh_full" | "certificate_fixed" | "certificate_recent" | "certificate_budget" | "join_token_expired" | "archive_too_large" | "invalid" | "slug_invalid" | "name_invalid" | "archive_unsafe" | "archive_not_gzip_tar" | "source_invalid" | "too_many" | "internal" | "unavailable";
         /** @description What would change if release `after` served in place of release `before`. */
         Comparison: components["schemas"]["ReleaseDifference"] & {
             /** Format: int32 */
@@ -1813,6 +1991,46 @@ export interface components {
             next?: string | null;
         };
         /** @description One page of a list. */
+        Page_Certificate: {
+            items: {
+                /** @description The app that has the name; null for the dashboard's own. */
+                app?: string | null;
+                /** @description How the CA was shown that the name is ours: `http-01`, `tls-alpn-01` or `dns-01`. */
+                challenge?: string | null;
+                /**
+                 * Format: int64
+                 * @description Whole days until its end; below zero after it.
+                 */
+                days_left?: number | null;
+                /**
+                 * Format: int32
+                 * @description Orders that failed since the last that succeeded.
+                 */
+                failures: number;
+                host: string;
+                issuer?: string | null;
+                /** @description What it is for; empty while there is none. */
+                names: string[];
+                next?: components["schemas"]["CertificateNext"] | null;
+                /** Format: date-time */
+                not_after?: string | null;
+                /** Format: date-time */
+                not_before?: string | null;
+                problem?: components["schemas"]["CertificateTrouble"] | null;
+                source: components["schemas"]["CertificateSource"];
+                /** @description Issued by a CA for tests: browsers do not trust it. */
+                staging: boolean;
+                standing: components["schemas"]["CertificateStanding"];
+                /** @description The same in a sentence. */
+                summary: string;
+            }[];
+            /**
+             * Format: uuid
+             * @description Where the next page begins; null on the last one.
+             */
+            next?: string | null;
+        };
+        /** @description One page of a list. */
         Page_Deployment: {
             items: {
                 app: components["schemas"]["AppRef"];
@@ -2339,6 +2557,11 @@ export interface components {
             /** @description Or a token of the registry. */
             password: string;
             username: string;
+        };
+        /** @description A wish for a new certificate. */
+        ReissueRequest: {
+            /** @description Also when there was an order within the last hour. */
+            again?: boolean;
         };
         /** @description One release. */
         Release: {
@@ -3534,6 +3757,92 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Page_AuditEvent"];
+                };
+            };
+        };
+    };
+    list_certificates: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Certificate"];
+                };
+            };
+        };
+    };
+    show_certificate: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                host: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CertificateDetail"];
+                };
+            };
+        };
+    };
+    export_chain: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                host: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/pem-certificate-chain": string;
+                };
+            };
+        };
+    };
+    reissue_certificate: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                host: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReissueRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Certificate"];
                 };
             };
         };

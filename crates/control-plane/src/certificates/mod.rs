@@ -1,6 +1,7 @@
 //! Certificates: proxies order them by ACME, everything that lasts is kept here, sealed.
 
 pub mod inbox;
+pub mod shown;
 pub mod store;
 
 use std::time::Duration;

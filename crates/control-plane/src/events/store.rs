@@ -23,6 +23,7 @@ pub async fn is_visible(
              join zones on zones.id = apps.zone_id
              where projects.organization_id = $1 and (
                  apps.id = $2 or apps.slug || '.' || zones.suffix = $3
+                 or exists (select from owned_hosts where owned_hosts.app_id = apps.id and owned_hosts.host = $3)
                  or exists (select from deployments where deployments.app_id = apps.id and deployments.id = $2)
                  or exists (select from instances where instances.app_id = apps.id
                               and (instances.id = $2 or instances.node_id = $2))

@@ -44,6 +44,9 @@ pub enum Code {
     NotQueued,
     NodeHasInstances,
     MeshFull,
+    CertificateFixed,
+    CertificateRecent,
+    CertificateBudget,
     // 410
     JoinTokenExpired,
     // 413
@@ -92,7 +95,10 @@ impl Code {
             | Self::NotRunning
             | Self::NotQueued
             | Self::NodeHasInstances
-            | Self::MeshFull => StatusCode::CONFLICT,
+            | Self::MeshFull
+            | Self::CertificateFixed
+            | Self::CertificateRecent
+            | Self::CertificateBudget => StatusCode::CONFLICT,
             Self::JoinTokenExpired => StatusCode::GONE,
             Self::ArchiveTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Invalid

@@ -30,8 +30,8 @@ pub use permission::{Permission, guard, public};
 
 use crate::app::AppState;
 use crate::{
-    activity, apps, archives, audit, deployments, events, exec, files, front, git_access, hub, identity,
-    jobs, logs, nodes, projects, registries, releases, tombstones, variables,
+    activity, apps, archives, audit, certificates, deployments, events, exec, files, front, git_access, hub,
+    identity, jobs, logs, nodes, projects, registries, releases, tombstones, variables,
 };
 
 #[derive(OpenApi)]
@@ -68,6 +68,7 @@ pub fn api(app: &AppState) -> (Router<AppState>, utoipa::openapi::OpenApi) {
         .merge(releases::api::router(app))
         .merge(variables::api::router(app))
         .merge(registries::api::router(app))
+        .merge(certificates::shown::api::router(app))
         .merge(git_access::api::router(app))
         .merge(logs::api::router(app))
         .merge(exec::api::router(app))

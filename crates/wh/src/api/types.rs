@@ -3,6 +3,7 @@
 //! reason.
 
 mod activity;
+mod certificates;
 mod changes;
 mod git;
 mod nodes;
@@ -15,6 +16,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use activity::Activity;
+pub(crate) use certificates::{Attempt, Certificate, CertificateDetail, Server};
 pub(crate) use changes::{Change, Comparison, Pending, Preview};
 pub(crate) use git::{GitAccess, GitAccessAnswer};
 pub(crate) use nodes::{Agent, NewNodeToken, Node, NodeImages, NodeToken, OperatingSystem};

@@ -2,6 +2,7 @@
 
 mod activity;
 mod apps;
+mod certs;
 mod contexts;
 mod cp;
 mod deploy;
@@ -78,6 +79,7 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Result<u8> {
         Command::Env { command } => env::run(shell, command).await,
         Command::Git { command } => git::run(shell, command).await,
         Command::Registry { command } => registry::run(shell, command).await,
+        Command::Cert { command } => certs::run(shell, command).await,
         Command::Node(command) => nodes::run(shell, command).await,
         Command::Fleet(FleetCommand::Pin) => fleet::pin(shell).await,
         Command::Open { print } => apps::open(shell, print).await,

@@ -39,9 +39,11 @@ impl Paint {
     pub(crate) fn status(self, word: &str) -> String {
         match word {
             "running" | "live" | "healthy" | "online" | "issued" | "done" => self.green(word),
-            "failed" | "crash-looping" | "unhealthy" | "exited" | "offline" => self.wrap("31", word),
+            "failed" | "crash-looping" | "unhealthy" | "exited" | "offline" | "expired" => {
+                self.wrap("31", word)
+            }
             "deploying" | "queued" | "building" | "rolling-out" | "starting" | "pulling" | "pending"
-            | "joining" | "degraded" => self.yellow(word),
+            | "joining" | "degraded" | "expiring" | "ordering" => self.yellow(word),
             _ => self.dim(word),
         }
     }

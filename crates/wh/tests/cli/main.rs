@@ -3,6 +3,7 @@
 mod account;
 mod activity;
 mod apps;
+mod certs;
 mod cp;
 mod deploy;
 mod exec;
