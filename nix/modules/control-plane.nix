@@ -88,6 +88,7 @@ in
         acme.directory = "https://acme-v02.api.letsencrypt.org/directory";
         acme.contact = "mailto:ops@example.com";
         limits.build_memory_mb = 4096;
+        dns.resolvers = [ "9.9.9.9" ];
       };
     };
     configFile = wh.mkConfigFile "wisehosting-control-plane";

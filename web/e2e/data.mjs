@@ -433,3 +433,49 @@ export function makeVariable(name, over = {}) {
     ...over,
   };
 }
+
+/**
+ * @param {string} hostname
+ * @param {Partial<Schemas["Domain"]>} [over]
+ * @returns {Schemas["Domain"]}
+ */
+export function makeDomain(hostname, over = {}) {
+  const record = `_wisehosting.${hostname}`;
+  const token = "6e0cbd1f".repeat(8);
+  return {
+    id: id(),
+    hostname,
+    unicode: null,
+    app: "shop",
+    state: "verified",
+    verified_at: ago(60),
+    checked_at: ago(20),
+    error: null,
+    next_check_at: ago(-DAY),
+    missing_since: null,
+    lapses_at: null,
+    expires_at: null,
+    records: {
+      proof: { name: record, type: "TXT", value: token },
+      address: [{ name: hostname, type: "CNAME", value: `shop.${ZONE}` }],
+      note: null,
+      zone_file: `${record}. 300 IN TXT "${token}"\n${hostname}. 300 IN CNAME shop.${ZONE}.\n`,
+    },
+    certificate: { state: "issued", not_after: ago(-71 * DAY), issuer: "Let's Encrypt R11", error: null },
+    paths: [],
+    created_by: "ada@example.com",
+    created_at: ago(300),
+    ...over,
+  };
+}
+
+/** What a domain lacks before its record has been seen. */
+export const unproven = (/** @type {string} */ hostname) =>
+  makeDomain(hostname, {
+    state: "pending",
+    verified_at: null,
+    error: `_wisehosting.${hostname} has no TXT record yet`,
+    next_check_at: ago(-40),
+    expires_at: ago(-6 * DAY),
+    certificate: { state: "none", not_after: null, issuer: null, error: null },
+  });

@@ -13,6 +13,7 @@ import {
   makeApp,
   makeChange,
   makeDeployment,
+  makeDomain,
   makeInstance,
   makeNode,
   makeQueuedBuild,
@@ -23,6 +24,7 @@ import {
   preview,
   STAGES,
   session,
+  unproven,
   ZONE,
 } from "./data.mjs";
 
@@ -291,6 +293,13 @@ class World {
     return send(response, 404, problem("not_found", "There is nothing here."));
   }
 
+  /** @param {string} app */
+  domains(app) {
+    if (app !== "shop") return [];
+    const paths = [{ id: id(), path: "/api", app: "orders-api", strip_prefix: true }];
+    return [makeDomain("www.fernhill.example", { paths }), unproven("fernhill.example")];
+  }
+
   /** @param {Response} response */
   followChanges(response) {
     const emit = openStream(response);
@@ -338,6 +347,8 @@ class World {
           impact: "containers",
         });
       }
+      case "GET domains":
+        return send(response, 200, list(this.domains(app.slug)));
       case "GET activity":
         return send(response, 200, list(this.activity(app, own)));
       case "GET pending":
@@ -415,6 +426,7 @@ class World {
       deleted_by: session.user.email,
       gone_at: ago(-7 * 86_400),
       pieces: {
+        domains: 0,
         containers: 2,
         variables: 3,
         releases: 2,

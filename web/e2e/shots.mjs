@@ -89,6 +89,7 @@ const shots = [
       await page.getByLabel("Build arguments").scrollIntoViewIfNeeded();
     },
   },
+  { name: "domains", path: "/apps/shop/domains" },
   { name: "app-activity", path: "/apps/shop/activity" },
   { name: "deployment-running", path: latest("docs") },
   { name: "deployment-failed", path: latest("catalog-search") },

@@ -30,6 +30,8 @@ pub enum Topic {
     AppLog,
     Nodes,
     Certificates,
+    /// The id is the app.
+    Domains,
     Jobs,
     /// A consumer's desired state; the id is the consumer.
     Generations,

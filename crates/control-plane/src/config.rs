@@ -11,6 +11,8 @@ use protocol::labels::{self, Labels};
 use serde::Deserialize;
 use url::Url;
 
+use crate::dns::config::Dns;
+
 /// The whole file.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -28,6 +30,8 @@ pub struct Config {
     pub limits: Limits,
     #[serde(default)]
     pub images: Images,
+    #[serde(default)]
+    pub dns: Dns,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -215,6 +219,7 @@ impl Check for Config {
         self.mesh.check()?;
         self.check_front()?;
         self.images.check()?;
+        self.dns.check()?;
         if !is_domain(&self.proxy.subdomain_base) {
             return Err(Invalid::new(
                 "proxy.subdomain_base",
@@ -380,6 +385,8 @@ mesh_address = "10.50.0.11"
             ("public_key =", "labels.disk = \"a\\nb\"\npublic_key =", "`nodes[0].labels`"),
             ("[proxy]", "[images]\nkeep_releases = 0\n[proxy]", "`images.keep_releases`"),
             ("[proxy]", "[images]\nremove_after_s = 1\n[proxy]", "`images.remove_after_s`"),
+            ("[proxy]", "[dns]\nresolvers = []\n[proxy]", "`dns.resolvers`"),
+            ("[proxy]", "[dns]\nresolvers = [\"dns.example.com\"]\n[proxy]", "no address of a resolver"),
             ("public_key =", "zone = \"here\"\npublic_key =", "`nodes[0].zone`"),
         ] {
             let text = format!("{EXAMPLE}{NODE}").replacen(from, to, 1);

@@ -185,6 +185,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Option<GitCommand>,
     },
+    /// Host names of your own for the app; alone: list
+    #[command(alias = "domains")]
+    Domain {
+        #[command(subcommand)]
+        command: Option<DomainCommand>,
+    },
     /// Log in to registries of private images; alone: list
     #[command(alias = "registries")]
     Registry {
@@ -284,6 +290,58 @@ pub(crate) enum CertCommand {
         #[arg(long)]
         again: bool,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DomainCommand {
+    /// List the app's domains
+    #[command(alias = "list")]
+    Ls,
+    /// Add a domain, and show what its DNS needs
+    Add {
+        /// For example www.example.com, bücher.example or '*.example.com'
+        hostname: String,
+        /// Wait until it is verified and has its certificate
+        #[arg(long)]
+        wait: bool,
+    },
+    /// Show a domain: its records, what is wrong, its certificate and its paths
+    Show {
+        hostname: String,
+        /// Only the records, as lines of a zone file
+        #[arg(long)]
+        zone_file: bool,
+    },
+    /// Look for the domain's record now
+    #[command(alias = "check")]
+    Verify { hostname: String },
+    /// Give the domain to another app
+    Move { hostname: String, to: String },
+    /// Remove the domain; it is not served any more
+    #[command(alias = "remove")]
+    Rm { hostname: String },
+    /// Lead paths of the domain to other apps of the project
+    #[command(subcommand)]
+    Path(DomainPathCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DomainPathCommand {
+    /// Lead a path and all below it to an app
+    #[command(alias = "set")]
+    Add {
+        hostname: String,
+        /// For example /api
+        path: String,
+        /// The app that answers
+        to: String,
+        /// That app sees the path without the prefix
+        #[arg(long)]
+        strip: bool,
+    },
+    /// Lead it to the domain's own app again
+    #[command(alias = "remove")]
+    Rm { hostname: String, path: String },
 }
 
 #[derive(Debug, Subcommand)]

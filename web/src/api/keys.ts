@@ -8,6 +8,7 @@ export const keys = {
   jobs: ["jobs"],
   releases: ["releases"],
   env: ["env"],
+  domains: ["domains"],
   gitAccess: ["git-access"],
   nodes: ["nodes"],
   nodeTokens: ["node-tokens"],

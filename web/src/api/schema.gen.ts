@@ -116,6 +116,94 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/apps/{app}/domains": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The app's domains, the first added first. */
+        get: operations["list_domains"];
+        put?: never;
+        /** Adds a domain. It is served as soon as the record that the answer names is in the DNS. */
+        post: operations["add_domain"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/apps/{app}/domains/{hostname}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One domain, by its name. */
+        get: operations["read_domain"];
+        put?: never;
+        post?: never;
+        /** Removes the domain. It is not served any more from that moment on. */
+        delete: operations["remove_domain"];
+        options?: never;
+        head?: never;
+        /** Gives the domain to another app of the organization. What was shown stays shown, so that it is served without a pause. */
+        patch: operations["move_domain"];
+        trace?: never;
+    };
+    "/api/v1/apps/{app}/domains/{hostname}/paths": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Lets a path of the domain lead to another app, in place of where it led. */
+        post: operations["put_domain_path"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/apps/{app}/domains/{hostname}/paths/{path}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Lets the path lead to the domain's own app again. */
+        delete: operations["remove_domain_path"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/apps/{app}/domains/{hostname}/verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Looks for the record now, as the control plane does from time to time by itself. Takes up to 8 seconds. */
+        post: operations["verify_domain"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/apps/{app}/env": {
         parameters: {
             query?: never;
@@ -1239,7 +1327,7 @@ export interface components {
              * @description The topics among [`Topic`] that clients see; for the document.
              * @enum {string}
              */
-            topic: "apps" | "deployments" | "nodes" | "instances" | "certificates";
+            topic: "apps" | "deployments" | "nodes" | "instances" | "certificates" | "domains";
         };
         /** @enum {string} */
         ChangeKind: "added" | "removed" | "changed";
@@ -1247,7 +1335,7 @@ export interface components {
          * @description Stable words for programs. The dashboard and `wh` branch on these, never on texts.
          * @enum {string}
          */
-        Code: "bad_request" | "unauthenticated" | "credentials_wrong" | "join_token_wrong" | "api_key_wrong" | "agent_token_wrong" | "forbidden" | "cross_site" | "setup_code_wrong" | "role_not_allowed" | "not_declared" | "not_found" | "release_unknown" | "setup_closed" | "slug_taken" | "name_taken" | "join_token_used" | "nothing_to_roll_back" | "release_not_kept" | "nothing_deployed" | "nothing_pending" | "variables_missing" | "variables_changed" | "deployment_running" | "app_stopped" | "not_running" | "not_queued" | "node_has_instances" | "mesh_full" | "certificate_fixed" | "certificate_recent" | "certificate_budget" | "join_token_expired" | "archive_too_large" | "invalid" | "slug_invalid" | "name_invalid" | "archive_unsafe" | "archive_not_gzip_tar" | "source_invalid" | "too_many" | "internal" | "unavailable";
+        Code: "bad_request" | "unauthenticated" | "credentials_wrong" | "join_token_wrong" | "api_key_wrong" | "agent_token_wrong" | "forbidden" | "cross_site" | "setup_code_wrong" | "role_not_allowed" | "not_declared" | "not_found" | "release_unknown" | "setup_closed" | "slug_taken" | "name_taken" | "domain_taken" | "join_token_used" | "nothing_to_roll_back" | "release_not_kept" | "nothing_deployed" | "nothing_pending" | "variables_missing" | "variables_changed" | "deployment_running" | "app_stopped" | "not_running" | "not_queued" | "node_has_instances" | "mesh_full" | "certificate_fixed" | "certificate_recent" | "certificate_budget" | "join_token_expired" | "archive_too_large" | "invalid" | "slug_invalid" | "name_invalid" | "archive_unsafe" | "archive_not_gzip_tar" | "source_invalid" | "too_many" | "internal" | "unavailable";
         /** @description What would change if release `after` served in place of release `before`. */
         Comparison: components["schemas"]["ReleaseDifference"] & {
             /** Format: int32 */
@@ -1450,6 +1538,112 @@ export interface components {
             number: number;
             state: components["schemas"]["DeploymentState"];
         };
+        /** @description A host name of an app beside its own name in the zone. */
+        Domain: {
+            /** @description Slug of its app. */
+            app: string;
+            certificate: components["schemas"]["CertificateState"];
+            /**
+             * Format: date-time
+             * @description When the DNS was last asked.
+             */
+            checked_at?: string | null;
+            /** Format: date-time */
+            created_at: string;
+            created_by: string;
+            /** @description What was wrong then, in words. */
+            error?: string | null;
+            /**
+             * Format: date-time
+             * @description When a pending domain is forgotten.
+             */
+            expires_at?: string | null;
+            /** @description ASCII, lower case; `*.` before a name stands for one label. */
+            hostname: string;
+            id: components["schemas"]["DomainId"];
+            /**
+             * Format: date-time
+             * @description When it is not served any more unless the record is back.
+             */
+            lapses_at?: string | null;
+            /**
+             * Format: date-time
+             * @description Since when the record of a verified domain has been missing.
+             */
+            missing_since?: string | null;
+            /**
+             * Format: date-time
+             * @description When it is asked next by itself.
+             */
+            next_check_at: string;
+            /** @description Paths that lead to other apps. */
+            paths: components["schemas"]["DomainPath"][];
+            /** @description What is to be in the DNS. */
+            records: components["schemas"]["DomainRecords"];
+            state: components["schemas"]["DomainState"];
+            /** @description As people write it, where that differs. */
+            unicode?: string | null;
+            /** Format: date-time */
+            verified_at?: string | null;
+        };
+        /**
+         * Format: uuid
+         * @description A host name of the world outside that leads to an app.
+         */
+        DomainId: string;
+        /** @description Where a domain is to lead. */
+        DomainMove: {
+            /** @description Id or slug of the app. */
+            app: string;
+        };
+        /** @description A prefix of paths, and where it leads. */
+        DomainPath: {
+            /** @description Slug of the app that answers. */
+            app: string;
+            /** Format: uuid */
+            id: string;
+            /** @description Such as `/api`: it and all below it. */
+            path: string;
+            /** @description Whether that app sees the path without the prefix. */
+            strip_prefix: boolean;
+        };
+        /** @description A path of a domain that is to lead elsewhere. */
+        DomainPathRequest: {
+            /** @description Id or slug of an app of the same project. */
+            app: string;
+            /** @description A prefix such as `/api`: it and all below it. */
+            path: string;
+            /** @description Whether that app is to see the path without the prefix. */
+            strip_prefix?: boolean;
+        };
+        /** @description A record of the DNS. */
+        DomainRecord: {
+            name: string;
+            /** @description `TXT`, `CNAME`, `A` or `AAAA`. */
+            type: string;
+            value: string;
+        };
+        /** @description What is to be in the DNS, to be copied. */
+        DomainRecords: {
+            /** @description Lead requests to the proxies. */
+            address: components["schemas"]["DomainRecord"][];
+            /** @description What else could be written, or has to be found out. */
+            note?: string | null;
+            /** @description Shows whose the name is; it has to stay. */
+            proof: components["schemas"]["DomainRecord"];
+            /** @description All of them as lines of a zone file. */
+            zone_file: string;
+        };
+        /** @description A host name for an app. */
+        DomainRequest: {
+            /** @description Such as `www.example.com`, `bücher.example` or `*.example.com`. */
+            hostname: string;
+        };
+        /**
+         * @description How far it is known whose a domain is.
+         * @enum {string}
+         */
+        DomainState: "pending" | "verified" | "lapsed";
         EnvFile: {
             /** @description Names of the locked variables. */
             locked: string[];
@@ -2088,6 +2282,61 @@ export interface components {
             next?: string | null;
         };
         /** @description One page of a list. */
+        Page_Domain: {
+            items: {
+                /** @description Slug of its app. */
+                app: string;
+                certificate: components["schemas"]["CertificateState"];
+                /**
+                 * Format: date-time
+                 * @description When the DNS was last asked.
+                 */
+                checked_at?: string | null;
+                /** Format: date-time */
+                created_at: string;
+                created_by: string;
+                /** @description What was wrong then, in words. */
+                error?: string | null;
+                /**
+                 * Format: date-time
+                 * @description When a pending domain is forgotten.
+                 */
+                expires_at?: string | null;
+                /** @description ASCII, lower case; `*.` before a name stands for one label. */
+                hostname: string;
+                id: components["schemas"]["DomainId"];
+                /**
+                 * Format: date-time
+                 * @description When it is not served any more unless the record is back.
+                 */
+                lapses_at?: string | null;
+                /**
+                 * Format: date-time
+                 * @description Since when the record of a verified domain has been missing.
+                 */
+                missing_since?: string | null;
+                /**
+                 * Format: date-time
+                 * @description When it is asked next by itself.
+                 */
+                next_check_at: string;
+                /** @description Paths that lead to other apps. */
+                paths: components["schemas"]["DomainPath"][];
+                /** @description What is to be in the DNS. */
+                records: components["schemas"]["DomainRecords"];
+                state: components["schemas"]["DomainState"];
+                /** @description As people write it, where that differs. */
+                unicode?: string | null;
+                /** Format: date-time */
+                verified_at?: string | null;
+            }[];
+            /**
+             * Format: uuid
+             * @description Where the next page begins; null on the last one.
+             */
+            next?: string | null;
+        };
+        /** @description One page of a list. */
         Page_Instance: {
             items: {
                 /** @description Where it listens on the mesh. */
@@ -2366,6 +2615,8 @@ export interface components {
             containers: number;
             /** Format: int64 */
             deployments: number;
+            /** Format: int64 */
+            domains: number;
             /**
              * Format: int64
              * @description Tokens and keys for its repository.
@@ -3137,6 +3388,198 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Deployment"];
+                };
+            };
+        };
+    };
+    list_domains: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or slug */
+                app: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Domain"];
+                };
+            };
+        };
+    };
+    add_domain: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or slug */
+                app: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DomainRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Domain"];
+                };
+            };
+        };
+    };
+    read_domain: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or slug */
+                app: string;
+                hostname: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Domain"];
+                };
+            };
+        };
+    };
+    remove_domain: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or slug */
+                app: string;
+                hostname: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    move_domain: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or slug */
+                app: string;
+                hostname: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DomainMove"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Domain"];
+                };
+            };
+        };
+    };
+    put_domain_path: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or slug */
+                app: string;
+                hostname: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DomainPathRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Domain"];
+                };
+            };
+        };
+    };
+    remove_domain_path: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or slug */
+                app: string;
+                hostname: string;
+                /** @description Id */
+                path: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    verify_domain: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or slug */
+                app: string;
+                hostname: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Domain"];
                 };
             };
         };

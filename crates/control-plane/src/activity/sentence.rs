@@ -24,6 +24,15 @@ pub fn of(event: &Event) -> String {
                 of("message")
             );
         }
+        "domain.verify" => return format!("The domain {} is verified and served", of("domain")),
+        "domain.miss" => {
+            return format!("The record of the domain {} is missing: {}", of("domain"), of("why"));
+        }
+        "domain.return" => return format!("The record of the domain {} is back", of("domain")),
+        "domain.lapse" => {
+            return format!("The domain {} is not served any more: {}", of("domain"), of("why"));
+        }
+        "domain.expire" => return format!("The domain {} was never verified and is forgotten", of("domain")),
         "app.create" => "created the app".to_owned(),
         "app.update" => changed(&detail["before"], &detail["after"]),
         "app.stop" => "stopped the app".to_owned(),
@@ -43,6 +52,11 @@ pub fn of(event: &Event) -> String {
         "git.access" => format!("gave the app a {} for {}", of("kind"), of("host")),
         "git.forget" => format!("took the app's access to {} away", of("host")),
         "git.trust-host" => format!("trusts {} by its key {} from now on", of("host"), of("fingerprint")),
+        "domain.add" => format!("added the domain {}", of("domain")),
+        "domain.remove" => format!("removed the domain {}", of("domain")),
+        "domain.move" => format!("moved the domain {} from {} to {}", of("domain"), of("from"), of("to")),
+        "domain.path" => format!("led {}{} to {}", of("domain"), of("path"), of("app")),
+        "domain.path-end" => format!("led {}{} to the app again", of("domain"), of("path")),
         "secret.scrubbed" => format!("took the value of the variable {} out of the log", of("variable")),
         "exec.start" if detail["fresh"] == true => {
             format!("ran a program in a container of its own of release {}", of("release"))

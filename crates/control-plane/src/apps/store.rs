@@ -136,7 +136,8 @@ fn summary(
     Some(DeploymentSummary { id: id?, number: number?, state: state?, created_at: created_at?, finished_at })
 }
 
-fn certification(state: Option<&str>) -> Certification {
+/// What is known of a certificate by its state, if there is a row for it.
+pub fn certification(state: Option<&str>) -> Certification {
     match state {
         Some("issued") => Certification::Issued,
         Some("failed") => Certification::Failed,

@@ -24,8 +24,8 @@ pub fn router(app: &AppState) -> OpenApiRouter<AppState> {
 }
 
 /// What clients are told about.
-const TOPICS: [Topic; 5] =
-    [Topic::Apps, Topic::Deployments, Topic::Nodes, Topic::Instances, Topic::Certificates];
+const TOPICS: [Topic; 6] =
+    [Topic::Apps, Topic::Deployments, Topic::Nodes, Topic::Instances, Topic::Certificates, Topic::Domains];
 /// Changes within this time are told once.
 const GATHER: Duration = Duration::from_millis(100);
 /// More than these at once are told as "something of each topic".
@@ -42,6 +42,7 @@ enum HintTopic {
     Nodes,
     Instances,
     Certificates,
+    Domains,
 }
 
 /// A hint to fetch again.

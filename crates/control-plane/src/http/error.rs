@@ -31,6 +31,7 @@ pub enum Code {
     SetupClosed,
     SlugTaken,
     NameTaken,
+    DomainTaken,
     JoinTokenUsed,
     NothingToRollBack,
     ReleaseNotKept,
@@ -83,6 +84,7 @@ impl Code {
             Self::SetupClosed
             | Self::SlugTaken
             | Self::NameTaken
+            | Self::DomainTaken
             | Self::JoinTokenUsed
             | Self::NothingToRollBack
             | Self::ReleaseNotKept

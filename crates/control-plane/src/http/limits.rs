@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use protocol::ids::OrganizationId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use super::error::{Code, Error, Result};
@@ -31,6 +32,8 @@ pub struct Limits {
     pub setup: Limiter<IpAddr>,
     /// Guesses of a join token by one address.
     pub join: Limiter<IpAddr>,
+    /// Looks at the DNS that members of an organization ask for.
+    pub domain_checks: Limiter<OrganizationId>,
     hashing: Semaphore,
     streams: Arc<Semaphore>,
     uploads: Arc<Semaphore>,
@@ -43,6 +46,7 @@ impl Default for Limits {
             password_by_account: Limiter::per_minute("password checks of this account", 10),
             setup: Limiter::per_minute("setup attempts from your address", 10),
             join: Limiter::per_minute("join attempts from your address", 30),
+            domain_checks: Limiter::per_minute("looks at the DNS of your organization", 60),
             hashing: Semaphore::new(HASHING),
             streams: Arc::new(Semaphore::new(STREAMS)),
             uploads: Arc::new(Semaphore::new(UPLOADS)),

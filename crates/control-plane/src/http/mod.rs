@@ -30,8 +30,8 @@ pub use permission::{Permission, guard, public};
 
 use crate::app::AppState;
 use crate::{
-    activity, apps, archives, audit, certificates, deployments, events, exec, files, front, git_access, hub,
-    identity, jobs, logs, nodes, projects, registries, releases, tombstones, variables,
+    activity, apps, archives, audit, certificates, deployments, domains, events, exec, files, front,
+    git_access, hub, identity, jobs, logs, nodes, projects, registries, releases, tombstones, variables,
 };
 
 #[derive(OpenApi)]
@@ -61,6 +61,7 @@ pub fn api(app: &AppState) -> (Router<AppState>, utoipa::openapi::OpenApi) {
         .merge(projects::api::router(app))
         .merge(apps::api::router(app))
         .merge(tombstones::api::router(app))
+        .merge(domains::api::router(app))
         .merge(activity::api::router(app))
         .merge(archives::api::router(app))
         .merge(deployments::api::router(app))

@@ -11,7 +11,7 @@ const ABOVE_VIEWER: [&str; 7] =
     ["app.write", "app.deploy", "app.exec", "project.write", "node.write", "queue.write", "audit.read"];
 
 /// What these do needs no words.
-const BODILESS: [&str; 6] = ["/cancel", "/front", "/stop", "/start", "/restart", "/undelete"];
+const BODILESS: [&str; 7] = ["/cancel", "/front", "/stop", "/start", "/restart", "/undelete", "/verify"];
 
 fn operations() -> Vec<(Method, String, Value)> {
     let document: Value = serde_json::from_str(&serve::openapi_text().expect("document")).expect("JSON");

@@ -5,6 +5,7 @@ mod after;
 pub mod certificates;
 pub mod dispatch_jobs;
 pub mod dispatch_specs;
+pub mod domains;
 pub mod images;
 pub mod jobs;
 pub mod known_proxies;
@@ -51,6 +52,7 @@ pub fn tasks(app: &AppState, lifecycle: &mut Lifecycle) {
     // Nodes: the first proxy came, and can order the dashboard's.
     let wakes = [Topic::Certificates, Topic::Deployments, Topic::Nodes];
     start.one(leader.only(certificates::Certificates(app.clone())), seconds(30), &wakes);
+    start.one(leader.only(domains::Domains(app.clone())), seconds(5), &[Topic::Domains]);
     let wakes = [Topic::Deployments, Topic::Nodes];
     start.one(leader.only(images::Images(app.clone())), seconds(15), &wakes);
     start.one(leader.only(retention::Retention(app.clone())), seconds(600), &[]);

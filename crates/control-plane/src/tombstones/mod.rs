@@ -40,6 +40,7 @@ pub struct Pieces {
     pub deployments: i64,
     pub uploads: i64,
     pub certificates: i64,
+    pub domains: i64,
     /// Tokens and keys for its repository.
     pub git_access: i64,
 }

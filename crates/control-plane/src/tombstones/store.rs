@@ -61,7 +61,9 @@ async fn pieces(conn: &mut PgConnection, id: AppId) -> sqlx::Result<Pieces> {
                   (select count(*) from deployments where app_id = $1) as "deployments!",
                   (select count(*) from archives where app_id = $1) as "uploads!",
                   (select count(*) from certificates join apps on apps.id = $1 join zones on zones.id = apps.zone_id
-                   where host = apps.slug || '.' || zones.suffix) as "certificates!",
+                   where host = apps.slug || '.' || zones.suffix
+                      or host in (select hostname from domains where app_id = $1 and state = 'verified')) as "certificates!",
+                  (select count(*) from domains where app_id = $1) as "domains!",
                   (select count(*) from git_access where app_id = $1) as "git_access!""#,
         id as _
     )
@@ -174,7 +176,9 @@ pub async fn remove(conn: &mut PgConnection, id: AppId) -> sqlx::Result<Removed>
     let pieces = pieces(conn, id).await?;
     sqlx::query!(
         "delete from certificates using apps join zones on zones.id = apps.zone_id
-         where apps.id = $1 and host = apps.slug || '.' || zones.suffix",
+         where apps.id = $1
+           and (host = apps.slug || '.' || zones.suffix
+                or host in (select hostname from domains where app_id = $1 and state = 'verified'))",
         id as _
     )
     .execute(&mut *conn)

@@ -7,6 +7,7 @@ mod contexts;
 mod cp;
 mod deploy;
 mod deployments;
+mod domains;
 mod env;
 mod env_file;
 mod exec;
@@ -78,6 +79,7 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Result<u8> {
         Command::Queue { command } => queue::run(shell, command).await,
         Command::Env { command } => env::run(shell, command).await,
         Command::Git { command } => git::run(shell, command).await,
+        Command::Domain { command } => domains::run(shell, command).await,
         Command::Registry { command } => registry::run(shell, command).await,
         Command::Cert { command } => certs::run(shell, command).await,
         Command::Node(command) => nodes::run(shell, command).await,

@@ -16,6 +16,7 @@ const tombstone = {
   deleted_by: "ada@example.com",
   gone_at: "2026-11-28T10:00:00Z",
   pieces: {
+    domains: 0,
     containers: 2,
     variables: 1,
     releases: 3,
