@@ -89,7 +89,11 @@ const shots = [
       await page.getByLabel("Build arguments").scrollIntoViewIfNeeded();
     },
   },
-  { name: "domains", path: "/apps/shop/domains" },
+  {
+    name: "domains",
+    path: "/apps/shop/domains",
+    act: (page) => page.getByText("As lines of a zone file").last().scrollIntoViewIfNeeded(),
+  },
   { name: "app-activity", path: "/apps/shop/activity" },
   { name: "deployment-running", path: latest("docs") },
   { name: "deployment-failed", path: latest("catalog-search") },

@@ -209,6 +209,10 @@ export function isAdmin(session: Session | undefined): boolean {
   return role === "admin" || role === "owner";
 }
 
+export function mayChangeApps(session: Session | undefined): boolean {
+  return session !== undefined && session.organization.role !== "viewer";
+}
+
 export function isFinal({ state }: Pick<Deployment, "state">): boolean {
   return state !== "queued" && state !== "building" && state !== "rolling-out";
 }

@@ -16,6 +16,7 @@ export type Containerfile = Schemas["Containerfile"];
 export type Deployment = Schemas["Deployment"];
 export type DeploymentState = Schemas["DeploymentState"];
 export type DeploymentSummary = Schemas["DeploymentSummary"];
+export type Domain = Schemas["Domain"];
 export type EnvFile = Schemas["EnvFile"];
 export type ExecRequest = Schemas["ExecRequest"];
 export type Failure = Schemas["Failure"];

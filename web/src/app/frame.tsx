@@ -104,6 +104,7 @@ const names: Record<string, string> = {
   releases: "Releases",
   logs: "Logs",
   environment: "Environment",
+  domains: "Domains",
   terminal: "Terminal",
 };
 

@@ -23,6 +23,7 @@ const appTabs: RouteObject[] = [
   { path: "logs", lazy: () => import("@/features/logs/page") },
   { path: "terminal", lazy: () => import("@/features/terminal/page") },
   { path: "environment", lazy: () => import("@/features/env/page") },
+  { path: "domains", lazy: () => import("@/features/domains/page") },
   { path: "activity", lazy: () => import("@/features/activity/page") },
   { path: "settings", lazy: () => import("@/features/apps/settings") },
 ];

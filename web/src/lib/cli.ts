@@ -41,6 +41,10 @@ export const cli = {
   run: (app: string) => `wh run ${quote(app)}`,
   setEnv: (app: string) => `wh env set --app ${quote(app)} NAME=value`,
   gitToken: (app: string) => `wh git token git.example.com --app ${quote(app)}`,
+  addDomain: (app: string) => `wh domain add www.example.com --app ${quote(app)}`,
+  moveDomain: (app: string, hostname: string, to: string) =>
+    `wh domain move ${quote(hostname)} ${quote(to)} --app ${quote(app)}`,
+  removeDomain: (app: string, hostname: string) => `wh domain rm ${quote(hostname)} --app ${quote(app)}`,
   registryLogin: () => "wh registry login registry.example.com",
   addNode: () => "wh node token create --role worker",
 };

@@ -1,4 +1,4 @@
-import type { App, Deployment, Instance, Node, QueuedBuild, Stage, StageProgress } from "@/api/types";
+import type { App, Deployment, Domain, Instance, Node, QueuedBuild, Stage, StageProgress } from "@/api/types";
 
 /** Each tone has a colour and a shape, so that colour is never the only signal. */
 export type Tone = "ok" | "busy" | "warn" | "bad" | "idle";
@@ -53,6 +53,12 @@ export const certificateState: Record<App["certificate"]["state"], StatusView> =
   pending: { tone: "busy", label: "Being issued" },
   issued: { tone: "ok", label: "Issued" },
   failed: { tone: "bad", label: "Failed" },
+};
+
+export const domainState: Record<Domain["state"], StatusView> = {
+  pending: { tone: "busy", label: "Not verified yet" },
+  verified: { tone: "ok", label: "Verified" },
+  lapsed: { tone: "bad", label: "Lapsed" },
 };
 
 export const queuedState: Record<QueuedBuild["state"], StatusView> = {

@@ -20,6 +20,7 @@ const tabs = [
   { to: "logs", label: "Logs" },
   { to: "terminal", label: "Terminal" },
   { to: "environment", label: "Environment" },
+  { to: "domains", label: "Domains" },
   { to: "activity", label: "Activity" },
   { to: "settings", label: "Settings" },
 ];
