@@ -7,6 +7,7 @@ pub mod cache;
 mod cgroup;
 pub mod cluster;
 mod container_config;
+mod dns;
 pub mod forward;
 pub mod host;
 pub mod http;

@@ -218,6 +218,7 @@ pub fn control_plane(
                 "public_key_file": format!("{MESH_STATE}/public.key"),
             },
             "proxy": { "subdomain_base": topology::ZONE },
+            "dns": { "resolvers": [format!("{INET_ADDRESS}:8053")], "private_names": true },
             "images": { "keep_releases": 2, "remove_after_s": 10 },
             "acme": {
                 "directory": format!("https://{INET_ADDRESS}:14000/dir"),

@@ -8,6 +8,7 @@ mod bed;
 mod builds;
 mod commands;
 mod crashes;
+mod domains;
 mod engine;
 mod examples;
 mod exec;
@@ -41,6 +42,7 @@ fn tests() -> Vec<Test> {
     let together = [
         hello::TESTS,
         front::TESTS,
+        domains::TESTS,
         bad_input::TESTS,
         presets::TESTS,
         secrets::TESTS,
