@@ -1,11 +1,15 @@
 //! Which upstream gets the next request: turns by weight, but a candidate that is busier for its weight than the next
-//! one gives way. Upstreams that just refused connections come last.
+//! one gives way, unless turns are all that is wanted. Upstreams that just refused connections come last, and so do
+//! those that failed too often, up to half of all.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::upstream::Endpoint;
+use protocol::spec::RouteOptions;
+use protocol::spec::options::{Balance, Eject};
+
+use crate::upstream::{Endpoint, now_ms};
 
 /// The upstreams of one route.
 #[derive(Debug, Default)]
@@ -13,6 +17,8 @@ pub struct Balancer {
     members: Vec<Member>,
     total: u64,
     turn: AtomicU64,
+    balance: Balance,
+    eject: Option<Eject>,
 }
 
 #[derive(Debug)]
@@ -38,35 +44,98 @@ impl Balancer {
                 Member { endpoint, weight: u64::from(weight), end: total }
             })
             .collect();
-        Self { members, total, turn: AtomicU64::new(0) }
+        Self { members, total, ..Self::default() }
+    }
+
+    /// The same upstreams as `options` want them to be used.
+    pub(crate) fn with(self, options: &RouteOptions, report: &mut impl FnMut(String)) -> Self {
+        let eject = options.eject.filter(|eject| {
+            let usable = eject.failures > 0 && eject.for_s > 0;
+            if !usable {
+                report("has an ejection after 0 failures or for 0 seconds".to_owned());
+            }
+            usable
+        });
+        Self { balance: options.balance, eject, ..self }
     }
 
     pub fn is_empty(&self) -> bool {
         self.members.is_empty()
     }
 
-    /// The upstream for the next request that is not among `tried`.
-    pub fn pick(&self, tried: &[SocketAddr]) -> Option<&Arc<Endpoint>> {
+    /// The upstream for the next request that is not among `tried`: the `wanted` one, if it is well.
+    pub fn pick(&self, tried: &[SocketAddr], wanted: Option<SocketAddr>) -> Option<&Arc<Endpoint>> {
         let first = match self.members.len() {
             0 => return None,
             1 => 0,
-            _ => self.next_turn(),
+            _ => self.next_turn(tried.is_empty()),
         };
         let count = self.members.len();
         let in_order = || (0..count).map(|step| &self.members[(first + step) % count]);
         let usable = |member: &&Member| !tried.contains(&member.endpoint.address());
-        let mut healthy = in_order().filter(usable).filter(|member| !member.endpoint.is_down());
+        let ejecting = self.ejecting();
+        let well = |member: &&Member| {
+            let endpoint = &member.endpoint;
+            !endpoint.is_down() && !ejecting.is_some_and(|now| endpoint.health.is_ejected(now))
+        };
+        if let Some(wanted) = wanted
+            && let Some(found) = self.members.iter().find(|member| member.endpoint.address() == wanted)
+            && usable(&found)
+            && well(&found)
+        {
+            return Some(&found.endpoint);
+        }
+        let mut healthy = in_order().filter(usable).filter(well);
         let Some(best) = healthy.next() else {
             return in_order().find(usable).map(|member| &member.endpoint);
         };
+        if self.balance == Balance::RoundRobin {
+            return Some(&best.endpoint);
+        }
         match healthy.next() {
             Some(other) if other.is_clearly_less_busy(best) => Some(&other.endpoint),
             _ => Some(&best.endpoint),
         }
     }
 
-    fn next_turn(&self) -> usize {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+    /// The time, if some upstreams are left out now. More than half of them never are: after a change of instances, or
+    /// when all fail, the fault is not one instance's.
+    fn ejecting(&self) -> Option<u64> {
+        self.eject.as_ref()?;
+        let now = now_ms();
+        let out = self.ejected(now);
+        (out > 0 && out * 2 <= self.members.len()).then_some(now)
+    }
+
+    fn ejected(&self, now: u64) -> usize {
+        self.members.iter().filter(|member| member.endpoint.health.is_ejected(now)).count()
+    }
+
+    /// Takes note of an answer, or of none. Whether `endpoint` is left out from now on.
+    pub(crate) fn heard(&self, endpoint: &Endpoint, at_fault: bool) -> bool {
+        let Some(eject) = &self.eject else { return false };
+        let now = now_ms();
+        if !at_fault {
+            endpoint.health.succeeded(now);
+            return false;
+        }
+        let goes =
+            endpoint.health.failed(eject.failures, now) && (self.ejected(now) + 1) * 2 <= self.members.len();
+        if goes {
+            endpoint.health.eject(eject.for_s, now);
+        }
+        goes
+    }
+
+    /// Whether there is one that is neither among `tried` nor `endpoint`.
+    pub(crate) fn has_other(&self, tried: &[SocketAddr], endpoint: &Endpoint) -> bool {
+        let mut addresses = self.members.iter().map(|member| member.endpoint.address());
+        addresses.any(|address| address != endpoint.address() && !tried.contains(&address))
+    }
+
+    /// A request that is sent again takes no turn, or with two upstreams every first try would go to the same one.
+    fn next_turn(&self, takes: bool) -> usize {
+        let turn = self.turn.fetch_add(u64::from(takes), Ordering::Relaxed);
         let equal = self.total == self.members[0].weight * self.members.len() as u64;
         if equal {
             return usize::try_from(turn % self.members.len() as u64).unwrap_or(0);
@@ -97,7 +166,7 @@ mod tests {
     fn shares(balancer: &Balancer, requests: usize) -> Vec<usize> {
         let mut counts = vec![0; 8];
         for _ in 0..requests {
-            counts[usize::from(balancer.pick(&[]).expect("one").address().port())] += 1;
+            counts[usize::from(balancer.pick(&[], None).expect("one").address().port())] += 1;
         }
         counts
     }
@@ -131,8 +200,56 @@ mod tests {
         dead.mark_down();
         let balancer = Balancer::new(vec![(Arc::clone(&dead), 1), (Arc::clone(&alive), 1)]);
         assert_eq!(shares(&balancer, 10)[1..3], [0, 10]);
-        assert_eq!(balancer.pick(&[alive.address()]).map(|found| found.address()), Some(dead.address()));
-        assert!(balancer.pick(&[alive.address(), dead.address()]).is_none());
-        assert!(Balancer::default().pick(&[]).is_none());
+        assert_eq!(
+            balancer.pick(&[alive.address()], None).map(|found| found.address()),
+            Some(dead.address())
+        );
+        assert!(balancer.pick(&[alive.address(), dead.address()], None).is_none());
+        assert!(Balancer::default().pick(&[], None).is_none());
+    }
+
+    fn with(balancer: Balancer, change: impl FnOnce(&mut RouteOptions)) -> Balancer {
+        let mut options = RouteOptions::default();
+        change(&mut options);
+        balancer.with(&options, &mut |problem| panic!("{problem}"))
+    }
+
+    #[test]
+    fn in_turn_means_in_turn_however_busy() {
+        let (busy, free) = (endpoint(1), endpoint(2));
+        let _requests: Vec<_> = (0..5).map(|_| busy.begin()).collect();
+        let balancer = Balancer::new(vec![(busy, 1), (free, 1)]);
+        let balancer = with(balancer, |options| options.balance = Balance::RoundRobin);
+        assert_eq!(shares(&balancer, 10)[1..3], [5, 5]);
+    }
+
+    #[test]
+    fn the_wanted_one_is_picked_as_long_as_it_is_well() {
+        let all = [endpoint(1), endpoint(2)];
+        let balancer = Balancer::new(all.iter().map(|endpoint| (Arc::clone(endpoint), 1)).collect());
+        let wanted = Some(all[1].address());
+        let picked = |tried: &[SocketAddr]| balancer.pick(tried, wanted).expect("one").address().port();
+        assert_eq!([picked(&[]), picked(&[]), picked(&[])], [2, 2, 2]);
+        assert_eq!(picked(&[all[1].address()]), 1);
+        all[1].mark_down();
+        assert_eq!(picked(&[]), 1);
+    }
+
+    #[test]
+    fn at_most_half_are_left_out_and_one_that_is_alone_never_is() {
+        let all = [endpoint(1), endpoint(2), endpoint(3)];
+        let eject =
+            |balancer| with(balancer, |options| options.eject = Some(Eject { failures: 2, for_s: 60 }));
+        let balancer = eject(Balancer::new(all.iter().map(|endpoint| (Arc::clone(endpoint), 1)).collect()));
+        assert!(!balancer.heard(&all[0], true));
+        assert!(balancer.heard(&all[0], true), "two in a row");
+        for _ in 0..5 {
+            assert!(!balancer.heard(&all[1], true), "two of three would be more than half");
+        }
+        assert_eq!(shares(&balancer, 10)[1], 0);
+        assert!(shares(&balancer, 10)[2] > 0);
+        let fewer = eject(Balancer::new(vec![(Arc::clone(&all[0]), 1)]));
+        assert!(fewer.pick(&[], None).is_some(), "it is all that is left");
+        assert!(!fewer.heard(&all[0], true));
     }
 }

@@ -44,6 +44,7 @@ pub(crate) struct Upload {
     /// Bytes that are too many.
     limit: Option<u64>,
     exceeded: AtomicBool,
+    broke_off: AtomicBool,
 }
 
 /// A body that is longer than its route takes.
@@ -59,6 +60,11 @@ impl Upload {
 
     pub(crate) fn exceeded(&self) -> bool {
         self.exceeded.load(Ordering::Relaxed)
+    }
+
+    /// Whether the client did not send all of it.
+    pub(crate) fn broke_off(&self) -> bool {
+        self.broke_off.load(Ordering::Relaxed)
     }
 
     /// Counts `data`, as long as it is within the limit.
@@ -100,6 +106,9 @@ impl Body for RequestBody {
                 upload.waiting.store(polled.is_pending(), Ordering::Relaxed);
                 if let Poll::Ready(frame) = &polled {
                     upload.steps.fetch_add(1, Ordering::Relaxed);
+                    if matches!(frame, Some(Err(_))) {
+                        upload.broke_off.store(true, Ordering::Relaxed);
+                    }
                     if let Some(Ok(frame)) = frame
                         && let Err(error) = upload.take(frame.data_ref().map_or(0, |data| data.len() as u64))
                     {

@@ -1,9 +1,10 @@
 //! What is served, and the way of one request through it: admitted, directed to a route, sent to an upstream, its
 //! answer streamed back.
 
-use std::net::SocketAddr;
+mod exchange;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -16,7 +17,6 @@ use protocol::spec::ProxySpec;
 use rustls::sign::CertifiedKey;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::warn;
 
 use crate::Problem;
 use crate::admission;
@@ -27,11 +27,10 @@ use crate::server::{Connection, Scheme};
 use crate::table::{RouteEntry, RouteTable, host_key};
 use crate::tls::CertificateTable;
 use crate::tunnel::Tunnel;
-use crate::upstream::{Endpoint, InFlight, Sender};
+use exchange::Answered;
+pub(crate) use exchange::Delivery;
 
 const CHALLENGES: &str = "/.well-known/acme-challenge/";
-/// Upstreams asked for one request.
-const ATTEMPTS: usize = 3;
 /// How often closed and old upstream connections are looked for.
 const UPKEEP: Duration = Duration::from_secs(15);
 
@@ -80,13 +79,6 @@ impl Prepared {
 struct Live {
     routes: RouteTable,
     certificates: CertificateTable,
-}
-
-/// An upstream's answer and what it holds.
-struct Answered {
-    response: Response<Incoming>,
-    sender: Sender,
-    in_flight: InFlight,
 }
 
 impl Gateway {
@@ -234,18 +226,16 @@ impl Gateway {
         let upgrade = admission::wants_upgrade(&request).then(|| hyper::upgrade::on(&mut request));
         headers::prepare_request(&mut request, &connection.origin, upgrade.is_some());
         let rules = route.rules.as_deref();
-        let wishes = rules.map(|rules| {
-            let wishes = rules.wishes(&request);
-            rules.change_request(&mut request);
-            wishes
-        });
+        let wishes = rules.map(|rules| rules.prepare(&mut request, connection.scheme)).unwrap_or_default();
         let max = rules.and_then(|rules| rules.max_body_bytes);
         let upload = (!request.body().is_end_stream()).then(|| Arc::new(Upload::default().limited(max)));
         let request = request.map(|incoming| match &upload {
             Some(upload) => RequestBody::Stream { incoming, upload: Arc::clone(upload) },
             None => RequestBody::Empty,
         });
-        let mut response = match self.exchange(&route, request, upload.as_deref()).await {
+        let answered = self.exchange(&route, request, upload.as_deref(), wishes.instance).await;
+        let instance = answered.as_ref().ok().map(|answered| answered.in_flight.0.address());
+        let mut response = match answered {
             Ok(answered) if answered.response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                 switch(answered, upgrade, &route, connection, started, json)
             }
@@ -259,11 +249,7 @@ impl Gateway {
                     upload,
                     sent: 0,
                 };
-                let mut response = response.map(|incoming| ResponseBody::stream(incoming, sender, exchange));
-                if let Some((rules, wishes)) = rules.zip(wishes) {
-                    rules.change_answer(&mut response, wishes);
-                }
-                response
+                response.map(|incoming| ResponseBody::stream(incoming, sender, exchange))
             }
             Err(page) => {
                 let received = upload.map_or(0, |upload| upload.bytes());
@@ -271,72 +257,14 @@ impl Gateway {
                 page.respond(json)
             }
         };
+        if let Some((rules, instance)) = rules.zip(instance) {
+            rules.change_answer(&mut response, wishes, instance);
+        }
         *response.version_mut() = Version::HTTP_11;
         if last {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
-    }
-
-    /// Sends `request` until an upstream begins its answer. Sent again only what no upstream can have acted on, or
-    /// what may be done twice and went to a connection that was closed already.
-    async fn exchange(
-        &self,
-        route: &RouteEntry,
-        mut request: Request<RequestBody>,
-        upload: Option<&Upload>,
-    ) -> Result<Answered, Page> {
-        let replayable = upload.is_none() && request.method().is_idempotent();
-        let mut unreachable: Vec<SocketAddr> = Vec::new();
-        let mut pooled = true;
-        for _ in 0..ATTEMPTS {
-            let Some(endpoint) = route.upstreams.pick(&unreachable) else { break };
-            let in_flight = endpoint.begin();
-            let idle = if pooled { endpoint.idle(replayable) } else { None };
-            let mut checkout = match idle {
-                Some(checkout) => checkout,
-                None => match endpoint.connect(&self.upstream_connections).await {
-                    Ok(checkout) => checkout,
-                    Err(error) => {
-                        endpoint.mark_down();
-                        self.warn(route, endpoint, &error);
-                        unreachable.push(endpoint.address());
-                        continue;
-                    }
-                },
-            };
-            let copy = (replayable && checkout.may_be_stale).then(|| copy_of(&request));
-            let sending = checkout.sender.try_send_request(request);
-            match until_head(sending, upload, self.options.upstream_timeout).await {
-                Some(Ok(response)) => {
-                    return Ok(Answered { response, sender: checkout.sender, in_flight });
-                }
-                Some(Err(mut failed)) => {
-                    if upload.is_some_and(Upload::exceeded) {
-                        return Err(Page::TooLarge);
-                    }
-                    let Some(again) = failed.take_message().or(copy) else {
-                        self.warn(route, endpoint, failed.error());
-                        return Err(Page::Unreachable);
-                    };
-                    pooled = false;
-                    request = again;
-                }
-                None if upload.is_some_and(Upload::waits_for_client) => return Err(Page::RequestTimeout),
-                None => return Err(Page::Timeout),
-            }
-        }
-        let empty = route.upstreams.is_empty();
-        Err(if empty { Page::without_instance(route.unavailable) } else { Page::Unreachable })
-    }
-
-    /// Counts a failure of an upstream, and logs at most one a second.
-    fn warn(&self, route: &RouteEntry, endpoint: &Endpoint, error: &dyn std::error::Error) {
-        route.metrics.upstream_failed();
-        let second = self.started.elapsed().as_secs() + 1;
-        if self.last_warning.swap(second, Ordering::Relaxed) != second {
-            warn!(app = &*route.app, upstream = %endpoint.address(), %error, "upstream failed");
-        }
     }
 }
 
@@ -347,30 +275,6 @@ fn refuse<B>(request: &Request<B>, reason: &'static str) -> Box<Response<Respons
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     Box::new(response)
-}
-
-/// Waits for the head of an answer. Whenever the request's body moves, the time begins anew.
-async fn until_head<F: Future>(sending: F, upload: Option<&Upload>, timeout: Duration) -> Option<F::Output> {
-    tokio::pin!(sending);
-    let mut seen = 0;
-    loop {
-        if let Ok(answer) = tokio::time::timeout(timeout, &mut sending).await {
-            return Some(answer);
-        }
-        let steps = upload.map_or(0, Upload::steps);
-        if steps == seen {
-            return None;
-        }
-        seen = steps;
-    }
-}
-
-fn copy_of(request: &Request<RequestBody>) -> Request<RequestBody> {
-    let mut copy = Request::new(RequestBody::Empty);
-    copy.method_mut().clone_from(request.method());
-    copy.uri_mut().clone_from(request.uri());
-    copy.headers_mut().clone_from(request.headers());
-    copy
 }
 
 /// The upstream left HTTP: so does the client, if it asked to.

@@ -15,14 +15,18 @@
 mod access;
 mod auth;
 mod compress;
+mod eject;
 mod headers;
 mod rate;
 mod redirects;
+mod sticky;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderName, LOCATION, WWW_AUTHENTICATE};
+use http::header::{
+    AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderName, LOCATION, SET_COOKIE, WWW_AUTHENTICATE,
+};
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use protocol::spec::{Route, RouteOptions};
@@ -33,9 +37,11 @@ use crate::server::Scheme;
 use access::{Maintenance, Networks};
 use auth::{Auth, Verdict, Verifier};
 pub(crate) use compress::Gzip;
+pub(crate) use eject::Health;
 use headers::Changes;
 use rate::{Buckets, Limit};
 use redirects::{Asked, Canonical, Rule};
+use sticky::Sticky;
 
 const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 
@@ -57,6 +63,7 @@ pub(crate) struct Rules {
     redirects: Vec<Rule>,
     pub(crate) max_body_bytes: Option<u64>,
     compress: bool,
+    sticky: Option<Sticky>,
     strip: Option<Prefix>,
     request_headers: Option<Changes>,
     response_headers: Option<Changes>,
@@ -76,10 +83,13 @@ pub(crate) struct Visitor {
     pub(crate) scheme: Scheme,
 }
 
-/// What a client would like, as its request says.
+/// What a request says about the answer that its client would like.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Wishes {
     gzip: bool,
+    secure: bool,
+    /// The instance that it was with before.
+    pub(crate) instance: Option<SocketAddr>,
 }
 
 impl Rules {
@@ -106,6 +116,7 @@ impl Rules {
             redirects,
             max_body_bytes: options.max_body_bytes,
             compress: options.compress,
+            sticky: options.sticky.then(|| Sticky::new(route)),
             strip: strip.and_then(|strip| strip.map_err(&mut *report).ok()),
             request_headers: Changes::new(&options.request_headers, "request_headers", report),
             response_headers: Changes::new(&options.response_headers, "response_headers", report),
@@ -173,7 +184,17 @@ impl Rules {
     }
 
     /// Makes `request`, which is fit for an upstream, what the app is to see.
-    pub(crate) fn change_request<B>(&self, request: &mut Request<B>) {
+    pub(crate) fn prepare<B>(&self, request: &mut Request<B>, scheme: Scheme) -> Wishes {
+        let wishes = Wishes {
+            gzip: self.compress && compress::accepts(request),
+            secure: scheme == Scheme::Https,
+            instance: self.sticky.as_ref().and_then(|sticky| sticky.wanted(request.headers())),
+        };
+        self.change_request(request);
+        wishes
+    }
+
+    fn change_request<B>(&self, request: &mut Request<B>) {
         if let Some(prefix) = &self.strip {
             prefix.strip(request);
         }
@@ -186,16 +207,22 @@ impl Rules {
         }
     }
 
-    /// What the answer to `request` has to know of it.
-    pub(crate) fn wishes<B>(&self, request: &Request<B>) -> Wishes {
-        Wishes { gzip: self.compress && compress::accepts(request) }
-    }
-
-    /// Makes an app's answer what the client is to see.
-    pub(crate) fn change_answer(&self, response: &mut Response<ResponseBody>, wishes: Wishes) {
+    /// Makes the answer of an app's `instance` what the client is to see.
+    pub(crate) fn change_answer(
+        &self,
+        response: &mut Response<ResponseBody>,
+        wishes: Wishes,
+        instance: SocketAddr,
+    ) {
         self.change_response(response.headers_mut());
         if self.compress {
             compress::apply(response, wishes.gzip);
+        }
+        if let Some(sticky) = &self.sticky
+            && wishes.instance != Some(instance)
+            && let Some(cookie) = sticky.cookie(instance, wishes.secure)
+        {
+            response.headers_mut().append(SET_COOKIE, cookie);
         }
     }
 

@@ -12,6 +12,7 @@ use protocol::spec::{ProxySpec, Route, Unavailable, Upstream};
 
 use crate::Problem;
 use crate::balance::Balancer;
+use crate::gateway::Delivery;
 use crate::observe::RouteMetrics;
 use crate::options::{Rules, Shared};
 use crate::upstream::Endpoint;
@@ -43,6 +44,7 @@ pub struct RouteEntry {
     /// What is done beyond sending requests on; `None` when nothing is.
     pub(crate) rules: Option<Box<Rules>>,
     pub upstreams: Balancer,
+    pub(crate) delivery: Delivery,
     /// Why there are no upstreams.
     pub unavailable: Option<Unavailable>,
     pub metrics: Arc<RouteMetrics>,
@@ -100,7 +102,8 @@ impl RouteTable {
             .iter()
             .map(|upstream| (self.endpoint(before, upstream, protocol), upstream.weight));
         let entry = Arc::new(RouteEntry {
-            upstreams: Balancer::new(members.collect()),
+            upstreams: Balancer::new(members.collect()).with(&route.options, &mut report),
+            delivery: Delivery::new(&route.options, &mut report),
             id: route.id.as_str().into(),
             app: route.app.as_str().into(),
             https_only: route.https_only && route.options.https_redirect != Some(false),

@@ -20,6 +20,7 @@ use tracing::debug;
 
 use crate::body::RequestBody;
 use crate::h2c;
+use crate::options::Health;
 use crate::server::keep_alive;
 
 /// How long to wait for a connection.
@@ -66,6 +67,7 @@ pub struct Endpoint {
     in_flight: AtomicUsize,
     /// Milliseconds since [`STARTED`].
     down_until: AtomicU64,
+    pub(crate) health: Health,
 }
 
 #[derive(Debug)]
@@ -83,7 +85,7 @@ pub(crate) struct Checkout {
 
 static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-fn now_ms() -> u64 {
+pub(crate) fn now_ms() -> u64 {
     u64::try_from(STARTED.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -96,6 +98,7 @@ impl Endpoint {
             h2c: h2c::Pool::default(),
             in_flight: AtomicUsize::new(0),
             down_until: AtomicU64::new(0),
+            health: Health::default(),
         }
     }
 

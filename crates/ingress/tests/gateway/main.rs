@@ -6,6 +6,7 @@ mod compression;
 mod drain;
 mod grpc;
 mod http1;
+mod instances;
 mod rate;
 mod rewriting;
 mod support;
