@@ -38,7 +38,11 @@ in
     };
     settings = wh.mkSettings {
       description = "Settings of the proxy, as in `docs/configuration.md`.";
-      example.http = "203.0.113.12:80";
+      example = {
+        http = "203.0.113.12:80";
+        proxy_protocol = [ "10.0.0.0/8" ];
+        limits.connections_per_client = 256;
+      };
     };
     configFile = wh.mkConfigFile "wisehosting-proxy";
   };

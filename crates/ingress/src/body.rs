@@ -30,7 +30,7 @@ fn fit(frame: Frame<Bytes>) -> Frame<Bytes> {
 /// From the client to the upstream.
 pub(crate) enum RequestBody {
     Empty,
-    Stream { incoming: Incoming, upload: Arc<Upload> },
+    Stream { incoming: Incoming, upload: Arc<Upload>, waiting: Option<Instant> },
 }
 
 /// How far a request's body has come.
@@ -41,11 +41,17 @@ pub(crate) struct Upload {
     steps: AtomicU64,
     /// The next piece was asked for and is not there.
     waiting: AtomicBool,
+    /// Milliseconds for which pieces were waited for.
+    waited: AtomicU64,
+    slowest_bytes_per_s: u32,
     /// Bytes that are too many.
     limit: Option<u64>,
     exceeded: AtomicBool,
     broke_off: AtomicBool,
 }
+
+/// So much of waiting is free: a client may think, or lose its network, for a moment.
+const PATIENCE_MS: u64 = 10_000;
 
 /// A body that is longer than its route takes.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +59,10 @@ pub(crate) struct Upload {
 struct TooLarge;
 
 impl Upload {
+    pub(crate) fn new(slowest_bytes_per_s: u32) -> Self {
+        Self { slowest_bytes_per_s, ..Self::default() }
+    }
+
     /// Ends with an error as soon as it is longer than `bytes`, so that no upstream takes it for whole.
     pub(crate) fn limited(self, bytes: Option<u64>) -> Self {
         Self { limit: bytes, ..self }
@@ -77,6 +87,13 @@ impl Upload {
         Ok(())
     }
 
+    /// Whether the client sends more slowly than it may. Time that the upstream takes is not held against it.
+    pub(crate) fn crawls(&self) -> bool {
+        let waited = self.waited.load(Ordering::Relaxed);
+        waited > PATIENCE_MS
+            && self.bytes().saturating_mul(1000) < waited * u64::from(self.slowest_bytes_per_s)
+    }
+
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
@@ -91,6 +108,12 @@ impl Upload {
     }
 }
 
+impl RequestBody {
+    pub(crate) fn stream(incoming: Incoming, upload: Arc<Upload>) -> Self {
+        Self::Stream { incoming, upload, waiting: None }
+    }
+}
+
 impl Body for RequestBody {
     type Data = Bytes;
     type Error = BoxError;
@@ -101,9 +124,15 @@ impl Body for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match self.get_mut() {
             Self::Empty => Poll::Ready(None),
-            Self::Stream { incoming, upload } => {
+            Self::Stream { incoming, upload, waiting } => {
                 let polled = Pin::new(incoming).poll_frame(cx);
                 upload.waiting.store(polled.is_pending(), Ordering::Relaxed);
+                if polled.is_pending() {
+                    waiting.get_or_insert_with(Instant::now);
+                } else if let Some(since) = waiting.take() {
+                    let waited = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
+                    upload.waited.fetch_add(waited, Ordering::Relaxed);
+                }
                 if let Poll::Ready(frame) = &polled {
                     upload.steps.fetch_add(1, Ordering::Relaxed);
                     if matches!(frame, Some(Err(_))) {

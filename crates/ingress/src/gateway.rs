@@ -13,6 +13,7 @@ use http::{HeaderValue, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
+use ipnet::IpNet;
 use protocol::spec::ProxySpec;
 use rustls::sign::CertifiedKey;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +23,7 @@ use crate::Problem;
 use crate::admission;
 use crate::body::{Exchange, RequestBody, ResponseBody, Upload};
 use crate::headers;
+use crate::limits::{Clients, Limits};
 use crate::pages::{Page, wants_json};
 use crate::server::{Connection, Scheme};
 use crate::table::{RouteEntry, RouteTable, host_key};
@@ -41,11 +43,19 @@ pub struct Options {
     pub https_port: u16,
     /// How long an upstream may take to begin its answer, counted from the last piece of the request's body.
     pub upstream_timeout: Duration,
+    pub limits: Limits,
+    /// Networks whose connections begin with a header of the PROXY protocol.
+    pub proxy_protocol: Vec<IpNet>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { https_port: 443, upstream_timeout: Duration::from_mins(1) }
+        Self {
+            https_port: 443,
+            upstream_timeout: Duration::from_mins(1),
+            limits: Limits::default(),
+            proxy_protocol: Vec::new(),
+        }
     }
 }
 
@@ -53,7 +63,8 @@ impl Default for Options {
 #[derive(Debug)]
 pub struct Gateway {
     live: ArcSwap<Live>,
-    options: Options,
+    pub(crate) options: Options,
+    pub(crate) clients: Arc<Clients>,
     upstream_connections: TaskTracker,
     /// Second in which an upstream failure was logged last; one line a second tells enough.
     last_warning: AtomicU64,
@@ -86,6 +97,7 @@ impl Gateway {
     pub fn new(options: Options) -> Arc<Self> {
         Arc::new(Self {
             live: ArcSwap::from_pointee(Live::default()),
+            clients: Clients::new(options.limits.connections_per_client),
             options,
             upstream_connections: TaskTracker::new(),
             last_warning: AtomicU64::new(0),
@@ -228,9 +240,10 @@ impl Gateway {
         let rules = route.rules.as_deref();
         let wishes = rules.map(|rules| rules.prepare(&mut request, connection.scheme)).unwrap_or_default();
         let max = rules.and_then(|rules| rules.max_body_bytes);
-        let upload = (!request.body().is_end_stream()).then(|| Arc::new(Upload::default().limited(max)));
+        let slowest = self.options.limits.upload_bytes_per_s;
+        let upload = (!request.body().is_end_stream()).then(|| Arc::new(Upload::new(slowest).limited(max)));
         let request = request.map(|incoming| match &upload {
-            Some(upload) => RequestBody::Stream { incoming, upload: Arc::clone(upload) },
+            Some(upload) => RequestBody::stream(incoming, Arc::clone(upload)),
             None => RequestBody::Empty,
         });
         let answered = self.exchange(&route, request, upload.as_deref(), wishes.instance).await;

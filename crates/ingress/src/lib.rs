@@ -8,15 +8,20 @@ mod admission;
 pub mod balance;
 pub mod bind;
 mod body;
+mod conversation;
 pub mod drain;
+mod extended_connect;
 pub mod gateway;
 mod grpc;
 mod h2c;
 mod headers;
+pub mod limits;
 pub mod observe;
 mod options;
 pub mod pages;
+pub mod proxy_protocol;
 pub mod server;
+mod stall;
 pub mod table;
 pub mod tls;
 mod tunnel;
@@ -24,6 +29,7 @@ pub mod upstream;
 
 pub use drain::Drain;
 pub use gateway::{Gateway, Options};
+pub use limits::Limits;
 pub use server::{Scheme, serve};
 
 /// Something in a spec that cannot be served. It is left out; everything else is served.

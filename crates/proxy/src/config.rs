@@ -1,13 +1,17 @@
 //! `proxy.toml`.
 
+mod limits;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use daemon::config::{Check, Invalid};
+use ipnet::IpNet;
 use serde::Deserialize;
 use url::{Host, Url};
 
 use crate::public::DRAIN_S;
+pub use limits::Limits;
 
 /// Settings of the proxy.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -25,6 +29,12 @@ pub struct Config {
     /// Seconds after SIGTERM in which new connections are still served, while `/health` says `draining`.
     #[serde(default = "default_drain_s")]
     pub drain_s: u16,
+    /// Load balancers whose connections begin with a header of the PROXY protocol.
+    #[serde(default)]
+    pub proxy_protocol: Vec<IpNet>,
+    /// What one client may take.
+    #[serde(default)]
+    pub limits: Limits,
     /// Traefik serves the public, and this process tells it what. Without it this process serves by itself.
     pub traefik: Option<Traefik>,
 }
@@ -90,6 +100,13 @@ impl Check for Config {
         if self.drain_s > 600 {
             return Err(Invalid::new("drain_s", "must be at most 600"));
         }
+        if let Some(everybody) = self.proxy_protocol.iter().find(|network| network.prefix_len() == 0) {
+            let problem = format!(
+                "must not be {everybody}: anybody could claim any address. Name the load balancers' networks"
+            );
+            return Err(Invalid::new("proxy_protocol", problem));
+        }
+        self.limits.check()?;
         match &self.traefik {
             Some(traefik) => self.check_behind(traefik),
             None => Ok(()),
@@ -109,6 +126,15 @@ impl Config {
         if self.https.is_some() {
             let problem = "must not be set beside `[traefik]`: HTTPS is Traefik's entry point `websecure`";
             return Err(Invalid::new("https", problem));
+        }
+        for (key, set) in [
+            ("proxy_protocol", !self.proxy_protocol.is_empty()),
+            ("limits", self.limits != Limits::default()),
+        ] {
+            if set {
+                let problem = "must not be set beside `[traefik]`: set it in Traefik's own configuration";
+                return Err(Invalid::new(key, problem));
+            }
         }
         traefik.check(&self.state_dir)
     }
@@ -180,6 +206,21 @@ mod tests {
     }
 
     #[test]
+    fn limits_and_trusted_senders_are_settings_each_by_itself() {
+        let config = load(&format!(
+            "{FOLDERS}proxy_protocol = ['10.0.0.0/8', '2001:db8::/48']\n[limits]\ndownload_stall_s = 30"
+        ))
+        .expect("good");
+        assert_eq!(config.proxy_protocol.len(), 2);
+        let limits = ingress::Limits::from(&config.limits);
+        let expected = ingress::Limits {
+            download_stall: std::time::Duration::from_secs(30),
+            ..ingress::Limits::default()
+        };
+        assert_eq!(limits, expected);
+    }
+
+    #[test]
     fn errors_name_the_key() {
         for (text, key) in [
             ("node_dir = '/n'\nstate_dir = 's'", "state_dir"),
@@ -192,6 +233,14 @@ mod tests {
             (&format!("{FOLDERS}drain_s = 601"), "drain_s"),
             (&format!("{FOLDERS}http = '0.0.0.0:80'\n{TRAEFIK}"), "http"),
             (&format!("{FOLDERS}https = '0.0.0.0:443'\n{TRAEFIK}"), "https"),
+            (&format!("{FOLDERS}proxy_protocol = ['10.0.0.0/33']"), "proxy_protocol"),
+            (&format!("{FOLDERS}proxy_protocol = ['0.0.0.0/0']"), "proxy_protocol"),
+            (&format!("{FOLDERS}proxy_protocol = ['10.0.0.0/8']\n{TRAEFIK}"), "proxy_protocol"),
+            (&format!("{FOLDERS}[limits]\nheaders = 0"), "limits.headers"),
+            (&format!("{FOLDERS}[limits]\nheader_bytes = 100"), "limits.header_bytes"),
+            (&format!("{FOLDERS}[limits]\nconnections_per_client = 20000"), "limits.connections_per_client"),
+            (&format!("{FOLDERS}[limits]\nhead_timeout = 3"), "head_timeout"),
+            (&format!("{FOLDERS}[limits]\nheaders = 50\n{TRAEFIK}"), "limits"),
             (&format!("{FOLDERS}[traefik]"), "dynamic_file"),
             (&format!("{FOLDERS}[traefik]\ndynamic_file = 't.yaml'"), "traefik.dynamic_file"),
             (&format!("{FOLDERS}[traefik]\ndynamic_file = '/t/t.json'"), "traefik.dynamic_file"),

@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::Context;
 use daemon::lifecycle::Lifecycle;
 use ingress::bind::{Inherited, listen_early};
-use ingress::{Gateway, Options};
+use ingress::{Gateway, Limits, Options};
 use node::link::{Link, LinkConfig, Timing};
 use protocol::identity::{AgentKind, NodeIdentity};
 use protocol::report::Hello;
@@ -43,7 +43,9 @@ pub async fn run(config: Config, mut inherited: Inherited) -> anyhow::Result<Exi
     // Where redirects point: Traefik's entry point is on HTTPS's own port.
     let https_port =
         https.as_ref().map_or(Ok(443), |https| https.local_addr().map(|address| address.port()))?;
-    let gateway = Gateway::new(Options { https_port, ..Options::default() });
+    let limits = Limits::from(&config.limits);
+    let proxy_protocol = config.proxy_protocol.clone();
+    let gateway = Gateway::new(Options { https_port, limits, proxy_protocol, ..Options::default() });
     let challenges = http.local_addr()?;
     let traefik = config.traefik.map(|traefik| Traefik::new(traefik, challenges)).transpose()?;
     let keys = Keys::from_environment()?;

@@ -393,7 +393,7 @@ async fn a_stop_lets_running_requests_finish_and_closes_idle_connections() {
 #[tokio::test]
 async fn what_does_not_finish_within_the_grace_is_cut() {
     let silent = App::start(|_| std::future::pending()).await;
-    let options = ingress::Options { https_port: 443, upstream_timeout: Duration::from_mins(1) };
+    let options = ingress::Options::default();
     let mut edge = Edge::with(options, &spec(vec![route("app.test", &[silent.address])]));
     let mut running = TcpStream::connect(edge.http).await.expect("connect");
     running.write_all(b"GET / HTTP/1.1\r\nhost: app.test\r\n\r\n").await.expect("send");

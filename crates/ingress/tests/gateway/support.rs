@@ -44,7 +44,8 @@ pub(crate) struct Edge {
 
 impl Edge {
     pub(crate) fn new(spec: &ProxySpec) -> Self {
-        Self::with(Options { https_port: 8443, upstream_timeout: Duration::from_millis(500) }, spec)
+        let upstream_timeout = Duration::from_millis(500);
+        Self::with(Options { https_port: 8443, upstream_timeout, ..Options::default() }, spec)
     }
 
     pub(crate) fn with(options: Options, spec: &ProxySpec) -> Self {
@@ -190,6 +191,16 @@ pub(crate) async fn tls(
     trusted: &[&Certificate],
     alpn: &[&str],
 ) -> std::io::Result<TlsStream<TcpStream>> {
+    tls_on(TcpStream::connect(address).await?, name, trusted, alpn).await
+}
+
+/// TLS for `name` on `stream`.
+pub(crate) async fn tls_on(
+    stream: TcpStream,
+    name: &str,
+    trusted: &[&Certificate],
+    alpn: &[&str],
+) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = rustls::RootCertStore::empty();
     for certificate in trusted {
         let der = CertificateDer::from_pem_slice(certificate.chain_pem.as_bytes()).expect("PEM");
@@ -197,7 +208,6 @@ pub(crate) async fn tls(
     }
     let mut config = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
     config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
-    let stream = TcpStream::connect(address).await?;
     let name = ServerName::try_from(name.to_owned()).expect("name");
     TlsConnector::from(Arc::new(config)).connect(name, stream).await
 }
