@@ -47,7 +47,8 @@ pub(crate) struct Upload {
     /// Bytes that are too many.
     limit: Option<u64>,
     exceeded: AtomicBool,
-    broke_off: AtomicBool,
+    /// It ended before its end, or was no body.
+    broken: AtomicBool,
 }
 
 /// So much of waiting is free: a client may think, or lose its network, for a moment.
@@ -72,11 +73,6 @@ impl Upload {
         self.exceeded.load(Ordering::Relaxed)
     }
 
-    /// Whether the client did not send all of it.
-    pub(crate) fn broke_off(&self) -> bool {
-        self.broke_off.load(Ordering::Relaxed)
-    }
-
     /// Counts `data`, as long as it is within the limit.
     fn take(&self, data: u64) -> Result<(), TooLarge> {
         let before = self.bytes.fetch_add(data, Ordering::Relaxed);
@@ -96,6 +92,11 @@ impl Upload {
 
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Whether the client did not send it whole.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Relaxed)
     }
 
     /// Whether it is the client that keeps the others waiting.
@@ -133,11 +134,11 @@ impl Body for RequestBody {
                     let waited = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
                     upload.waited.fetch_add(waited, Ordering::Relaxed);
                 }
+                if matches!(polled, Poll::Ready(Some(Err(_)))) {
+                    upload.broken.store(true, Ordering::Relaxed);
+                }
                 if let Poll::Ready(frame) = &polled {
                     upload.steps.fetch_add(1, Ordering::Relaxed);
-                    if matches!(frame, Some(Err(_))) {
-                        upload.broke_off.store(true, Ordering::Relaxed);
-                    }
                     if let Some(Ok(frame)) = frame
                         && let Err(error) = upload.take(frame.data_ref().map_or(0, |data| data.len() as u64))
                     {

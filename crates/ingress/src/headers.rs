@@ -153,13 +153,23 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
 fn remove_forwarding(headers: &mut HeaderMap) {
     headers.remove(FORWARDED);
     headers.remove(X_REAL_IP);
-    let claims = |name: &HeaderName| name.as_str().starts_with("x-forwarded-");
     if headers.keys().any(claims) {
         let claimed: Vec<HeaderName> = headers.keys().filter(|name| claims(name)).cloned().collect();
         for name in claimed {
             headers.remove(name);
         }
     }
+}
+
+/// Whether a field is ours to set, also to apps that take `_` for `-`, as those behind CGI and its heirs do.
+fn claims(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    if !name.contains('_') {
+        return name.starts_with("x-forwarded-");
+    }
+    let plain = name.replace('_', "-");
+    plain.starts_with("x-forwarded-")
+        || ["x-real-ip", "content-length", "transfer-encoding"].contains(&plain.as_str())
 }
 
 /// HTTP/2 clients may send one field per cookie (RFC 9113 section 8.2.3); HTTP/1.1 has one for all.

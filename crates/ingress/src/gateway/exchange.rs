@@ -203,8 +203,8 @@ impl Gateway {
                 }
             }
             Some(Err(_)) if upload.is_some_and(Upload::exceeded) => Outcome::Refused(Page::TooLarge),
-            Some(Err(_)) if upload.is_some_and(Upload::broke_off) => {
-                Outcome::Refused(Page::BadRequest("The body of the request broke off."))
+            Some(Err(_)) if upload.is_some_and(Upload::is_broken) => {
+                Outcome::Refused(Page::BadRequest("Its body did not arrive whole."))
             }
             Some(Err(mut failed)) => match failed.take_message() {
                 Some(unsent) if tries.pooled => Outcome::Anew(unsent),
@@ -256,7 +256,7 @@ async fn until_head<F: Future>(sending: F, upload: Option<&Upload>, timeout: Dur
             return Some(answer);
         }
         let steps = upload.map_or(0, Upload::steps);
-        if steps == seen {
+        if steps == seen || upload.is_some_and(Upload::crawls) {
             return None;
         }
         seen = steps;
