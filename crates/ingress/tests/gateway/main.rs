@@ -1,6 +1,7 @@
 //! The gateway against real servers and clients on loopback.
 
 mod access;
+mod arbitrary;
 mod bodies;
 mod compression;
 mod drain;
