@@ -10,6 +10,7 @@ mod grpc;
 mod http1;
 mod instances;
 mod limits;
+mod messages;
 mod proxy_protocol;
 mod rate;
 mod recorder;
