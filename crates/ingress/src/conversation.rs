@@ -162,7 +162,7 @@ async fn answer(
         },
     };
     running.answered = true;
-    if connection.drain.has_begun() && is_http1 && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+    if connection.drain.says_close() && is_http1 && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     let watch = watch.unwrap_or_else(stall::of_stream);

@@ -2,7 +2,7 @@
 //!
 //! It has steps, so that neither a request under way nor one that a client is just sending is lost:
 //!
-//! 1. It begins: every answer over HTTP/1.1 says `Connection: close`, HTTP/2 connections get GOAWAY. Connections that
+//! 1. [`Drain::begin`]: every answer over HTTP/1.1 says `Connection: close`, HTTP/2 connections get GOAWAY. Connections that
 //!    are in use end without a crossing of request and close; newcomers are served, and told the same.
 //! 2. [`Drain::finish`]: idle connections are closed, and what runs may finish. Newcomers are still served, turn by
 //!    turn: a turn ends when everything has ended that was open at its beginning. One slow answer therefore keeps
@@ -11,6 +11,7 @@
 //!    waits in the listener's queue, if someone else holds it too, for as long as such a turn takes.
 //! 4. What is left after the grace is cut.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -32,6 +33,8 @@ const NEWCOMER: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone)]
 pub struct Drain {
     begun: CancellationToken,
+    /// The same, for every request: the token takes a lock.
+    says_close: Arc<AtomicBool>,
     stop: CancellationToken,
     closed: CancellationToken,
     kill: CancellationToken,
@@ -46,20 +49,27 @@ impl Drain {
         Self::with(stop.clone(), stop.clone(), stop)
     }
 
-    /// Begins when `begun` is cancelled; the rest is [`Drain::finish`].
-    pub fn in_steps(begun: CancellationToken) -> Self {
-        Self::with(begun, CancellationToken::new(), CancellationToken::new())
+    /// Step by step, by [`Drain::begin`] and [`Drain::finish`].
+    pub fn in_steps() -> Self {
+        Self::with(CancellationToken::new(), CancellationToken::new(), CancellationToken::new())
     }
 
     fn with(begun: CancellationToken, stop: CancellationToken, closed: CancellationToken) -> Self {
         Self {
             begun,
+            says_close: Arc::default(),
             stop,
             closed,
             kill: CancellationToken::new(),
             accepting: TaskTracker::new(),
             turns: Arc::new(Mutex::new(vec![TaskTracker::new()])),
         }
+    }
+
+    /// From now on connections are told to end.
+    pub fn begin(&self) {
+        self.says_close.store(true, Ordering::Relaxed);
+        self.begun.cancel();
     }
 
     /// To be called after the begin: waits for all connections, and cuts those left after `grace`. Returns how many.
@@ -100,9 +110,9 @@ impl Drain {
         self.turns().iter().map(TaskTracker::len).sum()
     }
 
-    /// Whether it has begun, so that answers should say so.
-    pub(crate) fn has_begun(&self) -> bool {
-        self.begun.is_cancelled()
+    /// Whether answers over HTTP/1.1 should say that they are the last.
+    pub(crate) fn says_close(&self) -> bool {
+        self.says_close.load(Ordering::Relaxed)
     }
 
     /// Returns when nothing new is to be accepted.

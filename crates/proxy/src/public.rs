@@ -51,7 +51,7 @@ impl Public {
     /// Serves until the process is told to stop, for as long after it as `ending` says, and lets what runs then finish
     /// within [`GRACE`].
     pub(crate) fn spawn(self, lifecycle: &mut Lifecycle, ending: &Ending) -> std::io::Result<()> {
-        let drain = Drain::in_steps(ending.begun.clone());
+        let drain = Drain::in_steps();
         for (name, listener, scheme) in
             [("http", self.http, Scheme::Http), ("https", self.https, Scheme::Https)]
         {
@@ -68,6 +68,7 @@ impl Public {
         let ending = ending.clone();
         lifecycle.spawn("drain", async move {
             ending.begun.cancelled().await;
+            drain.begin();
             info!(drain_s = ending.wait.as_secs(), connections = drain.open(), "draining");
             tokio::time::sleep(ending.wait).await;
             let cut = drain.finish(GRACE).await;

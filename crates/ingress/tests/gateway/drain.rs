@@ -9,7 +9,6 @@ use ingress::{Drain, Gateway, Options, Scheme};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 use crate::support::{App, route, spec, text};
 
@@ -17,7 +16,6 @@ const GRACE: Duration = Duration::from_secs(5);
 
 struct Edge {
     address: SocketAddr,
-    begin: CancellationToken,
     drain: Drain,
     tasks: JoinSet<()>,
 }
@@ -33,15 +31,14 @@ async fn edge() -> (Edge, App) {
     .await;
     let gateway = Gateway::new(Options::default());
     assert_eq!(gateway.apply(&spec(vec![route("app.test", &[app.address])])), []);
-    let begin = CancellationToken::new();
-    let drain = Drain::in_steps(begin.clone());
+    let drain = Drain::in_steps();
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let listener = Inherited::default().listen("test", any).expect("free port");
     let address = listener.local_addr().expect("address");
     let serving = ingress::serve(gateway, listener, Scheme::Http, drain.clone());
     let mut tasks = JoinSet::new();
     tasks.spawn(async move { serving.await.expect("serves") });
-    (Edge { address, begin, drain, tasks }, app)
+    (Edge { address, drain, tasks }, app)
 }
 
 impl Edge {
@@ -75,7 +72,7 @@ async fn answers_say_so_from_the_begin_and_newcomers_are_served_while_slow_ones_
     let mut first = [0; 1024];
     let read = kept.read(&mut first).await.expect("an answer");
     assert!(!String::from_utf8_lossy(&first[..read]).contains("connection: close"));
-    edge.begin.cancel();
+    edge.drain.begin();
     send(&mut kept, "/").await;
     assert!(is_last(&rest(&mut kept).await));
     send(&mut slow, "/slow").await;
@@ -101,7 +98,7 @@ async fn a_connection_without_a_request_does_not_hold_the_end_up() {
     let (edge, _app) = edge().await;
     let mut silent = edge.connect().await;
     tokio::time::sleep(Duration::from_millis(50)).await;
-    edge.begin.cancel();
+    edge.drain.begin();
     let began = Instant::now();
     assert_eq!(edge.drain.finish(GRACE).await, 0);
     assert!(began.elapsed() < GRACE, "{:?}", began.elapsed());
