@@ -1,5 +1,6 @@
 //! What every process of ours does, so that each does it the same way.
 
+pub mod address;
 pub mod backoff;
 pub mod config;
 pub mod confirm;

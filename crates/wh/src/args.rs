@@ -82,6 +82,11 @@ pub(crate) enum Command {
         #[arg(long, short = 'n', default_value_t = 20, value_parser = clap::value_parser!(u8).range(1..=200))]
         limit: u8,
     },
+    /// Find out why a host name does not answer, and what to do
+    Doctor {
+        /// For example www.example.com
+        host: String,
+    },
     /// Stop the app; its release and its address stay
     Stop,
     /// Start the stopped app again

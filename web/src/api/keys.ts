@@ -17,4 +17,5 @@ export const keys = {
   projects: ["projects"],
   audit: ["audit"],
   activity: ["activity"],
+  doctor: ["doctor"],
 } as const;

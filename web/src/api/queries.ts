@@ -87,6 +87,15 @@ export const queueQuery = queryOptions({
   ...live,
 });
 
+/** An examination takes seconds and is asked for by hand: it is never repeated by itself. */
+export const doctorQuery = (host: string) =>
+  queryOptions({
+    queryKey: [...keys.doctor, host],
+    queryFn: ({ signal }) => unwrap(api.POST("/api/v1/doctor", { body: { host }, signal })),
+    staleTime: Number.POSITIVE_INFINITY,
+    retry: false,
+  });
+
 export const releasesQuery = (app: string) =>
   infiniteQueryOptions({
     queryKey: [...keys.releases, app],

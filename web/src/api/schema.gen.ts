@@ -711,6 +711,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/doctor": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Follows a request for a host name from public DNS to the app's probe, and tells where it goes wrong and what to do.
+         *     Changes nothing; takes some seconds.
+         */
+        post: operations["examine"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/events": {
         parameters: {
             query?: never;
@@ -1537,6 +1557,45 @@ export interface components {
             /** Format: int32 */
             number: number;
             state: components["schemas"]["DeploymentState"];
+        };
+        /** @description A DNS record. */
+        DnsRecord: {
+            name: string;
+            type: string;
+            value: string;
+        };
+        /**
+         * @description What is looked at.
+         * @enum {string}
+         */
+        DoctorCheck: "domain" | "dns" | "cdn" | "ports" | "certificate" | "route" | "target" | "probe";
+        /** @description One link of the way. */
+        DoctorFinding: {
+            check: components["schemas"]["DoctorCheck"];
+            /** @description What to do about it. */
+            fix?: string | null;
+            level: components["schemas"]["DoctorLevel"];
+            /** @description Records to create, for copying. */
+            records?: components["schemas"]["DnsRecord"][];
+            /** @description One sentence. */
+            summary: string;
+        };
+        /** @enum {string} */
+        DoctorLevel: "ok" | "warning" | "problem";
+        /** @description What is wrong with a host name, or that nothing is. */
+        DoctorReport: {
+            /** Format: date-time */
+            checked_at: string;
+            /** @description In the order of a request's way. What cannot be told because of an earlier problem is left out. */
+            findings: components["schemas"]["DoctorFinding"][];
+            host: string;
+            /** @description The worst of the findings. */
+            level: components["schemas"]["DoctorLevel"];
+        };
+        /** @description Which name to look at. */
+        DoctorRequest: {
+            /** @description A host name such as `www.example.com`. */
+            host: string;
         };
         /** @description A host name of an app beside its own name in the zone. */
         Domain: {
@@ -4397,6 +4456,29 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["DeploymentLog"];
+                };
+            };
+        };
+    };
+    examine: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DoctorRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DoctorReport"];
                 };
             };
         };

@@ -46,6 +46,7 @@ function Sidebar() {
           <NavItem to="/apps" icon="apps" label="Apps" count={apps.data?.length} />
           <NavItem to="/queue" icon="clock" label="Queue" count={queue.data?.length || undefined} />
           <NavItem to="/nodes" icon="nodes" label="Nodes" count={nodes.data?.length} />
+          <NavItem to="/doctor" icon="search" label="Doctor" />
         </div>
         <p className="nav-label">Organization</p>
         <div className="nav">

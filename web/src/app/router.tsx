@@ -37,6 +37,7 @@ const pages: RouteObject[] = [
   { path: "queue", lazy: () => import("@/features/queue/page") },
   { path: "nodes", lazy: () => import("@/features/nodes/list") },
   { path: "nodes/:node", lazy: () => import("@/features/nodes/page") },
+  { path: "doctor", lazy: () => import("@/features/doctor/page") },
   { path: "audit", lazy: () => import("@/features/audit/page") },
   { path: "settings", lazy: () => import("@/features/settings/page") },
   { path: "*", Component: NotFoundPage },

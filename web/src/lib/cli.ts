@@ -25,6 +25,7 @@ export const cli = {
     if (kind === "start" || kind === "restart" || kind === "scale") return cli.power(app.slug, "restart");
     return cli.deploy(app.slug, source);
   },
+  doctor: (host: string) => `wh doctor ${quote(host)}`,
   power: (app: string, verb: "start" | "stop" | "restart") => `wh ${verb} --app ${quote(app)}`,
   restartInstance: (app: string, instance: string) =>
     `wh restart --app ${quote(app)} --instance ${quote(instance.slice(-8))}`,

@@ -87,7 +87,7 @@ fn values(texts: Vec<String>) -> Said {
     if texts.is_empty() { Said::NoRecord } else { Said::Values(texts) }
 }
 
-fn of_error(error: &NetError) -> Said {
+pub(super) fn of_error(error: &NetError) -> Said {
     match error {
         NetError::Timeout => Said::Silence,
         NetError::Dns(DnsError::NoRecordsFound(none)) if none.response_code == ResponseCode::NXDomain => {
@@ -111,7 +111,7 @@ fn failure(code: ResponseCode) -> Said {
 }
 
 /// One that asks this address alone and remembers nothing: people who have just changed a record look at once.
-fn resolver(address: SocketAddr) -> Result<Resolver<TokioRuntimeProvider>, NetError> {
+pub(super) fn resolver(address: SocketAddr) -> Result<Resolver<TokioRuntimeProvider>, NetError> {
     let at_port = |mut connection: ConnectionConfig| {
         connection.port = address.port();
         connection

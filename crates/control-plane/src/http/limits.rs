@@ -20,6 +20,8 @@ const HASHING: usize = 4;
 const STREAMS: usize = 1_000;
 /// Uploads at the same time.
 const UPLOADS: usize = 8;
+/// Examinations of host names at the same time; each knocks on ports of the world outside.
+const EXAMINATIONS: usize = 4;
 
 /// All limits of one control plane.
 #[derive(Debug)]
@@ -34,7 +36,10 @@ pub struct Limits {
     pub join: Limiter<IpAddr>,
     /// Looks at the DNS that members of an organization ask for.
     pub domain_checks: Limiter<OrganizationId>,
+    /// Examinations of host names asked for by one organization.
+    pub examinations_by_organization: Limiter<OrganizationId>,
     hashing: Semaphore,
+    examinations: Semaphore,
     streams: Arc<Semaphore>,
     uploads: Arc<Semaphore>,
 }
@@ -47,7 +52,9 @@ impl Default for Limits {
             setup: Limiter::per_minute("setup attempts from your address", 10),
             join: Limiter::per_minute("join attempts from your address", 30),
             domain_checks: Limiter::per_minute("looks at the DNS of your organization", 60),
+            examinations_by_organization: Limiter::per_minute("examinations by your organization", 20),
             hashing: Semaphore::new(HASHING),
+            examinations: Semaphore::new(EXAMINATIONS),
             streams: Arc::new(Semaphore::new(STREAMS)),
             uploads: Arc::new(Semaphore::new(UPLOADS)),
         }
@@ -59,6 +66,12 @@ impl Limits {
     pub async fn hashing(&self) -> Option<SemaphorePermit<'_>> {
         // None only after a close, which nobody does.
         self.hashing.acquire().await.ok()
+    }
+
+    /// Held while a host name is examined; waits for its turn.
+    pub async fn examination(&self) -> Option<SemaphorePermit<'_>> {
+        // None only after a close, which nobody does.
+        self.examinations.acquire().await.ok()
     }
 
     /// Held as long as an event stream lasts.

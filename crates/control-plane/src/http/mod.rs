@@ -30,7 +30,7 @@ pub use permission::{Permission, guard, public};
 
 use crate::app::AppState;
 use crate::{
-    activity, apps, archives, audit, certificates, deployments, domains, events, exec, files, front,
+    activity, apps, archives, audit, certificates, deployments, doctor, domains, events, exec, files, front,
     git_access, hub, identity, jobs, logs, nodes, projects, registries, releases, tombstones, variables,
 };
 
@@ -75,6 +75,7 @@ pub fn api(app: &AppState) -> (Router<AppState>, utoipa::openapi::OpenApi) {
         .merge(exec::api::router(app))
         .merge(files::api::router(app))
         .merge(nodes::api::router(app))
+        .merge(doctor::api::router(app))
         .merge(events::api::router(app))
         .merge(audit::api::router(app));
     OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", routes).split_for_parts()

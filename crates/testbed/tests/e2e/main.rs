@@ -8,6 +8,7 @@ mod bed;
 mod builds;
 mod commands;
 mod crashes;
+mod doctor;
 mod domains;
 mod engine;
 mod examples;
@@ -43,6 +44,7 @@ fn tests() -> Vec<Test> {
         hello::TESTS,
         front::TESTS,
         domains::TESTS,
+        doctor::TESTS,
         bad_input::TESTS,
         presets::TESTS,
         secrets::TESTS,

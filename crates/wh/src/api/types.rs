@@ -5,6 +5,7 @@
 mod activity;
 mod certificates;
 mod changes;
+mod doctor;
 mod domains;
 mod git;
 mod nodes;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use activity::Activity;
 pub(crate) use certificates::{Attempt, Certificate, CertificateDetail, Server};
 pub(crate) use changes::{Change, Comparison, Pending, Preview};
+pub(crate) use doctor::{DoctorReport, Finding};
 pub(crate) use domains::Domain;
 pub(crate) use git::{GitAccess, GitAccessAnswer};
 pub(crate) use nodes::{Agent, NewNodeToken, Node, NodeImages, NodeToken, OperatingSystem};

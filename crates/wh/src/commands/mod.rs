@@ -7,6 +7,7 @@ mod contexts;
 mod cp;
 mod deploy;
 mod deployments;
+mod doctor;
 mod domains;
 mod env;
 mod env_file;
@@ -57,6 +58,7 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Result<u8> {
         Command::Apps { command } => apps::run(shell, command).await,
         Command::Ps => apps::ps(shell).await,
         Command::Activity { app_name, limit } => activity::run(shell, app_name, limit).await,
+        Command::Doctor { host } => doctor::run(shell, &host).await,
         Command::Stop => power::stop(shell).await,
         Command::Start { detach } => power::start(shell, detach).await,
         Command::Restart { instance, detach } => power::restart(shell, instance, detach).await,

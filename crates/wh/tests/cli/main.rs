@@ -6,6 +6,7 @@ mod apps;
 mod certs;
 mod cp;
 mod deploy;
+mod doctor;
 mod domain;
 mod exec;
 mod fleet;

@@ -1,9 +1,10 @@
 //! Where a build may fetch from. Whoever deploys names the address, and the worker stands inside the fleet's networks:
 //! so names are resolved here, addresses that are not public are refused, and git gets the one that was checked.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use daemon::address::is_public;
 use ipnet::IpNet;
 use protocol::job::{Failure, Stage};
 use url::Host;
@@ -61,34 +62,6 @@ pub(crate) async fn check_registry(reference: &str, opened: &[IpNet]) -> Result<
 fn may_reach(address: IpAddr, opened: &[IpNet]) -> bool {
     let address = address.to_canonical();
     is_public(address) || opened.iter().any(|network| network.contains(&address))
-}
-
-fn is_public(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => is_public_v4(address),
-        IpAddr::V6(address) => is_public_v6(address),
-    }
-}
-
-fn is_public_v4(address: Ipv4Addr) -> bool {
-    let [first, second, third, _] = address.octets();
-    let reserved = first == 0
-        || first >= 240
-        || (first == 100 && (64..128).contains(&second))
-        || (first == 198 && (18..20).contains(&second))
-        || (first, second, third) == (192, 0, 0);
-    !(reserved
-        || address.is_private()
-        || address.is_loopback()
-        || address.is_link_local()
-        || address.is_multicast())
-}
-
-/// Only global unicast, and none of its ranges that carry an IPv4 address to a translator.
-fn is_public_v6(address: Ipv6Addr) -> bool {
-    let [first, second, ..] = address.segments();
-    let carries_v4 = first == 0x2002 || (first, second) == (0x2001, 0);
-    first & 0xe000 == 0x2000 && !carries_v4
 }
 
 fn private(host: &Host, address: IpAddr) -> Failure {

@@ -1,0 +1,152 @@
+//! Gathers what there is to know about a host name: from the tables, from public DNS, from its ports and over the mesh.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::Utc;
+use daemon::address::is_public;
+use futures_util::future::join_all;
+use protocol::ids::OrganizationId;
+use protocol::spec::ProxySpec;
+use rustls::RootCertStore;
+use tokio::net::TcpStream;
+
+use super::store::{self, ProxyRow, TargetRow};
+use super::{Answer, Door, Evidence, Knock, Name, Proxy, Route, Target, knock};
+use crate::app::AppState;
+use crate::dns::addresses;
+use crate::generations::{self, Consumer};
+use crate::nodes::v4;
+use crate::reconcile::dispatch_specs::proxy_spec;
+
+/// Addresses that are asked.
+const DOORS: usize = 6;
+/// For a connection over the mesh.
+const REACH: Duration = Duration::from_secs(3);
+
+/// What can be found out about `host` within about ten seconds.
+pub(super) async fn gather(
+    app: &AppState,
+    organization: OrganizationId,
+    host: &str,
+    roots: &Arc<RootCertStore>,
+) -> anyhow::Result<Evidence> {
+    let known = known(app, organization, host).await?;
+    let (dns, targets) = tokio::join!(dns(app, host), reach_all(known.targets));
+    let doors = doors(host, &dns, &known.proxies, roots).await;
+    Ok(Evidence {
+        host: host.to_owned(),
+        now: Utc::now(),
+        name: known.name,
+        dns,
+        doors,
+        proxies: known.proxies,
+        generation: known.generation,
+        acme: app.config.acme.is_some(),
+        certificate: known.certificate,
+        route: known.route,
+        targets,
+    })
+}
+
+async fn dns(app: &AppState, host: &str) -> Vec<Answer> {
+    let answers = addresses::ask(&app.config.dns.addresses(), host).await;
+    answers.into_iter().map(|(resolver, result)| Answer { resolver, result }).collect()
+}
+
+/// What the tables say, read at one moment.
+struct Known {
+    name: Name,
+    proxies: Vec<Proxy>,
+    generation: i64,
+    certificate: Option<super::Certificate>,
+    route: Option<Route>,
+    targets: Vec<TargetRow>,
+}
+
+async fn known(app: &AppState, organization: OrganizationId, host: &str) -> anyhow::Result<Known> {
+    let mut tx = app.db.begin().await?;
+    let name = store::name(&mut tx, organization, host).await?;
+    let proxies = store::proxies(&mut tx).await?.into_iter().map(Proxy::from).collect();
+    let generation = generations::current(&mut tx, Consumer::Routes).await?;
+    let (mut certificate, mut route, mut targets) = (None, None, Vec::new());
+    if name != Name::Unknown {
+        certificate = store::certificate(&mut tx, host).await?;
+        route = route_of(&proxy_spec(app, &mut tx).await?, host);
+    }
+    if let Some(route) = &route {
+        targets = store::targets(&mut tx, &route.app).await?;
+    }
+    Ok(Known { name, proxies, generation, certificate, route, targets })
+}
+
+/// The route that a request for `/` of the host takes.
+fn route_of(spec: &ProxySpec, host: &str) -> Option<Route> {
+    let wildcard = host.split_once('.').map(|(_, parent)| format!("*.{parent}"));
+    let of = |wanted: &str| {
+        let fits = |route: &&protocol::spec::Route| {
+            route.path == "/" && route.hosts.iter().any(|host| host == wanted)
+        };
+        spec.routes.iter().find(fits)
+    };
+    let route = of(host).or_else(|| of(&wildcard?))?;
+    Some(Route {
+        app: route.app.clone(),
+        upstreams: route.upstreams.len(),
+        unavailable: route.unavailable,
+        maintenance: route.options.maintenance.is_some(),
+    })
+}
+
+impl From<ProxyRow> for Proxy {
+    fn from(row: ProxyRow) -> Self {
+        let endpoint = row.endpoint.and_then(|endpoint| endpoint.parse::<SocketAddr>().ok());
+        Self {
+            name: row.name,
+            address: endpoint.map(|endpoint| endpoint.ip()),
+            connected: row.connected,
+            applied: row.applied,
+        }
+    }
+}
+
+/// Asks the addresses that DNS names. Whoever keeps the DNS chooses them, and the control plane stands inside the fleet's
+/// networks: so only public ones are asked, and the proxies' own.
+async fn doors(host: &str, dns: &[Answer], proxies: &[Proxy], roots: &Arc<RootCertStore>) -> Vec<Door> {
+    let answers = dns.iter().filter_map(|answer| answer.result.as_ref().ok());
+    let addresses: BTreeSet<IpAddr> = answers.flat_map(|answer| answer.addresses.iter().copied()).collect();
+    let asked = addresses.into_iter().take(DOORS).map(async |address: IpAddr| {
+        let ours = proxies.iter().any(|proxy| proxy.address == Some(address));
+        if ours || is_public(address.to_canonical()) {
+            knock::door(host, address, roots).await
+        } else {
+            Door { address, http: Knock::NotAsked, https: Knock::NotAsked }
+        }
+    });
+    join_all(asked).await
+}
+
+async fn reach_all(rows: Vec<TargetRow>) -> Vec<Target> {
+    join_all(rows.into_iter().map(target)).await
+}
+
+async fn target(row: TargetRow) -> Target {
+    let port = u16::try_from(row.port).unwrap_or_default();
+    let started = Instant::now();
+    let connected = tokio::time::timeout(REACH, TcpStream::connect((v4(row.address), port))).await;
+    let reach = match connected {
+        Ok(Ok(_)) => Ok(started.elapsed()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!("no answer within {} s", REACH.as_secs())),
+    };
+    let failure = row.report.and_then(|report| report.0.failure);
+    Target {
+        node: row.node,
+        state: row.state,
+        in_rotation: row.in_rotation,
+        failure: failure.map(|failure| (failure.message, failure.hint)),
+        reach,
+    }
+}

@@ -1,0 +1,134 @@
+//! SQL of the doctor: what the control plane knows of a host name.
+
+use chrono::{DateTime, Utc};
+use ipnet::IpNet;
+use protocol::ids::OrganizationId;
+use protocol::report::{InstanceReport, InstanceState};
+use protocol::spec::Generation;
+use sqlx::PgConnection;
+use sqlx::types::Json;
+
+use super::{Certificate, Name};
+use crate::domains::State;
+
+/// What `host` is to the organization. A name of another organization is as unknown as any.
+pub async fn name(conn: &mut PgConnection, organization: OrganizationId, host: &str) -> sqlx::Result<Name> {
+    if sqlx::query_scalar!("select host from fronts where host = $1", host)
+        .fetch_optional(&mut *conn)
+        .await?
+        .is_some()
+    {
+        return Ok(Name::Front);
+    }
+    let own = sqlx::query!(
+        r#"select apps.slug, zones.mode, worker.name as "worker?" from apps
+           join environments on environments.id = apps.environment_id
+           join projects on projects.id = environments.project_id
+           join zones on zones.id = apps.zone_id
+           left join nodes worker on worker.id = zones.worker_id
+           where organization_id = $1 and apps.slug || '.' || zones.suffix = $2 and apps.deleted_at is null"#,
+        organization as _,
+        host
+    )
+    .fetch_optional(&mut *conn)
+    .await?;
+    if let Some(own) = own {
+        return Ok(match own.mode.as_str() {
+            "direct" => Name::Direct { app: own.slug, worker: own.worker },
+            _ => Name::Own { app: own.slug },
+        });
+    }
+    domain(conn, organization, host).await
+}
+
+async fn domain(conn: &mut PgConnection, organization: OrganizationId, host: &str) -> sqlx::Result<Name> {
+    let found = sqlx::query!(
+        r#"select domains.state, token, error, apps.slug, apps.slug || '.' || zones.suffix as "cname!"
+           from domains
+           join apps on apps.id = domains.app_id
+           join environments on environments.id = apps.environment_id
+           join projects on projects.id = environments.project_id
+           join zones on zones.id = apps.zone_id
+           where organization_id = $1 and apps.deleted_at is null
+             and (hostname = $2 or hostname = '*.' || substring($2 from '\.(.*)$'))
+           order by domains.state = 'verified' desc, hostname = $2 desc limit 1"#,
+        organization as _,
+        host
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(match found {
+        None => Name::Unknown,
+        Some(row) => match row.state {
+            State::Verified => Name::Verified { app: row.slug, cname: row.cname },
+            State::Lapsed => Name::Lapsed { app: row.slug, token: row.token },
+            State::Pending => Name::Pending { app: row.slug, token: row.token, error: row.error },
+        },
+    })
+}
+
+/// The certificate for `host`, its own or its parent's wildcard.
+pub async fn certificate(conn: &mut PgConnection, host: &str) -> sqlx::Result<Option<Certificate>> {
+    sqlx::query_as!(
+        Certificate,
+        r#"select not_after, error,
+                  exists (select from jobs where jobs.host = certificates.host and state in ('queued', 'running'))
+                      as "ordering!"
+           from certificates
+           where host = $1 or host = '*.' || substring($1 from '\.(.*)$')
+           order by not_after desc nulls last limit 1"#,
+        host
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// A node with the role proxy.
+#[derive(Debug)]
+pub struct ProxyRow {
+    pub name: String,
+    pub endpoint: Option<String>,
+    pub connected: bool,
+    pub applied: Generation,
+}
+
+/// All of them.
+pub async fn proxies(conn: &mut PgConnection) -> sqlx::Result<Vec<ProxyRow>> {
+    sqlx::query_as!(
+        ProxyRow,
+        r#"select nodes.name, endpoint, coalesce(connected_to is not null, false) as "connected!",
+                  coalesce(applied_generation, 0) as "applied!"
+           from nodes left join agents on agents.node_id = nodes.id and agents.kind = 'proxy'
+           where 'proxy' = any(nodes.roles) and nodes.removed_at is null order by nodes.name"#
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// An instance that should serve.
+#[derive(Debug)]
+pub struct TargetRow {
+    pub node: String,
+    pub address: IpNet,
+    pub port: i32,
+    pub state: InstanceState,
+    pub in_rotation: bool,
+    pub report: Option<Json<InstanceReport>>,
+    pub observed_at: Option<DateTime<Utc>>,
+}
+
+/// Instances of the app with this slug.
+pub async fn targets(conn: &mut PgConnection, app: &str) -> sqlx::Result<Vec<TargetRow>> {
+    sqlx::query_as!(
+        TargetRow,
+        r#"select nodes.name as node, mesh_address as address, host_port as port, instances.state, in_rotation,
+                  report as "report: Json<InstanceReport>", observed_at
+           from instances
+           join apps on apps.id = instances.app_id
+           join nodes on nodes.id = instances.node_id
+           where apps.slug = $1 and wanted and task is null order by instances.id limit 32"#,
+        app
+    )
+    .fetch_all(conn)
+    .await
+}
