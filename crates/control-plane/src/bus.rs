@@ -32,6 +32,7 @@ pub enum Topic {
     Certificates,
     /// The id is the app.
     Domains,
+    Notices,
     Jobs,
     /// A consumer's desired state; the id is the consumer.
     Generations,

@@ -41,6 +41,7 @@ pub mod instances;
 pub mod jobs;
 pub mod logs;
 pub mod nodes;
+pub mod notices;
 pub mod plan;
 pub mod projects;
 pub mod reconcile;

@@ -208,6 +208,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Option<CertCommand>,
     },
+    /// See what somebody should look at
+    Notices {
+        /// Those of the last 30 days that are over as well
+        #[arg(long)]
+        all: bool,
+    },
     /// Look after the hosts
     #[command(subcommand, alias = "nodes")]
     Node(NodeCommand),
@@ -294,6 +300,22 @@ pub(crate) enum CertCommand {
         /// Also when one was ordered within the last hour
         #[arg(long)]
         again: bool,
+    },
+    /// Serve a certificate of your own in place of ordered ones
+    Import {
+        /// The certificate and its chain, PEM, in any order; may hold the key as well
+        chain: PathBuf,
+        /// The private key without a passphrase, PEM; - for standard input
+        #[arg(long, value_name = "FILE")]
+        key: Option<PathBuf>,
+    },
+    /// Forget an imported certificate; proxies serve or order one of a CA
+    Remove {
+        /// A host name that it is served for, or a name of it
+        name: String,
+        /// Its first name once more, instead of being asked for it
+        #[arg(long, value_name = "NAME")]
+        confirm: Option<String>,
     },
 }
 

@@ -42,8 +42,10 @@ pub async fn views(
                   latest.state as "latest_state?: State", latest.created_at as "latest_created_at?",
                   latest.finished_at as "latest_finished_at?",
                   seen.instances as "seen?: Json<Vec<Seen>>",
-                  certificates.state as "certificate_state?", certificates.not_after as "not_after?",
-                  certificates.issuer as "issuer?", certificates.error as "certificate_error?"
+                  case when imported.id is null then certificates.state else 'issued' end as certificate_state,
+                  coalesce(imported.not_after, certificates.not_after) as not_after,
+                  coalesce(imported.issuer, certificates.issuer) as issuer,
+                  case when imported.id is null then certificates.error end as certificate_error
            from apps
            join environments on environments.id = apps.environment_id
            join projects on projects.id = environments.project_id
@@ -66,6 +68,12 @@ pub async fn views(
                where app_id = apps.id and wanted and task is null and deployment_id = current.deployment_id
            ) seen
            left join certificates on certificates.host = apps.slug || '.' || zones.suffix
+           left join lateral (
+               select id, not_after, issuer from imported_certificates
+               where certificates.source = 'imported' and organization_id = projects.organization_id
+                 and not_after > now() and names && array[certificates.host, '*.' || zones.suffix]
+               order by imported_at desc limit 1
+           ) imported on true
            where projects.organization_id = $1 and apps.deleted_at is null
              and ($2::uuid is null or apps.id = $2)
              and ($3::text is null or projects.slug = $3)

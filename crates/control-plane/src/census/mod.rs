@@ -10,6 +10,7 @@ use metrics::gauge;
 use sqlx::PgPool;
 
 use crate::app::AppState;
+use crate::notices;
 
 /// Sets the gauges. One that is no longer set goes from `/metrics` by itself: `daemon::status`.
 pub struct Census(pub AppState);
@@ -40,6 +41,9 @@ impl Reconciler for Census {
         }
         for (outcome, number) in store::finished_deployments(&mut conn).await? {
             gauge!("wisehosting_deployments_last_hour", "outcome" => outcome).set(count(number));
+        }
+        for (kind, severity, number) in notices::store::counts(&mut conn).await? {
+            gauge!("wisehosting_notices", "kind" => kind, "severity" => severity).set(count(number));
         }
         for certificate in store::certificates(&mut conn).await? {
             let host = certificate.host;

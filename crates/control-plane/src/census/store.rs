@@ -90,8 +90,10 @@ pub struct Certificate {
 pub async fn certificates(conn: &mut PgConnection) -> sqlx::Result<Vec<Certificate>> {
     sqlx::query_as!(
         Certificate,
-        r#"select host, extract(epoch from not_after)::float8 as ends_at, failures from certificates
-           where host in (select host from served_hosts)"#
+        r#"select host as "host!", extract(epoch from not_after)::float8 as ends_at, failures as "failures!"
+           from certificates where source = 'acme' and host in (select host from served_hosts)
+           union all
+           select names[1], extract(epoch from max(not_after))::float8, 0 from imported_certificates group by names[1]"#
     )
     .fetch_all(conn)
     .await

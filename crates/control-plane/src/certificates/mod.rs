@@ -1,8 +1,10 @@
 //! Certificates: proxies order them by ACME, everything that lasts is kept here, sealed.
 
+pub mod imports;
 pub mod inbox;
 pub mod shown;
 pub mod store;
+pub mod troubles;
 
 use std::time::Duration;
 

@@ -5,17 +5,17 @@ use protocol::ids::JobId;
 use protocol::spec::{Certificate, Generation, HttpChallenge};
 use sqlx::PgConnection;
 
-use super::{Leaf, pause_after};
+use super::{Leaf, imports, pause_after};
 use crate::vault::{Purpose, Vault, VaultError};
 
-/// All certificates that can be served, with their keys. One whose key cannot be opened is an error: a table without
+/// All certificates that can be served, with their keys; imported ones in place of ordered ones. One whose key cannot be opened is an error: a table without
 /// it would take its hosts down.
 pub async fn issued(conn: &mut PgConnection, vault: &Vault) -> anyhow::Result<Vec<Certificate>> {
     let rows = sqlx::query!(
         r#"select host, chain_pem as "chain_pem!", key_pem as "key_pem!" from certificates
            where chain_pem is not null and key_pem is not null order by host"#
     )
-    .fetch_all(conn)
+    .fetch_all(&mut *conn)
     .await?;
     let mut certificates = Vec::with_capacity(rows.len());
     for row in rows {
@@ -23,7 +23,7 @@ pub async fn issued(conn: &mut PgConnection, vault: &Vault) -> anyhow::Result<Ve
         let key_pem = String::from_utf8(key).map_err(|_| VaultError::Damaged)?;
         certificates.push(Certificate { hosts: vec![row.host], chain_pem: row.chain_pem, key_pem });
     }
-    Ok(certificates)
+    imports::store::merge(conn, vault, certificates).await
 }
 
 /// All challenges that a CA may ask for.
@@ -161,7 +161,7 @@ pub async fn without_order(conn: &mut PgConnection) -> sqlx::Result<Vec<Due>> {
     sqlx::query_as!(
         Due,
         "select host, not_before, not_after from certificates
-         where retry_at <= now()
+         where retry_at <= now() and source = 'acme'
            and not exists (select 1 from jobs where jobs.host = certificates.host and state in ('queued', 'running'))
            and host in (select host from served_hosts union all select host from fronts)
          order by host"

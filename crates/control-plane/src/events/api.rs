@@ -24,8 +24,16 @@ pub fn router(app: &AppState) -> OpenApiRouter<AppState> {
 }
 
 /// What clients are told about.
-const TOPICS: [Topic; 6] =
-    [Topic::Apps, Topic::Deployments, Topic::Nodes, Topic::Instances, Topic::Certificates, Topic::Domains];
+const TOPICS: [Topic; 7] =
+    [
+        Topic::Apps,
+        Topic::Deployments,
+        Topic::Nodes,
+        Topic::Instances,
+        Topic::Certificates,
+        Topic::Domains,
+        Topic::Notices,
+    ];
 /// Changes within this time are told once.
 const GATHER: Duration = Duration::from_millis(100);
 /// More than these at once are told as "something of each topic".
@@ -43,6 +51,7 @@ enum HintTopic {
     Instances,
     Certificates,
     Domains,
+    Notices,
 }
 
 /// A hint to fetch again.

@@ -3,6 +3,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::bus::Topic;
+use crate::notices;
 
 /// Whether `id` is something that the organization may know about.
 pub async fn is_visible(
@@ -15,6 +16,9 @@ pub async fn is_visible(
         return Ok(true);
     }
     let uuid = id.parse::<Uuid>().ok();
+    if topic == Topic::Notices {
+        return notices::store::is_visible(conn, organization, uuid).await;
+    }
     sqlx::query_scalar!(
         "select exists (
              select from apps

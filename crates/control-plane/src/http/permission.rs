@@ -51,6 +51,8 @@ pub enum Permission {
     RegistryRead,
     /// Log in to registries for all builds of the organization.
     RegistryWrite,
+    /// Serve certificates that somebody brings.
+    CertificateWrite,
 }
 
 impl Permission {
@@ -65,7 +67,8 @@ impl Permission {
             | Self::NodeWrite
             | Self::QueueWrite
             | Self::AuditRead
-            | Self::RegistryWrite => MemberRole::Admin,
+            | Self::RegistryWrite
+            | Self::CertificateWrite => MemberRole::Admin,
         }
     }
 
@@ -84,6 +87,7 @@ impl Permission {
             Self::AuditRead => "audit.read",
             Self::RegistryRead => "registry.read",
             Self::RegistryWrite => "registry.write",
+            Self::CertificateWrite => "certificate.write",
         }
     }
 }

@@ -7,8 +7,16 @@ use crate::serve;
 use crate::testing::TestApp;
 
 /// Permissions that a viewer lacks; the others are a viewer's.
-const ABOVE_VIEWER: [&str; 7] =
-    ["app.write", "app.deploy", "app.exec", "project.write", "node.write", "queue.write", "audit.read"];
+const ABOVE_VIEWER: [&str; 8] = [
+    "app.write",
+    "app.deploy",
+    "app.exec",
+    "project.write",
+    "node.write",
+    "queue.write",
+    "audit.read",
+    "certificate.write",
+];
 
 /// What these do needs no words.
 const BODILESS: [&str; 7] = ["/cancel", "/front", "/stop", "/start", "/restart", "/undelete", "/verify"];

@@ -10,7 +10,7 @@ use tracing::info;
 
 use crate::app::AppState;
 use crate::bus::{self, Topic};
-use crate::certificates::{renew_at, store};
+use crate::certificates::{imports, renew_at, store};
 use crate::config::Acme;
 use crate::jobs;
 use crate::vault::Purpose;
@@ -30,6 +30,7 @@ impl Reconciler for Certificates {
         let Some(acme) = &app.config.acme else { return Ok(()) };
         let mut tx = app.db.begin().await?;
         store::want_for_routed(&mut tx).await?;
+        imports::store::settle(&mut tx).await?;
         order_due(app, &mut tx, acme).await?;
         tx.commit().await?;
         Ok(())

@@ -6,7 +6,7 @@ use daemon::reconcile::Reconciler;
 
 use crate::app::AppState;
 use crate::generations::{self, Consumer};
-use crate::{archives, deployments, exec, logs, tombstones};
+use crate::{archives, deployments, exec, logs, notices, tombstones};
 
 pub struct Retention(pub AppState);
 
@@ -38,6 +38,7 @@ impl Reconciler for Retention {
         archives::store::sweep(&mut conn).await?;
         deployments::store::keys::sweep(&mut conn).await?;
         exec::store::sweep(&mut conn).await?;
+        notices::store::sweep(&mut conn).await?;
         drop(conn);
         tombstones::sweep(&self.0).await?;
         refresh_tickets(&self.0).await

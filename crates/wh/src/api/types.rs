@@ -9,6 +9,7 @@ mod doctor;
 mod domains;
 mod git;
 mod nodes;
+mod notices;
 mod queue;
 mod registries;
 
@@ -18,12 +19,13 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use activity::Activity;
-pub(crate) use certificates::{Attempt, Certificate, CertificateDetail, Server};
+pub(crate) use certificates::{Attempt, Certificate, CertificateDetail, ImportedCertificate, Server};
 pub(crate) use changes::{Change, Comparison, Pending, Preview};
 pub(crate) use doctor::{DoctorReport, Finding};
 pub(crate) use domains::Domain;
 pub(crate) use git::{GitAccess, GitAccessAnswer};
 pub(crate) use nodes::{Agent, NewNodeToken, Node, NodeImages, NodeToken, OperatingSystem};
+pub(crate) use notices::Notice;
 pub(crate) use queue::QueuedBuild;
 pub(crate) use registries::Registry;
 

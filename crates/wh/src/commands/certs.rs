@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::json;
 
-use super::Shell;
+use super::{Shell, cert_imports};
 use crate::api::path;
 use crate::api::types::{Attempt, Certificate, CertificateDetail, Server};
 use crate::args::CertCommand;
@@ -18,6 +18,8 @@ pub(crate) async fn run(shell: &Shell, command: Option<CertCommand>) -> Result<(
         CertCommand::Show { host } => show(shell, &host).await,
         CertCommand::ExportChain { host } => export_chain(shell, &host).await,
         CertCommand::Reissue { host, again } => reissue(shell, &host, again).await,
+        CertCommand::Import { chain, key } => cert_imports::import(shell, &chain, key.as_deref()).await,
+        CertCommand::Remove { name, confirm } => cert_imports::remove(shell, &name, confirm).await,
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod activity;
 mod apps;
+mod cert_imports;
 mod certs;
 mod contexts;
 mod cp;
@@ -19,6 +20,7 @@ mod local;
 mod logs;
 mod manual;
 mod nodes;
+mod notices;
 mod plan;
 mod power;
 mod queue;
@@ -84,6 +86,7 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Result<u8> {
         Command::Domain { command } => domains::run(shell, command).await,
         Command::Registry { command } => registry::run(shell, command).await,
         Command::Cert { command } => certs::run(shell, command).await,
+        Command::Notices { all } => notices::run(shell, all).await,
         Command::Node(command) => nodes::run(shell, command).await,
         Command::Fleet(FleetCommand::Pin) => fleet::pin(shell).await,
         Command::Open { print } => apps::open(shell, print).await,

@@ -83,3 +83,53 @@ fn a_second_order_within_the_hour_has_to_be_meant() {
     let asked = mock.asked();
     assert_eq!((asked[0].json(), asked[1].json()), (json!({ "again": false }), json!({ "again": true })));
 }
+
+fn imported() -> Value {
+    json!({ "id": "i-1", "names": ["*.example.com"], "hosts": ["shop.example.com"], "issuer": "House CA",
+            "not_before": "2026-01-01T00:00:00Z", "not_after": "2027-01-01T00:00:00Z", "fingerprint": "AB",
+            "notes": ["It is an internal CA."], "imported_by": "ann", "imported_at": "2026-01-01T00:00:00Z" })
+}
+
+const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n";
+const KEY: &str = "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n";
+
+#[test]
+fn a_certificate_is_imported_from_files_and_its_key_never_printed() {
+    let both = format!("{KEY}{CERTIFICATE}");
+    let mock = Mock::start(vec![("POST /certificates/imports", reply(201, imported()))]);
+    let user = User::with_files(&[("chain.pem", CERTIFICATE), ("key.pem", KEY), ("both.pem", &both)]);
+    let env = [("WH_URL", mock.url.as_str()), ("WH_TOKEN", "wht_test")];
+    for (words, stdin) in [
+        (&["cert", "import", "chain.pem", "--key", "key.pem"][..], ""),
+        (&["cert", "import", "chain.pem", "--key", "-"], KEY),
+        (&["cert", "import", "both.pem"], ""),
+    ] {
+        let run = user.bare(words, &env, stdin).succeeded();
+        assert!(run.err.contains("served for shop.example.com until 2027-01-01"), "{run:?}");
+        assert!(run.err.contains("It is an internal CA."), "{run:?}");
+        assert!(!format!("{run:?}").contains("c2VjcmV0"), "{run:?}");
+    }
+    for asked in mock.asked() {
+        let body = asked.json();
+        assert_eq!(body["chain_pem"], CERTIFICATE);
+        assert!(body["key_pem"].as_str().expect("key").contains("c2VjcmV0"), "{body}");
+    }
+    let run = user.wh(&mock, &["cert", "import", "chain.pem"]).failed(2);
+    assert!(run.err.contains("--key"), "{run:?}");
+}
+
+#[test]
+fn an_imported_certificate_is_removed_by_its_name() {
+    let mock = Mock::start(vec![
+        ("GET /certificates/imports", reply(200, json!({ "items": [imported()], "next": null }))),
+        ("DELETE /certificates/imports/i%2D1?confirm=%2A%2Eexample%2Ecom", reply(204, json!(null))),
+    ]);
+    let words = ["cert", "remove", "shop.example.com"];
+    let run = User::new().wh(&mock, &words).failed(2);
+    assert!(run.err.contains("--confirm *.example.com"), "{run:?}");
+    User::new().wh(&mock, &[&words[..], &["--confirm", "shop.example.com"]].concat()).failed(2);
+    let run = User::new().wh(&mock, &[&words[..], &["--confirm", "*.example.com"]].concat()).succeeded();
+    assert!(run.err.contains("is removed"), "{run:?}");
+    let run = User::new().wh(&mock, &["cert", "remove", "other.test"]).failed(2);
+    assert!(run.err.contains("no imported certificate"), "{run:?}");
+}

@@ -12,6 +12,7 @@ mod exec;
 mod fleet;
 mod git;
 mod mock;
+mod notices;
 mod plan;
 mod power;
 mod queue;

@@ -14,6 +14,7 @@ use super::store::{self, Shown};
 use super::{CertificateDetail, CertificateView, Source};
 use crate::app::AppState;
 use crate::audit;
+use crate::certificates::imports;
 use crate::http::caller::Caller;
 use crate::http::extract::Path;
 use crate::http::page::Page;
@@ -79,9 +80,10 @@ async fn export_chain(
 ) -> Result<Response> {
     let mut conn = app.db.acquire().await?;
     let shown = find(&app, &mut conn, &caller, &host).await?;
-    let chain = match &shown.row {
-        Some(row) => store::chain(&mut conn, row).await?,
-        None => None,
+    let chain = match (shown.view.import_id, &shown.row) {
+        (Some(import), _) => imports::store::chain(&mut conn, import).await?,
+        (None, Some(row)) => store::chain(&mut conn, row).await?,
+        (None, None) => None,
     };
     let chain = chain.ok_or_else(|| Error::not_found(format!("certificate for {host} yet")))?;
     Ok(([(CONTENT_TYPE, "application/pem-certificate-chain")], chain).into_response())

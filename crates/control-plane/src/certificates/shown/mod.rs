@@ -73,6 +73,8 @@ pub struct CertificateView {
     pub failures: i32,
     /// Of the last of these.
     pub problem: Option<Trouble>,
+    /// The imported one that is served.
+    pub import_id: Option<Uuid>,
 }
 
 /// What happens next by itself.

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::{Next, Source, Standing};
+use crate::certificates::imports::ImportedCertificate;
 use crate::certificates::renew_at;
 
 /// Fewer days than these are told.
@@ -35,6 +36,24 @@ pub fn days_left(end: DateTime<Utc>, now: DateTime<Utc>) -> i64 {
 }
 
 impl Facts {
+    /// Of a host name that an imported certificate is served for.
+    pub(super) fn imported(host: &str, imported: &ImportedCertificate, has_ca: bool) -> Self {
+        Self {
+            host: host.to_owned(),
+            source: Source::Imported,
+            issuer: Some(imported.issuer.clone()),
+            not_before: Some(imported.not_before),
+            not_after: Some(imported.not_after),
+            staging: false,
+            failures: 0,
+            retry_at: None,
+            renew_at: None,
+            asked: false,
+            ordering: false,
+            has_ca,
+        }
+    }
+
     fn is_usable(&self, now: DateTime<Utc>) -> bool {
         self.not_after.is_some_and(|end| end > now)
     }

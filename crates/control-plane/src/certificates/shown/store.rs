@@ -1,3 +1,5 @@
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use protocol::ids::OrganizationId;
 use sqlx::PgConnection;
@@ -6,6 +8,7 @@ use super::reissue::Past;
 use super::state::{Facts, days_left};
 use super::{Attempt, CertificateView, Server, Source, Trouble, remedy};
 use crate::bus::{self, Topic};
+use crate::certificates::imports::{self, ImportedCertificate};
 
 /// A certificate, and the row that it is stored in, which another name of it may have given its name.
 #[derive(Debug)]
@@ -25,9 +28,56 @@ pub async fn list(
     host: Option<&str>,
     has_ca: bool,
 ) -> sqlx::Result<Vec<Shown>> {
-    let rows = sqlx::query!(
+    let imported = imports::store::list(conn, organization).await?;
+    let by_host: HashMap<&str, &ImportedCertificate> = imported
+        .iter()
+        .flat_map(|imported| imported.hosts.iter().map(move |host| (host.as_str(), imported)))
+        .collect();
+    let rows = rows(conn, organization, host).await?;
+    let now = Utc::now();
+    let shown = rows.into_iter().map(|row| {
+        let imported = by_host.get(row.host.as_str()).copied();
+        row.shown(imported, has_ca, now)
+    });
+    Ok(shown.collect())
+}
+
+/// A host name, its certificate if there is one, and the order that failed last.
+#[derive(Debug)]
+struct Row {
+    host: String,
+    app: Option<String>,
+    row: Option<String>,
+    names: Option<Vec<String>>,
+    issuer: Option<String>,
+    not_before: Option<DateTime<Utc>>,
+    not_after: Option<DateTime<Utc>>,
+    staging: Option<bool>,
+    challenge: Option<String>,
+    failures: Option<i32>,
+    retry_at: Option<DateTime<Utc>>,
+    renew_at: Option<DateTime<Utc>>,
+    reissue: Option<bool>,
+    error: Option<String>,
+    updated_at: Option<DateTime<Utc>>,
+    ordering: bool,
+    last_at: Option<DateTime<Utc>>,
+    directory: Option<String>,
+    code: Option<String>,
+    problem: Option<String>,
+    hint: Option<String>,
+}
+
+async fn rows(
+    conn: &mut PgConnection,
+    organization: OrganizationId,
+    host: Option<&str>,
+) -> sqlx::Result<Vec<Row>> {
+    sqlx::query_as!(
+        Row,
         r#"with named as (
-               select distinct on (name) name, certificates.host from certificates, unnest(names || host) as name
+               select distinct on (name) name, certificates.host
+               from certificates, unnest(names || certificates.host) as name
                order by name, name = certificates.host desc
            ),
            hosts as (
@@ -36,16 +86,16 @@ pub async fn list(
                select host, null from fronts
            )
            select hosts.host as "host!", hosts.app as "app?", certificates.host as "row?",
-                  certificates.source as "source?", certificates.names as "names?", certificates.issuer,
-                  certificates.not_before, certificates.not_after, certificates.staging as "staging?",
-                  certificates.challenge, certificates.failures as "failures?", certificates.retry_at as "retry_at?",
-                  certificates.renew_at, certificates.reissue as "reissue?", certificates.error,
-                  certificates.updated_at as "updated_at?",
+                  certificates.names as "names?", certificates.issuer, certificates.not_before, certificates.not_after,
+                  certificates.staging as "staging?", certificates.challenge, certificates.failures as "failures?",
+                  certificates.retry_at as "retry_at?", certificates.renew_at, certificates.reissue as "reissue?",
+                  certificates.error, certificates.updated_at as "updated_at?",
                   exists (select from jobs where jobs.host = certificates.host and state in ('queued', 'running')) as "ordering!",
                   last.at as "last_at?", last.directory as "directory?", last.code, last.problem, last.hint
            from hosts
            left join named as own on own.name = hosts.host
-           left join named as wild on own.name is null and wild.name = '*.' || substr(hosts.host, strpos(hosts.host, '.') + 1)
+           left join named as wild
+                on own.name is null and wild.name = '*.' || substr(hosts.host, strpos(hosts.host, '.') + 1)
            left join certificates on certificates.host = coalesce(own.host, wild.host)
            left join lateral (
                select coalesce(finished_at, at) as at, directory, code, problem, hint from certificate_attempts
@@ -60,78 +110,74 @@ pub async fn list(
         host
     )
     .fetch_all(conn)
-    .await?;
-    let now = Utc::now();
-    let shown = rows.into_iter().map(|row| {
-        let failures = row.failures.unwrap_or(0);
-        let facts = Facts {
-            source: if row.source.as_deref() == Some("imported") { Source::Imported } else { Source::Acme },
-            issuer: row.issuer,
-            not_before: row.not_before,
-            not_after: row.not_after,
-            staging: row.staging.unwrap_or(false),
-            failures,
-            retry_at: row.retry_at,
-            renew_at: row.renew_at,
-            asked: row.reissue.unwrap_or(false),
-            ordering: row.ordering,
-            has_ca,
-            host: row.row.clone().unwrap_or_else(|| row.host.clone()),
-        };
-        let problem = match (row.problem, row.error) {
-            (Some(message), _) => Some(Trouble {
-                at: row.last_at.unwrap_or(now),
-                hint: remedy(
-                    &row.host,
-                    row.directory.as_deref().unwrap_or_default(),
-                    row.code.as_deref(),
-                    &message,
-                    row.hint,
-                ),
-                code: row.code,
-                message,
-            }),
-            (None, Some(message)) if failures > 0 => {
-                Some(Trouble { at: row.updated_at.unwrap_or(now), code: None, message, hint: None })
-            }
-            _ => None,
-        };
-        Shown {
-            busy: facts.ordering || facts.asked,
-            view: view(row.host, row.app, row.names, row.challenge, problem, facts, now),
-            row: row.row,
-        }
-    });
-    Ok(shown.collect())
+    .await
 }
 
-fn view(
-    host: String,
-    app: Option<String>,
-    names: Option<Vec<String>>,
-    challenge: Option<String>,
-    problem: Option<Trouble>,
-    facts: Facts,
-    now: DateTime<Utc>,
-) -> CertificateView {
-    let names = names.filter(|names| !names.is_empty());
-    let own = || facts.not_after.map(|_| vec![facts.host.clone()]).unwrap_or_default();
-    CertificateView {
-        names: names.unwrap_or_else(own),
-        standing: facts.standing(now),
-        summary: facts.summary(now),
-        next: facts.next(now),
-        days_left: facts.not_after.map(|end| days_left(end, now)),
-        host,
-        app,
-        source: facts.source,
-        not_before: facts.not_before,
-        not_after: facts.not_after,
-        staging: facts.staging,
-        challenge: challenge.filter(|_| facts.not_after.is_some()),
-        failures: facts.failures,
-        problem,
-        issuer: facts.issuer,
+impl Row {
+    fn shown(self, imported: Option<&ImportedCertificate>, has_ca: bool, now: DateTime<Utc>) -> Shown {
+        let facts = match imported {
+            Some(imported) => Facts::imported(&self.host, imported, has_ca),
+            None => self.facts(has_ca),
+        };
+        let names = match imported {
+            Some(imported) => imported.names.clone(),
+            None => match (self.names.clone(), facts.not_after) {
+                (Some(names), _) if !names.is_empty() => names,
+                (_, Some(_)) => vec![facts.host.clone()],
+                _ => Vec::new(),
+            },
+        };
+        let is_ordered = imported.is_none();
+        Shown {
+            busy: facts.ordering || facts.asked,
+            view: CertificateView {
+                names,
+                standing: facts.standing(now),
+                summary: facts.summary(now),
+                next: facts.next(now),
+                days_left: facts.not_after.map(|end| days_left(end, now)),
+                source: facts.source,
+                not_before: facts.not_before,
+                not_after: facts.not_after,
+                staging: facts.staging,
+                challenge: self.challenge.clone().filter(|_| is_ordered && facts.not_after.is_some()),
+                failures: facts.failures,
+                problem: if is_ordered { self.problem(now) } else { None },
+                import_id: imported.map(|imported| imported.id),
+                issuer: facts.issuer,
+                host: self.host,
+                app: self.app,
+            },
+            row: self.row,
+        }
+    }
+
+    fn facts(&self, has_ca: bool) -> Facts {
+        Facts {
+            host: self.row.clone().unwrap_or_else(|| self.host.clone()),
+            source: Source::Acme,
+            issuer: self.issuer.clone(),
+            not_before: self.not_before,
+            not_after: self.not_after,
+            staging: self.staging.unwrap_or(false),
+            failures: self.failures.unwrap_or(0),
+            retry_at: self.retry_at,
+            renew_at: self.renew_at,
+            asked: self.reissue.unwrap_or(false),
+            ordering: self.ordering,
+            has_ca,
+        }
+    }
+
+    fn problem(&self, now: DateTime<Utc>) -> Option<Trouble> {
+        let Some(message) = self.problem.clone() else {
+            // An order of before attempts were recorded.
+            let message = self.error.clone().filter(|_| self.failures.unwrap_or(0) > 0)?;
+            return Some(Trouble { at: self.updated_at.unwrap_or(now), code: None, message, hint: None });
+        };
+        let (code, directory) = (self.code.clone(), self.directory.as_deref().unwrap_or_default());
+        let hint = remedy(&self.host, directory, code.as_deref(), &message, self.hint.clone());
+        Some(Trouble { at: self.last_at.unwrap_or(now), code, message, hint })
     }
 }
 
@@ -193,7 +239,7 @@ pub async fn servers(conn: &mut PgConnection) -> sqlx::Result<Vec<Server>> {
     .await
 }
 
-/// The chain of the certificate in `row`.
+/// The chain of the ordered certificate in `row`.
 pub async fn chain(conn: &mut PgConnection, row: &str) -> sqlx::Result<Option<String>> {
     let chain = sqlx::query_scalar!("select chain_pem from certificates where host = $1", row);
     Ok(chain.fetch_optional(conn).await?.flatten())

@@ -77,3 +77,20 @@ pub(crate) struct Server {
     #[serde(default)]
     pub(crate) current: bool,
 }
+
+/// A certificate that somebody brought.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct ImportedCertificate {
+    pub(crate) id: String,
+    pub(crate) names: Vec<String>,
+    #[serde(default)]
+    pub(crate) hosts: Vec<String>,
+    pub(crate) issuer: String,
+    pub(crate) not_after: DateTime<Utc>,
+    #[serde(default)]
+    pub(crate) fingerprint: String,
+    #[serde(default)]
+    pub(crate) notes: Vec<String>,
+    #[serde(default)]
+    pub(crate) imported_by: String,
+}
