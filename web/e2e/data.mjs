@@ -479,3 +479,117 @@ export const unproven = (/** @type {string} */ hostname) =>
     expires_at: ago(-6 * DAY),
     certificate: { state: "none", not_after: null, issuer: null, error: null },
   });
+
+/**
+ * @param {string} host
+ * @param {Partial<Schemas["CertificateDetail"]>} [over]
+ * @returns {Schemas["CertificateDetail"]}
+ */
+export function makeCertificate(host, over = {}) {
+  return {
+    host,
+    app: host.split(".")[0] ?? null,
+    source: "acme",
+    standing: "issued",
+    summary: "Valid for 71 more days.",
+    names: [host],
+    issuer: "Let's Encrypt R11",
+    not_before: ago(19 * DAY),
+    not_after: ago(-71 * DAY),
+    days_left: 71,
+    staging: false,
+    challenge: "http-01",
+    next: { at: ago(-41 * DAY), what: "renewed: two thirds of its time are over by then" },
+    failures: 0,
+    problem: null,
+    import_id: null,
+    attempts: [
+      {
+        id: id(),
+        at: ago(19 * DAY),
+        finished_at: ago(19 * DAY - 6),
+        kind: "first",
+        challenge: "http-01",
+        names: [host],
+        directory: "https://acme-v02.api.letsencrypt.org/directory",
+        staging: false,
+        outcome: "issued",
+        trouble: null,
+        log: ["order made", "challenge on 2 proxies", "issued"],
+        proxy: "edge-1",
+      },
+    ],
+    proxies: [
+      { node: "edge-1", connected: true, generation: 48, current: true },
+      { node: "edge-2", connected: true, generation: 48, current: true },
+    ],
+    reissue_at: null,
+    ...over,
+  };
+}
+
+/** An order that the CA refused, because the name leads elsewhere. */
+export function makeFailingCertificate(host) {
+  const trouble = {
+    at: ago(7 * MINUTE),
+    code: "acme_wrong_answer",
+    message: `Something else than the proxies answered the CA on ${host}: 104.21.3.4: Invalid response: 526`,
+    hint: `${host} leads to Cloudflare (104.21.3.4, the orange cloud), which answers the CA instead of the proxies. Set its record to \`DNS only\` (the grey cloud) until the certificate is there.`,
+  };
+  const made = makeCertificate(host);
+  return makeCertificate(host, {
+    standing: "failed",
+    summary: "None yet: the last 3 orders failed.",
+    names: [],
+    issuer: null,
+    not_before: null,
+    not_after: null,
+    days_left: null,
+    challenge: null,
+    next: { at: ago(-9 * MINUTE), what: "ordered again, 3 in a row failed" },
+    failures: 3,
+    problem: trouble,
+    attempts: made.attempts.map((attempt) => ({
+      ...attempt,
+      at: ago(7 * MINUTE + 4),
+      finished_at: trouble.at,
+      outcome: "failed",
+      trouble,
+    })),
+  });
+}
+
+/**
+ * @param {Partial<Schemas["ImportedCertificate"]>} [over]
+ * @returns {Schemas["ImportedCertificate"]}
+ */
+export const makeImported = (over = {}) => ({
+  id: id(),
+  names: ["*.fernhill.example", "fernhill.example"],
+  hosts: ["shop.fernhill.example"],
+  issuer: "Fernhill House CA",
+  not_before: ago(300 * DAY),
+  not_after: ago(-6 * DAY),
+  fingerprint: "AB:CD",
+  notes: ["Its issuer, Fernhill House CA, is not known to the control plane's host: it is an internal CA."],
+  imported_by: "ada@example.com",
+  imported_at: ago(300 * DAY),
+  ...over,
+});
+
+/**
+ * @param {Partial<Schemas["Notice"]>} [over]
+ * @returns {Schemas["Notice"]}
+ */
+export const makeNotice = (over = {}) => ({
+  id: id(),
+  kind: "certificate-ends",
+  subject: "certificate:shop.fernhill.example",
+  severity: "warning",
+  text: "The certificate for shop.fernhill.example ends on 2026-06-07, in less than 7 days.",
+  hint: "Import a newer one with `wh cert import`; after its end proxies order one.",
+  first_seen: ago(7 * DAY),
+  told_at: ago(HOUR),
+  resolved_at: null,
+  ...over,
+});

@@ -11,11 +11,15 @@ import {
   failure,
   id,
   makeApp,
+  makeCertificate,
   makeChange,
   makeDeployment,
   makeDomain,
+  makeFailingCertificate,
+  makeImported,
   makeInstance,
   makeNode,
+  makeNotice,
   makeQueuedBuild,
   makeRelease,
   makeStages,
@@ -148,6 +152,35 @@ class World {
     this.applied = new Map();
     /** @type {Schemas["Registry"][]} */
     this.registries = [];
+    this.imports = [makeImported()];
+    this.certificates = [
+      ...["shop", "docs", "api"].map((app) => makeCertificate(`${app}.${ZONE}`)),
+      makeFailingCertificate("blog.fernhill.example"),
+      makeCertificate("shop.fernhill.example", {
+        source: "imported",
+        standing: "expiring",
+        summary: "Valid for 6 more days.",
+        issuer: "Fernhill House CA",
+        names: ["*.fernhill.example", "fernhill.example"],
+        challenge: null,
+        import_id: this.imports[0]?.id ?? null,
+        attempts: [],
+        next: {
+          at: this.imports[0]?.not_after ?? null,
+          what: "ends, unless a newer one is imported; proxies order one then",
+        },
+      }),
+    ];
+    this.notices = [
+      makeNotice({
+        severity: "critical",
+        kind: "certificate-fails",
+        subject: "certificate:blog.fernhill.example",
+        text: "Orders of a certificate for blog.fernhill.example have been failing since 2026-06-01.",
+        hint: "Something else than the proxies answered the CA.",
+      }),
+      makeNotice(),
+    ];
     /** @type {Map<string, Schemas["GitAccess"]>} */
     this.gitAccess = new Map();
     /** @type {Schemas["Token"][]} */
@@ -284,6 +317,8 @@ class World {
     if (resource === "tombstones")
       return send(response, 200, list(this.tombstones.map(({ stone }) => stone)));
     if (resource === "deployments") return this.answerDeployments(method, key, part, url, response);
+    if (resource === "certificates") return this.answerCertificates(method, key, part, response);
+    if (resource === "notices") return send(response, 200, list(this.notices));
     if (resource === "jobs") return send(response, 200, list(this.queue()));
     if (resource === "nodes") return this.answerNodes(method, key, response);
     if (resource === "node-tokens") return this.answerNodeTokens(method, key, json, response);
@@ -846,6 +881,22 @@ class World {
       });
     }
     return send(response, 200, { access: this.gitAccess.get(app) ?? null });
+  }
+
+  /**
+   * @param {string | undefined} method
+   * @param {string | undefined} key
+   * @param {string | undefined} part
+   * @param {Response} response
+   */
+  answerCertificates(method, key, part, response) {
+    if (!key) return send(response, 200, list(this.certificates));
+    if (key === "imports" && method === "GET") return send(response, 200, list(this.imports));
+    if (key === "imports" && method === "POST") return send(response, 201, makeImported());
+    const found = this.certificates.find(({ host }) => host === key);
+    if (!found) return send(response, 404, problem("not_found", `there is no certificate for ${key}`));
+    if (part === "reissue") found.next = { at: null, what: "a new one is being ordered" };
+    return send(response, 200, found);
   }
 
   /** @param {string} method @param {string} key @param {string} part @param {() => Schemas["RegistryRequest"] & Schemas["KeepImagesRequest"]} json @param {Response} response */

@@ -3,6 +3,7 @@
 //   npm run shots [-- filter]      SHOTS=folder (default shots/)
 import { mkdir } from "node:fs/promises";
 import { launch } from "./browser.mjs";
+import { ZONE } from "./data.mjs";
 import { startMock } from "./mock.mjs";
 
 const folder = process.env.SHOTS ?? "shots";
@@ -19,6 +20,15 @@ const latest = (slug) => `/apps/${slug}/deployments/${world.app(slug)?.deploymen
 /** @type {{ name: string, path: string, signedOut?: boolean, act?: (page: import("playwright-core").Page) => Promise<void> }[]} */
 const shots = [
   { name: "login", path: "/login", signedOut: true },
+  { name: "certificates", path: "/certificates" },
+  { name: "certificate", path: `/certificates/shop.${ZONE}` },
+  { name: "certificate-failing", path: "/certificates/blog.fernhill.example" },
+  {
+    name: "certificate-import",
+    path: "/certificates",
+    act: (page) => page.getByRole("button", { name: "Import" }).click(),
+  },
+  { name: "notices", path: "/notices" },
   {
     name: "setup",
     path: "/setup",

@@ -227,6 +227,29 @@ export const useKeepImages = () =>
       : unwrap(api.POST("/api/v1/registries/{host}/images", { params, body: { path } }));
   });
 
+export const readChain = (host: string) =>
+  unwrap(api.GET("/api/v1/certificates/{host}/chain", { params: { path: { host } }, parseAs: "text" }));
+
+/** The variable says whether another one is meant, a moment after the last. */
+export const useReissue = (host: string) =>
+  useListChange(keys.certificates, (again: boolean) =>
+    unwrap(api.POST("/api/v1/certificates/{host}/reissue", { params: { path: { host } }, body: { again } })),
+  );
+
+export const useImportCertificate = () =>
+  useListChange(keys.certificates, (body: Schemas["ImportRequest"]) =>
+    unwrap(api.POST("/api/v1/certificates/imports", { body })),
+  );
+
+export const useRemoveCertificate = () =>
+  useListChange(keys.certificates, ({ id, names }: Schemas["ImportedCertificate"]) =>
+    unwrap(
+      api.DELETE("/api/v1/certificates/imports/{id}", {
+        params: { path: { id }, query: { confirm: names[0] ?? "" } },
+      }),
+    ),
+  );
+
 export const usePutGitAccess = (app: string) =>
   useListChange(keys.gitAccess, (body: Schemas["GitAccessRequest"]) =>
     unwrap(api.POST("/api/v1/apps/{app}/git-access", { params: { path: { app } }, body })),

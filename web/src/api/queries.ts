@@ -180,6 +180,34 @@ export const tokensQuery = queryOptions({
   queryFn: async ({ signal }) => (await unwrap(api.GET("/api/v1/tokens", { signal }))).items,
 });
 
+export const certificatesQuery = queryOptions({
+  queryKey: [...keys.certificates, "list"],
+  queryFn: async ({ signal }) => (await unwrap(api.GET("/api/v1/certificates", { signal }))).items,
+  ...live,
+});
+
+export const certificateQuery = (host: string) =>
+  queryOptions({
+    queryKey: [...keys.certificates, "of", host],
+    queryFn: ({ signal }) =>
+      unwrap(api.GET("/api/v1/certificates/{host}", { params: { path: { host } }, signal })),
+    ...live,
+  });
+
+export const importsQuery = queryOptions({
+  queryKey: [...keys.certificates, "imports"],
+  queryFn: async ({ signal }) => (await unwrap(api.GET("/api/v1/certificates/imports", { signal }))).items,
+  ...live,
+});
+
+export const noticesQuery = (resolved: boolean) =>
+  queryOptions({
+    queryKey: [...keys.notices, resolved],
+    queryFn: async ({ signal }) =>
+      (await unwrap(api.GET("/api/v1/notices", { params: { query: { resolved } }, signal }))).items,
+    ...live,
+  });
+
 export const registriesQuery = queryOptions({
   queryKey: keys.registries,
   queryFn: async ({ signal }) => (await unwrap(api.GET("/api/v1/registries", { signal }))).items,
@@ -207,6 +235,10 @@ export const activityQuery = (app: string) =>
     getNextPageParam: (page) => page.next ?? undefined,
     ...live,
   });
+
+export function mayDeploy(session: Session | undefined): boolean {
+  return session !== undefined && session.organization.role !== "viewer";
+}
 
 /** Whoever runs programs in an app sees its secrets. */
 export function mayRunPrograms({ organization }: Session): boolean {

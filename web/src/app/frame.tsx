@@ -9,6 +9,7 @@ import { Menu } from "@/components/menu";
 import { StatusMark } from "@/components/status";
 import { useToast } from "@/components/toast";
 import { type Theme, useTheme } from "@/lib/theme";
+import { Bell } from "./bell";
 import { Palette } from "./palette";
 
 export function Frame() {
@@ -50,6 +51,7 @@ function Sidebar() {
         </div>
         <p className="nav-label">Organization</p>
         <div className="nav">
+          <NavItem to="/certificates" icon="lock" label="Certificates" />
           <NavItem to="/audit" icon="audit" label="Audit" />
           <NavItem to="/settings" icon="settings" label="Settings" />
         </div>
@@ -88,6 +90,7 @@ function TopBar() {
       <Crumbs />
       <Running />
       <Palette />
+      <Bell />
       <ThemeMenu />
       <UserMenu />
     </div>
@@ -99,6 +102,8 @@ const names: Record<string, string> = {
   new: "New app",
   queue: "Queue",
   nodes: "Nodes",
+  certificates: "Certificates",
+  notices: "Notices",
   audit: "Audit",
   settings: "Settings",
   deployments: "Deployments",

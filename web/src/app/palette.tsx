@@ -19,6 +19,8 @@ const pages: Place[] = [
   { label: "Apps", hint: "Page", icon: "apps", to: "/apps" },
   { label: "Queue", hint: "Page", icon: "clock", to: "/queue" },
   { label: "Nodes", hint: "Page", icon: "nodes", to: "/nodes" },
+  { label: "Certificates", hint: "Page", icon: "lock", to: "/certificates" },
+  { label: "Notices", hint: "Page", icon: "bell", to: "/notices" },
   { label: "Audit", hint: "Page", icon: "audit", to: "/audit" },
   { label: "Settings", hint: "Page", icon: "settings", to: "/settings" },
 ];

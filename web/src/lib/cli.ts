@@ -47,6 +47,10 @@ export const cli = {
     `wh domain move ${quote(hostname)} ${quote(to)} --app ${quote(app)}`,
   removeDomain: (app: string, hostname: string) => `wh domain rm ${quote(hostname)} --app ${quote(app)}`,
   registryLogin: () => "wh registry login registry.example.com",
+  certificates: () => "wh cert",
+  reissue: (host: string) => `wh cert reissue ${quote(host)}`,
+  removeCertificate: (name: string) => `wh cert remove ${quote(name)} --confirm ${quote(name)}`,
+  notices: () => "wh notices",
   addNode: () => "wh node token create --role worker",
 };
 

@@ -1,4 +1,15 @@
-import type { App, Deployment, Domain, Instance, Node, QueuedBuild, Stage, StageProgress } from "@/api/types";
+import type {
+  App,
+  Certificate,
+  Deployment,
+  Domain,
+  Instance,
+  Node,
+  PlatformNotice,
+  QueuedBuild,
+  Stage,
+  StageProgress,
+} from "@/api/types";
 
 /** Each tone has a colour and a shape, so that colour is never the only signal. */
 export type Tone = "ok" | "busy" | "warn" | "bad" | "idle";
@@ -59,6 +70,28 @@ export const domainState: Record<Domain["state"], StatusView> = {
   pending: { tone: "busy", label: "Not verified yet" },
   verified: { tone: "ok", label: "Verified" },
   lapsed: { tone: "bad", label: "Lapsed" },
+};
+
+export const certificateStanding: Record<Certificate["standing"], StatusView> = {
+  issued: { tone: "ok", label: "Issued" },
+  expiring: { tone: "warn", label: "Ends soon" },
+  expired: { tone: "bad", label: "Ended" },
+  ordering: { tone: "busy", label: "Being ordered" },
+  waiting: { tone: "idle", label: "Not ordered yet" },
+  failed: { tone: "bad", label: "Failed" },
+  none: { tone: "idle", label: "None" },
+};
+
+export const attemptOutcome: Record<string, StatusView> = {
+  running: { tone: "busy", label: "Running" },
+  issued: { tone: "ok", label: "Issued" },
+  failed: { tone: "bad", label: "Failed" },
+  cancelled: { tone: "idle", label: "Cancelled" },
+};
+
+export const noticeSeverity: Record<PlatformNotice["severity"], StatusView> = {
+  warning: { tone: "warn", label: "Warning" },
+  critical: { tone: "bad", label: "Critical" },
 };
 
 export const queuedState: Record<QueuedBuild["state"], StatusView> = {

@@ -24,16 +24,15 @@ pub fn router(app: &AppState) -> OpenApiRouter<AppState> {
 }
 
 /// What clients are told about.
-const TOPICS: [Topic; 7] =
-    [
-        Topic::Apps,
-        Topic::Deployments,
-        Topic::Nodes,
-        Topic::Instances,
-        Topic::Certificates,
-        Topic::Domains,
-        Topic::Notices,
-    ];
+const TOPICS: [Topic; 7] = [
+    Topic::Apps,
+    Topic::Deployments,
+    Topic::Nodes,
+    Topic::Instances,
+    Topic::Certificates,
+    Topic::Domains,
+    Topic::Notices,
+];
 /// Changes within this time are told once.
 const GATHER: Duration = Duration::from_millis(100);
 /// More than these at once are told as "something of each topic".

@@ -190,7 +190,7 @@ function Certificate({ app: { certificate, hostname, release } }: { app: App }) 
     <Card title="Certificate" actions={<Status view={viewOf(certificateState, certificate.state)} />}>
       <dl className="facts">
         <dt>Name</dt>
-        <dd>{hostname}</dd>
+        <dd>{release ? <Link to={`/certificates/${hostname}`}>{hostname}</Link> : hostname}</dd>
         {certificate.issuer && (
           <>
             <dt>Issuer</dt>

@@ -55,7 +55,7 @@ export function Component() {
         />
         <Counter
           title="Certificates"
-          to="/apps"
+          to="/certificates"
           views={apps.data
             ?.filter((app) => app.release)
             .map((app) => viewOf(certificateState, app.certificate.state))}
