@@ -2,8 +2,10 @@
 { pkgs }:
 [
   pkgs.bash
+  pkgs.bind
   pkgs.conmon
   pkgs.coreutils
+  pkgs.dnsutils
   pkgs.git
   pkgs.iproute2
   pkgs.iptables

@@ -8,7 +8,7 @@ packages_of() {
     db) echo postgresql ;;
     testbed)
       echo iproute2 util-linux procps podman runc conmon netavark aardvark-dns iptables nftables wireguard-tools \
-        postgresql busybox-static pebble git docker-registry openssh-server curl
+        postgresql busybox-static pebble bind9 bind9-dnsutils git docker-registry openssh-server curl
       ;;
     browser) echo chromium ;;
     examples) echo debootstrap python3 python3-pip ;;

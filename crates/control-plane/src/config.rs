@@ -12,6 +12,7 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::dns::config::Dns;
+pub use crate::certificates::config::{Acme, Budget};
 
 /// The whole file.
 #[derive(Debug, Clone, Deserialize)]
@@ -104,16 +105,6 @@ pub struct Proxy {
     /// Bearer of the Traefik provider endpoints. Credential `proxy_token` wins; without either one is made on first
     /// start.
     pub token: Option<SecretString>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Acme {
-    pub directory: Url,
-    /// `mailto:` address for the CA's notices.
-    pub contact: Option<String>,
-    /// PEM, for a CA that the system does not know.
-    pub root_certificate: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -226,10 +217,8 @@ impl Check for Config {
                 "must be a domain name such as route.example.com",
             ));
         }
-        if let Some(Acme { contact: Some(contact), .. }) = &self.acme
-            && !contact.starts_with("mailto:")
-        {
-            return Err(Invalid::new("acme.contact", "must start with mailto:"));
+        if let Some(acme) = &self.acme {
+            acme.check()?;
         }
         self.check_nodes()
     }
@@ -387,6 +376,18 @@ mesh_address = "10.50.0.11"
             ("[proxy]", "[images]\nremove_after_s = 1\n[proxy]", "`images.remove_after_s`"),
             ("[proxy]", "[dns]\nresolvers = []\n[proxy]", "`dns.resolvers`"),
             ("[proxy]", "[dns]\nresolvers = [\"dns.example.com\"]\n[proxy]", "no address of a resolver"),
+            ("[proxy]", "[acme]\ndirectory = \"letsencrypt\"\nchallenge = \"dns\"\n[proxy]", "challenge"),
+            ("[proxy]", "[acme]\ndirectory = \"letsencript\"\n[proxy]", "directory"),
+            (
+                "[proxy]",
+                "[acme]\ndirectory = \"letsencrypt\"\neab_hmac_key = \"k\"\n[proxy]",
+                "`acme.eab_key_id`",
+            ),
+            (
+                "[proxy]",
+                "[acme]\ndirectory = \"letsencrypt\"\nbudget.orders = 0\n[proxy]",
+                "`acme.budget.orders`",
+            ),
             ("public_key =", "zone = \"here\"\npublic_key =", "`nodes[0].zone`"),
         ] {
             let text = format!("{EXAMPLE}{NODE}").replacen(from, to, 1);

@@ -11,6 +11,7 @@ pub mod bus;
 pub mod config;
 pub mod db;
 pub mod digest;
+pub mod dns_providers;
 pub mod front;
 pub mod generations;
 pub mod git_access;

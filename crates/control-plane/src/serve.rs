@@ -25,8 +25,11 @@ pub const DATABASE_PATIENCE: Duration = Duration::from_mins(1);
 const GRACE: Duration = Duration::from_secs(20);
 
 /// Runs until a signal.
-pub async fn run(config: Config, credentials: &Credentials) -> anyhow::Result<ExitCode> {
+pub async fn run(mut config: Config, credentials: &Credentials) -> anyhow::Result<ExitCode> {
     let metrics = daemon::status::install_metrics();
+    if let Some(acme) = &mut config.acme {
+        acme.eab_hmac_key = credentials.get("acme_eab_hmac_key", acme.eab_hmac_key.as_ref())?;
+    }
     let secrets = Secrets::load(&config, credentials)?;
     let pool = db::pool(secrets::database(&config, credentials)?, config.database.connections);
     let listeners = Listeners::bind(&config)?;

@@ -18,6 +18,8 @@ pub enum Purpose {
     JobPayload,
     CertificateKey,
     AcmeAccount,
+    /// With what a DNS provider is told to set records.
+    DnsProvider,
     /// Proves at the start that secret and database belong together.
     SecretCheck,
     /// Signs access tokens of agents; never seals.
@@ -34,6 +36,7 @@ impl Purpose {
             Self::JobPayload => "job-payload",
             Self::CertificateKey => "certificate-key",
             Self::AcmeAccount => "acme-account",
+            Self::DnsProvider => "dns-provider",
             Self::SecretCheck => "secret-check",
             Self::AgentToken => "agent-token",
         }

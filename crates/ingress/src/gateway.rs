@@ -133,6 +133,11 @@ impl Gateway {
         self.live.load().certificates.find(&host_key(name)?).cloned()
     }
 
+    /// What a CA is shown that checks `name`.
+    pub(crate) fn challenge(&self, name: &str) -> Option<Arc<rustls::ServerConfig>> {
+        self.live.load().certificates.challenge(name)
+    }
+
     /// What of `spec`, which is in force, is served: the same table for another engine.
     pub fn servable(&self, spec: &ProxySpec) -> ProxySpec {
         self.live.load().routes.servable(spec)

@@ -9,6 +9,7 @@ pub mod balance;
 pub mod bind;
 mod body;
 mod conversation;
+mod challenge;
 pub mod drain;
 mod extended_connect;
 pub mod gateway;

@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::LazyConfigAcceptor;
 use tracing::{debug, warn};
 
+use crate::challenge;
 use crate::conversation::{Requests, serve_http1, serve_http2};
 use crate::drain::Drain;
 use crate::gateway::Gateway;
@@ -190,6 +191,9 @@ async fn serve_tls(
     let limit = handshake_timeout(&gateway.options.limits);
     let handshake = async {
         let mut start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
+        if challenge::is_asked(&start.client_hello()) {
+            return challenge::answer(&gateway, start).await.map(|()| None);
+        }
         let name = start.client_hello().server_name().and_then(host_key).map(std::borrow::Cow::into_owned);
         let Some(name) = name.filter(|name| gateway.certificate(name).is_some()) else {
             let asked = start.client_hello().server_name().unwrap_or("no name").to_owned();
@@ -197,10 +201,11 @@ async fn serve_tls(
             start.io.shutdown().await?;
             return Err(io::Error::other(format!("there is no certificate for {asked}")));
         };
-        Ok((start.into_stream(config).await?, name))
+        Ok(Some((start.into_stream(config).await?, name)))
     };
     let (stream, name) = match tokio::time::timeout(limit, handshake).await {
-        Ok(Ok(done)) => done,
+        Ok(Ok(Some(done))) => done,
+        Ok(Ok(None)) => return,
         Ok(Err(error)) => return debug!(%client, %error, "TLS handshake failed"),
         Err(_) => return debug!(%client, "TLS handshake took too long"),
     };

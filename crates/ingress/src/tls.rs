@@ -14,6 +14,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::Problem;
+use crate::challenge::Challenges;
 use crate::gateway::Gateway;
 use crate::table::host_key;
 
@@ -27,6 +28,7 @@ pub struct CertificateTable {
     /// By what follows `*.`.
     wildcard: HashMap<Box<str>, Arc<CertifiedKey>>,
     parsed: HashMap<Fingerprint, Arc<CertifiedKey>>,
+    challenges: Challenges,
 }
 
 /// Tells certificates apart that the control plane sent; not a defence against forged ones.
@@ -35,7 +37,8 @@ type Fingerprint = (u64, u64);
 impl CertificateTable {
     /// The certificates of `spec`, those known already taken over without parsing them again.
     pub fn succeed(&self, spec: &ProxySpec) -> (Self, Vec<Problem>) {
-        let (mut table, mut problems) = (Self::default(), Vec::new());
+        let (challenges, mut problems) = Challenges::new(spec);
+        let mut table = Self { challenges, ..Self::default() };
         for certificate in &spec.certificates {
             let subject = || format!("certificate for `{}`", certificate.hosts.join("`, `"));
             let fingerprint = fingerprint(certificate);
@@ -88,6 +91,11 @@ impl CertificateTable {
             let (label, parent) = name.split_once('.')?;
             if label.is_empty() { None } else { self.wildcard.get(parent) }
         })
+    }
+
+    /// What is shown to a CA that checks `name`.
+    pub(crate) fn challenge(&self, name: &str) -> Option<Arc<ServerConfig>> {
+        self.challenges.find(name)
     }
 
     /// Whether one certificate serves both names, so that a connection for one may carry requests for the other.

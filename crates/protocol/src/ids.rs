@@ -53,6 +53,7 @@ ids! {
     ZoneId;
     /// A host name of the world outside that leads to an app.
     DomainId;
+    DnsProviderId;
     SessionId;
     /// An API token of a user.
     TokenId;

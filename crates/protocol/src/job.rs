@@ -3,6 +3,9 @@
 
 use std::collections::BTreeMap;
 
+pub use crate::order::{
+    CertificateOrder, ChallengeKind, ChallengePending, ChallengeRequest, ExternalAccount,
+};
 use chrono::{DateTime, Utc};
 pub use presets::{Preset, Recipe};
 use serde::{Deserialize, Serialize};
@@ -218,37 +221,6 @@ pub struct BuildLimits {
     pub source_bytes: u64,
 }
 
-/// One certificate by HTTP-01.
-#[derive(Clone, Serialize, Deserialize)]
-pub struct CertificateOrder {
-    pub host: String,
-    /// ACME directory URL.
-    pub directory: String,
-    /// Root certificates (PEM) of a CA that the system does not know, such as Pebble.
-    pub root_pem: Option<String>,
-    /// `mailto:` address, if one is configured.
-    pub contact: Option<String>,
-    /// instant-acme's `AccountCredentials` as JSON; absent before the first order, whose result then brings it.
-    pub account: Option<String>,
-}
-
-impl std::fmt::Debug for CertificateOrder {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CertificateOrder")
-            .field("host", &self.host)
-            .field("directory", &self.directory)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Body of `POST /v1/jobs/<id>/challenges`. The answer comes when every live proxy serves the challenge.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ChallengeRequest {
-    pub token: String,
-    pub key_authorization: String,
-}
-
 /// How a job ended.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "kebab-case")]
@@ -256,6 +228,11 @@ pub enum Outcome {
     Built(Built),
     Issued(Issued),
     Failed(Failure),
+    /// A failure that repeats itself until a time which the other side named.
+    Limited {
+        failure: Failure,
+        until: DateTime<Utc>,
+    },
     Cancelled,
 }
 

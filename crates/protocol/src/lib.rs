@@ -13,6 +13,7 @@ pub mod ids;
 pub mod job;
 pub mod labels;
 pub mod message;
+mod order;
 pub mod registry;
 pub mod report;
 pub mod spec;

@@ -2,25 +2,32 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use node::link::LinkHandle;
 use protocol::ids::JobId;
-use protocol::job::{CertificateOrder, ChallengeRequest, Failure, Job, Outcome, Stage, Work};
+use protocol::job::{
+    CertificateOrder, ChallengePending, ChallengeRequest, Failure, Job, Outcome, Stage, Work,
+};
 use protocol::message::{FromAgent, JobDone};
 use protocol::report::{JobLog, JobProgress, LogLine, Stream};
+use reqwest::StatusCode;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::acme::{self, Desk};
+use crate::acme::{self, Desk, Refusal};
 
 /// Orders at once. The others wait for their turn.
 const AT_ONCE: usize = 4;
 /// The control plane answers once every live proxy serves the challenge; it gives up after 30 s itself.
 const CHALLENGE_LIMIT: Duration = Duration::from_secs(40);
+/// For the name servers of a zone to answer a challenge.
+const DNS_LIMIT: Duration = Duration::from_mins(3);
+
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 type Running = Arc<Mutex<HashMap<JobId, CancellationToken>>>;
 
@@ -133,7 +140,7 @@ fn host(job: &Job) -> String {
 
 fn log_end(id: JobId, host: &str, outcome: &Outcome) {
     match outcome {
-        Outcome::Failed(failure) => {
+        Outcome::Failed(failure) | Outcome::Limited { failure, .. } => {
             warn!(job.id = %id, host, code = failure.code, message = failure.message, "job failed");
         }
         Outcome::Cancelled => info!(job.id = %id, host, "job cancelled"),
@@ -165,9 +172,12 @@ async fn obtain(order: &CertificateOrder, desk: &mut LinkDesk) -> Outcome {
     let _ = desk.link.send(FromAgent::JobProgress(progress)).await;
     match acme::obtain(order, desk).await {
         Ok(issued) => Outcome::Issued(issued),
-        Err(failure) => {
+        Err(Refusal { failure, until }) => {
             desk.say(failure.message.clone()).await;
-            Outcome::Failed(failure)
+            match until {
+                Some(until) => Outcome::Limited { failure, until },
+                None => Outcome::Failed(failure),
+            }
         }
     }
 }
@@ -190,7 +200,20 @@ impl Desk for LinkDesk {
 
     async fn publish(&mut self, challenge: &ChallengeRequest) -> anyhow::Result<()> {
         let path = format!("/v1/jobs/{}/challenges", self.job_id);
-        self.link.post(&path, challenge, CHALLENGE_LIMIT).await?;
-        Ok(())
+        let started = Instant::now();
+        let mut said = String::new();
+        loop {
+            let answer = self.link.post(&path, challenge, CHALLENGE_LIMIT).await?;
+            if answer.status() != StatusCode::ACCEPTED {
+                return Ok(());
+            }
+            let ChallengePending { waiting_for } = answer.json().await?;
+            anyhow::ensure!(started.elapsed() < DNS_LIMIT, "after {} s: {waiting_for}", DNS_LIMIT.as_secs());
+            if said != waiting_for {
+                self.say(format!("Waiting: {waiting_for}.")).await;
+                said = waiting_for;
+            }
+            tokio::time::sleep(ASK_AGAIN).await;
+        }
     }
 }

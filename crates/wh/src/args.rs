@@ -214,6 +214,12 @@ pub(crate) enum Command {
         #[arg(long)]
         all: bool,
     },
+    /// Say where DNS records of certificates can be set; alone: list
+    #[command(alias = "dns-providers")]
+    DnsProvider {
+        #[command(subcommand)]
+        command: Option<DnsProviderCommand>,
+    },
     /// Look after the hosts
     #[command(subcommand, alias = "nodes")]
     Node(NodeCommand),
@@ -400,6 +406,58 @@ pub(crate) enum RegistryCommand {
         #[arg(long)]
         none: bool,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DnsProviderCommand {
+    /// List the DNS providers of the organization and of the platform
+    #[command(alias = "list")]
+    Ls,
+    /// Store one; its token or key is asked for
+    Add(AddDnsProvider),
+    /// Set a record, wait until every name server answers it, and remove it
+    Test {
+        zone: String,
+        /// The one of the platform
+        #[arg(long)]
+        platform: bool,
+    },
+    /// Forget one
+    #[command(alias = "remove")]
+    Rm {
+        zone: String,
+        /// The one of the platform
+        #[arg(long)]
+        platform: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("provider").required(true)))]
+pub(crate) struct AddDnsProvider {
+    /// It can set this name and all below it, for example example.com
+    pub(crate) zone: String,
+    /// Zone is at Cloudflare: give an API token with Zone:Read and DNS:Edit
+    #[arg(long, group = "provider")]
+    pub(crate) cloudflare: bool,
+    /// Primary name server that takes signed updates (RFC 2136), for example ns1.example.com
+    #[arg(long, value_name = "SERVER", group = "provider", requires = "key_name")]
+    pub(crate) rfc2136: Option<String>,
+    /// Name of the TSIG key on that server
+    #[arg(long, value_name = "NAME", requires = "rfc2136")]
+    pub(crate) key_name: Option<String>,
+    /// hmac-sha256, hmac-sha384 or hmac-sha512
+    #[arg(long, value_name = "NAME", requires = "rfc2136", default_value = "hmac-sha256")]
+    pub(crate) algorithm: String,
+    /// Ask this server (address and port) for records, in place of the zone's; may be repeated
+    #[arg(long = "check-server", value_name = "ADDRESS", requires = "rfc2136")]
+    pub(crate) check_servers: Vec<String>,
+    /// For all apps of the platform, and its wildcard certificate; needs an owner
+    #[arg(long)]
+    pub(crate) platform: bool,
+    /// Read the token or key from standard input
+    #[arg(long)]
+    pub(crate) secret_stdin: bool,
 }
 
 #[derive(Debug, Subcommand)]

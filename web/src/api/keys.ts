@@ -14,6 +14,7 @@ export const keys = {
   nodeTokens: ["node-tokens"],
   tokens: ["tokens"],
   registries: ["registries"],
+  dnsProviders: ["dns-providers"],
   projects: ["projects"],
   audit: ["audit"],
   activity: ["activity"],

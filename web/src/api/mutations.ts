@@ -218,6 +218,21 @@ export const useDeleteRegistry = () =>
     unwrap(api.DELETE("/api/v1/registries/{host}", { params: { path: { host } } })),
   );
 
+export const usePutDnsProvider = () =>
+  useListChange(keys.dnsProviders, (body: Schemas["DnsProviderRequest"]) =>
+    unwrap(api.POST("/api/v1/dns-providers", { body })),
+  );
+
+export const useDeleteDnsProvider = () =>
+  useListChange(keys.dnsProviders, (id: string) =>
+    unwrap(api.DELETE("/api/v1/dns-providers/{id}", { params: { path: { id } } })),
+  );
+
+export const useTestDnsProvider = () =>
+  useListChange(keys.dnsProviders, (id: string) =>
+    unwrap(api.POST("/api/v1/dns-providers/{id}/test", { params: { path: { id } } })),
+  );
+
 /** `path` is null for a registry that gets no more built images. */
 export const useKeepImages = () =>
   useListChange(keys.registries, ({ host, path }: { host: string; path: string | null }) => {

@@ -213,6 +213,11 @@ export const registriesQuery = queryOptions({
   queryFn: async ({ signal }) => (await unwrap(api.GET("/api/v1/registries", { signal }))).items,
 });
 
+export const dnsProvidersQuery = queryOptions({
+  queryKey: keys.dnsProviders,
+  queryFn: async ({ signal }) => (await unwrap(api.GET("/api/v1/dns-providers", { signal }))).items,
+});
+
 export const auditQuery = infiniteQueryOptions({
   queryKey: keys.audit,
   queryFn: ({ signal, pageParam: cursor }) =>

@@ -49,6 +49,7 @@ export type ProbeEvidence = Schemas["ProbeEvidence"];
 export type Problem = Schemas["Problem"];
 export type QueuedBuild = Schemas["QueuedBuild"];
 export type Recipe = Schemas["Recipe"];
+export type DnsProvider = Schemas["DnsProvider"];
 export type Registry = Schemas["Registry"];
 export type Release = Schemas["Release"];
 export type ReleaseOrigin = Schemas["ReleaseOrigin"];

@@ -46,6 +46,7 @@ export const cli = {
   moveDomain: (app: string, hostname: string, to: string) =>
     `wh domain move ${quote(hostname)} ${quote(to)} --app ${quote(app)}`,
   removeDomain: (app: string, hostname: string) => `wh domain rm ${quote(hostname)} --app ${quote(app)}`,
+  addDnsProvider: () => "wh dns-provider add example.com --cloudflare",
   registryLogin: () => "wh registry login registry.example.com",
   certificates: () => "wh cert",
   reissue: (host: string) => `wh cert reissue ${quote(host)}`,

@@ -67,11 +67,16 @@ pub async fn views(
                from instances
                where app_id = apps.id and wanted and task is null and deployment_id = current.deployment_id
            ) seen
-           left join certificates on certificates.host = apps.slug || '.' || zones.suffix
+           -- The zone's wildcard, once it is there, else the app's own.
+           left join lateral (
+               select state, not_after, issuer, error from certificates
+               where host = '*.' || zones.suffix and not_after > now() or host = apps.slug || '.' || zones.suffix
+               order by host like '*.%' desc limit 1
+           ) certificates on true
            left join lateral (
                select id, not_after, issuer from imported_certificates
-               where certificates.source = 'imported' and organization_id = projects.organization_id
-                 and not_after > now() and names && array[certificates.host, '*.' || zones.suffix]
+               where organization_id = projects.organization_id and not_after > now()
+                 and names && array[apps.slug || '.' || zones.suffix, '*.' || zones.suffix]
                order by imported_at desc limit 1
            ) imported on true
            where projects.organization_id = $1 and apps.deleted_at is null

@@ -91,7 +91,7 @@ pub async fn certificates(conn: &mut PgConnection) -> sqlx::Result<Vec<Certifica
     sqlx::query_as!(
         Certificate,
         r#"select host as "host!", extract(epoch from not_after)::float8 as ends_at, failures as "failures!"
-           from certificates where source = 'acme' and host in (select host from served_hosts)
+           from certificates where source = 'acme' and host in (select host from wanted_certificates)
            union all
            select names[1], extract(epoch from max(not_after))::float8, 0 from imported_certificates group by names[1]"#
     )

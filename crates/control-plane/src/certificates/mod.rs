@@ -1,7 +1,11 @@
 //! Certificates: proxies order them by ACME, everything that lasts is kept here, sealed.
 
 pub mod imports;
+pub mod config;
 pub mod inbox;
+pub mod order;
+pub mod publish;
+pub mod renewal;
 pub mod shown;
 pub mod store;
 pub mod troubles;
@@ -74,7 +78,11 @@ pub fn pause_after(failures: i32) -> Duration {
 
 #[cfg(test)]
 #[path = "tests.rs"]
-mod order_tests;
+pub(crate) mod order_tests;
+#[cfg(test)]
+mod policy_tests;
+#[cfg(test)]
+mod renewal_tests;
 
 #[cfg(test)]
 mod tests {

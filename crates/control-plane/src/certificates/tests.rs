@@ -13,11 +13,15 @@ use crate::jobs;
 use crate::reconcile::certificates::Certificates;
 use crate::reconcile::dispatch_specs::DispatchSpecs;
 
-const HOST: &str = "hello.route.example.com";
+pub(crate) const HOST: &str = "hello.route.example.com";
 
-async fn mesh(pool: PgPool) -> Mesh {
-    let directory = "https://ca.example.com/dir".parse().expect("url");
-    let acme = crate::config::Acme { directory, contact: None, root_certificate: None };
+pub(crate) async fn mesh(pool: PgPool) -> Mesh {
+    mesh_at(pool, "https://ca.example.com/dir").await
+}
+
+/// One app that is served, and certificates from the CA at `directory`.
+pub(crate) async fn mesh_at(pool: PgPool, directory: &str) -> Mesh {
+    let acme = crate::config::Acme::at(directory.parse().expect("url"));
     let mesh = Mesh::with(pool, |config| config.acme = Some(acme)).await;
     let worker = mesh.join("w1", &["worker"]).await;
     let (app, deployment, _) = mesh.queue_build("hello").await;
@@ -48,14 +52,14 @@ async fn mesh(pool: PgPool) -> Mesh {
 }
 
 /// The proxy gets an order.
-async fn order(mesh: &Mesh, proxy: &mut Link) -> protocol::job::Job {
+pub(crate) async fn order(mesh: &Mesh, proxy: &mut Link) -> protocol::job::Job {
     Certificates(mesh.test.app.clone()).pass().await.expect("orders");
     jobs::dispatch::claim_all(&mesh.test.app).await.expect("claim");
     jobs::dispatch::to_connected(&mesh.test.app).await.expect("dispatch");
     proxy.job().await
 }
 
-async fn table(mesh: &Mesh, proxy: &mut Link) -> (i64, ProxySpec) {
+pub(crate) async fn table(mesh: &Mesh, proxy: &mut Link) -> (i64, ProxySpec) {
     DispatchSpecs(mesh.test.app.clone()).pass().await.expect("specs");
     proxy
         .until(|message| match message {

@@ -25,7 +25,7 @@ const SPOOFED: &str = "192.0.2.66";
 
 fn with_front(config: &mut Config) {
     let directory = "https://ca.example.com/dir".parse().expect("url");
-    config.acme = Some(Acme { directory, contact: None, root_certificate: None });
+    config.acme = Some(Acme::at(directory));
     config.api_server.front_listen = Some("10.50.0.1:8082".parse().expect("address"));
 }
 

@@ -30,9 +30,7 @@ pub use permission::{Permission, guard, public};
 
 use crate::app::AppState;
 use crate::{
-    activity, apps, archives, audit, certificates, deployments, doctor, domains, events, exec, files, front,
-    git_access, hub, identity, jobs, logs, nodes, notices, projects, registries, releases, tombstones,
-    variables,
+    activity, apps, archives, audit, certificates, deployments, dns_providers, doctor, domains, events, exec, files, front, git_access, hub, identity, jobs, logs, nodes, notices, projects, registries, releases, tombstones, variables,
 };
 
 #[derive(OpenApi)]
@@ -73,6 +71,7 @@ pub fn api(app: &AppState) -> (Router<AppState>, utoipa::openapi::OpenApi) {
         .merge(certificates::shown::api::router(app))
         .merge(certificates::imports::api::router(app))
         .merge(notices::api::router(app))
+        .merge(dns_providers::api::router(app))
         .merge(git_access::api::router(app))
         .merge(logs::api::router(app))
         .merge(exec::api::router(app))

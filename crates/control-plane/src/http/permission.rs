@@ -53,22 +53,29 @@ pub enum Permission {
     RegistryWrite,
     /// Serve certificates that somebody brings.
     CertificateWrite,
+    DnsRead,
+    /// Store what DNS records are set with.
+    DnsWrite,
 }
 
 impl Permission {
     /// The lowest role that has it.
     pub fn least_role(self) -> MemberRole {
         match self {
-            Self::Account | Self::AppRead | Self::ProjectRead | Self::NodeRead | Self::RegistryRead => {
-                MemberRole::Viewer
-            }
+            Self::Account
+            | Self::AppRead
+            | Self::ProjectRead
+            | Self::NodeRead
+            | Self::RegistryRead
+            | Self::DnsRead => MemberRole::Viewer,
             Self::AppWrite | Self::AppDeploy | Self::AppExec => MemberRole::Developer,
             Self::ProjectWrite
             | Self::NodeWrite
             | Self::QueueWrite
             | Self::AuditRead
             | Self::RegistryWrite
-            | Self::CertificateWrite => MemberRole::Admin,
+            | Self::CertificateWrite
+            | Self::DnsWrite => MemberRole::Admin,
         }
     }
 
@@ -88,6 +95,8 @@ impl Permission {
             Self::RegistryRead => "registry.read",
             Self::RegistryWrite => "registry.write",
             Self::CertificateWrite => "certificate.write",
+            Self::DnsRead => "dns.read",
+            Self::DnsWrite => "dns.write",
         }
     }
 }

@@ -27,7 +27,10 @@ pub async fn progress(conn: &mut PgConnection, node: NodeId, report: &JobProgres
 
 pub async fn log(conn: &mut PgConnection, node: NodeId, log: &JobLog) -> sqlx::Result<()> {
     let job = store::lock_running(conn, log.job_id, node).await?;
-    let Some(deployment) = job.and_then(|job| job.deployment_id) else { return Ok(()) };
+    let Some(job) = job else { return Ok(()) };
+    let Some(deployment) = job.deployment_id else {
+        return certificates::store::attempts::log(conn, log.job_id, &log.lines).await;
+    };
     if store::append_log(conn, deployment, &log.lines).await? {
         bus::say(conn, Topic::DeploymentLog, deployment).await?;
     }
@@ -66,7 +69,7 @@ async fn build_done(
             Ok(()) => return Ok(store::finish(conn, job, "succeeded", None).await?),
             Err(failure) => failure,
         },
-        Outcome::Failed(failure) => failure,
+        Outcome::Failed(failure) | Outcome::Limited { failure, .. } => failure,
         Outcome::Cancelled => {
             store::finish(conn, job, "cancelled", None).await?;
             progress::cancelled(conn, deployment).await?;

@@ -1,8 +1,8 @@
-//! Every hostname that is routed has a certificate: ordered when it is missing, renewed at two thirds of its time,
-//! tried again with growing pauses when an order failed.
+//! Every name that is served has a certificate: ordered when it is missing, renewed when the CA wants it or at two thirds
+//! of its time, tried again with growing pauses when an order failed, and never more often than the budget allows.
 
 use anyhow::Context;
-use chrono::Utc;
+use chrono::{TimeDelta, Utc};
 use daemon::reconcile::Reconciler;
 use protocol::job::{CertificateOrder, Work};
 use sqlx::PgConnection;
@@ -10,8 +10,13 @@ use tracing::info;
 
 use crate::app::AppState;
 use crate::bus::{self, Topic};
-use crate::certificates::{imports, renew_at, store};
+use crate::certificates::imports;
+use crate::certificates::order::{self, Kind, Wait};
+use crate::certificates::renewal::certificate_id;
+use crate::certificates::store::attempts::{self, Attempt};
+use crate::certificates::store::{self, Due};
 use crate::config::Acme;
+use crate::dns_providers;
 use crate::jobs;
 use crate::vault::Purpose;
 
@@ -19,6 +24,8 @@ pub struct Certificates(pub AppState);
 
 /// Orders on their way at the same time; CAs limit new orders.
 const AT_ONCE: i64 = 10;
+/// How soon it is looked again whether what is in an order's way has gone.
+const LOOK_AGAIN: TimeDelta = TimeDelta::minutes(30);
 
 impl Reconciler for Certificates {
     fn name(&self) -> &'static str {
@@ -42,39 +49,104 @@ async fn order_due(app: &AppState, conn: &mut PgConnection, acme: &Acme) -> anyh
     let account = account(app, conn, acme).await?;
     // The first order makes the account; others beside it would make more.
     let most = if account.is_some() { AT_ONCE } else { 1 };
-    let room = usize::try_from(most - store::orders(conn).await?).unwrap_or(0);
-    let root_pem = match &acme.root_certificate {
-        Some(path) => Some(
-            tokio::fs::read_to_string(path)
-                .await
-                .with_context(|| format!("`acme.root_certificate`: cannot read {}", path.display()))?,
-        ),
-        None => None,
-    };
-    let due = store::without_order(conn).await?.into_iter().filter(|host| {
-        match (host.not_before, host.not_after) {
-            (Some(from), Some(to)) => renew_at(&host.host, from, to) <= now,
-            _ => true,
+    let mut room = most - store::orders(conn).await?;
+    let root_pem = root_pem(acme).await?;
+    for due in store::without_order(conn).await? {
+        if room <= 0 {
+            break;
         }
-    });
-    for due in due.take(room) {
+        let Some(kind) = order::due(&due.present(), acme.is_staging(), now) else { continue };
+        let (attempt, replaces) = match plan(conn, acme, &due, kind).await? {
+            Ok(planned) => planned,
+            Err(wait) => {
+                info!(host = due.host, why = wait.why, until = %wait.until, "certificate order put off");
+                store::postpone(conn, &due.host, &wait.why, wait.until.min(now + LOOK_AGAIN)).await?;
+                bus::say(conn, Topic::Certificates, &due.host).await?;
+                continue;
+            }
+        };
         let order = CertificateOrder {
-            host: due.host.clone(),
-            directory: acme.directory.to_string(),
+            host: due.host,
+            names: attempt.names.clone(),
+            challenge: attempt.challenge,
+            directory: attempt.directory.clone(),
             root_pem: root_pem.clone(),
             contact: acme.contact.clone(),
             account: account.clone(),
+            binding: acme.binding(),
+            replaces,
         };
-        let job = jobs::store::enqueue(conn, &app.vault, &Work::Certificate(order)).await?;
-        bus::say(conn, Topic::Certificates, &due.host).await?;
-        info!(host = due.host, job.id = %job, "certificate order queued");
+        send(app, conn, order, &attempt).await?;
+        room -= 1;
     }
     Ok(())
 }
 
+async fn send(
+    app: &AppState,
+    conn: &mut PgConnection,
+    order: CertificateOrder,
+    attempt: &Attempt,
+) -> anyhow::Result<()> {
+    let job = jobs::store::enqueue(conn, &app.vault, &Work::Certificate(order)).await?;
+    attempts::begin(conn, job, attempt).await?;
+    store::forget_reissue(conn, &attempt.host).await?;
+    bus::say(conn, Topic::Certificates, &attempt.host).await?;
+    info!(host = attempt.host, challenge = %attempt.challenge, job.id = %job, "certificate order queued");
+    Ok(())
+}
+
+/// The order that goes out now, and what it replaces in the CA's words; or what is in its way.
+async fn plan(
+    conn: &mut PgConnection,
+    acme: &Acme,
+    due: &Due,
+    kind: Kind,
+) -> anyhow::Result<Result<(Attempt, Option<String>), Wait>> {
+    let host = &due.host;
+    let provider = dns_providers::store::covering(conn, host, due.organization_id).await?;
+    let last = attempts::last(conn, host).await?;
+    let Some(challenge) = order::challenge(host, provider.is_some(), acme.challenge, last.as_ref()) else {
+        let why = format!(
+            "No DNS provider covers {host}, and wildcards need one: add it with `wh dns-provider add`."
+        );
+        return Ok(Err(Wait { until: Utc::now() + LOOK_AGAIN, why }));
+    };
+    // CAs that said when to renew know what is replaced, and do not count it.
+    let knows = due.renew_at.is_some() && due.directory.as_deref() == Some(acme.directory());
+    let replaces = match knows {
+        true => store::chain(conn, host).await?.as_deref().and_then(certificate_id),
+        false => None,
+    };
+    let attempt = Attempt {
+        host: host.clone(),
+        names: vec![host.clone()],
+        domain: order::registered_domain(host).to_owned(),
+        directory: acme.directory().to_owned(),
+        staging: acme.is_staging(),
+        kind,
+        challenge,
+        replaces: replaces.is_some(),
+    };
+    let spent = attempts::spent(conn, &attempt, &acme.budget).await?;
+    Ok(match order::wait(&spent, host, &attempt.domain, &acme.budget, attempt.replaces) {
+        Some(wait) => Err(wait),
+        None => Ok((attempt, replaces)),
+    })
+}
+
 async fn account(app: &AppState, conn: &mut PgConnection, acme: &Acme) -> anyhow::Result<Option<String>> {
-    let directory = acme.directory.as_str();
+    let directory = acme.directory();
     let Some(sealed) = store::account(conn, directory).await? else { return Ok(None) };
     let plain = app.vault.open(Purpose::AcmeAccount, &format!("acme-account:{directory}"), &sealed)?;
     Ok(Some(String::from_utf8(plain)?))
+}
+
+/// The roots of a CA that the system does not know.
+pub(super) async fn root_pem(acme: &Acme) -> anyhow::Result<Option<String>> {
+    let Some(path) = &acme.root_certificate else { return Ok(None) };
+    let pem = tokio::fs::read_to_string(path)
+        .await
+        .with_context(|| format!("`acme.root_certificate`: cannot read {}", path.display()))?;
+    Ok(Some(pem))
 }

@@ -123,7 +123,10 @@ pub async fn proxy_spec(
     let served = routes::store::served(conn).await?;
     let certificates = certificates::store::issued(conn, &app.vault).await?;
     let challenges = certificates::store::challenges(conn).await?;
-    Ok(plan::routes::spec(front.as_ref(), &served, certificates, challenges, app.config.acme.is_some()))
+    let spec =
+        plan::routes::spec(front.as_ref(), &served, certificates, challenges, app.config.acme.is_some());
+    let alpn_challenges = certificates::store::alpn_challenges(conn).await?;
+    Ok(protocol::spec::ProxySpec { alpn_challenges, ..spec })
 }
 
 async fn worker_spec(

@@ -81,7 +81,7 @@ async fn give_up(conn: &mut PgConnection, lost: &Lost) -> anyhow::Result<()> {
         progress::fail(conn, deployment, &failure).await?;
     }
     if let Some(host) = &lost.host {
-        certificates::inbox::failed(conn, host, &failure.message).await?;
+        certificates::inbox::failed(conn, lost.id, host, &failure, None).await?;
         if certificates::store::forget_challenges(conn, lost.id).await? {
             generations::raise(conn, generations::Consumer::Routes).await?;
         }

@@ -6,7 +6,7 @@ use daemon::reconcile::Reconciler;
 
 use crate::app::AppState;
 use crate::generations::{self, Consumer};
-use crate::{archives, deployments, exec, logs, notices, tombstones};
+use crate::{archives, certificates, deployments, exec, logs, notices, tombstones};
 
 pub struct Retention(pub AppState);
 
@@ -39,6 +39,7 @@ impl Reconciler for Retention {
         deployments::store::keys::sweep(&mut conn).await?;
         exec::store::sweep(&mut conn).await?;
         notices::store::sweep(&mut conn).await?;
+        certificates::store::attempts::sweep(&mut conn).await?;
         drop(conn);
         tombstones::sweep(&self.0).await?;
         refresh_tickets(&self.0).await

@@ -9,8 +9,8 @@ use crate::envelope::{Receiver, Sender};
 use crate::identity::ApiKey;
 use crate::ids::{AppId, ArchiveId, DeploymentId, InstanceId, NodeId};
 use crate::job::{
-    Build, BuildLimits, BuildSecrets, Built, CertificateOrder, Failure, GitAccess, GitSecret, Preset,
-    ProbeEvidence, Recipe, RegistryLogin, Source, Stage, Work,
+    Build, BuildLimits, BuildSecrets, Built, CertificateOrder, ChallengeKind, ExternalAccount, Failure,
+    GitAccess, GitSecret, Preset, ProbeEvidence, Recipe, RegistryLogin, Source, Stage, Work,
 };
 use crate::registry::{CopyAction, CopyOrder, CopyReport};
 use crate::report::{
@@ -197,6 +197,7 @@ fn said_by_agents() -> Vec<FromAgent> {
             }),
         }),
         FromAgent::JobDone(JobDone { job_id, outcome: Outcome::Failed(failure()) }),
+        FromAgent::JobDone(JobDone { job_id, outcome: Outcome::Limited { failure: failure(), until: at() } }),
         FromAgent::Scrubbed(scrubbed(job_id)),
         FromAgent::GitHostKey(host_key(job_id)),
         FromAgent::InstanceLog(InstanceLog {
@@ -333,11 +334,15 @@ fn said_by_the_control_plane() -> Vec<FromControlPlane> {
         }),
     };
     let order = CertificateOrder {
-        host: "hello.route.example.com".to_owned(),
-        directory: "https://ca.example.com/dir".to_owned(),
-        root_pem: None,
         contact: Some("mailto:ops@example.com".to_owned()),
-        account: None,
+        ..CertificateOrder::new("hello.route.example.com", "https://ca.example.com/dir")
+    };
+    let wildcard = CertificateOrder {
+        names: vec!["*.route.example.com".to_owned()],
+        challenge: ChallengeKind::Dns01,
+        binding: Some(ExternalAccount { key_id: "kid".to_owned(), hmac_key: "secret".to_owned() }),
+        replaces: Some("aki.serial".to_owned()),
+        ..CertificateOrder::new("*.route.example.com", "https://ca.example.com/dir")
     };
     let spec = |spec| FromControlPlane::Spec(Versioned { generation: 7, spec });
     vec![
@@ -347,6 +352,7 @@ fn said_by_the_control_plane() -> Vec<FromControlPlane> {
         spec(Spec::Proxy(proxy_spec())),
         FromControlPlane::JobStart(Job { id: JobId(id(1)), work: Work::Build(Box::new(build)) }),
         FromControlPlane::JobStart(Job { id: JobId(id(1)), work: Work::Certificate(order) }),
+        FromControlPlane::JobStart(Job { id: JobId(id(1)), work: Work::Certificate(wildcard) }),
         FromControlPlane::JobCancel(JobCancel { job_id: JobId(id(1)) }),
         FromControlPlane::Refused(Refused { code: "envelope_hmac".to_owned(), message: "why".to_owned() }),
     ]

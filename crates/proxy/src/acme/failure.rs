@@ -1,18 +1,34 @@
 //! What went wrong with an order, in words for the owner of the name.
 
+use chrono::{DateTime, Utc};
 use instant_acme::{Error, Problem};
-use protocol::job::{CertificateOrder, Failure, Stage};
+use protocol::job::{CertificateOrder, ChallengeKind, Failure, Stage};
 
 /// Why an order ended.
 #[derive(Debug)]
 pub(super) enum Trouble {
     Acme(Error),
-    /// The challenge did not get onto every proxy.
+    /// The challenge did not get to where the CA looks.
     Publish(anyhow::Error),
-    NoHttpChallenge,
+    NoChallenge(ChallengeKind),
     /// Something of ours or of the configuration.
     Setup(String),
     TooLong,
+}
+
+/// An order that ended without a certificate.
+#[derive(Debug)]
+pub struct Refusal {
+    pub failure: Failure,
+    /// Before this the CA wants no other order.
+    pub until: Option<DateTime<Utc>>,
+}
+
+impl Trouble {
+    /// Whether the CA may have said until when.
+    pub(super) fn is_a_limit(&self) -> bool {
+        matches!(self, Self::Acme(Error::Api(_) | Error::Json(_)))
+    }
 }
 
 impl From<Error> for Trouble {
@@ -27,8 +43,14 @@ fn kind(problem: &Problem) -> &str {
     problem.r#type.as_deref().and_then(|kind| kind.strip_prefix(NAMESPACE)).unwrap_or_default()
 }
 
-pub(super) fn is_unknown_account(problem: &Problem) -> bool {
-    kind(problem) == "accountDoesNotExist"
+/// Whether the CA takes no more orders of an account: it has forgotten or deactivated it.
+pub(super) fn is_lost_account(problem: &Problem) -> bool {
+    matches!(kind(problem), "accountDoesNotExist" | "unauthorized")
+}
+
+/// Whether an order may be taken that does not say what it replaces.
+pub(super) fn is_about_the_replaced(problem: &Problem) -> bool {
+    matches!(kind(problem), "alreadyReplaced" | "malformed")
 }
 
 pub(super) fn is_bad_nonce(problem: &Problem) -> bool {
@@ -52,7 +74,7 @@ pub(crate) fn failure(code: &str, message: impl Into<String>) -> Failure {
 pub(super) fn explain(trouble: &Trouble, order: &CertificateOrder) -> Failure {
     let CertificateOrder { host, directory, .. } = order;
     let (code, message, hint) = match trouble {
-        Trouble::Acme(Error::Api(problem)) => return explain_problem(problem, host),
+        Trouble::Acme(Error::Api(problem)) => return explain_problem(problem, order),
         Trouble::Acme(Error::Timeout(_)) | Trouble::TooLong => (
             "acme_timeout",
             format!("The CA did not finish the certificate for {host} in time."),
@@ -69,15 +91,20 @@ pub(super) fn explain(trouble: &Trouble, order: &CertificateOrder) -> Failure {
             format!("The CA at {directory} answered something unexpected: {}", chain(error)),
             "Check that `acme.directory` is the URL of an ACME directory.".to_owned(),
         ),
+        Trouble::Publish(error) if order.challenge == ChallengeKind::Dns01 => (
+            "acme_dns_not_published",
+            format!("The TXT record for {host} did not get to all name servers: {error:#}"),
+            "Check the DNS provider: `wh dns-provider test`.".to_owned(),
+        ),
         Trouble::Publish(error) => (
             "acme_challenge_not_published",
             format!("The challenge for {host} did not get onto every proxy: {error:#}"),
             "Check on the nodes page that every proxy is online.".to_owned(),
         ),
-        Trouble::NoHttpChallenge => (
-            "acme_no_http_challenge",
-            format!("The CA offers no HTTP-01 challenge for {host}."),
-            "Wildcard names need DNS-01; use a name without `*`.".to_owned(),
+        Trouble::NoChallenge(kind) => (
+            "acme_no_challenge",
+            format!("The CA offers no {kind} challenge for {host}."),
+            "Choose another one with `acme.challenge`; wildcard names need a DNS provider.".to_owned(),
         ),
         Trouble::Setup(problem) => (
             "acme_failed",
@@ -88,8 +115,8 @@ pub(super) fn explain(trouble: &Trouble, order: &CertificateOrder) -> Failure {
     Failure { hint: Some(hint), ..failure(code, message) }
 }
 
-fn explain_problem(problem: &Problem, host: &str) -> Failure {
-    let said = said(problem);
+fn explain_problem(problem: &Problem, order: &CertificateOrder) -> Failure {
+    let (host, said) = (&order.host, said(problem));
     let (code, message, hint) = match kind(problem) {
         "dns" => (
             "acme_dns",
@@ -99,7 +126,13 @@ fn explain_problem(problem: &Problem, host: &str) -> Failure {
         "connection" | "tls" => (
             "acme_connection",
             format!("The CA could not fetch the challenge from {host}: {said}"),
-            format!("Check that {host} points at the proxies, and that port 80 is open to the whole internet."),
+            match order.challenge {
+                ChallengeKind::Dns01 => "Check that the zone's name servers answer the whole internet.".to_owned(),
+                kind => format!(
+                    "Check that {host} points at the proxies, and that port {} is open to the whole internet.",
+                    if kind == ChallengeKind::Http01 { 80 } else { 443 }
+                ),
+            },
         ),
         "unauthorized" | "incorrectResponse" => (
             "acme_wrong_answer",
@@ -161,13 +194,7 @@ mod tests {
     use super::*;
 
     fn order() -> CertificateOrder {
-        CertificateOrder {
-            host: "app.test".to_owned(),
-            directory: "https://ca.test/dir".to_owned(),
-            root_pem: None,
-            contact: None,
-            account: None,
-        }
+        CertificateOrder::new("app.test", "https://ca.test/dir")
     }
 
     fn problem(kind: &str) -> Trouble {
@@ -190,6 +217,18 @@ mod tests {
             let failure = explain(&problem(kind), &order());
             assert_eq!(failure.code, code, "{kind}");
             assert!(failure.message.contains("the CA's words") && failure.hint.is_some(), "{failure:?}");
+        }
+    }
+
+    #[test]
+    fn the_port_that_must_be_open_is_the_one_of_the_challenge() {
+        for (challenge, words) in [
+            (ChallengeKind::Http01, "port 80"),
+            (ChallengeKind::TlsAlpn01, "port 443"),
+            (ChallengeKind::Dns01, "name servers"),
+        ] {
+            let hint = explain(&problem("connection"), &CertificateOrder { challenge, ..order() }).hint;
+            assert!(hint.as_ref().is_some_and(|hint| hint.contains(words)), "{hint:?}");
         }
     }
 

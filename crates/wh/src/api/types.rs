@@ -7,6 +7,7 @@ mod certificates;
 mod changes;
 mod doctor;
 mod domains;
+mod dns_providers;
 mod git;
 mod nodes;
 mod notices;
@@ -23,6 +24,7 @@ pub(crate) use certificates::{Attempt, Certificate, CertificateDetail, ImportedC
 pub(crate) use changes::{Change, Comparison, Pending, Preview};
 pub(crate) use doctor::{DoctorReport, Finding};
 pub(crate) use domains::Domain;
+pub(crate) use dns_providers::{DnsProvider, DnsProviderTest};
 pub(crate) use git::{GitAccess, GitAccessAnswer};
 pub(crate) use nodes::{Agent, NewNodeToken, Node, NodeImages, NodeToken, OperatingSystem};
 pub(crate) use notices::Notice;

@@ -10,6 +10,7 @@ mod deploy;
 mod deployments;
 mod doctor;
 mod domains;
+mod dns_provider;
 mod env;
 mod env_file;
 mod exec;
@@ -87,6 +88,7 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Result<u8> {
         Command::Registry { command } => registry::run(shell, command).await,
         Command::Cert { command } => certs::run(shell, command).await,
         Command::Notices { all } => notices::run(shell, all).await,
+        Command::DnsProvider { command } => dns_provider::run(shell, command).await,
         Command::Node(command) => nodes::run(shell, command).await,
         Command::Fleet(FleetCommand::Pin) => fleet::pin(shell).await,
         Command::Open { print } => apps::open(shell, print).await,

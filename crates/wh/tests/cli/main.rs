@@ -8,6 +8,7 @@ mod cp;
 mod deploy;
 mod doctor;
 mod domain;
+mod dns_provider;
 mod exec;
 mod fleet;
 mod git;

@@ -4,6 +4,7 @@ import { Choices } from "@/components/field";
 import { Icon } from "@/components/icon";
 import { Card, PageHead, useTitle } from "@/components/page";
 import { useTheme } from "@/lib/theme";
+import { DnsProviders } from "./dns-providers";
 import { Registries } from "./registries";
 import { Tokens } from "./tokens";
 
@@ -19,6 +20,7 @@ export function Component() {
       <Appearance />
       <Tokens />
       <Registries />
+      <DnsProviders />
     </div>
   );
 }

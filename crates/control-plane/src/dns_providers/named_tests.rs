@@ -1,0 +1,158 @@
+//! Records at a real name server, BIND, which takes updates that are signed with its key alone.
+
+use std::net::SocketAddr;
+use std::process::Stdio;
+use std::time::Duration;
+
+use protocol::identity::AgentKind;
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+use super::{Record, wire};
+use crate::certificates::order_tests::{mesh, order};
+use crate::hub::tests::{Mesh, hello, nothing};
+use crate::jobs;
+
+const SECRET: &str = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
+const WRONG: &str = "bm90IHRoZSBrZXkgdGhhdCB0aGUgc2VydmVyIGhhcyE=";
+
+struct Named {
+    address: SocketAddr,
+    process: Child,
+    _folder: TempDir,
+}
+
+impl Named {
+    async fn start() -> Self {
+        let folder = tempfile::tempdir().expect("temp dir");
+        let address =
+            std::net::TcpListener::bind("127.0.0.1:0").expect("port").local_addr().expect("address");
+        let (path, port) = (folder.path().display(), address.port());
+        let config = format!(
+            "options {{ directory \"{path}\"; pid-file none; session-keyfile none; listen-on port {port} {{ 127.0.0.1; }};
+               listen-on-v6 {{ none; }}; recursion no; dnssec-validation no; }};
+             controls {{ }};
+             key \"wisehosting\" {{ algorithm hmac-sha256; secret \"{SECRET}\"; }};
+             zone \"example.com\" {{ type primary; file \"{path}/zone\";
+               update-policy {{ grant wisehosting zonesub TXT; }}; }};"
+        );
+        let zone = "$TTL 60\n@ SOA ns hostmaster 1 3600 600 86400 60\n@ NS ns\nns A 127.0.0.1\n";
+        std::fs::write(folder.path().join("named.conf"), config).expect("write");
+        std::fs::write(folder.path().join("zone"), zone).expect("write");
+        let process = Command::new("named")
+            .args(["-f", "-c"])
+            .arg(folder.path().join("named.conf"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("BIND is installed");
+        let named = Self { address, process, _folder: folder };
+        for _ in 0..200 {
+            if wire::texts(address, &"example.com.".parse().expect("name")).await.is_ok() {
+                return named;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("BIND does not answer");
+    }
+
+    async fn stop(&mut self) {
+        self.process.kill().await.expect("it runs");
+    }
+
+    async fn texts(&self, name: &str) -> Vec<String> {
+        wire::texts(self.address, &name.parse().expect("name")).await.expect("an answer")
+    }
+
+    fn provider(&self, secret: &str) -> Value {
+        json!({ "zone": "example.com", "platform": true, "settings": {
+            "kind": "rfc2136", "server": self.address.to_string(), "key_name": "wisehosting", "secret": secret,
+            "check_servers": [self.address.to_string()],
+        }})
+    }
+}
+
+async fn add(mesh: &Mesh, provider: Value) -> String {
+    let stored = mesh.test.owner().await.post("/api/v1/dns-providers", provider).await.expect(200);
+    format!("/api/v1/dns-providers/{}", stored["id"].as_str().expect("id"))
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn a_test_sets_a_record_sees_it_and_removes_it_and_says_what_is_wrong(pool: PgPool) {
+    let (mesh, named) = (mesh(pool).await, Named::start().await);
+    let owner = mesh.test.owner().await;
+    let provider = add(&mesh, named.provider(SECRET)).await;
+    let tested = owner.post(&format!("{provider}/test"), json!({})).await.expect(200);
+    assert_eq!(tested["servers"], json!([named.address.to_string()]));
+    assert!(named.texts(tested["record"].as_str().expect("record")).await.is_empty(), "removed");
+    let rows: i64 = sqlx::query_scalar("select count(*) from dns_challenges")
+        .fetch_one(&mesh.test.app.db)
+        .await
+        .expect("rows");
+    assert_eq!(rows, 0);
+
+    add(&mesh, named.provider(WRONG)).await;
+    let refused = owner.post(&format!("{provider}/test"), json!({})).await.expect(503);
+    let words = refused["message"].as_str().expect("message");
+    assert!(words.contains("key wisehosting (NOTAUTH)"), "{words}");
+    let elsewhere =
+        json!({ "zone": "example.org", "platform": true, "settings": named.provider(SECRET)["settings"] });
+    let elsewhere = add(&mesh, elsewhere).await;
+    let refused = owner.post(&format!("{elsewhere}/test"), json!({})).await.expect(503);
+    let words = refused["message"].as_str().expect("message");
+    assert!(words.contains("is not a name server of"), "{words}");
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn the_record_of_a_challenge_is_there_while_its_order_runs_and_gone_after_it(pool: PgPool) {
+    let (mesh, mut named) = (mesh(pool).await, Named::start().await);
+    let provider = add(&mesh, named.provider(SECRET)).await;
+    let joined = mesh.join("p1", &["proxy"]).await;
+    let mut proxy = mesh.dial(&joined, AgentKind::Proxy, hello(Vec::new())).await;
+    proxy.settle(&nothing()).await;
+    let job = order(&mesh, &mut proxy).await;
+    let path = format!("/v1/jobs/{}/challenges", job.id);
+    let challenge = json!({
+        "kind": "dns-01", "host": "route.example.com", "token": "t", "key_authorization": "t.thumbprint",
+    });
+    let ask = || mesh.post_as(&joined, AgentKind::Proxy, &path, &challenge);
+    assert_eq!(ask().await.status(), 204);
+    assert_eq!(ask().await.status(), 204, "asked again");
+    let record = super::challenge::record("route.example.com", "t.thumbprint");
+    assert_eq!(record.name, "_acme-challenge.route.example.com");
+    assert_eq!(named.texts(&record.name).await, [record.value.as_str()]);
+    super::challenge::sweep(&mesh.test.app).await.expect("sweep");
+    assert_eq!(named.texts(&record.name).await.len(), 1, "its order runs");
+    let refused = mesh.test.owner().await.delete(&provider).await.expect(422);
+    assert!(refused["message"].as_str().is_some_and(|words| words.contains("1 records")), "{refused}");
+
+    // The proxy and the control plane crash: what remains is the row.
+    let mut conn = mesh.test.app.db.acquire().await.expect("connection");
+    jobs::store::finish(&mut conn, job.id, "failed", None).await.expect("row");
+    let address = named.address;
+    named.stop().await;
+    super::challenge::sweep(&mesh.test.app).await.expect("sweep");
+    let listed = mesh.test.owner().await.get("/api/v1/dns-providers").await.expect(200);
+    let problem = listed["items"][0]["problem"].as_str().expect("a problem");
+    assert!(problem.contains(&address.to_string()), "{problem}");
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn records_beside_the_challenges_stay(pool: PgPool) {
+    let (mesh, named) = (mesh(pool).await, Named::start().await);
+    add(&mesh, named.provider(SECRET)).await;
+    let mut conn = mesh.test.app.db.acquire().await.expect("connection");
+    let id = super::store::covering(&mut conn, "a.b.example.com", None).await.expect("row").expect("covered");
+    let provider = super::store::open(&mut conn, &mesh.test.app.vault, id).await.expect("opens");
+    let record =
+        |value: &str| Record { name: "_acme-challenge.a.b.example.com".to_owned(), value: value.to_owned() };
+    provider.set(&record("one")).await.expect("set");
+    provider.set(&record("two")).await.expect("set");
+    provider.set(&record("two")).await.expect("once more is once");
+    provider.remove(&record("one")).await.expect("removed");
+    provider.remove(&record("one")).await.expect("once more is once");
+    assert_eq!(named.texts(&record("").name).await, ["two"]);
+}
