@@ -29,7 +29,7 @@ const REDIRECT: &str = "redirect-to-https";
 /// Has no servers: what it is asked for is answered with 503, by Traefik or by an agent beside it.
 const CLOSED: &str = "wisehosting-closed";
 /// Names the instance that a client's requests go to.
-const COOKIE: &str = "wisehosting-instance";
+const COOKIE: &str = "wh-instance";
 
 /// `spec` for Traefik. A route without upstreams keeps its router: Traefik answers 503 for a service without servers.
 pub fn dynamic(spec: &ProxySpec) -> Dynamic {
@@ -106,15 +106,12 @@ impl Way {
     }
 }
 
-/// To the app; to the canonical host; or to nowhere but for a few, while there is maintenance.
+/// To the app, or to the canonical host; while there is maintenance to nowhere but for a few.
 fn ways(http: &mut Http, route: &Route, base: &str, rule: Rule, moved: bool) -> Vec<Way> {
     let options = &route.options;
-    if let (true, Some(host)) = (moved, &options.canonical_host) {
-        let middlewares = http.name_all(vec![options::canonical(host)]);
-        return vec![Way { suffix: "", rule, middlewares, service: base.to_owned() }];
-    }
+    let chain = if moved { options::moved(options) } else { options::whole(route) };
     let Some(maintenance) = &options.maintenance else {
-        let middlewares = http.name_all(options::whole(route));
+        let middlewares = http.name_all(chain);
         return vec![Way { suffix: "", rule, middlewares, service: base.to_owned() }];
     };
     let middlewares = http.name_all(options::entry(options));
@@ -127,7 +124,7 @@ fn ways(http: &mut Http, route: &Route, base: &str, rule: Rule, moved: bool) -> 
     let open = Way {
         suffix: "-open",
         rule: rule.within(maintenance.allow.iter().map(ToString::to_string)),
-        middlewares: http.name_all(options::whole(route)),
+        middlewares: http.name_all(chain),
         service: base.to_owned(),
     };
     vec![closed, open]
@@ -144,7 +141,14 @@ fn service(route: &Route) -> Service {
         url: format!("{scheme}://{}", upstream.address),
         weight: (!equal).then_some(upstream.weight),
     });
-    let cookie = Cookie { name: COOKIE, secure: route.https_only, http_only: true, same_site: "lax" };
+    let path = rules::prefix(&route.path);
+    let cookie = Cookie {
+        name: COOKIE,
+        secure: route.https_only,
+        http_only: true,
+        same_site: "lax",
+        path: (!path.is_empty()).then(|| path.to_owned()),
+    };
     // Traefik would leave out an app's only instance, too.
     let eject = options.eject.filter(|_| route.upstreams.len() > 1);
     Service {

@@ -6,7 +6,7 @@ use protocol::spec::{Route, RouteOptions};
 
 use crate::words::{IpStrategy, Middleware, SourceCriterion};
 
-/// What the built-in engine takes for text.
+/// What the built-in engine takes for text, as far as types can be listed.
 const TEXT: &[&str] = &[
     "text/html",
     "text/css",
@@ -18,6 +18,8 @@ const TEXT: &[&str] = &[
     "text/calendar",
     "text/vcard",
     "application/javascript",
+    "application/x-javascript",
+    "application/x-ndjson",
     "application/json",
     "application/ld+json",
     "application/manifest+json",
@@ -28,26 +30,34 @@ const TEXT: &[&str] = &[
     "application/rss+xml",
     "application/wasm",
     "image/svg+xml",
+    "font/ttf",
+    "font/otf",
 ];
 
-/// Those that decide whether a client gets an answer at all.
+/// Decides who learns anything at all.
 pub(crate) fn entry(options: &RouteOptions) -> Vec<Middleware> {
-    let mut chain = Vec::new();
-    if !options.allow.is_empty() {
-        let source_range = options.allow.iter().map(ToString::to_string).collect();
-        chain.push(Middleware::IpAllowList { source_range });
+    if options.allow.is_empty() {
+        return Vec::new();
     }
-    chain.extend(options.rate_limit.as_ref().map(rate_limit));
+    let source_range = options.allow.iter().map(ToString::to_string).collect();
+    vec![Middleware::IpAllowList { source_range }]
+}
+
+/// For a host whose requests belong on the canonical one.
+pub(crate) fn moved(options: &RouteOptions) -> Vec<Middleware> {
+    let mut chain = entry(options);
+    chain.extend(options.canonical_host.as_deref().map(canonical));
     chain
 }
 
-/// All of the way to the app, the outermost first.
+/// All of the way to the app, the outermost first: in the order of docs/operations/routes.md.
 pub(crate) fn whole(route: &Route) -> Vec<Middleware> {
     let options = &route.options;
     let mut chain = entry(options);
-    chain.extend(options.redirects.iter().filter_map(redirect));
+    chain.extend(options.rate_limit.as_ref().map(rate_limit));
     chain.extend(options.basic_auth.as_ref().map(basic_auth));
     chain.extend(headers(&options.request_headers, &options.response_headers));
+    chain.extend(options.redirects.iter().filter_map(redirect));
     if options.compress {
         chain.push(Middleware::Compress { included_content_types: TEXT });
     }
@@ -63,7 +73,7 @@ pub(crate) fn whole(route: &Route) -> Vec<Middleware> {
 }
 
 /// To `host`, with the rest of the address as it was.
-pub(crate) fn canonical(host: &str) -> Middleware {
+fn canonical(host: &str) -> Middleware {
     Middleware::RedirectRegex {
         regex: r"^(https?)://[^/?:]*(:\d+)?(.*)$".to_owned(),
         replacement: format!("${{1}}://{}${{2}}${{3}}", replacement(host)),

@@ -78,6 +78,9 @@ pub(crate) struct Cookie {
     pub(crate) secure: bool,
     pub(crate) http_only: bool,
     pub(crate) same_site: &'static str,
+    /// `/` when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) path: Option<String>,
 }
 
 #[derive(Debug, PartialEq, Serialize)]

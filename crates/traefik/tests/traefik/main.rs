@@ -102,7 +102,18 @@ fn table(a: &App, b: &App, dead: SocketAddr) -> ProxySpec {
         ),
         one("small", RouteOptions { max_body_bytes: Some(10), ..none() }),
         one("compressed", RouteOptions { compress: true, ..none() }),
-        one("closed", RouteOptions { maintenance: Some(closed(&[])), ..none() }),
+        route(
+            "closed",
+            &["closed.test", "www.closed.test"],
+            "/",
+            &[a.address],
+            RouteOptions {
+                maintenance: Some(closed(&[])),
+                canonical_host: Some("closed.test".to_owned()),
+                rate_limit: Some(RateLimit { requests: 1, per_s: 60, burst: None }),
+                ..none()
+            },
+        ),
         one("open", RouteOptions { maintenance: Some(closed(&["127.0.0.1/32"])), ..none() }),
         route(
             "sticky",
@@ -219,7 +230,9 @@ fn access(bed: &Bed) {
     assert_eq!(bed.get("allowed.test", "/", &[]).status, 200);
     assert_eq!(bed.get("refused.test", "/", &["X-Forwarded-For: 10.0.0.1"]).status, 403);
     // The agent has the page; a stand-in here.
-    assert_eq!(bed.get("closed.test", "/", &[]).app(), "agent");
+    for host in ["closed.test", "www.closed.test", "closed.test"] {
+        assert_eq!(bed.get(host, "/", &[]).app(), "agent", "{host}");
+    }
     assert_eq!(bed.get("open.test", "/", &[]).app(), "a");
     assert_eq!(bed.get("nobody.test", "/", &[]).app(), "agent");
 }
@@ -235,7 +248,7 @@ fn limits(bed: &Bed) {
 fn upstreams(bed: &Bed, a: &App) {
     let first = bed.get("sticky.test", "/", &[]);
     let cookie = first.header("set-cookie").expect("a cookie").to_owned();
-    assert!(cookie.starts_with("wisehosting-instance=") && cookie.contains("HttpOnly"), "{cookie}");
+    assert!(cookie.starts_with("wh-instance=") && cookie.contains("HttpOnly"), "{cookie}");
     let pair = format!("Cookie: {}", cookie.split(';').next().unwrap_or_default());
     for _ in 0..6 {
         assert_eq!(bed.get("sticky.test", "/", &[&pair]).app(), first.app());
