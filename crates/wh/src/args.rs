@@ -6,6 +6,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use url::Url;
 
+use crate::route::RouteCommand;
+
 /// Deploys to and looks after your own cloud.
 #[derive(Debug, Parser)]
 #[command(name = "wh", version, propagate_version = true, max_term_width = 100, after_help = EXIT_CODES)]
@@ -126,6 +128,15 @@ pub(crate) enum Command {
         app_name: Option<String>,
         #[command(subcommand)]
         command: Option<SettingsCommand>,
+    },
+    /// Show what is done with the app's requests or change it; alone: show
+    #[command(alias = "routes")]
+    Route {
+        /// Of this domain of the app alone
+        #[arg(long, global = true, value_name = "HOST")]
+        domain: Option<String>,
+        #[command(subcommand)]
+        command: Option<RouteCommand>,
     },
     /// Show the app's log
     Logs(Logs),

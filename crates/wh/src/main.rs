@@ -9,6 +9,7 @@ mod copy;
 mod detect;
 mod failure;
 mod project;
+mod route;
 mod settings;
 mod ui;
 

@@ -10,7 +10,7 @@ use crate::failure::{Failure, Result};
 
 /// What a value is written as.
 #[derive(Debug, Clone, Copy)]
-enum Kind {
+pub(crate) enum Kind {
     Number,
     Text,
     /// A program and its arguments.
@@ -215,7 +215,7 @@ fn find(word: &str) -> Result<(String, Kind)> {
     }))
 }
 
-fn read(word: &str, kind: Kind, value: &str) -> Result<Value> {
+pub(crate) fn read(word: &str, kind: Kind, value: &str) -> Result<Value> {
     match kind {
         Kind::Text => Ok(json!(value)),
         Kind::Number => value
@@ -272,7 +272,7 @@ fn check_of_type(settings: &mut Value, kind: &str) {
     put(settings, "/probe/check", check);
 }
 
-fn put(settings: &mut Value, place: &str, value: Value) {
+pub(crate) fn put(settings: &mut Value, place: &str, value: Value) {
     let mut at = settings;
     for part in place.split('/').skip(1) {
         if !at.is_object() {

@@ -1,5 +1,7 @@
 //! What an event says to people. Values of variables are in no event, and so in no sentence.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::store::Event;
@@ -57,6 +59,7 @@ pub fn of(event: &Event) -> String {
         "domain.move" => format!("moved the domain {} from {} to {}", of("domain"), of("from"), of("to")),
         "domain.path" => format!("led {}{} to {}", of("domain"), of("path"), of("app")),
         "domain.path-end" => format!("led {}{} to the app again", of("domain"), of("path")),
+        "routes.update" => routing(detail),
         "secret.scrubbed" => format!("took the value of the variable {} out of the log", of("variable")),
         "exec.start" if detail["fresh"] == true => {
             format!("ran a program in a container of its own of release {}", of("release"))
@@ -137,6 +140,29 @@ fn changed(before: &Value, after: &Value) -> String {
     } else {
         format!("changed settings: {}", lines.join("; "))
     }
+}
+
+/// Which options changed, and for which domain; closing and opening are told as such.
+fn routing(detail: &Value) -> String {
+    let (before, after) = (&detail["before"], &detail["after"]);
+    let sides = [before, after].into_iter().filter_map(Value::as_object);
+    let keys: BTreeSet<&String> = sides.flat_map(serde_json::Map::keys).collect();
+    let of = detail["domain"].as_str();
+    let whose = |what: &str| of.map_or_else(|| what.to_owned(), |domain| format!("{what} at {domain}"));
+    let mut deeds = Vec::new();
+    if keys.iter().any(|key| *key == "maintenance") {
+        deeds.push(match (before["maintenance"].is_object(), after["maintenance"].is_object()) {
+            (true, true) => whose("changed what visitors read during maintenance"),
+            (_, true) => whose("closed the app for maintenance"),
+            (..) => whose("ended the maintenance"),
+        });
+    }
+    let others: Vec<&str> = keys.iter().map(|key| key.as_str()).filter(|key| *key != "maintenance").collect();
+    if !others.is_empty() {
+        let what = whose("changed the routing");
+        deeds.push(format!("{what}: {}", others.join(", ")));
+    }
+    if deeds.is_empty() { "changed the routing".to_owned() } else { deeds.join("; ") }
 }
 
 fn variables(detail: &Value) -> String {

@@ -30,7 +30,7 @@ pub use permission::{Permission, guard, public};
 
 use crate::app::AppState;
 use crate::{
-    activity, apps, archives, audit, certificates, deployments, dns_providers, doctor, domains, events, exec, files, front, git_access, hub, identity, jobs, logs, nodes, notices, projects, registries, releases, tombstones, variables,
+    activity, apps, archives, audit, certificates, deployments, dns_providers, doctor, domains, events, exec, files, front, git_access, hub, identity, jobs, logs, nodes, notices, projects, registries, releases, routes, tombstones, variables,
 };
 
 #[derive(OpenApi)]
@@ -64,6 +64,7 @@ pub fn api(app: &AppState) -> (Router<AppState>, utoipa::openapi::OpenApi) {
         .merge(activity::api::router(app))
         .merge(archives::api::router(app))
         .merge(deployments::api::router(app))
+        .merge(routes::settings::api::router(app))
         .merge(jobs::queue::router(app))
         .merge(releases::api::router(app))
         .merge(variables::api::router(app))

@@ -1,6 +1,6 @@
 //! The route table: hostname to healthy instances.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{Ipv4Addr, SocketAddr};
 
 use protocol::ids::{AppId, DomainId, InstanceId};
@@ -106,11 +106,20 @@ pub fn routes(front: Option<&Front>, served: &[Served], tls: bool) -> Vec<Route>
             table.extend(branches(site, &by_id, tls));
         }
     }
+    drop_lost_hosts(&mut table);
     table
 }
 
-/// Requests of a branch are treated as those of the app that it leads to, but for the way to HTTPS, which is the
-/// host's.
+/// A name that is not served any more, because it was removed or lapsed, is nowhere to send people to.
+fn drop_lost_hosts(table: &mut [Route]) {
+    let hosts: HashSet<String> = table.iter().flat_map(|route| route.hosts.clone()).collect();
+    for route in table {
+        route.options.canonical_host.take_if(|host| !hosts.contains(host));
+    }
+}
+
+/// Requests of a branch are treated as those of the app that it leads to, but for what concerns the host: the way to
+/// HTTPS and to the canonical name.
 fn branches(site: &Site, apps: &HashMap<AppId, &Served>, tls: bool) -> Vec<Route> {
     let mut branches: Vec<&Branch> = site.branches.iter().collect();
     branches.sort_by(|one, other| one.path.cmp(&other.path));
@@ -119,6 +128,7 @@ fn branches(site: &Site, apps: &HashMap<AppId, &Served>, tls: bool) -> Vec<Route
         let options = RouteOptions {
             strip_prefix: branch.strip_prefix,
             https_redirect: site.options.https_redirect,
+            canonical_host: site.options.canonical_host.clone(),
             ..target.options.clone()
         };
         let route = target.route(branch.id.to_string(), vec![site.host.clone()], &options, tls);
@@ -273,6 +283,30 @@ mod tests {
         assert_eq!(branch.upstreams[0].address.port(), 20001);
         assert!(branch.options.strip_prefix && branch.options.compress && !branch.https_only);
         assert_eq!(table.len(), 4, "a path whose app is gone has no route");
+    }
+
+    #[test]
+    fn requests_are_sent_to_a_canonical_host_only_while_it_is_served() {
+        let to =
+            |host: &str| RouteOptions { canonical_host: Some(host.to_owned()), ..RouteOptions::default() };
+        let mut app = served("ape", vec![backend(20000, InstanceState::Healthy)]);
+        app.sites.extend([site("a.test", to("ape.route.test")), site("b.test", to("lapsed.test"))]);
+        let table = routes(None, &[app], true);
+        let canonical = |id: usize| table[id].options.canonical_host.as_deref();
+        assert_eq!((canonical(1), canonical(2)), (Some("ape.route.test"), None));
+    }
+
+    #[test]
+    fn a_path_on_a_host_stays_on_that_host_whatever_the_canonical_one_of_its_app() {
+        let mut api = served("api", vec![backend(20001, InstanceState::Healthy)]);
+        api.options.canonical_host = Some("api.route.test".to_owned());
+        let mut app = served("ape", vec![backend(20000, InstanceState::Healthy)]);
+        let lead =
+            Branch { id: Uuid::now_v7(), path: "/api".to_owned(), app_id: api.app_id, strip_prefix: false };
+        app.sites[0].branches = vec![lead.clone()];
+        let table = routes(None, &[api, app], true);
+        let branch = table.iter().find(|route| route.id == lead.id.to_string()).expect("a route");
+        assert_eq!(branch.options.canonical_host, None);
     }
 
     #[test]

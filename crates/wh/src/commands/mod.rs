@@ -27,6 +27,7 @@ mod power;
 mod queue;
 mod registry;
 mod releases;
+mod routes;
 mod session;
 mod settings;
 mod tombstones;
@@ -71,6 +72,7 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Result<u8> {
         }
         Command::Resize(resize) => settings::resize(shell, resize).await,
         Command::Settings { app_name, command } => settings::run(shell, app_name, command).await,
+        Command::Route { domain, command } => routes::run(shell, domain, command).await,
         Command::Logs(logs) => logs::run(shell, logs).await,
         Command::Cp(cp) => cp::run(shell, cp).await,
         Command::Releases { command } => releases::run(shell, command).await,

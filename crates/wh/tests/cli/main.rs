@@ -18,6 +18,7 @@ mod plan;
 mod power;
 mod queue;
 mod registry;
+mod route;
 mod settings;
 
 use std::io::Write as _;
