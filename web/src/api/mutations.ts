@@ -2,7 +2,7 @@ import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { api, unwrap, upload } from "./client";
 import { keys } from "./keys";
 import type { components } from "./schema.gen";
-import type { AppChanged, Deployment, SettingsPatch, Source } from "./types";
+import type { AppChanged, Deployment, RoutesPatch, SettingsPatch, Source } from "./types";
 
 type Schemas = components["schemas"];
 
@@ -82,6 +82,21 @@ export const useStart = (app: string) =>
 
 export const useRestart = (app: string) =>
   useAppChange(() => unwrap(api.POST("/api/v1/apps/{app}/restart", of(app))));
+
+/** Changes what is done with the requests of an app, or of one of its domains. */
+export function useUpdateRoutes(app: string, domain?: string) {
+  const client = useQueryClient();
+  const path = "/api/v1/apps/{app}/domains/{hostname}/routes";
+  return useMutation({
+    mutationFn: (patch: RoutesPatch) => {
+      const body = { set: {}, unset: [], ...patch };
+      return domain === undefined
+        ? unwrap(api.PATCH("/api/v1/apps/{app}/routes", { ...of(app), body }))
+        : unwrap(api.PATCH(path, { params: { path: { app, hostname: domain } }, body }));
+    },
+    onSuccess: (settings) => client.setQueryData([...keys.apps, app, "routes", domain ?? ""], settings),
+  });
+}
 
 /** Replaces one instance. */
 export const useRestartInstance = (app: string) =>

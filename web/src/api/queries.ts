@@ -43,6 +43,22 @@ export const appQuery = (app: string) =>
     ...live,
   });
 
+/** What is done with the requests of an app, or of one of its domains. */
+export const routesQuery = (app: string, domain?: string) =>
+  queryOptions({
+    queryKey: [...keys.apps, app, "routes", domain ?? ""],
+    queryFn: ({ signal }) =>
+      domain === undefined
+        ? unwrap(api.GET("/api/v1/apps/{app}/routes", { params: { path: { app } }, signal }))
+        : unwrap(
+            api.GET("/api/v1/apps/{app}/domains/{hostname}/routes", {
+              params: { path: { app, hostname: domain } },
+              signal,
+            }),
+          ),
+    ...live,
+  });
+
 export const tombstonesQuery = queryOptions({
   queryKey: keys.tombstones,
   queryFn: async ({ signal }) => (await unwrap(api.GET("/api/v1/tombstones", { signal }))).items,

@@ -60,6 +60,11 @@ export type RolloutPreview = Schemas["RolloutPreview"];
 export type Role = Schemas["Role"];
 export type Session = Schemas["Session"];
 export type SettingsPatch = Schemas["SettingsPatch"];
+/** What is at its default may be left out, at every depth. */
+type Loose<T> = T extends (infer U)[] ? Loose<U>[] : T extends object ? { [K in keyof T]?: Loose<T[K]> } : T;
+export type RouteOptions = Loose<Schemas["RouteOptions"]>;
+export type RouteSettings = Omit<Schemas["RouteSettings"], "effective"> & { effective: RouteOptions };
+export type RoutesPatch = Partial<Schemas["RoutesPatch"]>;
 export type Source = Schemas["Source"];
 export type Stage = Schemas["Stage"];
 export type StageProgress = Schemas["StageProgress"];

@@ -41,6 +41,8 @@ export const cli = {
   activity: (app: string) => `wh activity ${quote(app)}`,
   run: (app: string) => `wh run ${quote(app)}`,
   setEnv: (app: string) => `wh env set --app ${quote(app)} NAME=value`,
+  maintenance: (app: string, domain: string | undefined, message: string) =>
+    `wh route maintenance on --app ${quote(app)}${domain ? ` --domain ${quote(domain)}` : ""}${message ? ` --message ${quote(message)}` : ""}`,
   gitToken: (app: string) => `wh git token git.example.com --app ${quote(app)}`,
   addDomain: (app: string) => `wh domain add www.example.com --app ${quote(app)}`,
   moveDomain: (app: string, hostname: string, to: string) =>
