@@ -15,6 +15,7 @@ use crate::front::Proxies;
 use crate::http::limits::Limits;
 use crate::hub::Hub;
 use crate::secrets::Secrets;
+use crate::traefik::Tables;
 use crate::vault::Vault;
 
 /// Axum's state.
@@ -36,6 +37,8 @@ pub struct App {
     pub stopping: CancellationToken,
     /// The agents' connections.
     pub hub: Hub,
+    /// Route tables as a polling Traefik gets them.
+    pub traefik: Tables,
     /// Who may forward requests to the front.
     pub proxies: Proxies,
     pub(crate) reconcilers: Mutex<BTreeMap<&'static str, StatusCell>>,
@@ -53,6 +56,7 @@ impl App {
             limits: Limits::default(),
             stopping: CancellationToken::new(),
             hub: Hub::default(),
+            traefik: Tables::default(),
             proxies: Proxies::default(),
             reconcilers: Mutex::default(),
         }

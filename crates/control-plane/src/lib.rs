@@ -22,6 +22,7 @@ pub mod serve;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod vault;
+pub mod zones;
 
 pub mod apps;
 pub mod archives;
@@ -48,6 +49,7 @@ pub mod projects;
 pub mod reconcile;
 pub mod registries;
 pub mod releases;
+pub mod route_tokens;
 pub mod routes;
 pub mod tombstones;
 pub mod traefik;

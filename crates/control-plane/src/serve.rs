@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use daemon::credentials::{Credentials, SecretString};
 use daemon::lifecycle::Lifecycle;
-use protocol::ids::ZoneId;
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 use tracing::info;
@@ -16,7 +15,7 @@ use crate::app::{App, AppState};
 use crate::config::Config;
 use crate::http::listen;
 use crate::secrets::{self, Secrets};
-use crate::{db, front, http, nodes, reconcile, secret_check};
+use crate::{db, front, http, nodes, reconcile, secret_check, zones};
 
 /// How long a start waits for Postgres before it fails and systemd tries again.
 pub const DATABASE_PATIENCE: Duration = Duration::from_mins(1);
@@ -64,14 +63,7 @@ pub fn openapi_text() -> anyhow::Result<String> {
 
 /// The zone of the configuration exists.
 pub async fn ensure_zone(pool: &PgPool, suffix: &str) -> sqlx::Result<()> {
-    sqlx::query!(
-        "insert into zones (id, suffix) values ($1, $2) on conflict do nothing",
-        ZoneId::new() as _,
-        suffix
-    )
-    .execute(pool)
-    .await?;
-    Ok(())
+    zones::store::ensure(&mut *pool.acquire().await?, suffix).await
 }
 
 /// Bound before anything else is done, so that a port in use is told at once.

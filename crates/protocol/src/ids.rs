@@ -54,6 +54,8 @@ ids! {
     /// A host name of the world outside that leads to an app.
     DomainId;
     DnsProviderId;
+    /// A token by which a Traefik reads its routes.
+    RouteTokenId;
     SessionId;
     /// An API token of a user.
     TokenId;

@@ -130,7 +130,7 @@ pub(crate) enum Command {
         command: Option<SettingsCommand>,
     },
     /// Show what is done with the app's requests or change it; alone: show
-    #[command(alias = "routes")]
+    #[command(alias = "routing")]
     Route {
         /// Of this domain of the app alone
         #[arg(long, global = true, value_name = "HOST")]
@@ -234,6 +234,23 @@ pub(crate) enum Command {
     /// Look after the hosts
     #[command(subcommand, alias = "nodes")]
     Node(NodeCommand),
+    /// DNS suffixes that apps are served under; alone: list
+    #[command(alias = "zones")]
+    Zone {
+        #[command(subcommand)]
+        command: Option<ZoneCommand>,
+    },
+    /// Show what the proxies serve, and which of them have it in force
+    Routes {
+        /// Part of a host name or of an app's name
+        search: Option<String>,
+        /// The direct zones of this worker instead
+        #[arg(long, value_name = "NODE")]
+        worker: Option<String>,
+    },
+    /// Tokens by which a Traefik of yours reads its routes
+    #[command(subcommand)]
+    RouteToken(RouteTokenCommand),
     /// Help with the file that declares the hosts
     #[command(subcommand)]
     Fleet(FleetCommand),
@@ -548,6 +565,9 @@ pub(crate) enum AppsCommand {
         name: String,
         #[arg(long)]
         project: Option<String>,
+        /// Suffix of the zone that it is served in; the default one otherwise
+        #[arg(long)]
+        zone: Option<String>,
         /// The port that it listens on
         #[arg(long)]
         port: Option<u16>,
@@ -822,6 +842,74 @@ pub(crate) enum NodeCommand {
 pub(crate) enum FleetCommand {
     /// Print the public keys of all nodes as lines for hosts/fleet.nix
     Pin,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ZoneCommand {
+    /// List zones, with the DNS records that they need
+    #[command(alias = "list")]
+    Ls,
+    /// Add a zone that the proxies answer for, or one worker by itself
+    Add {
+        /// For example de.example.com
+        suffix: String,
+        #[command(flatten)]
+        answer: ZoneAnswer,
+    },
+    /// Change who answers for a zone, or make it the one of new apps
+    Set {
+        suffix: String,
+        /// The proxies answer for it
+        #[arg(long, conflicts_with_all = ["worker", "port"])]
+        proxy: bool,
+        #[command(flatten)]
+        answer: ZoneAnswer,
+    },
+    /// Remove a zone that no app is in
+    Rm { suffix: String },
+    /// Serve the app in another zone, at once
+    Move { suffix: String },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ZoneAnswer {
+    /// The worker that answers for it by itself, in plain HTTP
+    #[arg(long, value_name = "NODE")]
+    pub(crate) worker: Option<String>,
+    /// At which visitors reach that worker: 8080 by default; 443 when something in front speaks HTTPS
+    #[arg(long)]
+    pub(crate) port: Option<u16>,
+    /// New apps get it
+    #[arg(long)]
+    pub(crate) default: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RouteTokenCommand {
+    /// Make a token; it is shown once
+    Create {
+        /// Who gets it
+        name: String,
+        /// For the direct zones of this worker, not for the proxies' routes
+        #[arg(long, value_name = "NODE")]
+        worker: Option<String>,
+        /// How long it works; without it until it is revoked
+        #[arg(long, value_parser = crate::ui::time::parse, value_name = "TIME")]
+        expires: Option<Duration>,
+    },
+    /// List tokens
+    #[command(alias = "list")]
+    Ls,
+    /// Make a token in place of another, which works on for a while
+    Rotate {
+        id: String,
+        /// How long both work
+        #[arg(long, default_value = "1d", value_parser = crate::ui::time::parse, value_name = "TIME")]
+        overlap: Duration,
+    },
+    /// End a token at once
+    #[command(alias = "rm")]
+    Revoke { id: String },
 }
 
 #[derive(Debug, Subcommand)]

@@ -48,6 +48,7 @@ function Sidebar() {
           <NavItem to="/queue" icon="clock" label="Queue" count={queue.data?.length || undefined} />
           <NavItem to="/nodes" icon="nodes" label="Nodes" count={nodes.data?.length} />
           <NavItem to="/doctor" icon="search" label="Doctor" />
+          <NavItem to="/routes" icon="branch" label="Routes" />
         </div>
         <p className="nav-label">Organization</p>
         <div className="nav">
@@ -104,6 +105,7 @@ const names: Record<string, string> = {
   nodes: "Nodes",
   certificates: "Certificates",
   notices: "Notices",
+  routes: "Routes",
   audit: "Audit",
   settings: "Settings",
   deployments: "Deployments",

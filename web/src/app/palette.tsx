@@ -21,6 +21,7 @@ const pages: Place[] = [
   { label: "Nodes", hint: "Page", icon: "nodes", to: "/nodes" },
   { label: "Certificates", hint: "Page", icon: "lock", to: "/certificates" },
   { label: "Notices", hint: "Page", icon: "bell", to: "/notices" },
+  { label: "Routes", hint: "Page", icon: "branch", to: "/routes" },
   { label: "Audit", hint: "Page", icon: "audit", to: "/audit" },
   { label: "Settings", hint: "Page", icon: "settings", to: "/settings" },
 ];

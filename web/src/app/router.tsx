@@ -42,6 +42,7 @@ const pages: RouteObject[] = [
   { path: "certificates", lazy: () => import("@/features/certificates/list") },
   { path: "certificates/:host", lazy: () => import("@/features/certificates/page") },
   { path: "notices", lazy: () => import("@/features/notices/page") },
+  { path: "routes", lazy: () => import("@/features/routes/page") },
   { path: "audit", lazy: () => import("@/features/audit/page") },
   { path: "settings", lazy: () => import("@/features/settings/page") },
   { path: "*", Component: NotFoundPage },

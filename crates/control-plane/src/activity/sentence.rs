@@ -44,6 +44,7 @@ pub fn of(event: &Event) -> String {
         }
         "app.restart" => format!("restarted the app with deployment {}", of("deployment")),
         "app.scale" => format!("scaled the app from {} to {} instances", of("before"), of("after")),
+        "app.move-zone" => format!("moved the app from {} to the zone {}", of("from"), of("zone")),
         "app.delete" => "deleted the app".to_owned(),
         "app.undelete" => "brought the app back".to_owned(),
         "deployment.create" => began(detail),

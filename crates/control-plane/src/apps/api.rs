@@ -18,7 +18,7 @@ use crate::http::error::violates;
 use crate::http::extract::{Path, Query};
 use crate::http::page::Page;
 use crate::http::{Body, Code, Error, Permission, Result, guard};
-use crate::{audit, projects, tombstones};
+use crate::{audit, projects, tombstones, zones};
 
 pub fn router(app: &AppState) -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -52,7 +52,7 @@ pub fn scheme(app: &App) -> &'static str {
 }
 
 /// One app as clients see it.
-pub(super) async fn view(
+pub(crate) async fn view(
     app: &App,
     conn: &mut PgConnection,
     organization: OrganizationId,
@@ -96,6 +96,8 @@ struct AppRequest {
     slug: String,
     /// Slug of its project; `default` when absent.
     project: Option<String>,
+    /// Suffix of the zone that it is served in; the default one when absent.
+    zone: Option<String>,
     port: Option<u16>,
     replicas: Option<u16>,
     probe: Option<Probe>,
@@ -129,11 +131,6 @@ async fn create_app(
     Body(request): Body<AppRequest>,
 ) -> Result<(StatusCode, Json<AppView>)> {
     rules::check_slug(&request.slug)?;
-    if app.config.reserved_label() == Some(&request.slug) {
-        return Err(Error::new(Code::SlugInvalid, format!("the slug {} is the dashboard's", request.slug))
-            .field("slug")
-            .hint("Choose another slug: this one's hostname is the address of the dashboard"));
-    }
     let settings = request.settings();
     rules::check_settings(&settings, "")?;
     let project = request.project.as_deref().unwrap_or("default");
@@ -142,18 +139,18 @@ async fn create_app(
     let environment = projects::store::environment(&mut tx, caller.organization_id, project)
         .await?
         .ok_or_else(|| Error::not_found(format!("project {project}")).field("project"))?;
-    let zone = store::zone(&mut tx, &app.config.proxy.subdomain_base)
-        .await?
-        .ok_or_else(|| anyhow::anyhow!("the zone of the configuration is not in the database"))?;
+    let zone = zones::api::find(&mut tx, request.zone.as_deref()).await?;
+    zones::place::check_host(&app, &request.slug, &zone.suffix)?;
     check_free(&mut tx, caller.organization_id, &request.slug).await?;
-    let id = store::create(&mut tx, environment, zone, &request.slug, &settings).await.map_err(|error| {
-        if violates(&error, "apps_slug_key") {
-            return Error::new(Code::SlugTaken, format!("another app has the slug {}", request.slug))
-                .field("slug")
-                .hint("Choose another slug: it is also the app's hostname");
-        }
-        error.into()
-    })?;
+    let id =
+        store::create(&mut tx, environment, zone.id, &request.slug, &settings).await.map_err(|error| {
+            if violates(&error, "apps_slug_key") {
+                return Error::new(Code::SlugTaken, format!("another app has the slug {}", request.slug))
+                    .field("slug")
+                    .hint("Choose another slug: it is also the app's hostname");
+            }
+            error.into()
+        })?;
     let detail = json!({ "project": project, "settings": settings });
     audit::record(&mut tx, &caller, "app.create", &format!("app:{}", request.slug), detail).await?;
     bus::say(&mut tx, Topic::Apps, id).await?;

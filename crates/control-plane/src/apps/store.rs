@@ -13,6 +13,7 @@ use super::status::{Evidence, InstanceCount, Seen, failure, status};
 use super::{AppView, Certificate, Certification, DeploymentSummary, ProjectRef, ReleaseRef, Settings};
 use crate::deployments::State;
 use crate::instances::unknown_since;
+use crate::zones;
 
 /// Which apps of an organization.
 #[derive(Debug, Clone, Copy, Default)]
@@ -35,7 +36,7 @@ pub async fn views(
     let rows = sqlx::query!(
         r#"select apps.id, apps.slug, apps.settings as "settings: Json<Settings>", apps.created_at, apps.updated_at,
                   apps.stopped_at, projects.id as project_id, projects.slug as project_slug,
-                  apps.slug || '.' || zones.suffix as "hostname!", now() as "now!",
+                  apps.slug || '.' || zones.suffix as "hostname!", zones.port as zone_port, now() as "now!",
                   current.number as "release_number?", current.created_at as "release_created_at?",
                   current.replicas as "replicas?",
                   latest.id as "latest_id?: DeploymentId", latest.number as "latest_number?",
@@ -108,7 +109,7 @@ pub async fn views(
             id: row.id,
             slug: row.slug,
             project: ProjectRef { id: row.project_id, slug: row.project_slug },
-            url: format!("{scheme}://{}", row.hostname),
+            url: zones::url(scheme, &row.hostname, row.zone_port),
             hostname: row.hostname,
             status: status(&evidence),
             settings: row.settings.0,
@@ -200,11 +201,6 @@ pub async fn lock(conn: &mut PgConnection, id: AppId) -> sqlx::Result<Option<App
     )
     .fetch_optional(conn)
     .await
-}
-
-/// The zone that new apps are served in.
-pub async fn zone(conn: &mut PgConnection, suffix: &str) -> sqlx::Result<Option<ZoneId>> {
-    sqlx::query_scalar!("select id from zones where suffix = $1", suffix).fetch_optional(conn).await
 }
 
 pub async fn create(

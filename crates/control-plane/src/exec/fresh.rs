@@ -45,7 +45,8 @@ pub(super) async fn open(app: &App, session: &Attached, release: ReleaseId) -> a
     let holders = dispatch_specs::holders(app, &mut conn, [&source.image_id].into_iter()).await?;
     let node = nodes::store::known(&mut conn, session.node).await?.context("the node was removed")?;
     drop(conn);
-    let place = Place { app: session.app.clone(), project: source.project_slug, host: source.host };
+    let (host, port) = (source.host, source.zone_port);
+    let place = Place { app: session.app.clone(), project: source.project_slug, host, port };
     let mut predefined = place.variables(apps::api::scheme(app));
     predefined::add_release(
         &mut predefined,

@@ -164,6 +164,7 @@ pub(super) struct Source {
     pub(super) project_slug: String,
     /// Where the app is served.
     pub(super) host: String,
+    pub(super) zone_port: Option<i32>,
     pub(super) source: Option<serde_json::Value>,
     pub(super) commit_id: Option<String>,
 }
@@ -172,7 +173,7 @@ pub(super) async fn source(conn: &mut PgConnection, release: ReleaseId) -> sqlx:
     sqlx::query_as!(
         Source,
         r#"select environments.project_id as "project: ProjectId", projects.slug as project_slug,
-                  apps.slug || '.' || zones.suffix as "host!", number, image_id, image_reference,
+                  apps.slug || '.' || zones.suffix as "host!", zones.port as zone_port, number, image_id, image_reference,
                   releases.settings as "settings: Json<Settings>", variables, source, commit_id
            from releases
            join apps on apps.id = releases.app_id

@@ -17,11 +17,11 @@ impl Config {
         Some(Front { host, upstream })
     }
 
-    /// What stands before the zone in the dashboard's host name, when that lies in the zone. No app may have it as its
+    /// What stands before a zone in the dashboard's host name, when that lies in the zone. No app may have it as its
     /// slug, on whatever port the dashboard is: cookies do not keep ports apart.
-    pub fn reserved_label(&self) -> Option<&str> {
+    pub fn reserved_label(&self, zone: &str) -> Option<&str> {
         let host = self.api_server.base_url.host_str()?;
-        host.strip_suffix(&self.proxy.subdomain_base)?.strip_suffix('.')
+        host.strip_suffix(zone)?.strip_suffix('.')
     }
 
     /// Refuses a front that proxies could not serve.
@@ -130,7 +130,7 @@ mod tests {
     fn a_dashboard_inside_the_zone_takes_its_label_from_the_apps() {
         let label = |url: &str| {
             let config = load(&EXAMPLE.replacen("https://cp.example.com", url, 1)).expect("good");
-            config.reserved_label().map(str::to_owned)
+            config.reserved_label("route.example.com").map(str::to_owned)
         };
         assert_eq!(label("https://cp.route.example.com:8443"), Some("cp".to_owned()));
         assert_eq!(label("https://cp.example.com"), None);

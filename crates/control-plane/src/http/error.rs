@@ -44,6 +44,8 @@ pub enum Code {
     NotRunning,
     NotQueued,
     NodeHasInstances,
+    NodeHasZone,
+    ZoneInUse,
     MeshFull,
     CertificateFixed,
     CertificateRecent,
@@ -97,6 +99,8 @@ impl Code {
             | Self::NotRunning
             | Self::NotQueued
             | Self::NodeHasInstances
+            | Self::NodeHasZone
+            | Self::ZoneInUse
             | Self::MeshFull
             | Self::CertificateFixed
             | Self::CertificateRecent

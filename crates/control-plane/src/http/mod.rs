@@ -30,7 +30,7 @@ pub use permission::{Permission, guard, public};
 
 use crate::app::AppState;
 use crate::{
-    activity, apps, archives, audit, certificates, deployments, dns_providers, doctor, domains, events, exec, files, front, git_access, hub, identity, jobs, logs, nodes, notices, projects, registries, releases, routes, tombstones, variables,
+    activity, apps, archives, audit, certificates, deployments, dns_providers, doctor, domains, events, exec, files, front, git_access, hub, identity, jobs, logs, nodes, notices, projects, registries, releases, route_tokens, routes, tombstones, variables, zones,
 };
 
 #[derive(OpenApi)]
@@ -79,6 +79,9 @@ pub fn api(app: &AppState) -> (Router<AppState>, utoipa::openapi::OpenApi) {
         .merge(files::api::router(app))
         .merge(nodes::api::router(app))
         .merge(doctor::api::router(app))
+        .merge(zones::api::router(app))
+        .merge(routes::api::router(app))
+        .merge(route_tokens::api::router(app))
         .merge(events::api::router(app))
         .merge(audit::api::router(app));
     OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", routes).split_for_parts()

@@ -144,7 +144,8 @@ pub async fn account(conn: &mut PgConnection, email: &str) -> sqlx::Result<Optio
 pub async fn session_of(conn: &mut PgConnection, user: UserId, zone: &str) -> sqlx::Result<Option<Session>> {
     let row = sqlx::query!(
         "select users.id, email, users.name, organizations.id as organization_id, slug,
-                organizations.name as organization, role
+                organizations.name as organization, role,
+                (select suffix from zones where is_default) as zone
          from users join members on members.user_id = users.id
          join organizations on organizations.id = members.organization_id
          where users.id = $1 order by members.created_at limit 1",
@@ -160,7 +161,7 @@ pub async fn session_of(conn: &mut PgConnection, user: UserId, zone: &str) -> sq
             name: row.organization,
             role: row.role,
         },
-        zone: zone.to_owned(),
+        zone: row.zone.unwrap_or_else(|| zone.to_owned()),
     }))
 }
 

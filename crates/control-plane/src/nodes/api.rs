@@ -52,7 +52,7 @@ async fn read_node(State(app): State<AppState>, Path(node): Path<String>) -> Res
     find(&mut conn, &node).await.map(Json)
 }
 
-pub(super) async fn find(conn: &mut sqlx::PgConnection, node: &str) -> Result<Node> {
+pub(crate) async fn find(conn: &mut sqlx::PgConnection, node: &str) -> Result<Node> {
     let one = PageQuery { cursor: None, limit: 1 };
     let found = store::list(conn, &one, Some(node)).await?;
     found

@@ -17,6 +17,7 @@ use crate::bus::{self, Topic};
 use crate::generations::{self, Consumer};
 use crate::http::{Body, Code, Error, Result};
 use crate::hub::token::Agent;
+use crate::zones;
 
 /// A node that is to go.
 pub(super) struct Leaving<'a> {
@@ -42,10 +43,16 @@ pub(super) async fn take_out(
         return Err(Error::new(Code::NodeHasInstances, message)
             .hint("Deploy their apps again while the node is offline, so that they move to other nodes"));
     }
+    let zones = zones::store::of_node(tx, node.id).await?;
+    if let (Some(zone), false) = (zones.first(), force) {
+        return Err(Error::new(Code::NodeHasZone, format!("the direct zone {zone} points at {}", node.name))
+            .hint(format!("Point it elsewhere first: `wh zone set {zone} --worker NODE` or `--proxy`")));
+    }
+    zones::store::forget_node(tx, node.id).await?;
     store::forget_instances(tx, node.id).await?;
     store::remove(tx, node.id).await?;
     generations::raise(tx, Consumer::Mesh).await?;
-    if instances > 0 {
+    if instances > 0 || !zones.is_empty() {
         generations::raise(tx, Consumer::Routes).await?;
     }
     bus::say(tx, Topic::Nodes, node.id).await?;

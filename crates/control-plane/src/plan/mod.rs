@@ -10,3 +10,4 @@ pub mod undo;
 pub mod worker;
 #[cfg(test)]
 mod world;
+pub mod zone;

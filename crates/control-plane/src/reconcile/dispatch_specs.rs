@@ -7,7 +7,7 @@ use chrono::Utc;
 use daemon::reconcile::Reconciler;
 use protocol::identity::SigningKey;
 use protocol::ids::NodeId;
-use protocol::spec::{Generation, Spec, Versioned};
+use protocol::spec::{Generation, ProxySpec, Spec, Versioned};
 use sqlx::PgConnection;
 use tracing::debug;
 
@@ -115,10 +115,7 @@ async fn specs(
 }
 
 /// What every proxy serves.
-pub async fn proxy_spec(
-    app: &AppState,
-    conn: &mut PgConnection,
-) -> anyhow::Result<protocol::spec::ProxySpec> {
+pub async fn proxy_spec(app: &AppState, conn: &mut PgConnection) -> anyhow::Result<ProxySpec> {
     let front = front::store::find(conn).await?;
     let served = routes::store::served(conn).await?;
     let certificates = certificates::store::issued(conn, &app.vault).await?;
@@ -186,7 +183,8 @@ fn predefined(
     node: &nodes::store::Known,
     scheme: &str,
 ) -> BTreeMap<String, String> {
-    let place = Place { app: row.app.clone(), project: row.project.clone(), host: row.host.clone() };
+    let (app, project, host) = (row.app.clone(), row.project.clone(), row.host.clone());
+    let place = Place { app, project, host, port: row.zone_port };
     let mut told = place.variables(scheme);
     predefined::add_release(&mut told, row.release, row.commit_id.as_deref(), row.source.as_ref());
     predefined::add_instance(&mut told, row.id, &node.name, &node.labels);

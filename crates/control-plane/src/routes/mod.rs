@@ -1,6 +1,20 @@
 //! What the route table is made from: apps, their host names, and their instances in rotation.
 
 pub mod settings;
+pub mod api;
 pub mod store;
 #[cfg(test)]
 mod tests;
+
+use protocol::ids::NodeId;
+use protocol::spec::ProxySpec;
+use sqlx::PgConnection;
+
+use crate::{nodes, plan};
+
+/// What one worker answers for by itself: the apps of the direct zones that point at it. `None` without such a node.
+pub async fn of_worker(conn: &mut PgConnection, id: NodeId) -> sqlx::Result<Option<ProxySpec>> {
+    let Some(worker) = nodes::store::known(conn, id).await? else { return Ok(None) };
+    let served = store::direct(conn, id).await?;
+    Ok(Some(plan::zone::spec(worker.mesh_address, served)))
+}

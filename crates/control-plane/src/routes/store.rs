@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 
-use protocol::ids::{AppId, DomainId};
-use protocol::spec::RouteOptions;
+use chrono::{DateTime, Utc};
+use protocol::ids::{AppId, DomainId, NodeId};
+use protocol::spec::{Generation, RouteOptions};
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
+use super::api::RouteConsumer;
 use crate::nodes::v4;
 use crate::plan::routes::{Backend, Branch, Served, Site};
 
@@ -88,4 +90,53 @@ async fn backends(conn: &mut PgConnection) -> sqlx::Result<HashMap<AppId, Vec<Ba
         });
     }
     Ok(backends)
+}
+
+/// The apps that a worker answers for by itself, with their instances in rotation anywhere.
+pub async fn direct(conn: &mut PgConnection, worker: NodeId) -> sqlx::Result<Vec<Served>> {
+    let apps = sqlx::query!(
+        r#"select id as "id!: AppId", slug as "slug!", stopped as "stopped!", starting as "starting!",
+                  route_options as "options!: Json<RouteOptions>", host as "host!"
+           from served_apps where mode = 'direct' and worker_id = $1"#,
+        worker as _
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    let mut backends = backends(conn).await?;
+    let served = apps.into_iter().map(|app| Served {
+        sites: vec![Site {
+            host: app.host,
+            domain: None,
+            options: app.options.0.clone(),
+            branches: Vec::new(),
+        }],
+        backends: backends.remove(&app.id).unwrap_or_default(),
+        app_id: app.id,
+        slug: app.slug,
+        stopped: app.stopped,
+        starting: app.starting,
+        options: app.options.0,
+    });
+    Ok(served.collect())
+}
+
+/// Who serves a route table, and which one it has.
+pub async fn consumers(conn: &mut PgConnection) -> sqlx::Result<Vec<RouteConsumer>> {
+    sqlx::query_as!(
+        RouteConsumer,
+        r#"select nodes.name as node, agents.kind, connected_to is not null as "connected!", applied_generation,
+                  applied_at
+           from agents join nodes on nodes.id = agents.node_id
+           where agents.kind in ('proxy', 'ingress') and removed_at is null order by agents.kind, nodes.name"#
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// The newest generation of the routes, and when it came.
+pub async fn newest(conn: &mut PgConnection) -> sqlx::Result<(Generation, Option<DateTime<Utc>>)> {
+    let found = sqlx::query!("select generation, changed_at from generations where consumer = 'routes'")
+        .fetch_optional(conn)
+        .await?;
+    Ok(found.map_or((0, None), |row| (row.generation, Some(row.changed_at))))
 }

@@ -56,3 +56,31 @@ async fn proxies_do_not_answer_for_the_names_of_a_direct_zone(pool: PgPool) {
     let served = store::served(&mut conn).await.expect("served");
     assert!(served[0].sites.is_empty(), "{served:?}");
 }
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn the_table_can_be_looked_at_with_who_has_it_and_without_the_values_of_options(pool: PgPool) {
+    let mesh = Mesh::new(pool.clone()).await;
+    mesh.queue_build("hello").await;
+    let proxy = mesh.join("p1", &["proxy"]).await;
+    let db = &mesh.test.app.db;
+    for statement in [
+        "update deployments set state = 'live'",
+        r#"update apps set route_options = '{"request_headers": {"set": {"x-key": "hunter2"}}}'"#,
+        "insert into generations (consumer, generation) values ('routes', 7)
+         on conflict (consumer) do update set generation = 7",
+        "insert into agents (node_id, kind, applied_generation) select id, 'proxy', 6 from nodes",
+    ] {
+        sqlx::query(statement).execute(db).await.expect(statement);
+    }
+    let owner = mesh.test.owner().await;
+    let table = owner.get("/api/v1/routes").await.expect(200);
+    assert_eq!((&table["generation"], &table["total"]), (&7.into(), &1.into()), "{table}");
+    assert_eq!(table["routes"][0]["hosts"][0], "hello.route.example.com");
+    assert_eq!(table["routes"][0]["options"][0], "request_headers");
+    assert!(!table.to_string().contains("hunter2"), "{table}");
+    let consumer = &table["consumers"][0];
+    assert_eq!(consumer["node"], proxy.identity.name.as_str());
+    assert_eq!((&consumer["applied_generation"], &consumer["connected"]), (&6.into(), &false.into()));
+    let none = owner.get("/api/v1/routes?search=nobody").await.expect(200);
+    assert_eq!((none["routes"].as_array().expect("list").len(), &none["total"]), (0, &1.into()));
+}

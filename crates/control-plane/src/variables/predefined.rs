@@ -7,6 +7,8 @@ use protocol::job::Source;
 use protocol::labels::Labels;
 use serde::Serialize;
 
+use crate::zones;
+
 /// How all names begin but `PORT`. No user may set such a variable: nobody could rely on what it says.
 pub const PREFIX: &str = "WISEHOSTING_";
 
@@ -32,13 +34,15 @@ pub struct Place {
     pub app: String,
     pub project: String,
     pub host: String,
+    /// Of a direct zone.
+    pub port: Option<i32>,
 }
 
 impl Place {
     /// What is so for the app, whatever runs.
     pub fn variables(&self, scheme: &str) -> BTreeMap<String, String> {
-        let Self { app, project, host } = self;
-        let url = format!("{scheme}://{host}");
+        let Self { app, project, host, port } = self;
+        let url = zones::url(scheme, host, *port);
         let pairs = [("APP", app), ("PROJECT", project), ("HOST", host), ("URL", &url)];
         pairs.into_iter().map(|(name, value)| named(name, value)).collect()
     }
@@ -111,6 +115,7 @@ mod tests {
             app: "hello".to_owned(),
             project: "shop".to_owned(),
             host: "hello.example.com".to_owned(),
+            port: None,
         };
         let mut told = place.variables("https");
         add_release(&mut told, 7, commit, Some(&source));

@@ -59,7 +59,9 @@ fn seal_comments(vault: &Vault, identity: &str, text: &str) -> Option<Vec<u8>> {
 pub async fn place(conn: &mut PgConnection, app: AppId) -> sqlx::Result<Place> {
     sqlx::query_as!(
         Place,
-        r#"select apps.slug as app, projects.slug as project, apps.slug || '.' || zones.suffix as "host!" from apps
+        r#"select apps.slug as app, projects.slug as project, apps.slug || '.' || zones.suffix as "host!",
+                  zones.port
+           from apps
            join environments on environments.id = apps.environment_id
            join projects on projects.id = environments.project_id
            join zones on zones.id = apps.zone_id

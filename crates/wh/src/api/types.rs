@@ -13,6 +13,8 @@ mod nodes;
 mod notices;
 mod queue;
 mod registries;
+mod routes;
+mod zones;
 
 use std::collections::BTreeMap;
 
@@ -30,6 +32,8 @@ pub(crate) use nodes::{Agent, NewNodeToken, Node, NodeImages, NodeToken, Operati
 pub(crate) use notices::Notice;
 pub(crate) use queue::QueuedBuild;
 pub(crate) use registries::Registry;
+pub(crate) use routes::{NewRouteToken, RouteTable, RouteToken, RouteView};
+pub(crate) use zones::Zone;
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct Page<T> {

@@ -19,8 +19,14 @@ pub(crate) async fn run(shell: &Shell, command: Option<AppsCommand>) -> Result<(
     match command.unwrap_or(AppsCommand::Ls { project: None, deleted: false }) {
         AppsCommand::Ls { deleted: true, .. } => tombstones::ls(shell).await,
         AppsCommand::Ls { project, .. } => ls(shell, project.as_deref()).await,
-        AppsCommand::Create { name, project, port, replicas } => {
-            create(shell, &name, project, port, replicas).await
+        AppsCommand::Create { name, project, zone, port, replicas } => {
+            let options = [
+                ("project", project.map(Value::from)),
+                ("zone", zone.map(Value::from)),
+                ("port", port.map(Value::from)),
+                ("replicas", replicas.map(Value::from)),
+            ];
+            create(shell, &name, options).await
         }
         AppsCommand::Info { name } => info(shell, name).await,
         AppsCommand::Rm { name, confirm } => tombstones::rm(shell, &name, confirm).await,
@@ -56,20 +62,15 @@ async fn ls(shell: &Shell, project: Option<&str>) -> Result<()> {
     crate::ui::data(&table.render(shell.ui.out_paint()))
 }
 
+/// `options` by their names in the request; what is absent takes the default.
 async fn create(
     shell: &Shell,
     name: &str,
-    project: Option<String>,
-    port: Option<u16>,
-    replicas: Option<u32>,
+    options: impl IntoIterator<Item = (&'static str, Option<Value>)>,
 ) -> Result<()> {
     let mut body = Map::from_iter([("slug".to_owned(), json!(name))]);
-    let options = [
-        ("project", project.map(Value::from)),
-        ("port", port.map(Value::from)),
-        ("replicas", replicas.map(Value::from)),
-    ];
-    body.extend(options.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
+    let given = |(name, value): (&str, Option<Value>)| Some((name.to_owned(), value?));
+    body.extend(options.into_iter().filter_map(given));
     let app: App = shell.client()?.send(Method::POST, "/apps", &Value::Object(body)).await?;
     if shell.ui.json {
         return crate::ui::json(&app);

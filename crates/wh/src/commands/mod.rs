@@ -27,12 +27,14 @@ mod power;
 mod queue;
 mod registry;
 mod releases;
+mod route_table;
 mod routes;
 mod session;
 mod settings;
 mod tombstones;
 mod upload;
 mod watch;
+mod zones;
 
 use std::path::PathBuf;
 
@@ -92,6 +94,11 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Result<u8> {
         Command::Notices { all } => notices::run(shell, all).await,
         Command::DnsProvider { command } => dns_provider::run(shell, command).await,
         Command::Node(command) => nodes::run(shell, command).await,
+        Command::Zone { command } => zones::run(shell, command).await,
+        Command::Routes { search, worker } => {
+            route_table::table(shell, worker.as_deref(), search.as_deref()).await
+        }
+        Command::RouteToken(command) => route_table::token(shell, command).await,
         Command::Fleet(FleetCommand::Pin) => fleet::pin(shell).await,
         Command::Open { print } => apps::open(shell, print).await,
         Command::Completions { shell: kind } => completion(kind),

@@ -19,7 +19,9 @@ mod power;
 mod queue;
 mod registry;
 mod route;
+mod routes;
 mod settings;
+mod zones;
 
 use std::io::Write as _;
 use std::path::Path;

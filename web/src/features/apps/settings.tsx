@@ -22,6 +22,7 @@ import {
 } from "./form";
 import { GitAccessCard } from "./git";
 import { DeployFields } from "./rollout";
+import { ZoneCard } from "./zone";
 
 export function Component() {
   const app = useOutletContext<App>();
@@ -110,6 +111,7 @@ export function Component() {
           </Dialog>
         )}
       </form>
+      <ZoneCard app={app} />
       <GitAccessCard app={app.slug} />
       <DeleteApp app={app} />
     </div>

@@ -6,7 +6,9 @@ import { Card, PageHead, useTitle } from "@/components/page";
 import { useTheme } from "@/lib/theme";
 import { DnsProviders } from "./dns-providers";
 import { Registries } from "./registries";
+import { RouteTokens } from "./route-tokens";
 import { Tokens } from "./tokens";
+import { Zones } from "./zones";
 
 export function Component() {
   useTitle("Settings");
@@ -14,13 +16,15 @@ export function Component() {
     <div className="page narrow">
       <PageHead
         title="Settings"
-        text="Your account, the keys of your tools and the registries of your images."
+        text="Your account, the keys of your tools, the registries of your images and the zones of your apps."
       />
       <Account />
       <Appearance />
       <Tokens />
+      <RouteTokens />
       <Registries />
       <DnsProviders />
+      <Zones />
     </div>
   );
 }

@@ -1,0 +1,115 @@
+use serde_json::{Value, json};
+use sqlx::PgPool;
+
+use crate::http::permission::MemberRole;
+use crate::hub::tests::Mesh;
+use crate::testing::TestApp;
+
+const PATH: &str = "/api/v1/zones";
+
+async fn generation(test: &TestApp) -> i64 {
+    let found = sqlx::query_scalar("select generation from generations where consumer = 'routes'");
+    found.fetch_optional(&test.app.db).await.expect("generation").unwrap_or(0)
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn the_zone_of_the_configuration_is_there_and_stays(pool: PgPool) {
+    let test = TestApp::new(pool).await;
+    let owner = test.owner().await;
+    let zones = owner.get(PATH).await.expect(200);
+    let zone = &zones["items"][0];
+    assert_eq!((&zone["suffix"], &zone["mode"]), (&json!("route.example.com"), &json!("proxy")));
+    assert_eq!((&zone["is_default"], &zone["is_configured"]), (&json!(true), &json!(true)));
+    let refused = owner.delete(&format!("{PATH}/route.example.com")).await.expect(409);
+    assert_eq!(refused["code"], "zone_in_use");
+    owner.delete(&format!("{PATH}/none.example.com")).await.expect(404);
+    test.member("acme", MemberRole::Viewer).await.get(PATH).await.expect(200);
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn a_direct_zone_names_a_worker_whose_address_its_record_has(pool: PgPool) {
+    let mesh = Mesh::new(pool).await;
+    mesh.join("w1", &["worker"]).await;
+    mesh.join("p1", &["proxy"]).await;
+    let test = &mesh.test;
+    sqlx::query("update nodes set endpoint = '203.0.113.7:51821' where name = 'w1'")
+        .execute(&test.app.db)
+        .await
+        .expect("endpoint");
+    let owner = test.owner().await;
+    for (body, field) in [
+        (json!({ "suffix": "de.example.com", "mode": "direct" }), "worker"),
+        (json!({ "suffix": "de.example.com", "worker": "p1" }), "worker"),
+        (json!({ "suffix": "de.example.com", "port": 80 }), "port"),
+        (json!({ "suffix": "a.route.example.com" }), "suffix"),
+        (json!({ "suffix": "co.uk" }), "suffix"),
+    ] {
+        assert_eq!(owner.post(PATH, body.clone()).await.expect(422)["field"], field, "{body}");
+    }
+    let before = generation(test).await;
+    let zone = owner.post(PATH, json!({ "suffix": "DE.example.com", "worker": "w1" })).await.expect(201);
+    assert_eq!((&zone["mode"], &zone["port"]), (&json!("direct"), &json!(8080)));
+    let record = json!({ "name": "*.de.example.com", "kind": "A", "value": "203.0.113.7", "node": "w1" });
+    assert_eq!(zone["records"], json!([record]));
+    assert!(generation(test).await > before);
+
+    // The worker cannot go while visitors are sent to it.
+    let refused = owner.delete("/api/v1/nodes/w1").await.expect(409);
+    assert_eq!(refused["code"], "node_has_zone");
+    let path = format!("{PATH}/de.example.com");
+    let zone = owner.patch(&path, json!({ "port": 443 })).await.expect(200);
+    assert_eq!((&zone["worker"], &zone["port"]), (&json!("w1"), &json!(443)));
+    let zone = owner.patch(&path, json!({ "mode": "proxy" })).await.expect(200);
+    assert_eq!((&zone["worker"], &zone["port"]), (&Value::Null, &Value::Null));
+    owner.delete("/api/v1/nodes/w1").await.expect(204);
+    owner.delete(&path).await.expect(204);
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn new_apps_get_the_default_zone_or_the_one_that_is_named(pool: PgPool) {
+    let mesh = Mesh::new(pool).await;
+    mesh.join("w1", &["worker"]).await;
+    let owner = mesh.test.owner().await;
+    owner.post(PATH, json!({ "suffix": "de.example.com", "worker": "w1" })).await.expect(201);
+    let first = owner.post("/api/v1/apps", json!({ "slug": "one" })).await.expect(201);
+    assert_eq!(first["hostname"], "one.route.example.com");
+    let named = json!({ "slug": "two", "zone": "de.example.com" });
+    let second = owner.post("/api/v1/apps", named).await.expect(201);
+    assert_eq!(second["url"], "http://two.de.example.com:8080");
+    let unknown = json!({ "slug": "x", "zone": "none.example.com" });
+    assert_eq!(owner.post("/api/v1/apps", unknown).await.expect(404)["field"], "zone");
+
+    owner.patch(&format!("{PATH}/de.example.com"), json!({ "default": true })).await.expect(200);
+    assert_eq!(owner.get("/api/v1/session").await.expect(200)["zone"], "de.example.com");
+    let third = owner.post("/api/v1/apps", json!({ "slug": "three" })).await.expect(201);
+    assert_eq!(third["hostname"], "three.de.example.com");
+    let refused = owner.delete(&format!("{PATH}/de.example.com")).await.expect(409);
+    assert!(refused["message"].as_str().expect("text").contains("new apps"), "{refused}");
+    owner.patch(&format!("{PATH}/route.example.com"), json!({ "default": true })).await.expect(200);
+    let refused = owner.delete(&format!("{PATH}/de.example.com")).await.expect(409);
+    assert!(refused["message"].as_str().expect("text").contains("2 apps"), "{refused}");
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn an_app_moves_to_another_zone_and_nobody_takes_the_dashboards_host(pool: PgPool) {
+    let test = TestApp::with(pool, |config| {
+        config.api_server.base_url = "https://cp.de.example.com".parse().expect("address");
+    })
+    .await;
+    let owner = test.owner().await;
+    owner.post(PATH, json!({ "suffix": "de.example.com" })).await.expect(201);
+    for slug in ["hello", "cp"] {
+        owner.post("/api/v1/apps", json!({ "slug": slug })).await.expect(201);
+    }
+    let before = generation(&test).await;
+    let to = json!({ "zone": "de.example.com" });
+    let moved = owner.post("/api/v1/apps/hello/zone", to.clone()).await.expect(200);
+    assert_eq!(moved["hostname"], "hello.de.example.com");
+    assert_eq!(generation(&test).await, before + 1);
+    owner.post("/api/v1/apps/hello/zone", to.clone()).await.expect(200);
+    assert_eq!(generation(&test).await, before + 1, "it was there already");
+    assert_eq!(owner.post("/api/v1/apps/cp/zone", to.clone()).await.expect(422)["code"], "slug_invalid");
+    let taken = json!({ "slug": "cp", "zone": "de.example.com" });
+    owner.post("/api/v1/apps", taken).await.expect(422);
+    test.member("acme", MemberRole::Viewer).await.post("/api/v1/apps/hello/zone", to).await.expect(403);
+}
