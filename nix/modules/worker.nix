@@ -12,6 +12,7 @@ let
   cfg = top.worker;
   inherit (config.networking) firewall;
   mesh = top.mesh.settings.interface;
+  portOf = address: lib.toInt (lib.last (lib.splitString ":" address));
 
   # Ports and ranges that the host's firewall opens to everybody, as an nftables set; null when there are none.
   opened =
@@ -115,6 +116,10 @@ in
     };
 
     networking.firewall.interfaces.${mesh}.allowedTCPPorts = [ cfg.settings.mesh.port ];
+    # Visitors of the direct zones that point at this worker.
+    networking.firewall.allowedTCPPorts = lib.optional (cfg.settings ? ingress) (
+      portOf cfg.settings.ingress
+    );
     # Names in the containers' networks: Podman answers on each bridge, and NixOS opens only that of the default one.
     networking.firewall.extraInputRules = ''
       iifname "podman*" meta l4proto { tcp, udp } th dport 53 accept

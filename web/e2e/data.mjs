@@ -233,6 +233,7 @@ export function makeNode(name, over = {}) {
     instances: 0,
     images: null,
     created_at: ago(46 * DAY),
+    warnings: [],
     ...over,
   };
 }

@@ -15,7 +15,7 @@ use crate::bus::{self, Topic};
 pub enum Consumer {
     /// Every mesh agent: the set of peers.
     Mesh,
-    /// Every proxy: routes, certificates, challenges.
+    /// Every proxy: routes, certificates, challenges; every worker that answers for zones by itself.
     Routes,
     /// One worker: its instances.
     Worker(NodeId),
@@ -26,7 +26,7 @@ impl Consumer {
     pub fn of(node: NodeId, agent: AgentKind) -> Self {
         match agent {
             AgentKind::Mesh => Self::Mesh,
-            AgentKind::Proxy => Self::Routes,
+            AgentKind::Proxy | AgentKind::Ingress => Self::Routes,
             AgentKind::Worker => Self::Worker(node),
         }
     }

@@ -22,6 +22,7 @@ pub fn host_facts() -> HostFacts {
         memory_mb: system.total_memory() / MIB,
         podman: None,
         wireguard: None,
+        engine: None,
         os: os::read(Path::new("/")),
     }
 }

@@ -34,6 +34,8 @@ pub enum AgentKind {
     Mesh,
     Worker,
     Proxy,
+    /// The front door of a worker for the direct zones that point at it; a part of the worker's process.
+    Ingress,
 }
 
 impl AgentKind {
@@ -42,6 +44,7 @@ impl AgentKind {
             Self::Mesh => "mesh",
             Self::Worker => "worker",
             Self::Proxy => "proxy",
+            Self::Ingress => "ingress",
         }
     }
 }

@@ -38,6 +38,9 @@ pub struct HostFacts {
     pub podman: Option<String>,
     /// `kernel` or `userspace`, from mesh agents.
     pub wireguard: Option<String>,
+    /// `builtin` or `traefik`: what carries the requests of a proxy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub engine: Option<String>,
     pub os: Option<OperatingSystem>,
 }
 

@@ -83,6 +83,11 @@ impl Routing {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What carries the requests.
+    pub(crate) fn engine(&self) -> &'static str {
+        if self.traefik.is_some() { "traefik" } else { "builtin" }
+    }
+
     /// The spec that is being served for certain.
     pub(crate) fn generation(&self) -> Generation {
         self.generation.load(Ordering::Relaxed)

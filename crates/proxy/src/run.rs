@@ -14,7 +14,7 @@ use ingress::bind::{Inherited, listen_early};
 use ingress::{Gateway, Limits, Options};
 use node::link::{Link, LinkConfig, Timing};
 use protocol::identity::{AgentKind, NodeIdentity};
-use protocol::report::Hello;
+use protocol::report::{Hello, HostFacts};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -120,7 +120,7 @@ async fn agent(identity: NodeIdentity, routing: Arc<Routing>, stop: Cancellation
             generation: of_hello.generation(),
             jobs: known.ids(),
             build_slots: 0,
-            host: node::facts::host_facts(),
+            host: HostFacts { engine: Some(of_hello.engine().to_owned()), ..node::facts::host_facts() },
         }),
         timing: Timing::default(),
     })?;

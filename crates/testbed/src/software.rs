@@ -293,6 +293,7 @@ pub fn worker(host: &Host) -> Result<Service> {
             // Nothing of this network serves repositories.
             "builds": { "allow_file_urls": true },
             "mesh": { "port": 8090, "interface": "wh0", "cidr": topology::MESH },
+            "ingress": format!("0.0.0.0:{}", topology::DIRECT_PORT),
         }),
     )?;
     Ok(ours(WORKER, "run"))

@@ -51,5 +51,7 @@ pub const JOIN_URL: &str = "https://198.51.100.10:8080";
 pub const FRONT: SocketAddr = SocketAddr::new(IpAddr::V4(CONTROL_PLANE.mesh), 8082);
 /// Apps live below it; the whole zone resolves to the proxy.
 pub const ZONE: &str = "route.wise.test";
+/// Where workers answer for the direct zones that point at them.
+pub const DIRECT_PORT: u16 = 8080;
 /// The control plane's plain listener, inside its host.
 pub const DASHBOARD: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8082);

@@ -27,7 +27,7 @@ use crate::instances::{self, Instances, InstancesConfig};
 use crate::job::{BuildSettings, JobCommand, Jobs, JobsConfig};
 use crate::podman::Podman;
 use crate::uplink::Uplink as _;
-use crate::{bridges, exec, files, job, leave, serve, stats};
+use crate::{bridges, exec, files, job, leave, serve, stats, zones};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// For links and open hand-overs; instances and builds go on without the agent.
@@ -46,11 +46,20 @@ pub async fn run(config: Config) -> anyhow::Result<ExitCode> {
     else {
         anyhow::bail!("another wisehosting-worker works with {folder}");
     };
+    if let Some(address) = config.ingress {
+        let settings = zones::Settings {
+            address,
+            node_dir: config.node_dir.clone(),
+            state_dir: config.state_dir.clone(),
+        };
+        lifecycle.spawn("ingress", zones::run(settings, stop.clone()));
+    }
+    let grace = if config.ingress.is_some() { zones::GRACE + GRACE } else { GRACE };
     lifecycle.spawn("agent", async move {
         let Some(identity) = node::identity::wait_for(&config.node_dir, &stop).await else { return Ok(()) };
         Parts::start(&config, identity, &stop).await?.run(&stop).await
     });
-    lifecycle.run(GRACE).await
+    lifecycle.run(grace).await
 }
 
 /// Everything that runs once the host has joined.

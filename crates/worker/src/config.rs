@@ -1,5 +1,6 @@
 //! `worker.toml`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use daemon::config::{Check, Invalid};
@@ -24,6 +25,9 @@ pub struct Config {
     pub instances: Instances,
     #[serde(default)]
     pub mesh: Mesh,
+    /// Where visitors of the direct zones that point at this worker come in, such as `0.0.0.0:8080`. Without it the
+    /// worker answers for no zone.
+    pub ingress: Option<SocketAddr>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -120,6 +124,9 @@ impl Check for Config {
         at_least("builds.cpu_millis", self.builds.cpu_millis, 10)?;
         at_least("builds.timeout_s", self.builds.timeout_s, 1)?;
         at_least("mesh.port", u32::from(self.mesh.port), 1)?;
+        if self.ingress.is_some_and(|address| address.port() == 0) {
+            return Err(Invalid::new("ingress", "must name a port, such as 0.0.0.0:8080"));
+        }
         if !is_interface(&self.mesh.interface) {
             return Err(Invalid::new(
                 "mesh.interface",
@@ -152,6 +159,8 @@ mod tests {
         for (text, key) in [
             ("state_dir = \"here\"", "state_dir"),
             ("[builds]\nslots = 0", "builds.slots"),
+            ("ingress = \"0.0.0.0:0\"", "ingress"),
+            ("ingress = \"8080\"", "ingress"),
             ("[mesh]\ninterface = \"a;b\"", "mesh.interface"),
             ("[mesh]\ncidr = \"10.50.0.1/24\"", "mesh.cidr"),
             ("[mesh]\nprot = 1", "prot"),

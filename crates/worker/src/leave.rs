@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::guard;
 use crate::instances::label;
 use crate::podman::{Error, Podman};
+use crate::zones;
 
 /// The agent's desired state: without it a next start brings nothing back.
 pub const SPEC: &str = "spec.json";
@@ -26,6 +27,7 @@ pub async fn run(config: &Config, say: impl FnMut(&str)) -> anyhow::Result<()> {
     };
     let mut leaving = Leaving { podman: Podman::new(&config.podman.socket)?, say, removed: 0, left: 0 };
     leaving.spec(&folder.join(SPEC));
+    leaving.spec(&folder.join(zones::FILE));
     for label in [label::INSTANCE, label::RUN] {
         leaving.containers(label).await;
     }

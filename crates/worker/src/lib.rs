@@ -6,6 +6,7 @@
 //! * [`instances`]: keeps the instances of the spec running and no others.
 //! * [`exec`]: programs that people run in instances.
 //! * [`files`]: files into and out of instances.
+//! * [`zones`]: answers for the direct zones that point at this worker.
 //! * [`leave`]: takes away what all of these made.
 //! * [`podman`]: the client of Podman's REST interface.
 
@@ -30,3 +31,4 @@ pub mod serve;
 pub mod stats;
 mod text;
 pub mod uplink;
+pub mod zones;

@@ -1051,7 +1051,7 @@ export interface components {
          * @description Which of a node's processes is speaking. Each has its own link and its own desired state.
          * @enum {string}
          */
-        AgentKind: "mesh" | "worker" | "proxy";
+        AgentKind: "mesh" | "worker" | "proxy" | "ingress";
         /** @description An app as clients see it. */
         App: {
             certificate: components["schemas"]["CertificateState"];
@@ -1828,6 +1828,8 @@ export interface components {
              * @default 0
              */
             cpus: number;
+            /** @description `builtin` or `traefik`: what carries the requests of a proxy. */
+            engine?: string | null;
             /**
              * @description Kernel release.
              * @default
@@ -2022,6 +2024,8 @@ export interface components {
             status: components["schemas"]["NodeStatus"];
             /** Format: date-time */
             status_since: string;
+            /** @description What will not go well as it is, each with the remedy. */
+            warnings: string[];
             /** @description DNS suffix that the host serves. */
             zone?: string | null;
         };
@@ -2469,6 +2473,8 @@ export interface components {
                 status: components["schemas"]["NodeStatus"];
                 /** Format: date-time */
                 status_since: string;
+                /** @description What will not go well as it is, each with the remedy. */
+                warnings: string[];
                 /** @description DNS suffix that the host serves. */
                 zone?: string | null;
             }[];

@@ -100,7 +100,9 @@ fn may_say(kind: AgentKind, message: &FromAgent) -> bool {
         | FromAgent::InstanceLog(_)
         | FromAgent::Scrubbed(_)
         | FromAgent::GitHostKey(_) => kind == AgentKind::Worker,
-        FromAgent::JobProgress(_) | FromAgent::JobLog(_) | FromAgent::JobDone(_) => kind != AgentKind::Mesh,
+        FromAgent::JobProgress(_) | FromAgent::JobLog(_) | FromAgent::JobDone(_) => {
+            matches!(kind, AgentKind::Worker | AgentKind::Proxy)
+        }
         _ => true,
     }
 }

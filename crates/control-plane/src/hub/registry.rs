@@ -85,7 +85,7 @@ impl Hub {
     /// Sets the gauges of connected agents.
     pub fn gauges(&self) {
         let connections = self.connections();
-        for kind in [AgentKind::Mesh, AgentKind::Worker, AgentKind::Proxy] {
+        for kind in [AgentKind::Mesh, AgentKind::Worker, AgentKind::Proxy, AgentKind::Ingress] {
             gauge(kind, &connections);
         }
     }

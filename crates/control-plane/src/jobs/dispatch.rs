@@ -29,7 +29,7 @@ pub async fn claim_all(app: &AppState) -> anyhow::Result<()> {
 /// Sends what agents that are connected here have not been sent.
 pub async fn to_connected(app: &AppState) -> anyhow::Result<()> {
     for key in app.hub.connected() {
-        if key.kind != AgentKind::Mesh {
+        if matches!(key.kind, AgentKind::Worker | AgentKind::Proxy) {
             to_agent(app, key).await?;
         }
     }

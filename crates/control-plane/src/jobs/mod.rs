@@ -23,7 +23,7 @@ pub fn kind_of(agent: AgentKind) -> &'static str {
     match agent {
         AgentKind::Worker => "build",
         AgentKind::Proxy => "certificate",
-        AgentKind::Mesh => "none",
+        AgentKind::Mesh | AgentKind::Ingress => "none",
     }
 }
 

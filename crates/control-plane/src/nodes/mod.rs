@@ -49,6 +49,8 @@ pub struct Node {
     pub instances: i64,
     /// What its images take. Null before a worker has told.
     pub images: Option<NodeImages>,
+    /// What will not go well as it is, each with the remedy.
+    pub warnings: Vec<String>,
     pub created_at: DateTime<Utc>,
 }
 
@@ -104,7 +106,7 @@ pub struct NodeToken {
 pub fn may_run(roles: &[Role], agent: AgentKind) -> bool {
     match agent {
         AgentKind::Mesh => true,
-        AgentKind::Worker => roles.contains(&Role::Worker),
+        AgentKind::Worker | AgentKind::Ingress => roles.contains(&Role::Worker),
         AgentKind::Proxy => roles.contains(&Role::Proxy),
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use anyhow::Context;
 use chrono::Utc;
 use daemon::reconcile::Reconciler;
-use protocol::identity::SigningKey;
+use protocol::identity::{AgentKind, SigningKey};
 use protocol::ids::NodeId;
 use protocol::spec::{Generation, ProxySpec, Spec, Versioned};
 use sqlx::PgConnection;
@@ -104,7 +104,11 @@ async fn specs(
         }
         Consumer::Routes => {
             let spec = proxy_spec(app, conn).await?;
-            Box::new(move |_| Spec::Proxy(spec.clone()))
+            let own = worker_tables(conn, keys).await?;
+            Box::new(move |key| match own.get(&key) {
+                Some(own) => Spec::Proxy(own.clone()),
+                None => Spec::Proxy(spec.clone()),
+            })
         }
         Consumer::Worker(node) => {
             let spec = worker_spec(app, conn, node).await?;
@@ -112,6 +116,15 @@ async fn specs(
         }
     };
     Ok(keys.iter().map(|key| (*key, Versioned { generation, spec: spec_of(*key) })).collect())
+}
+
+/// What the workers among `keys` answer for by themselves.
+async fn worker_tables(conn: &mut PgConnection, keys: &[Key]) -> sqlx::Result<HashMap<Key, ProxySpec>> {
+    let mut tables = HashMap::new();
+    for key in keys.iter().filter(|key| key.kind == AgentKind::Ingress) {
+        tables.insert(*key, routes::of_worker(conn, key.node).await?.unwrap_or_default());
+    }
+    Ok(tables)
 }
 
 /// What every proxy serves.

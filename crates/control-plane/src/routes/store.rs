@@ -120,6 +120,11 @@ pub async fn direct(conn: &mut PgConnection, worker: NodeId) -> sqlx::Result<Vec
     Ok(served.collect())
 }
 
+/// About how many routes the proxies have: one for each host name.
+pub async fn count(conn: &mut PgConnection) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(r#"select count(*) as "count!" from served_hosts"#).fetch_one(conn).await
+}
+
 /// Who serves a route table, and which one it has.
 pub async fn consumers(conn: &mut PgConnection) -> sqlx::Result<Vec<RouteConsumer>> {
     sqlx::query_as!(

@@ -1,7 +1,7 @@
 use protocol::ids::DomainId;
 use sqlx::PgPool;
 
-use super::store;
+use super::{crowded, store};
 use crate::hub::tests::Mesh;
 
 async fn add(pool: &PgPool, host: &str, state: &str, options: &str) -> DomainId {
@@ -83,4 +83,12 @@ async fn the_table_can_be_looked_at_with_who_has_it_and_without_the_values_of_op
     assert_eq!((&consumer["applied_generation"], &consumer["connected"]), (&6.into(), &false.into()));
     let none = owner.get("/api/v1/routes?search=nobody").await.expect(200);
     assert_eq!((none["routes"].as_array().expect("list").len(), &none["total"]), (0, &1.into()));
+}
+
+#[test]
+fn only_a_traefik_with_too_many_routes_is_warned_of() {
+    assert_eq!(crowded(Some("builtin"), 10_000), None);
+    assert_eq!(crowded(None, 10_000), None);
+    assert_eq!(crowded(Some("traefik"), 1000), None);
+    assert!(crowded(Some("traefik"), 1001).is_some_and(|warning| warning.contains("1001 routes")));
 }

@@ -1,8 +1,12 @@
+use protocol::identity::AgentKind;
+use protocol::message::{Applied, FromAgent, FromControlPlane};
+use protocol::spec::{Spec, Versioned};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use crate::http::permission::MemberRole;
-use crate::hub::tests::Mesh;
+use crate::hub::tests::{Link, Mesh, hello, nothing};
+use crate::nodes;
 use crate::testing::TestApp;
 
 const PATH: &str = "/api/v1/zones";
@@ -112,4 +116,48 @@ async fn an_app_moves_to_another_zone_and_nobody_takes_the_dashboards_host(pool:
     let taken = json!({ "slug": "cp", "zone": "de.example.com" });
     owner.post("/api/v1/apps", taken).await.expect(422);
     test.member("acme", MemberRole::Viewer).await.post("/api/v1/apps/hello/zone", to).await.expect(403);
+}
+
+/// The next route table that the agent is sent, with its generation.
+async fn table(link: &mut Link) -> (i64, Vec<String>) {
+    link.until(|message| match message {
+        FromControlPlane::Spec(Versioned { generation, spec: Spec::Proxy(spec) }) => {
+            Some((generation, spec.routes.into_iter().flat_map(|route| route.hosts).collect()))
+        }
+        _ => None,
+    })
+    .await
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn a_worker_gets_the_table_of_its_zones_and_is_waited_for_like_a_proxy(pool: PgPool) {
+    let mesh = Mesh::new(pool).await;
+    let worker = mesh.join("w1", &["worker"]).await;
+    let proxy = mesh.join("p1", &["proxy"]).await;
+    mesh.queue_build("hello").await;
+    let owner = mesh.test.owner().await;
+    owner.post(PATH, json!({ "suffix": "de.example.com", "worker": "w1" })).await.expect(201);
+    owner.post("/api/v1/apps/hello/zone", json!({ "zone": "de.example.com" })).await.expect(200);
+    let db = &mesh.test.app.db;
+    sqlx::query("update deployments set state = 'live'").execute(db).await.expect("live");
+
+    let mut of_proxy = mesh.dial(&proxy, AgentKind::Proxy, hello(Vec::new())).await;
+    assert_eq!(table(&mut of_proxy).await.1, [] as [&str; 0]);
+    let mut of_worker = mesh.dial(&worker, AgentKind::Ingress, hello(Vec::new())).await;
+    let (generation, hosts) = table(&mut of_worker).await;
+    assert_eq!(hosts, ["hello.de.example.com"]);
+
+    let behind = async || {
+        let mut conn = db.acquire().await.expect("connection");
+        nodes::store::proxies_behind(&mut conn, generation).await.expect("names")
+    };
+    assert_eq!(behind().await, ["p1", "w1"]);
+    of_proxy.say(&FromAgent::Applied(Applied { generation })).await;
+    of_proxy.settle(&nothing()).await;
+    assert_eq!(behind().await, ["w1"], "a roll-out waits for the worker, too");
+    of_worker.say(&FromAgent::Applied(Applied { generation })).await;
+    of_worker.settle(&nothing()).await;
+    assert_eq!(behind().await, [] as [&str; 0]);
+    // A proxy host has no zones of its own.
+    assert_eq!(mesh.register(&proxy.identity.api_key, AgentKind::Ingress).await.status(), 403);
 }

@@ -31,6 +31,7 @@ mod runner;
 mod secrets;
 mod traefik;
 mod visitors;
+mod zones;
 
 use std::process::ExitCode;
 
@@ -66,6 +67,7 @@ fn tests() -> Vec<Test> {
         engine::TESTS,
         builds::TESTS,
         outages::TESTS,
+        zones::TESTS,
     ];
     [alone(nodes::TESTS), together.concat(), ignored(examples::TESTS), alone(&breaking.concat())].concat()
 }

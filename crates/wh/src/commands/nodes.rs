@@ -90,6 +90,7 @@ async fn show(shell: &Shell, name: &str) -> Result<()> {
     }
     let images = node.images.unwrap_or_default();
     rows.extend(image_rows(&images));
+    rows.extend(node.warnings.iter().map(|warning| ("warning", sanitize(warning))));
     let mut text = facts(&rows, paint);
     if !node.agents.is_empty() {
         text.push('\n');

@@ -77,6 +77,11 @@ function Detail({ node }: { node: Node }) {
           <code>systemctl status 'wisehosting-*'</code>.
         </Notice>
       )}
+      {node.warnings.map((warning) => (
+        <Notice tone="warn" title="This host is near its limits" key={warning}>
+          {warning}.
+        </Notice>
+      ))}
       <div className="columns">
         <Agents node={node} />
         <div className="stack loose">

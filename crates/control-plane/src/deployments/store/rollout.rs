@@ -391,7 +391,7 @@ async fn draining(conn: &mut PgConnection, app: AppId) -> sqlx::Result<bool> {
     .await
 }
 
-/// Ends the instances that nobody uses any more: every connected proxy has a table without them, `drain_s` passed
+/// Ends the instances that nobody uses any more: every connected proxy and worker's ingress has a table without them, `drain_s` passed
 /// since they left it, and no roll-out may still lead back to them. Returns their apps and nodes.
 pub async fn drained(conn: &mut PgConnection) -> sqlx::Result<Vec<(AppId, NodeId)>> {
     let rows = sqlx::query!(
@@ -400,7 +400,7 @@ pub async fn drained(conn: &mut PgConnection) -> sqlx::Result<Vec<(AppId, NodeId
          where releases.id = instances.release_id and wanted and not in_rotation and out_generation is not null
            and out_at < now() - make_interval(secs => coalesce((settings->'deploy'->>'drain_s')::float8, $1))
            and not exists (select 1 from agents
-                           where kind = 'proxy' and connected_to is not null and applied_generation < out_generation)
+                           where kind in ('proxy', 'ingress') and connected_to is not null and applied_generation < out_generation)
            and not exists (select 1 from deployments
                            where deployments.app_id = instances.app_id and deployments.state = 'rolling-out'
                              and switch_generation is not null)

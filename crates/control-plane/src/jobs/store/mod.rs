@@ -109,7 +109,7 @@ pub async fn claim(conn: &mut PgConnection, agent: AgentKind) -> sqlx::Result<Op
     let queued = match agent {
         AgentKind::Worker => next_build(conn).await?,
         AgentKind::Proxy => next_order(conn).await?,
-        AgentKind::Mesh => None,
+        AgentKind::Mesh | AgentKind::Ingress => None,
     };
     let Some((id, deployment)) = queued else { return Ok(None) };
     let last = match deployment {

@@ -20,7 +20,7 @@ use super::enrol::Grant;
 use super::{Agent, Node, NodeToken, Origin, Status, inet, roles, v4, words};
 use crate::generations::Consumer;
 use crate::http::page::PageQuery;
-use crate::images;
+use crate::{images, routes};
 
 /// A node to be.
 #[derive(Debug)]
@@ -327,7 +327,10 @@ pub async fn list(conn: &mut PgConnection, page: &PageQuery, only: Option<&str>)
     let ids: Vec<Uuid> = rows.iter().map(|row| row.id.0).collect();
     let mut agents = agents_of(conn, &ids).await?;
     let mut images = images::store::of_nodes(conn, &ids).await?;
+    let has_traefik = rows.iter().any(|row| row.host.engine.as_deref() == Some("traefik"));
+    let routes = if has_traefik { routes::store::count(conn).await? } else { 0 };
     let nodes = rows.into_iter().map(|row| Node {
+        warnings: routes::crowded(row.host.engine.as_deref(), routes).into_iter().collect(),
         declared_labels: row.declared_labels.keys().cloned().collect(),
         labels: row.labels.0.into_iter().chain(row.declared_labels.0).collect(),
         zone: row.zone,
@@ -356,7 +359,7 @@ async fn agents_of(conn: &mut PgConnection, nodes: &[Uuid]) -> sqlx::Result<Hash
                   coalesce(generation, 0) as "generation!", applied_generation
            from agents
            left join generations on consumer = case kind
-               when 'mesh' then 'mesh' when 'proxy' then 'routes' else 'worker:' || node_id end
+               when 'mesh' then 'mesh' when 'proxy' then 'routes' when 'ingress' then 'routes' else 'worker:' || node_id end
            where node_id = any($1) order by kind"#,
         nodes
     )
@@ -376,9 +379,12 @@ async fn agents_of(conn: &mut PgConnection, nodes: &[Uuid]) -> sqlx::Result<Hash
     Ok(found)
 }
 
-/// Names of connected proxies that have not `generation` in force yet.
+/// Names of the hosts whose connected proxy, or worker that answers for zones by itself, has not `generation` of the
+/// routes in force yet.
 pub async fn proxies_behind(conn: &mut PgConnection, generation: Generation) -> sqlx::Result<Vec<String>> {
-    behind(conn, AgentKind::Proxy, Role::Proxy, generation).await
+    let mut behind_it = behind(conn, AgentKind::Proxy, Role::Proxy, generation).await?;
+    behind_it.extend(behind(conn, AgentKind::Ingress, Role::Worker, generation).await?);
+    Ok(behind_it)
 }
 
 /// Names of nodes with `role` whose connected agent of `kind` has not `generation` in force yet.

@@ -37,6 +37,8 @@ pub(crate) struct Node {
     #[serde(default)]
     pub(crate) zone: Option<String>,
     #[serde(default)]
+    pub(crate) warnings: Vec<String>,
+    #[serde(default)]
     pub(crate) instances: u32,
     #[serde(default)]
     pub(crate) images: Option<NodeImages>,
