@@ -529,13 +529,16 @@ export function makeCertificate(host, over = {}) {
   };
 }
 
-/** An order that the CA refused, because the name leads elsewhere. */
+/**
+ * An order that the CA refused, because the name leads elsewhere.
+ * @param {string} host
+ */
 export function makeFailingCertificate(host) {
   const trouble = {
     at: ago(7 * MINUTE),
     code: "acme_wrong_answer",
     message: `Something else than the proxies answered the CA on ${host}: 104.21.3.4: Invalid response: 526`,
-    hint: `${host} leads to Cloudflare (104.21.3.4, the orange cloud), which answers the CA instead of the proxies. Set its record to \`DNS only\` (the grey cloud) until the certificate is there.`,
+    hint: `Cloudflare (104.21.3.4, the orange cloud) answers the CA for ${host} instead of the proxies. Set its record to \`DNS only\` (the grey cloud) until the certificate is there.`,
   };
   const made = makeCertificate(host);
   return makeCertificate(host, {

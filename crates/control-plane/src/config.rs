@@ -11,8 +11,8 @@ use protocol::labels::{self, Labels};
 use serde::Deserialize;
 use url::Url;
 
-use crate::dns::config::Dns;
 pub use crate::certificates::config::{Acme, Budget};
+use crate::dns::config::Dns;
 
 /// The whole file.
 #[derive(Debug, Clone, Deserialize)]

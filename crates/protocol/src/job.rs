@@ -25,7 +25,7 @@ pub struct Job {
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Work {
     Build(Box<Build>),
-    Certificate(CertificateOrder),
+    Certificate(Box<CertificateOrder>),
 }
 
 /// Source to image.

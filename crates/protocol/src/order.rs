@@ -89,6 +89,7 @@ impl ChallengeKind {
         }
     }
 
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
     fn is_http(&self) -> bool {
         *self == Self::Http01
     }

@@ -187,6 +187,25 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/apps/{app}/domains/{hostname}/routes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What is done with the requests of a domain. */
+        get: operations["read_domain_routes"];
+        /** Sets all options in which a domain differs from its app. */
+        put: operations["replace_domain_routes"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /** Changes options in which a domain differs from its app. Those that are unset are the app's again. */
+        patch: operations["update_domain_routes"];
+        trace?: never;
+    };
     "/api/v1/apps/{app}/domains/{hostname}/verify": {
         parameters: {
             query?: never;
@@ -450,6 +469,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/apps/{app}/routes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What is done with the requests of an app. */
+        get: operations["read_routes"];
+        /**
+         * Sets all options of an app; those that are absent are off or at their default. They hold on every proxy within a
+         *     second, without a deployment.
+         */
+        put: operations["replace_routes"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /** Changes options of an app. They hold on every proxy within a second, without a deployment. */
+        patch: operations["update_routes"];
+        trace?: never;
+    };
     "/api/v1/apps/{app}/scale": {
         parameters: {
             query?: never;
@@ -541,6 +582,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/apps/{app}/zone": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Serves the app in another zone, at once and without touching its instances. Its name in the zone before is no longer
+         *     answered; domains of its own stay.
+         */
+        post: operations["move_app"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/audit": {
         parameters: {
             query?: never;
@@ -570,6 +631,44 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/certificates/imports": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The certificates that people of the organization brought. Keys are never shown. */
+        get: operations["list_imported_certificates"];
+        put?: never;
+        /**
+         * Stores a certificate, which is served in place of ordered ones for the host names of the organization's apps that it
+         *     covers. It takes the place of an earlier one for the same names or fewer.
+         */
+        post: operations["import_certificate"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/certificates/imports/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Forgets an imported certificate with its key. The proxies serve the ordered one again, or order one. */
+        delete: operations["remove_imported_certificate"];
         options?: never;
         head?: never;
         patch?: never;
@@ -705,6 +804,58 @@ export interface paths {
         get: operations["read_deployment_log"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/dns-providers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The DNS providers of the organization and of the platform. Secrets are never shown. */
+        get: operations["list_dns_providers"];
+        put?: never;
+        /** Stores a DNS provider, in place of an earlier one for the same zone. Certificates that wait for one are ordered. */
+        post: operations["put_dns_provider"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/dns-providers/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Forgets a DNS provider. Certificates that were had through it are served until their end. */
+        delete: operations["delete_dns_provider"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/dns-providers/{id}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Sets a record, waits until every name server of the zone answers it, and removes it. */
+        post: operations["test_dns_provider"];
         delete?: never;
         options?: never;
         head?: never;
@@ -857,6 +1008,23 @@ export interface paths {
         patch: operations["update_node"];
         trace?: never;
     };
+    "/api/v1/notices": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What somebody should look at, the worst first. A notice goes by itself when its trouble is over. */
+        get: operations["list_notices"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects": {
         parameters: {
             query?: never;
@@ -923,6 +1091,75 @@ export interface paths {
         post: operations["keep_images"];
         /** Pushes no more images to this registry. Those that are there can be pulled and are removed as before. */
         delete: operations["keep_no_images"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/route-tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** All route tokens, ended ones included. Their secrets are never shown. */
+        get: operations["list_route_tokens"];
+        put?: never;
+        /** Makes a token for a Traefik. Its secret is in the answer and never again. */
+        post: operations["create_route_token"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/route-tokens/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Ends a token at once. */
+        delete: operations["delete_route_token"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/route-tokens/{id}/rotate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Makes a token in place of another, for the same table and as long. The other works on for a while. */
+        post: operations["rotate_route_token"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/routes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What the proxies, or one worker, should serve now. */
+        get: operations["read_routes"];
+        put?: never;
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -1015,6 +1252,42 @@ export interface paths {
         options?: never;
         head?: never;
         patch?: never;
+        trace?: never;
+    };
+    "/api/v1/zones": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** All zones, with the DNS records that they need. */
+        get: operations["list_zones"];
+        put?: never;
+        /** Adds a zone. Its DNS has to point at the proxies, or at the worker. */
+        post: operations["create_zone"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/zones/{zone}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Removes a zone that no app is in. */
+        delete: operations["delete_zone"];
+        options?: never;
+        head?: never;
+        /** Changes who answers for a zone, or makes it that of new apps. Its DNS has to follow. */
+        patch: operations["update_zone"];
         trace?: never;
     };
 }
@@ -1120,6 +1393,8 @@ export interface components {
             resources?: components["schemas"]["Resources"] | null;
             /** @description Also the first label of its hostname. */
             slug: string;
+            /** @description Suffix of the zone that it is served in; the default one when absent. */
+            zone?: string | null;
         };
         /** @description What the next release of an app takes. */
         AppSettings: {
@@ -1219,6 +1494,20 @@ export interface components {
         BTreeMap: {
             [key: string]: string;
         };
+        /**
+         * @description Which instance gets the next request.
+         * @enum {string}
+         */
+        Balance: "least-requests" | "round-robin";
+        /** @description HTTP Basic authentication (RFC 7617). */
+        BasicAuth: {
+            /** @description What browsers show beside the question. */
+            realm?: string;
+            /** @description Name to bcrypt hash (`$2b$…`), as `htpasswd -B` writes it: both engines know it. */
+            users: {
+                [key: string]: string;
+            };
+        };
         /** @description The certificate of one host name. */
         Certificate: {
             /** @description The app that has the name; null for the dashboard's own. */
@@ -1236,6 +1525,11 @@ export interface components {
              */
             failures: number;
             host: string;
+            /**
+             * Format: uuid
+             * @description The imported one that is served.
+             */
+            import_id?: string | null;
             issuer?: string | null;
             /** @description What it is for; empty while there is none. */
             names: string[];
@@ -1347,15 +1641,19 @@ export interface components {
              * @description The topics among [`Topic`] that clients see; for the document.
              * @enum {string}
              */
-            topic: "apps" | "deployments" | "nodes" | "instances" | "certificates" | "domains";
+            topic: "apps" | "deployments" | "nodes" | "instances" | "certificates" | "domains" | "notices";
         };
         /** @enum {string} */
         ChangeKind: "added" | "removed" | "changed";
+        /** @description A token that may edit the zone's DNS (`Zone:Read`, `DNS:Edit`). */
+        Cloudflare: {
+            token: string;
+        };
         /**
          * @description Stable words for programs. The dashboard and `wh` branch on these, never on texts.
          * @enum {string}
          */
-        Code: "bad_request" | "unauthenticated" | "credentials_wrong" | "join_token_wrong" | "api_key_wrong" | "agent_token_wrong" | "forbidden" | "cross_site" | "setup_code_wrong" | "role_not_allowed" | "not_declared" | "not_found" | "release_unknown" | "setup_closed" | "slug_taken" | "name_taken" | "domain_taken" | "join_token_used" | "nothing_to_roll_back" | "release_not_kept" | "nothing_deployed" | "nothing_pending" | "variables_missing" | "variables_changed" | "deployment_running" | "app_stopped" | "not_running" | "not_queued" | "node_has_instances" | "mesh_full" | "certificate_fixed" | "certificate_recent" | "certificate_budget" | "join_token_expired" | "archive_too_large" | "invalid" | "slug_invalid" | "name_invalid" | "archive_unsafe" | "archive_not_gzip_tar" | "source_invalid" | "too_many" | "internal" | "unavailable";
+        Code: "bad_request" | "unauthenticated" | "credentials_wrong" | "join_token_wrong" | "api_key_wrong" | "agent_token_wrong" | "forbidden" | "cross_site" | "setup_code_wrong" | "role_not_allowed" | "not_declared" | "not_found" | "release_unknown" | "setup_closed" | "slug_taken" | "name_taken" | "domain_taken" | "join_token_used" | "nothing_to_roll_back" | "release_not_kept" | "nothing_deployed" | "nothing_pending" | "variables_missing" | "variables_changed" | "deployment_running" | "app_stopped" | "not_running" | "not_queued" | "node_has_instances" | "node_has_zone" | "zone_in_use" | "mesh_full" | "certificate_fixed" | "certificate_recent" | "certificate_budget" | "join_token_expired" | "archive_too_large" | "invalid" | "slug_invalid" | "name_invalid" | "archive_unsafe" | "archive_not_gzip_tar" | "source_invalid" | "too_many" | "internal" | "unavailable";
         /** @description What would change if release `after` served in place of release `before`. */
         Comparison: components["schemas"]["ReleaseDifference"] & {
             /** Format: int32 */
@@ -1558,6 +1856,57 @@ export interface components {
             number: number;
             state: components["schemas"]["DeploymentState"];
         };
+        /** @description A stored provider, without its secret. */
+        DnsProvider: {
+            id: components["schemas"]["DnsProviderId"];
+            kind: components["schemas"]["DnsProviderKind"];
+            /** @description For all apps of the platform, rather than the own domains of the organization alone. */
+            platform: boolean;
+            /** @description Why a record could not be removed yet. */
+            problem?: string | null;
+            /**
+             * Format: int64
+             * @description Records that are set, or have yet to be removed.
+             */
+            records: number;
+            /** @description Server and name of the key, for example. */
+            summary: string;
+            /** Format: date-time */
+            updated_at: string;
+            /** @description Who stored it last. */
+            updated_by: string;
+            /** @description It can set this name and all below it. */
+            zone: string;
+        };
+        /** Format: uuid */
+        DnsProviderId: string;
+        /** @enum {string} */
+        DnsProviderKind: "rfc2136" | "cloudflare";
+        /** @description A DNS provider with its secret. */
+        DnsProviderRequest: {
+            /** @description For all apps of the platform: needs an owner. */
+            platform?: boolean;
+            settings: components["schemas"]["DnsProviderSettings"];
+            /** @description It can set this name and all below it. */
+            zone: string;
+        };
+        /** @description How a provider is reached, with its secret. */
+        DnsProviderSettings: (components["schemas"]["Rfc2136"] & {
+            /** @enum {string} */
+            kind: "rfc2136";
+        }) | (components["schemas"]["Cloudflare"] & {
+            /** @enum {string} */
+            kind: "cloudflare";
+        });
+        /** @description A test that went well. */
+        DnsProviderTest: {
+            /** @description The record that was set, and is removed again. */
+            record: string;
+            /** @description The name servers that answered it. */
+            servers: string[];
+            /** Format: int64 */
+            took_ms: number;
+        };
         /** @description A DNS record. */
         DnsRecord: {
             name: string;
@@ -1703,6 +2052,22 @@ export interface components {
          * @enum {string}
          */
         DomainState: "pending" | "verified" | "lapsed";
+        /** @description Passive outlier ejection: connections that fail, time-outs and answers of 502, 503 and 504 in a row. */
+        Eject: {
+            /**
+             * Format: int32
+             * @description Failures in a row after which an instance gets no requests. At most half of the instances are left out at a
+             *     time.
+             * @default 5
+             */
+            failures: number;
+            /**
+             * Format: int32
+             * @description Seconds; doubled with each time in a row, up to ten times as long.
+             * @default 10
+             */
+            for_s: number;
+        };
         EnvFile: {
             /** @description Names of the locked variables. */
             locked: string[];
@@ -1816,6 +2181,15 @@ export interface components {
             /** @description In the format of OpenSSH, without a passphrase. */
             private_key: string;
         };
+        /** @description Headers that are put on a message, replacing others of the name, and taken off it. */
+        HeaderChanges: {
+            /** @default [] */
+            remove: string[];
+            /** @default {} */
+            set: {
+                [key: string]: string;
+            };
+        };
         /** @description What the host is. Read for every hello; the mesh agent also says it when it changes. */
         HostFacts: {
             /**
@@ -1828,8 +2202,11 @@ export interface components {
              * @default 0
              */
             cpus: number;
-            /** @description `builtin` or `traefik`: what carries the requests of a proxy. */
-            engine?: string | null;
+            /**
+             * @description `builtin` or `traefik`: what carries the requests of a proxy.
+             * @default null
+             */
+            engine: string | null;
             /**
              * @description Kernel release.
              * @default
@@ -1864,6 +2241,34 @@ export interface components {
          * @enum {string}
          */
         Impact: "nothing" | "containers" | "build";
+        /** @description A certificate with its key. */
+        ImportRequest: {
+            /** @description The certificate and its issuers in any order, PEM. */
+            chain_pem: string;
+            /** @description Its private key without a passphrase, PEM. */
+            key_pem: string;
+        };
+        /** @description A certificate that somebody brought. */
+        ImportedCertificate: {
+            /** @description SHA-256 of the certificate, as browsers show it. */
+            fingerprint: string;
+            /** @description The organization's host names that it is served for now. */
+            hosts: string[];
+            /** Format: uuid */
+            id: string;
+            /** Format: date-time */
+            imported_at: string;
+            imported_by: string;
+            issuer: string;
+            /** @description What it is for. The first one names it. */
+            names: string[];
+            /** Format: date-time */
+            not_after: string;
+            /** Format: date-time */
+            not_before: string;
+            /** @description What is to know about it. */
+            notes: string[];
+        };
         /** @description One container of a release on one node. */
         Instance: {
             /** @description Where it listens on the mesh. */
@@ -1972,11 +2377,34 @@ export interface components {
             email: string;
             password: string;
         };
+        /** @description The app is closed for a while: 503 with a page that says so. */
+        Maintenance: {
+            /**
+             * @description Networks whose clients still reach the app.
+             * @default []
+             */
+            allow: string[];
+            /**
+             * @description For visitors; a general sentence when empty.
+             * @default
+             */
+            message: string;
+            /**
+             * Format: int32
+             * @description Seconds, for `Retry-After`.
+             * @default null
+             */
+            retry_after_s: number | null;
+        };
         /**
          * @description A member's role in an organization. Each may do all that the ones below it may.
          * @enum {string}
          */
         MemberRole: "viewer" | "developer" | "admin" | "owner";
+        MoveRequest: {
+            /** @description Suffix of the zone. */
+            zone: string;
+        };
         /** @description A new join token, shown once. */
         NewNodeToken: {
             /** @description What to run on the host. */
@@ -1985,6 +2413,16 @@ export interface components {
             expires_at: string;
             id: components["schemas"]["NodeTokenId"];
             roles: components["schemas"]["Role"][];
+            token: string;
+        };
+        /** @description A token as shown once. */
+        NewRouteToken: {
+            /** @description What Traefik's HTTP provider asks. */
+            endpoint: string;
+            /** Format: date-time */
+            expires_at?: string | null;
+            id: components["schemas"]["RouteTokenId"];
+            name: string;
             token: string;
         };
         /** @description A token as shown once. */
@@ -2114,6 +2552,31 @@ export interface components {
             /** @description What the host may become. */
             roles: components["schemas"]["Role"][];
         };
+        /** @description A notice as people see it. */
+        Notice: {
+            /** Format: date-time */
+            first_seen: string;
+            /** @description What to do about it. */
+            hint?: string | null;
+            /** Format: uuid */
+            id: string;
+            /** @description A stable word for the trouble, such as `certificate-ends`. */
+            kind: string;
+            /**
+             * Format: date-time
+             * @description Null while it lasts.
+             */
+            resolved_at?: string | null;
+            severity: components["schemas"]["Severity"];
+            /** @description `<noun>:<name>`. */
+            subject: string;
+            text: string;
+            /**
+             * Format: date-time
+             * @description When it got as far as it is now.
+             */
+            told_at: string;
+        };
         /** @description What the host runs, and how old that is. */
         OperatingSystem: {
             /**
@@ -2171,6 +2634,10 @@ export interface components {
          * @enum {string}
          */
         Origin: "declared" | "enrolled";
+        /** @description What is set in one place: keys of `RouteOptions` with their values. */
+        OwnRouteOptions: {
+            [key: string]: unknown;
+        };
         /** @description One page of a list. */
         Page_Activity: {
             items: {
@@ -2265,6 +2732,11 @@ export interface components {
                  */
                 failures: number;
                 host: string;
+                /**
+                 * Format: uuid
+                 * @description The imported one that is served.
+                 */
+                import_id?: string | null;
                 issuer?: string | null;
                 /** @description What it is for; empty while there is none. */
                 names: string[];
@@ -2345,6 +2817,35 @@ export interface components {
             next?: string | null;
         };
         /** @description One page of a list. */
+        Page_DnsProvider: {
+            items: {
+                id: components["schemas"]["DnsProviderId"];
+                kind: components["schemas"]["DnsProviderKind"];
+                /** @description For all apps of the platform, rather than the own domains of the organization alone. */
+                platform: boolean;
+                /** @description Why a record could not be removed yet. */
+                problem?: string | null;
+                /**
+                 * Format: int64
+                 * @description Records that are set, or have yet to be removed.
+                 */
+                records: number;
+                /** @description Server and name of the key, for example. */
+                summary: string;
+                /** Format: date-time */
+                updated_at: string;
+                /** @description Who stored it last. */
+                updated_by: string;
+                /** @description It can set this name and all below it. */
+                zone: string;
+            }[];
+            /**
+             * Format: uuid
+             * @description Where the next page begins; null on the last one.
+             */
+            next?: string | null;
+        };
+        /** @description One page of a list. */
         Page_Domain: {
             items: {
                 /** @description Slug of its app. */
@@ -2392,6 +2893,34 @@ export interface components {
                 unicode?: string | null;
                 /** Format: date-time */
                 verified_at?: string | null;
+            }[];
+            /**
+             * Format: uuid
+             * @description Where the next page begins; null on the last one.
+             */
+            next?: string | null;
+        };
+        /** @description One page of a list. */
+        Page_ImportedCertificate: {
+            items: {
+                /** @description SHA-256 of the certificate, as browsers show it. */
+                fingerprint: string;
+                /** @description The organization's host names that it is served for now. */
+                hosts: string[];
+                /** Format: uuid */
+                id: string;
+                /** Format: date-time */
+                imported_at: string;
+                imported_by: string;
+                issuer: string;
+                /** @description What it is for. The first one names it. */
+                names: string[];
+                /** Format: date-time */
+                not_after: string;
+                /** Format: date-time */
+                not_before: string;
+                /** @description What is to know about it. */
+                notes: string[];
             }[];
             /**
              * Format: uuid
@@ -2507,6 +3036,38 @@ export interface components {
             next?: string | null;
         };
         /** @description One page of a list. */
+        Page_Notice: {
+            items: {
+                /** Format: date-time */
+                first_seen: string;
+                /** @description What to do about it. */
+                hint?: string | null;
+                /** Format: uuid */
+                id: string;
+                /** @description A stable word for the trouble, such as `certificate-ends`. */
+                kind: string;
+                /**
+                 * Format: date-time
+                 * @description Null while it lasts.
+                 */
+                resolved_at?: string | null;
+                severity: components["schemas"]["Severity"];
+                /** @description `<noun>:<name>`. */
+                subject: string;
+                text: string;
+                /**
+                 * Format: date-time
+                 * @description When it got as far as it is now.
+                 */
+                told_at: string;
+            }[];
+            /**
+             * Format: uuid
+             * @description Where the next page begins; null on the last one.
+             */
+            next?: string | null;
+        };
+        /** @description One page of a list. */
         Page_Project: {
             items: {
                 id: components["schemas"]["ProjectId"];
@@ -2612,6 +3173,31 @@ export interface components {
             next?: string | null;
         };
         /** @description One page of a list. */
+        Page_RouteToken: {
+            items: {
+                /** Format: date-time */
+                created_at: string;
+                created_by: string;
+                /** Format: date-time */
+                expires_at?: string | null;
+                id: components["schemas"]["RouteTokenId"];
+                /**
+                 * Format: date-time
+                 * @description To the minute.
+                 */
+                last_used_at?: string | null;
+                /** @description Who has it. */
+                name: string;
+                /** @description Name of the worker whose zones it reads; the table of the proxies when null. */
+                worker?: string | null;
+            }[];
+            /**
+             * Format: uuid
+             * @description Where the next page begins; null on the last one.
+             */
+            next?: string | null;
+        };
+        /** @description One page of a list. */
         Page_Token: {
             items: {
                 /** Format: date-time */
@@ -2646,6 +3232,38 @@ export interface components {
                 id: components["schemas"]["AppId"];
                 pieces: components["schemas"]["Pieces"];
                 slug: string;
+            }[];
+            /**
+             * Format: uuid
+             * @description Where the next page begins; null on the last one.
+             */
+            next?: string | null;
+        };
+        /** @description One page of a list. */
+        Page_Zone: {
+            items: {
+                /**
+                 * Format: int64
+                 * @description Apps in it, deleted ones that can still come back included.
+                 */
+                apps: number;
+                id: components["schemas"]["ZoneId"];
+                /** @description The first zone, which the control plane's configuration names. */
+                is_configured: boolean;
+                /** @description New apps get it. */
+                is_default: boolean;
+                mode: components["schemas"]["ZoneMode"];
+                /**
+                 * Format: int32
+                 * @description At which visitors reach a direct zone.
+                 */
+                port?: number | null;
+                /** @description What its DNS has to say. */
+                records: components["schemas"]["ZoneRecord"][];
+                /** @description Apps are at `<slug>.<suffix>`. */
+                suffix: string;
+                /** @description Name of the worker that a direct zone's DNS points at. */
+                worker?: string | null;
             }[];
             /**
              * Format: uuid
@@ -2826,6 +3444,24 @@ export interface components {
         };
         /** @enum {string} */
         QueuedState: "queued" | "running";
+        /** @description A bucket of tokens per client address (an IPv6 client counts by its /64). */
+        RateLimit: {
+            /**
+             * Format: int32
+             * @description Requests at once; `requests` when absent.
+             */
+            burst?: number | null;
+            /**
+             * Format: int32
+             * @description Seconds; 1 when absent.
+             */
+            per_s?: number;
+            /**
+             * Format: int32
+             * @description Requests within `per_s`, on average.
+             */
+            requests: number;
+        };
         /** @description How a source is built by a preset. */
         Recipe: {
             /** @description What was found, one line each, for people. */
@@ -2841,6 +3477,21 @@ export interface components {
              */
             port: number;
             preset: components["schemas"]["Preset"];
+        };
+        /** @description A request that is answered with another address. */
+        Redirect: {
+            /** @description A path, whole (`/old`), or with `/*` at its end for everything below it (`/blog/*`). */
+            from: string;
+            /**
+             * Format: int32
+             * @description 301, 302, 303, 307 or 308.
+             */
+            status?: number;
+            /**
+             * @description A path (`/new`) or an address (`https://example.com/new`). `*` at its end stands for what `/*` covered; the
+             *     query is kept unless this has one.
+             */
+            to: string;
         };
         /** @description A stored login, without its password. */
         Registry: {
@@ -2969,6 +3620,43 @@ export interface components {
             pids: number;
         };
         /**
+         * @description What may be sent to another instance when one does not answer. Requests that may not be carried out twice are sent
+         *     again only if no instance can have seen them.
+         */
+        Retry: {
+            /**
+             * Format: int32
+             * @description Instances asked for one request, with the first.
+             * @default 3
+             */
+            attempts: number;
+            /**
+             * @description Also when the answer is 502, 503 or 504, for requests that may be repeated.
+             * @default false
+             */
+            on_gateway_error: boolean;
+            /**
+             * Format: int32
+             * @description Seconds for one of several attempts of a request that may be repeated; the whole time when absent.
+             * @default null
+             */
+            per_try_timeout_s: number | null;
+        };
+        /** @description A primary name server and the key that it takes updates with. */
+        Rfc2136: {
+            algorithm?: components["schemas"]["TsigAlgorithm"];
+            /**
+             * @description Asked whether they have a record, in place of the zone's name servers: address and port. For zones whose public
+             *     servers cannot be reached from here.
+             */
+            check_servers?: string[];
+            key_name: string;
+            /** @description base64, as `tsig-keygen` writes it. */
+            secret: string;
+            /** @description Host or address, with `:port` if it is not 53. */
+            server: string;
+        };
+        /**
          * @description What a host is for. A host may have several roles.
          * @enum {string}
          */
@@ -2990,6 +3678,201 @@ export interface components {
             downtime: boolean;
             /** @description In order. Where an instance will be is what holds now: another worker may be emptier by then. */
             steps: string[];
+        };
+        RotateRequest: {
+            /**
+             * Format: int32
+             * @description Hours for which the replaced token works on, at most 720; 24 when absent.
+             */
+            overlap_hours?: number | null;
+        };
+        /** @description An agent that serves a route table. */
+        RouteConsumer: {
+            /** Format: date-time */
+            applied_at?: string | null;
+            /** @description The generation that it said is in force. */
+            applied_generation: components["schemas"]["i64"];
+            connected: boolean;
+            kind: components["schemas"]["AgentKind"];
+            /** @description Name of its host. */
+            node: string;
+        };
+        /** @description Options of a route. Everything is off or at its default when absent. */
+        RouteOptions: {
+            /**
+             * @description Networks whose clients are let in; everybody when empty.
+             * @default []
+             */
+            allow: string[];
+            /** @default least-requests */
+            balance: components["schemas"]["Balance"];
+            /** @default null */
+            basic_auth: components["schemas"]["BasicAuth"] | null;
+            /**
+             * @description Requests for the route's other hosts are redirected (308) to this one.
+             * @default null
+             */
+            canonical_host: string | null;
+            /**
+             * @description Text is compressed for clients that accept it, unless the app did it.
+             * @default false
+             */
+            compress: boolean;
+            /** @default null */
+            eject: components["schemas"]["Eject"] | null;
+            /**
+             * @description Redirect plain HTTP to HTTPS; `true` when absent.
+             * @default null
+             */
+            https_redirect: boolean | null;
+            /** @default null */
+            maintenance: components["schemas"]["Maintenance"] | null;
+            /**
+             * Format: int64
+             * @description Bytes of a request's body; a longer one is answered with 413. No limit when absent.
+             * @default null
+             */
+            max_body_bytes: number | null;
+            /** @default null */
+            rate_limit: components["schemas"]["RateLimit"] | null;
+            /**
+             * @description The first that fits answers the request.
+             * @default []
+             */
+            redirects: components["schemas"]["Redirect"][];
+            /**
+             * @description Changes to what is sent to the app.
+             * @default {}
+             */
+            request_headers: components["schemas"]["HeaderChanges"];
+            /**
+             * @description Changes to what is sent to the client.
+             * @default {}
+             */
+            response_headers: components["schemas"]["HeaderChanges"];
+            /**
+             * @default {
+             *       "attempts": 3
+             *     }
+             */
+            retry: components["schemas"]["Retry"];
+            /**
+             * @description A client's requests go to the same instance, by a cookie, as long as it serves.
+             * @default false
+             */
+            sticky: boolean;
+            /**
+             * @description The route's path prefix is removed before a request is sent on; the app sees it in `X-Forwarded-Prefix`.
+             * @default false
+             */
+            strip_prefix: boolean;
+            /**
+             * Format: int32
+             * @description Seconds that an instance may take to begin its answer; the proxy's own limit (60) when absent.
+             * @default null
+             */
+            timeout_s: number | null;
+            /**
+             * @description What instances speak.
+             * @default http1
+             */
+            upstream_protocol: components["schemas"]["UpstreamProtocol"];
+        };
+        /**
+         * @description Where an option that holds was set.
+         * @enum {string}
+         */
+        RouteOrigin: "app" | "domain";
+        /** @description The options of an app or a domain. Hashes of passwords are not told: each of `basic_auth.users` is null. */
+        RouteSettings: {
+            /** @description What holds: for a domain with what it takes from its app. Options that are set nowhere are left out. */
+            effective: components["schemas"]["RouteOptions"];
+            /** @description Host names that requests can be redirected to by `canonical_host`. */
+            hosts: string[];
+            /** @description Where each option in `effective` was set. */
+            origins: {
+                [key: string]: components["schemas"]["RouteOrigin"];
+            };
+            /** @description What is set here. */
+            own: components["schemas"]["OwnRouteOptions"];
+        };
+        /** @description A route table and who has it in force. */
+        RouteTable: {
+            /** Format: date-time */
+            changed_at?: string | null;
+            /** @description Who serves routes, whichever table it is. */
+            consumers: components["schemas"]["RouteConsumer"][];
+            /** @description The newest one; counts the changes of all route tables together. */
+            generation: components["schemas"]["i64"];
+            /** @description Those that the search finds, up to 500. */
+            routes: components["schemas"]["RouteView"][];
+            /** @description Routes of the table. */
+            total: number;
+        };
+        /** @description A token, without its secret. */
+        RouteToken: {
+            /** Format: date-time */
+            created_at: string;
+            created_by: string;
+            /** Format: date-time */
+            expires_at?: string | null;
+            id: components["schemas"]["RouteTokenId"];
+            /**
+             * Format: date-time
+             * @description To the minute.
+             */
+            last_used_at?: string | null;
+            /** @description Who has it. */
+            name: string;
+            /** @description Name of the worker whose zones it reads; the table of the proxies when null. */
+            worker?: string | null;
+        };
+        /**
+         * Format: uuid
+         * @description A token by which a Traefik reads its routes.
+         */
+        RouteTokenId: string;
+        RouteTokenRequest: {
+            /**
+             * Format: int32
+             * @description 1 to 3650; without it the token does not end by itself.
+             */
+            expires_in_days?: number | null;
+            /** @description Who gets it. */
+            name: string;
+            /** @description Id or name of a worker, whose direct zones it reads; the table of the proxies when absent. */
+            worker?: string | null;
+        };
+        /** @description One route as it is served. Values of options are left out: headers and passwords may be among them. */
+        RouteView: {
+            app: string;
+            hosts: string[];
+            https_only: boolean;
+            id: string;
+            /** @description Names of the options that are set. */
+            options: string[];
+            path: string;
+            /** @description Why there are no upstreams: `starting`, `unhealthy` or `stopped`. */
+            unavailable?: string | null;
+            /** @description Addresses of healthy instances, on the mesh. */
+            upstreams: string[];
+        };
+        /** @description A change: what is in neither stays. */
+        RoutesPatch: {
+            /**
+             * @description Keys of `RouteOptions` with their values, each replaced as a whole. `null` switches an option off that a domain
+             *     would take from its app. Each of `basic_auth.users` is `{"password": …}`, `{"hash": …}` (bcrypt), or null to
+             *     keep the password that is there.
+             * @default {}
+             */
+            set: {
+                [key: string]: unknown;
+            };
+            /**
+             * @description Keys that go back to what holds without them.
+             * @default []
+             */
+            unset: string[];
         };
         ScaleRequest: {
             /** @description Why; the change in words when absent. */
@@ -3033,6 +3916,11 @@ export interface components {
             /** @description Whether nobody has set this control plane up yet. */
             needed: boolean;
         };
+        /**
+         * @description How bad it is.
+         * @enum {string}
+         */
+        Severity: "warning" | "critical";
         /** @description Of a terminal. */
         Size: {
             /** Format: int32 */
@@ -3130,6 +4018,13 @@ export interface components {
             pieces: components["schemas"]["Pieces"];
             slug: string;
         };
+        /** @enum {string} */
+        TsigAlgorithm: "hmac-sha256" | "hmac-sha384" | "hmac-sha512";
+        /**
+         * @description What is spoken with instances.
+         * @enum {string}
+         */
+        UpstreamProtocol: "http1" | "h2c";
         User: {
             email: string;
             id: components["schemas"]["UserId"];
@@ -3188,6 +4083,69 @@ export interface components {
         };
         VariablesPatched: components["schemas"]["Variables"] & {
             deployment?: components["schemas"]["Deployment"] | null;
+        };
+        /** @description A DNS suffix for apps. */
+        Zone: {
+            /**
+             * Format: int64
+             * @description Apps in it, deleted ones that can still come back included.
+             */
+            apps: number;
+            id: components["schemas"]["ZoneId"];
+            /** @description The first zone, which the control plane's configuration names. */
+            is_configured: boolean;
+            /** @description New apps get it. */
+            is_default: boolean;
+            mode: components["schemas"]["ZoneMode"];
+            /**
+             * Format: int32
+             * @description At which visitors reach a direct zone.
+             */
+            port?: number | null;
+            /** @description What its DNS has to say. */
+            records: components["schemas"]["ZoneRecord"][];
+            /** @description Apps are at `<slug>.<suffix>`. */
+            suffix: string;
+            /** @description Name of the worker that a direct zone's DNS points at. */
+            worker?: string | null;
+        };
+        /** Format: uuid */
+        ZoneId: string;
+        /**
+         * @description Who answers for the names of a zone.
+         * @enum {string}
+         */
+        ZoneMode: "proxy" | "direct";
+        /** @description What changes; what is absent stays. */
+        ZonePatch: {
+            /** @description New apps get this zone. `false` changes nothing: choose another one instead. */
+            default?: boolean;
+            mode?: components["schemas"]["ZoneMode"] | null;
+            /** Format: int32 */
+            port?: number | null;
+            worker?: string | null;
+        };
+        /** @description A DNS record to make. */
+        ZoneRecord: {
+            /** @description `A` or `AAAA`. */
+            kind: string;
+            name: string;
+            /** @description The host that it points at. */
+            node: string;
+            value: string;
+        };
+        ZoneRequest: {
+            /** @description New apps get it. */
+            default?: boolean;
+            mode?: components["schemas"]["ZoneMode"] | null;
+            /**
+             * Format: int32
+             * @description At which visitors reach a direct zone; 8080 when absent. 443 says that something in front speaks HTTPS.
+             */
+            port?: number | null;
+            suffix: string;
+            /** @description Id or name of the worker that a direct zone points at. */
+            worker?: string | null;
         };
         /** Format: int64 */
         i64: number;
@@ -3623,6 +4581,83 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+        };
+    };
+    read_domain_routes: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or slug */
+                app: string;
+                hostname: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RouteSettings"];
+                };
+            };
+        };
+    };
+    replace_domain_routes: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or slug */
+                app: string;
+                hostname: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OwnRouteOptions"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RouteSettings"];
+                };
+            };
+        };
+    };
+    update_domain_routes: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or slug */
+                app: string;
+                hostname: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RoutesPatch"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RouteSettings"];
+                };
             };
         };
     };
@@ -4128,6 +5163,80 @@ export interface operations {
             };
         };
     };
+    read_routes: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or slug */
+                app: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RouteSettings"];
+                };
+            };
+        };
+    };
+    replace_routes: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or slug */
+                app: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OwnRouteOptions"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RouteSettings"];
+                };
+            };
+        };
+    };
+    update_routes: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or slug */
+                app: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RoutesPatch"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RouteSettings"];
+                };
+            };
+        };
+    };
     scale_app: {
         parameters: {
             query?: never;
@@ -4245,6 +5354,32 @@ export interface operations {
             };
         };
     };
+    move_app: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or slug */
+                app: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MoveRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["App"];
+                };
+            };
+        };
+    };
     list_audit_events: {
         parameters: {
             query?: {
@@ -4285,6 +5420,70 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Page_Certificate"];
                 };
+            };
+        };
+    };
+    list_imported_certificates: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_ImportedCertificate"];
+                };
+            };
+        };
+    };
+    import_certificate: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ImportRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImportedCertificate"];
+                };
+            };
+        };
+    };
+    remove_imported_certificate: {
+        parameters: {
+            query: {
+                /** @description The first of its names once more. */
+                confirm: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
         };
     };
@@ -4462,6 +5661,88 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["DeploymentLog"];
+                };
+            };
+        };
+    };
+    list_dns_providers: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_DnsProvider"];
+                };
+            };
+        };
+    };
+    put_dns_provider: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DnsProviderRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DnsProvider"];
+                };
+            };
+        };
+    };
+    delete_dns_provider: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["DnsProviderId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    test_dns_provider: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["DnsProviderId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DnsProviderTest"];
                 };
             };
         };
@@ -4702,6 +5983,28 @@ export interface operations {
             };
         };
     };
+    list_notices: {
+        parameters: {
+            query?: {
+                /** @description Those of the last 30 days that are over as well. */
+                resolved?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Notice"];
+                };
+            };
+        };
+    };
     list_projects: {
         parameters: {
             query?: {
@@ -4851,6 +6154,116 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+        };
+    };
+    list_route_tokens: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_RouteToken"];
+                };
+            };
+        };
+    };
+    create_route_token: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RouteTokenRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NewRouteToken"];
+                };
+            };
+        };
+    };
+    delete_route_token: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["RouteTokenId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    rotate_route_token: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["RouteTokenId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RotateRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NewRouteToken"];
+                };
+            };
+        };
+    };
+    read_routes: {
+        parameters: {
+            query?: {
+                /** @description Id or name of a worker: the table of its direct zones instead of the proxies'. */
+                worker?: string;
+                /** @description Part of a host name or of an app's slug. */
+                search?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RouteTable"];
+                };
             };
         };
     };
@@ -5036,6 +6449,94 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Page_Tombstone"];
+                };
+            };
+        };
+    };
+    list_zones: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Zone"];
+                };
+            };
+        };
+    };
+    create_zone: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ZoneRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Zone"];
+                };
+            };
+        };
+    };
+    delete_zone: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Suffix */
+                zone: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    update_zone: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Suffix */
+                zone: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ZonePatch"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Zone"];
                 };
             };
         };

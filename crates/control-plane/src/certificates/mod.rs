@@ -1,7 +1,7 @@
 //! Certificates: proxies order them by ACME, everything that lasts is kept here, sealed.
 
-pub mod imports;
 pub mod config;
+pub mod imports;
 pub mod inbox;
 pub mod order;
 pub mod publish;

@@ -18,7 +18,7 @@ const WILDCARD: &str = "*.route.example.com";
 
 fn of(job: protocol::job::Job) -> (JobId, CertificateOrder) {
     match job.work {
-        Work::Certificate(order) => (job.id, order),
+        Work::Certificate(order) => (job.id, *order),
         Work::Build(_) => panic!("a build"),
     }
 }

@@ -52,6 +52,7 @@ pub struct DnsProvider {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 #[sqlx(type_name = "text", rename_all = "kebab-case")]
+#[schema(as = DnsProviderKind)]
 pub enum Kind {
     /// A name server that takes signed updates: BIND, Knot, `PowerDNS`, Windows.
     Rfc2136,
@@ -60,7 +61,8 @@ pub enum Kind {
 
 /// How a provider is reached, with its secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+#[schema(as = DnsProviderSettings)]
 pub enum Settings {
     Rfc2136(Rfc2136),
     Cloudflare(Cloudflare),

@@ -44,6 +44,7 @@ impl std::fmt::Debug for Rfc2136 {
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schema(as = TsigAlgorithm)]
 pub enum Algorithm {
     #[default]
     HmacSha256,
@@ -91,7 +92,8 @@ impl Rfc2136 {
     /// private network.
     pub async fn change(&self, record: &Record, change: Change, anywhere: bool) -> anyhow::Result<()> {
         let server = self.address(anywhere).await?;
-        let name = Name::from_ascii(&record.name)?;
+        let mut name = Name::from_ascii(&record.name)?;
+        name.set_fqdn(true);
         let zone = zone_of(server, &name).await?;
         let mut records = RecordSet::with_ttl(name.clone(), RecordType::TXT, TTL);
         records.add_rdata(RData::TXT(TXT::new(vec![record.value.clone()])));

@@ -10,6 +10,7 @@ use sqlx::types::Json;
 
 use super::{Certificate, Name};
 use crate::domains::State;
+use crate::zones::Mode;
 
 /// What `host` is to the organization. A name of another organization is as unknown as any.
 pub async fn name(conn: &mut PgConnection, organization: OrganizationId, host: &str) -> sqlx::Result<Name> {
@@ -33,9 +34,9 @@ pub async fn name(conn: &mut PgConnection, organization: OrganizationId, host: &
     .fetch_optional(&mut *conn)
     .await?;
     if let Some(own) = own {
-        return Ok(match own.mode.as_str() {
-            "direct" => Name::Direct { app: own.slug, worker: own.worker },
-            _ => Name::Own { app: own.slug },
+        return Ok(match own.mode {
+            Mode::Direct => Name::Direct { app: own.slug, worker: own.worker },
+            Mode::Proxy => Name::Own { app: own.slug },
         });
     }
     domain(conn, organization, host).await

@@ -11,6 +11,7 @@ use super::State;
 use super::judge::{Judged, Standing};
 use super::paths::DomainPath;
 use crate::apps::{Certificate, store::certification};
+use crate::zones::Mode;
 
 /// A domain with what is needed to show it. Of a name that is only claimed, others' certificates are not told.
 #[derive(Debug)]
@@ -57,7 +58,7 @@ pub async fn list(conn: &mut PgConnection, app: AppId, hostname: Option<&str>) -
         token: row.token,
         app: row.slug,
         app_host: row.app_host,
-        at_proxies: row.mode == "proxy",
+        at_proxies: row.mode == Mode::Proxy,
         standing: Standing {
             state: row.state,
             created_at: row.created_at,

@@ -30,7 +30,9 @@ pub use permission::{Permission, guard, public};
 
 use crate::app::AppState;
 use crate::{
-    activity, apps, archives, audit, certificates, deployments, dns_providers, doctor, domains, events, exec, files, front, git_access, hub, identity, jobs, logs, nodes, notices, projects, registries, releases, route_tokens, routes, tombstones, variables, zones,
+    activity, apps, archives, audit, certificates, deployments, dns_providers, doctor, domains, events, exec,
+    files, front, git_access, hub, identity, jobs, logs, nodes, notices, projects, registries, releases,
+    route_tokens, routes, tombstones, variables, zones,
 };
 
 #[derive(OpenApi)]

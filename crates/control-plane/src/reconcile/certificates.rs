@@ -88,7 +88,7 @@ async fn send(
     order: CertificateOrder,
     attempt: &Attempt,
 ) -> anyhow::Result<()> {
-    let job = jobs::store::enqueue(conn, &app.vault, &Work::Certificate(order)).await?;
+    let job = jobs::store::enqueue(conn, &app.vault, &Work::Certificate(Box::new(order))).await?;
     attempts::begin(conn, job, attempt).await?;
     store::forget_reissue(conn, &attempt.host).await?;
     bus::say(conn, Topic::Certificates, &attempt.host).await?;

@@ -4,7 +4,6 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, TimeDelta, Utc};
-use protocol::identity::Role;
 use protocol::ids::{NodeId, RouteTokenId};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -19,7 +18,8 @@ use crate::http::caller::Caller;
 use crate::http::extract::Path;
 use crate::http::page::Page;
 use crate::http::{Body, Error, Permission, Result, guard};
-use crate::{audit, digest, nodes};
+use crate::zones::api::find_worker;
+use crate::{audit, digest};
 
 const COUNT_LIMIT: i64 = 200;
 /// How long a replaced token works on: time to take the new one to its host.
@@ -90,14 +90,6 @@ async fn create_route_token(
     audit::record(&mut tx, &caller, "route-token.create", &format!("route-token:{name}"), detail).await?;
     tx.commit().await?;
     Ok((StatusCode::CREATED, Json(made)))
-}
-
-async fn find_worker(conn: &mut PgConnection, worker: &str) -> Result<NodeId> {
-    let node = nodes::api::find(conn, worker).await.map_err(|error| error.field("worker"))?;
-    if !node.roles.contains(&Role::Worker) {
-        return Err(Error::invalid("worker", format!("{} is no worker", node.name)));
-    }
-    Ok(node.id)
 }
 
 async fn make(

@@ -163,7 +163,8 @@ async fn settled(
     }
 }
 
-async fn find_worker(conn: &mut PgConnection, worker: &str) -> Result<NodeId> {
+/// The worker that a request names in `worker`, by id or name.
+pub async fn find_worker(conn: &mut PgConnection, worker: &str) -> Result<NodeId> {
     let node = nodes::api::find(conn, worker).await.map_err(|error| error.field("worker"))?;
     if !node.roles.contains(&Role::Worker) {
         return Err(Error::invalid("worker", format!("{} is no worker", node.name)));

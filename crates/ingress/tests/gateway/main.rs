@@ -4,6 +4,7 @@ mod access;
 mod arbitrary;
 mod bodies;
 mod compression;
+mod downgrade;
 mod drain;
 mod floods;
 mod grpc;

@@ -351,8 +351,8 @@ fn said_by_the_control_plane() -> Vec<FromControlPlane> {
         spec(Spec::Worker(worker_spec())),
         spec(Spec::Proxy(proxy_spec())),
         FromControlPlane::JobStart(Job { id: JobId(id(1)), work: Work::Build(Box::new(build)) }),
-        FromControlPlane::JobStart(Job { id: JobId(id(1)), work: Work::Certificate(order) }),
-        FromControlPlane::JobStart(Job { id: JobId(id(1)), work: Work::Certificate(wildcard) }),
+        FromControlPlane::JobStart(Job { id: JobId(id(1)), work: Work::Certificate(Box::new(order)) }),
+        FromControlPlane::JobStart(Job { id: JobId(id(1)), work: Work::Certificate(Box::new(wildcard)) }),
         FromControlPlane::JobCancel(JobCancel { job_id: JobId(id(1)) }),
         FromControlPlane::Refused(Refused { code: "envelope_hmac".to_owned(), message: "why".to_owned() }),
     ]

@@ -209,7 +209,9 @@ impl Scene {
 
     async fn order_with(&mut self, order: CertificateOrder, dns: Option<&Named>) -> Outcome {
         let (id, host) = (JobId::new(), order.host.clone());
-        self.agent.say(FromControlPlane::JobStart(Job { id, work: Work::Certificate(order) })).await;
+        self.agent
+            .say(FromControlPlane::JobStart(Job { id, work: Work::Certificate(Box::new(order)) }))
+            .await;
         // More than one challenge where Pebble refused good nonces so often that the order began again.
         loop {
             let limit = Duration::from_mins(1);
@@ -298,7 +300,7 @@ async fn a_ca_that_is_not_there_fails_in_words() {
 async fn a_cancelled_order_ends_as_cancelled() {
     let mut scene = Scene::start().await;
     let id = JobId::new();
-    let work = Work::Certificate(scene.pebble.order("app.test", None));
+    let work = Work::Certificate(Box::new(scene.pebble.order("app.test", None)));
     scene.agent.say(FromControlPlane::JobStart(Job { id, work })).await;
     let (job, _challenge, _served) = scene.hub.challenges.recv().await.expect("hub runs");
     scene.agent.say(FromControlPlane::JobCancel(JobCancel { job_id: job })).await;
@@ -321,7 +323,7 @@ async fn the_ca_may_ask_another_proxy_than_the_one_that_orders() {
     let mut agent = scene.hub.connection().await;
     scene.pebble.stop().await;
     scene.pebble = Pebble::start(&scene.folders, Looks::at(&other), free_port()).await;
-    let (id, work) = (JobId::new(), Work::Certificate(scene.pebble.order("app.test", None)));
+    let (id, work) = (JobId::new(), Work::Certificate(Box::new(scene.pebble.order("app.test", None))));
     scene.agent.say(FromControlPlane::JobStart(Job { id, work })).await;
     let mut generation = 0;
     let outcome = loop {

@@ -122,7 +122,7 @@ fn a_certificate_is_imported_from_files_and_its_key_never_printed() {
 fn an_imported_certificate_is_removed_by_its_name() {
     let mock = Mock::start(vec![
         ("GET /certificates/imports", reply(200, json!({ "items": [imported()], "next": null }))),
-        ("DELETE /certificates/imports/i%2D1?confirm=%2A%2Eexample%2Ecom", reply(204, json!(null))),
+        ("DELETE /certificates/imports/i-1", reply(204, json!(null))),
     ]);
     let words = ["cert", "remove", "shop.example.com"];
     let run = User::new().wh(&mock, &words).failed(2);
@@ -130,6 +130,8 @@ fn an_imported_certificate_is_removed_by_its_name() {
     User::new().wh(&mock, &[&words[..], &["--confirm", "shop.example.com"]].concat()).failed(2);
     let run = User::new().wh(&mock, &[&words[..], &["--confirm", "*.example.com"]].concat()).succeeded();
     assert!(run.err.contains("is removed"), "{run:?}");
+    let asked = mock.asked().last().expect("asked").line.clone();
+    assert!(asked.ends_with("?confirm=%2A%2Eexample%2Ecom"), "{asked}");
     let run = User::new().wh(&mock, &["cert", "remove", "other.test"]).failed(2);
     assert!(run.err.contains("no imported certificate"), "{run:?}");
 }

@@ -16,13 +16,14 @@ fn notices_are_told_with_what_to_do() {
     over["resolved_at"] = json!(chrono::Utc::now());
     let mock = Mock::start(vec![
         ("GET /notices", reply(200, json!({ "items": [open], "next": null }))),
-        ("GET /notices?resolved=true", reply(200, json!({ "items": [over], "next": null }))),
+        ("GET /notices", reply(200, json!({ "items": [over], "next": null }))),
     ]);
     let run = User::new().wh(&mock, &["notices"]).succeeded();
     let line = run.out.lines().nth(1).expect("a row");
     assert!(line.starts_with("critical  now") && line.ends_with("Import a newer one."), "{run:?}");
     let run = User::new().wh(&mock, &["notices", "--all"]).succeeded();
     assert!(run.out.contains("\nresolved"), "{run:?}");
+    assert!(mock.asked()[1].line.ends_with("/notices?resolved=true"), "{run:?}");
     let none = Mock::start(vec![("GET /notices", reply(200, json!({ "items": [], "next": null })))]);
     let run = User::new().wh(&none, &["notices"]).succeeded();
     assert!(run.out.is_empty() && run.err.contains("nothing to look at"), "{run:?}");

@@ -59,7 +59,7 @@ export function Component() {
         <>
           <div className="columns">
             <Facts detail={detail} />
-            <Proxies proxies={detail.proxies} />
+            {detail.not_after && <Proxies proxies={detail.proxies} />}
           </div>
           <Attempts attempts={detail.attempts} />
         </>
@@ -103,7 +103,7 @@ function Facts({ detail }: { detail: CertificateDetail }) {
             <dt>Issuer</dt>
             <dd>
               {detail.issuer}
-              {detail.staging && <span className="sub">For tests: browsers do not trust it.</span>}
+              {detail.staging && <div className="faint">For tests: browsers do not trust it.</div>}
             </dd>
           </>
         )}
@@ -129,7 +129,7 @@ function Facts({ detail }: { detail: CertificateDetail }) {
             <dt>Next</dt>
             <dd>
               {detail.next.at && date(detail.next.at)}
-              <span className="sub">{sentence(detail.next.what)}</span>
+              <div className="faint">{sentence(detail.next.what)}</div>
             </dd>
           </>
         )}

@@ -12,7 +12,9 @@ type Kind = "cloudflare" | "rfc2136";
 /** Stores a DNS provider: where the zone is, and the secret that may change it. */
 export function AddDnsProvider({ mayBePlatform, onClose }: { mayBePlatform: boolean; onClose: () => void }) {
   const [kind, setKind] = useState<Kind>("cloudflare");
-  const [scope, setScope] = useState<"platform" | "organization">(mayBePlatform ? "platform" : "organization");
+  const [scope, setScope] = useState<"platform" | "organization">(
+    mayBePlatform ? "platform" : "organization",
+  );
   const [zone, setZone] = useState("");
   const [server, setServer] = useState("");
   const [keyName, setKeyName] = useState("");
@@ -82,7 +84,13 @@ export function AddDnsProvider({ mayBePlatform, onClose }: { mayBePlatform: bool
             onChange={setServer}
             error={of("server")}
           />
-          <TextField label="Name of the key" mono value={keyName} onChange={setKeyName} error={of("key_name")} />
+          <TextField
+            label="Name of the key"
+            mono
+            value={keyName}
+            onChange={setKeyName}
+            error={of("key_name")}
+          />
         </>
       )}
       <TextField
@@ -90,7 +98,9 @@ export function AddDnsProvider({ mayBePlatform, onClose }: { mayBePlatform: bool
         type="password"
         autoComplete="new-password"
         help={
-          kind === "cloudflare" ? "With Zone:Read and DNS:Edit for the zone." : "base64, HMAC-SHA256, as tsig-keygen writes it."
+          kind === "cloudflare"
+            ? "With Zone:Read and DNS:Edit for the zone."
+            : "base64, HMAC-SHA256, as tsig-keygen writes it."
         }
         value={secret}
         onChange={setSecret}

@@ -131,12 +131,7 @@ function ProviderRow({ provider, onRemove, mayTest }: RowProps) {
           </Button>
         )}
         {onRemove && (
-          <Button
-            small
-            kind="danger-quiet"
-            onClick={() => onRemove(provider)}
-            aria-label={`Forget ${zone}`}
-          >
+          <Button small kind="danger-quiet" onClick={() => onRemove(provider)} aria-label={`Forget ${zone}`}>
             Forget
           </Button>
         )}

@@ -158,15 +158,16 @@ async fn valid(conn: &mut PgConnection) -> sqlx::Result<Vec<Valid>> {
     )
     .fetch_all(&mut *conn)
     .await?;
-    let mut owned_by: BTreeMap<OrganizationId, (Vec<Owned>, HashSet<String>)> = BTreeMap::new();
+    let organizations: BTreeSet<OrganizationId> = rows.iter().map(|row| row.organization_id).collect();
+    let mut owned_by = BTreeMap::new();
+    for organization in organizations {
+        owned_by.insert(organization, (owned(conn, organization).await?, HashSet::new()));
+    }
     let mut found = Vec::with_capacity(rows.len());
     for row in rows {
-        let organization = row.organization_id;
-        if !owned_by.contains_key(&organization) {
-            owned_by.insert(organization, (owned(conn, organization).await?, HashSet::new()));
+        if let Some((owned, taken)) = owned_by.get_mut(&row.organization_id) {
+            found.push(Valid { id: row.id, hosts: newest(&row.names, owned, taken) });
         }
-        let Some((owned, taken)) = owned_by.get_mut(&organization) else { continue };
-        found.push(Valid { id: row.id, hosts: newest(&row.names, owned, taken) });
     }
     Ok(found)
 }

@@ -17,7 +17,7 @@ pub fn remedy(
     let is_challenge = ["acme_connection", "acme_wrong_answer", "acme_dns"].contains(&code);
     if is_challenge && let Some(address) = cloudflare::address_in(problem) {
         return Some(format!(
-            "{host} leads to Cloudflare ({address}, the orange cloud), which answers the CA instead of the proxies. \
+            "Cloudflare ({address}, the orange cloud) answers the CA for {host} instead of the proxies. \
              Set its record to `DNS only` (the grey cloud) until the certificate is there, or prove the name by a DNS \
              record (DNS-01). With the cloud orange afterwards choose `Full (strict)` as its encryption mode and switch \
              `Always Use HTTPS` off for /.well-known/acme-challenge/*; or import an origin certificate of Cloudflare's."

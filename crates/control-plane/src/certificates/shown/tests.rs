@@ -11,7 +11,7 @@ const HOST: &str = "hello.route.example.com";
 async fn test_app(pool: PgPool) -> TestApp {
     let directory = "https://ca.example.com/dir".parse().expect("url");
     TestApp::with(pool, |config| {
-        config.acme = Some(crate::config::Acme { directory, contact: None, root_certificate: None });
+        config.acme = Some(crate::config::Acme::at(directory));
     })
     .await
 }
