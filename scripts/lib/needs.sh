@@ -11,6 +11,7 @@ packages_of() {
         postgresql busybox-static pebble bind9 bind9-dnsutils git docker-registry openssh-server curl
       ;;
     browser) echo chromium ;;
+    ingress) echo wrk strace util-linux nginx-core haproxy caddy python3 python3-pip ;;
     examples) echo debootstrap python3 python3-pip ;;
     nix) echo nix-bin ;;
   esac
