@@ -33,8 +33,8 @@ pub struct Options {
     pub cache: PathBuf,
     /// Stop before the first administrator: no account, and only the declared worker joins by itself.
     pub untouched: bool,
-    /// A second proxy.
-    pub two_proxies: bool,
+    /// How many proxies, from 1 to 3.
+    pub proxies: usize,
     pub progress: Progress,
 }
 
@@ -103,7 +103,8 @@ impl Cluster {
     /// A host by name: `inet`, `cp`, `w1`, `w2` or `proxy`.
     pub fn host(&self, name: &str) -> Result<Host> {
         ensure!(
-            host_names().any(|known| known == name) || name == topology::PROXY2.name,
+            host_names().any(|known| known == name)
+                || topology::PROXIES.iter().any(|proxy| proxy.name == name),
             "there is no host {name}; there are {}",
             host_names().collect::<Vec<_>>().join(", ")
         );
@@ -170,7 +171,7 @@ impl Cluster {
 
     /// Lets a host of the topology join by a token.
     pub fn join(&self, name: &str, token: &str) -> Result<()> {
-        let mut places = PLACES.iter().chain([&topology::PROXY2]);
+        let mut places = PLACES.iter().chain(&topology::PROXIES[1..]);
         let place = places.find(|place| place.name == name).context("only hosts with a role can join")?;
         let host = self.host(name)?;
         host.set_service(&software::enrolled_mesh(&host, *place, token)?)
@@ -282,7 +283,8 @@ impl<'a> Boot<'a> {
     }
 
     fn places(&self) -> impl Iterator<Item = Place> + use<> {
-        PLACES.into_iter().chain(self.options.two_proxies.then_some(topology::PROXY2))
+        let more = self.options.proxies.clamp(1, topology::PROXIES.len());
+        PLACES.into_iter().chain(topology::PROXIES[1..more].iter().copied())
     }
 
     /// Those that join by a token.

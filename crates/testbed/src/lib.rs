@@ -23,3 +23,4 @@ pub mod session;
 pub mod software;
 pub mod tools;
 pub mod topology;
+pub mod traefik;

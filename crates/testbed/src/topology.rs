@@ -32,8 +32,12 @@ pub const W1: Place = Place::new("w1", "worker", 20, 11);
 pub const W2: Place = Place::new("w2", "worker", 30, 0);
 /// Enrolled by a token.
 pub const PROXY: Place = Place::new("proxy", "proxy", 40, 0);
-/// Enrolled by a token, in clusters with two proxies. The zone does not resolve to it.
+/// Enrolled by a token, in clusters with two proxies or more. The zone does not resolve to it.
 pub const PROXY2: Place = Place::new("proxy2", "proxy", 50, 0);
+/// Enrolled by a token, in clusters with three proxies. The zone does not resolve to it.
+pub const PROXY3: Place = Place::new("proxy3", "proxy", 60, 0);
+/// All proxies that a cluster may have, in this order.
+pub const PROXIES: [Place; 3] = [PROXY, PROXY2, PROXY3];
 /// The hosts of every cluster.
 pub const PLACES: [Place; 4] = [CONTROL_PLANE, W1, W2, PROXY];
 

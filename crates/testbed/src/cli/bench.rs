@@ -12,7 +12,7 @@ use testbed::session::Session;
 
 use super::hello::round;
 use super::up::{ended, first_app, forward_dashboard};
-use super::{Places, redeploy, rollback};
+use super::{Places, propagation, redeploy, rollback};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Case {
@@ -24,6 +24,8 @@ pub(crate) enum Case {
     Rollback,
     /// Requests that are lost while an app is deployed anew and scaled.
     Redeploy,
+    /// A change of a route by the API until three proxies, and a polling Traefik, follow it.
+    Propagation,
 }
 
 impl Case {
@@ -34,6 +36,15 @@ impl Case {
             Self::Deploy => 20.0,
             Self::Rollback => 3.0,
             Self::Redeploy => 0.0,
+            Self::Propagation => 1.0,
+        }
+    }
+
+    fn proxies(self) -> usize {
+        match self {
+            Self::Boot | Self::Deploy | Self::Rollback => 1,
+            Self::Redeploy => 2,
+            Self::Propagation => 3,
         }
     }
 }
@@ -41,7 +52,7 @@ impl Case {
 #[expect(clippy::print_stdout, reason = "the answer of the command")]
 pub(crate) async fn run(places: &Places, case: Case) -> Result<ExitCode> {
     preflight::check_machine()?;
-    let options = Options { two_proxies: case == Case::Redeploy, ..places.options()? };
+    let options = Options { proxies: case.proxies(), ..places.options()? };
     let session = Session::begin(&places.state, options)?;
     let work = async {
         println!("{}", measure(&session, case).await?);
@@ -66,6 +77,12 @@ async fn measure(session: &Session, case: Case) -> Result<Value> {
         let dashboard = forward_dashboard(&cluster, 0).await?;
         let rounds = redeploy::measure(&cluster, dashboard.port);
         return session.options.progress.step("redeploys under load", rounds).await;
+    }
+    if let Case::Propagation = case {
+        let cluster = Cluster::boot(&session.options).await?;
+        let dashboard = forward_dashboard(&cluster, 0).await?;
+        let rounds = propagation::measure(&cluster, dashboard.port, case.target());
+        return session.options.progress.step("changes of a route", rounds).await;
     }
     let (boot_s, served) = first_app(&session.options, Path::new("examples/hello")).await?;
     Ok(match case {

@@ -3,6 +3,7 @@
 mod bench;
 mod hello;
 mod load;
+mod propagation;
 mod redeploy;
 mod rollback;
 mod up;
@@ -162,7 +163,7 @@ impl Places {
             programs: self.programs()?,
             cache: std::path::absolute(&self.cache)?,
             untouched: false,
-            two_proxies: false,
+            proxies: 1,
             progress: Progress::loud(),
         })
     }

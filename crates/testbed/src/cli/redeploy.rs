@@ -96,7 +96,7 @@ impl Bench<'_> {
         let roots = self.cluster.acme_root().await?.to_owned();
         let server = |place: topology::Place| self.cluster.public(place.public, 443, Some(roots.clone()));
         let servers: Vec<Server> =
-            [topology::PROXY, topology::PROXY2].into_iter().map(server).collect::<Result<_>>()?;
+            topology::PROXIES[..2].iter().copied().map(server).collect::<Result<_>>()?;
         Ok(Plan { host: format!("{APP}.{}", topology::ZONE), servers, clients: CLIENTS, rate: RATE })
     }
 

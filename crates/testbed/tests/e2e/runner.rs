@@ -163,7 +163,7 @@ fn run(arguments: &Arguments, tests: &[Test]) -> Result<Counted> {
         programs: programs()?,
         cache: std::path::absolute(cache)?,
         untouched: false,
-        two_proxies: false,
+        proxies: 1,
         progress: Progress::loud(),
     };
     // Tests start programs and wait for them, which holds a thread.

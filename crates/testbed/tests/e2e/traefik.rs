@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
-use serde_json::{Value, json};
+use serde_json::Value;
 use testbed::cluster::Cluster;
-use testbed::host::Host;
 use testbed::http::{Answer, Server, get};
 use testbed::report::until;
-use testbed::service::Service;
 use testbed::topology::PROXY;
+use testbed::traefik::{HTTPS, PATH, PROVIDER, polling};
 
 use crate::bed::{App, Bed, SOON};
 use crate::runner::tests;
@@ -18,10 +17,6 @@ tests![
     the_provider_knows_its_token_and_unchanged_tables,
     a_traefik_serves_an_app_over_https_and_follows_its_releases,
 ];
-
-const PROVIDER: &str = "10.50.0.1:8081";
-const PATH: &str = "/v1/traefik/proxy-config";
-const HTTPS: u16 = 9443;
 
 async fn the_provider_knows_its_token_and_unchanged_tables(bed: Arc<Bed>) -> Result<()> {
     let app = bed.page("polled", "polled", "")?;
@@ -53,7 +48,7 @@ async fn a_traefik_serves_an_app_over_https_and_follows_its_releases(bed: Arc<Be
     bed.deploy(&app).await?;
     let program = program()?;
     let host = bed.cluster.host(PROXY.name)?;
-    host.set_service(&traefik(&host, &program, bed.cluster.proxy_token())?)?;
+    host.set_service(&polling(&host, &program, bed.cluster.proxy_token(), "500ms")?)?;
     let served = async {
         until("the app through Traefik", SOON, || async {
             let answer = through(&bed.cluster, &app).await?;
@@ -81,30 +76,6 @@ async fn a_traefik_serves_an_app_over_https_and_follows_its_releases(bed: Arc<Be
 pub(crate) fn program() -> Result<String> {
     std::env::var("WH_TRAEFIK")
         .context("WH_TRAEFIK is not set: `scripts/test e2e` gets Traefik and sets it to the program")
-}
-
-/// Writes what Traefik reads at its start and tells how to run it.
-fn traefik(host: &Host, program: &str, token: &str) -> Result<Service> {
-    let config = json!({
-        "entryPoints": {
-            "web": { "address": ":9080" },
-            "websecure": { "address": format!(":{HTTPS}") },
-        },
-        "global": { "checkNewVersion": false, "sendAnonymousUsage": false },
-        "log": { "level": "INFO", "format": "json" },
-        "providers": {
-            "providersThrottleDuration": "200ms",
-            "http": {
-                "endpoint": format!("http://{PROVIDER}{PATH}"),
-                "pollInterval": "500ms",
-                "headers": { "Authorization": format!("Bearer {token}") },
-            },
-        },
-    });
-    // Traefik reads YAML, which JSON is.
-    std::fs::write(host.folder.join("etc/traefik.yaml"), serde_json::to_vec_pretty(&config)?)?;
-    let inside = format!("{}/etc/traefik.yaml", testbed::init::INSIDE);
-    Ok(Service::new("traefik", &[program, "--configFile", &inside]))
 }
 
 async fn through(cluster: &Cluster, app: &App) -> Result<Answer> {
