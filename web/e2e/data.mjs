@@ -225,6 +225,7 @@ export function makeNode(name, over = {}) {
       memory_mb: 31_912,
       podman: "5.6.2",
       wireguard: "kernel",
+      engine: null,
       os: nixos(),
     },
     labels: {},

@@ -67,7 +67,8 @@ async fn look(spec: &ProxySpec, name: &str, protocols: &[&[u8]]) -> io::Result<(
     let stop = CancellationToken::new();
     let drain = Drain::new(stop.clone());
     let _guard = stop.drop_guard();
-    let _served = tokio::spawn(crate::serve(gateway, listener, Scheme::Https, drain));
+    let mut serving = tokio::task::JoinSet::new();
+    serving.spawn(crate::serve(gateway, listener, Scheme::Https, drain));
     let mut config = ClientConfig::builder()
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Any))

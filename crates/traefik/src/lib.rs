@@ -29,7 +29,7 @@ const REDIRECT: &str = "redirect-to-https";
 /// Has no servers: what it is asked for is answered with 503, by Traefik or by an agent beside it.
 const CLOSED: &str = "wisehosting-closed";
 /// Names the instance that a client's requests go to.
-const COOKIE: &str = "wh-instance";
+const COOKIE: &str = "wisehosting-instance";
 
 /// `spec` for Traefik. A route without upstreams keeps its router: Traefik answers 503 for a service without servers.
 pub fn dynamic(spec: &ProxySpec) -> Dynamic {

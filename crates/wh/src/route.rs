@@ -13,7 +13,7 @@ pub(crate) enum RouteCommand {
     Show,
     /// Change options; they hold on every proxy at once, without a deployment
     Set {
-        /// For example compress=true or rate_limit.requests=20; KEY= takes the default, KEY=none gives a domain nothing
+        /// For example `compress=true` or `rate_limit.requests=20`; KEY= takes the default, KEY=none gives a domain nothing
         /// of its app's
         #[arg(required = true, value_name = "KEY=VALUE")]
         pairs: Vec<String>,
@@ -193,8 +193,8 @@ fn option_of(word: &str) -> Result<&str> {
 }
 
 fn place(word: &str) -> String {
-    let parts: Vec<&str> = word.splitn(3, '.').collect();
-    parts.iter().map(|part| format!("/{}", part.replace('~', "~0").replace('/', "~1"))).collect::<String>()
+    let parts = word.splitn(3, '.').map(|part| part.replace('~', "~0").replace('/', "~1"));
+    parts.flat_map(|part| ["/".to_owned(), part]).collect()
 }
 
 fn parse(word: &str, value: &str) -> Result<Value> {

@@ -18,6 +18,8 @@ export const keys = {
   zones: ["zones"],
   routes: ["routes"],
   routeTokens: ["route-tokens"],
+  certificates: ["certificates"],
+  notices: ["notices"],
   projects: ["projects"],
   audit: ["audit"],
   activity: ["activity"],

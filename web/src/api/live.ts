@@ -32,7 +32,8 @@ const staleBy: Record<Change["topic"], readonly (readonly string[])[]> = {
   deployments: [keys.deployments, keys.apps, keys.releases, keys.jobs, keys.activity],
   nodes: [keys.nodes, keys.nodeTokens, keys.jobs],
   instances: [keys.instances, keys.apps, keys.nodes, keys.activity],
-  certificates: [keys.apps, keys.domains],
+  certificates: [keys.apps, keys.domains, keys.certificates],
+  notices: [keys.notices],
   domains: [keys.domains, keys.activity],
 };
 

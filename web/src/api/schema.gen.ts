@@ -1156,7 +1156,7 @@ export interface paths {
             cookie?: never;
         };
         /** What the proxies, or one worker, should serve now. */
-        get: operations["read_routes"];
+        get: operations["read_route_table"];
         put?: never;
         post?: never;
         delete?: never;
@@ -6243,7 +6243,7 @@ export interface operations {
             };
         };
     };
-    read_routes: {
+    read_route_table: {
         parameters: {
             query?: {
                 /** @description Id or name of a worker: the table of its direct zones instead of the proxies'. */

@@ -114,10 +114,8 @@ async fn plan(
     };
     // CAs that said when to renew know what is replaced, and do not count it.
     let knows = due.renew_at.is_some() && due.directory.as_deref() == Some(acme.directory());
-    let replaces = match knows {
-        true => store::chain(conn, host).await?.as_deref().and_then(certificate_id),
-        false => None,
-    };
+    let replaced = if knows { store::chain(conn, host).await? } else { None };
+    let replaces = replaced.as_deref().and_then(certificate_id);
     let attempt = Attempt {
         host: host.clone(),
         names: vec![host.clone()],

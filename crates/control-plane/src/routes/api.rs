@@ -20,7 +20,7 @@ use crate::reconcile::dispatch_specs::proxy_spec;
 const SHOWN: usize = 500;
 
 pub fn router(app: &AppState) -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(guard(app, Permission::NodeRead, routes!(read_routes)))
+    OpenApiRouter::new().routes(guard(app, Permission::NodeRead, routes!(read_route_table)))
 }
 
 /// A route table and who has it in force.
@@ -76,7 +76,7 @@ struct RouteQuery {
 
 /// What the proxies, or one worker, should serve now.
 #[utoipa::path(get, path = "/routes", tag = "routes", params(RouteQuery), responses((status = 200, body = RouteTable)))]
-async fn read_routes(
+async fn read_route_table(
     State(app): State<AppState>,
     Query(query): Query<RouteQuery>,
 ) -> Result<Json<RouteTable>> {

@@ -55,7 +55,7 @@ pub(crate) async fn run(places: &Places, case: Case) -> Result<ExitCode> {
     let options = Options { proxies: case.proxies(), ..places.options()? };
     let session = Session::begin(&places.state, options)?;
     let work = async {
-        println!("{}", measure(&session, case).await?);
+        println!("{}", Box::pin(measure(&session, case)).await?);
         Ok(())
     };
     ended(session.run(work).await?)

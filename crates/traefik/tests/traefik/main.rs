@@ -248,7 +248,7 @@ fn limits(bed: &Bed) {
 fn upstreams(bed: &Bed, a: &App) {
     let first = bed.get("sticky.test", "/", &[]);
     let cookie = first.header("set-cookie").expect("a cookie").to_owned();
-    assert!(cookie.starts_with("wh-instance=") && cookie.contains("HttpOnly"), "{cookie}");
+    assert!(cookie.starts_with("wisehosting-instance=") && cookie.contains("HttpOnly"), "{cookie}");
     let pair = format!("Cookie: {}", cookie.split(';').next().unwrap_or_default());
     for _ in 0..6 {
         assert_eq!(bed.get("sticky.test", "/", &[&pair]).app(), first.app());

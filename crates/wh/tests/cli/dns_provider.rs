@@ -50,6 +50,6 @@ fn providers_are_listed_tried_and_forgotten_by_their_zone() {
     assert!(run.err.contains("ns1, ns2 after 1.5 s"), "{run:?}");
     let run = User::new().wh(&mock, &["dns-provider", "rm", "example.com"]).succeeded();
     assert!(run.err.contains("forgotten"), "{run:?}");
-    let run = User::new().wh(&mock, &["dns-provider", "rm", "example.org"]).failed(1);
+    let run = User::new().wh(&mock, &["dns-provider", "rm", "example.org"]).failed(4);
     assert!(run.err.contains("wh dns-provider ls"), "{run:?}");
 }

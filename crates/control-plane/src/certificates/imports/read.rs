@@ -62,7 +62,7 @@ pub fn read(chain_pem: &str, key_pem: &str, now: DateTime<Utc>) -> Result<Read, 
     let fingerprint = digest.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":");
     let self_signed = certificate.subject().as_raw() == certificate.issuer().as_raw();
     let key_pem = key_text(key_pem);
-    Ok(Read { chain_pem, self_signed, chain, key_pem, leaf, fingerprint, notes })
+    Ok(Read { chain_pem, chain, key_pem, leaf, fingerprint, self_signed, notes })
 }
 
 const PEM_HINT: &str = "Give PEM: text that begins with -----BEGIN CERTIFICATE-----. `openssl x509 -inform der -in FILE` makes it of DER, `openssl pkcs12 -in FILE -nodes` of a .pfx file";

@@ -21,7 +21,6 @@ pub struct Shown {
 
 /// The certificates of the organization's host names that are served or have one, and of the dashboard's own; or that of
 /// one host.
-#[expect(clippy::too_many_lines, reason = "one query and the row it makes")]
 pub async fn list(
     conn: &mut PgConnection,
     organization: OrganizationId,

@@ -196,7 +196,7 @@ pub fn canonical_host(host: &str, hosts: &[String]) -> Result<()> {
 }
 
 /// Whether following canonical hosts from `start` ends. `of` tells where a host's requests are sent.
-pub fn check_hops(start: &str, of: &HashMap<String, String>) -> Result<()> {
+pub(super) fn check_hops(start: &str, of: &HashMap<String, String>) -> Result<()> {
     let (mut seen, mut at) = (vec![start], start);
     while let Some(next) = of.get(at).filter(|next| *next != at) {
         if let Some(begin) = seen.iter().position(|host| host == next) {
