@@ -1,0 +1,126 @@
+//! What is said of control planes, hosts, and what all apps share.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use url::Url;
+
+#[derive(Debug, Args)]
+pub(crate) struct Login {
+    /// Address of the control plane
+    #[arg(value_parser = crate::context::parse_url)]
+    pub(crate) url: Option<Url>,
+    /// Sign in with an API token, from a prompt, standard input or the environment
+    #[arg(long, conflicts_with_all = ["email", "password_stdin"])]
+    pub(crate) token: bool,
+    /// Sign in as
+    #[arg(long)]
+    pub(crate) email: Option<String>,
+    /// Read the password from standard input
+    #[arg(long, requires = "email")]
+    pub(crate) password_stdin: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RegistryCommand {
+    /// List the registries that builds are logged in to
+    #[command(alias = "list")]
+    Ls,
+    /// Store a login for all builds of the organization
+    Login {
+        /// As images are named with it, for example registry.example.com:5000
+        host: String,
+        #[arg(long, short)]
+        username: Option<String>,
+        /// Read the password or token from standard input
+        #[arg(long, requires = "username")]
+        password_stdin: bool,
+    },
+    /// Forget a login
+    #[command(alias = "logout")]
+    Rm { host: String },
+    /// Keep built images in a registry as well, or in none any more
+    Use {
+        /// One that is logged in to
+        #[arg(required_unless_present = "none", conflicts_with = "none")]
+        host: Option<String>,
+        /// Below the host: images are named HOST/PATH/APP:v3
+        #[arg(long, conflicts_with = "none")]
+        path: Option<String>,
+        #[arg(long)]
+        none: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ContextCommand {
+    /// List contexts
+    #[command(alias = "list")]
+    Ls,
+    /// Make one the current
+    Use { name: String },
+    /// Show one; the current when none is named
+    Show { name: Option<String> },
+    /// Forget one; does not revoke its token
+    Rm { name: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum QueueCommand {
+    /// List the builds of all apps that run or wait
+    #[command(alias = "list")]
+    Ls,
+    /// Move the build of a deployment of the app to the front
+    Front {
+        /// The deployment's number; else the latest
+        number: Option<i64>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum NodeCommand {
+    /// List nodes
+    #[command(alias = "list")]
+    Ls,
+    /// Show one node and its agents
+    Show { name: String },
+    /// Set or remove labels of a node; alone: list
+    Label {
+        name: String,
+        /// KEY=VALUE sets one, KEY- removes it
+        #[arg(value_name = "KEY=VALUE")]
+        changes: Vec<String>,
+    },
+    /// Forget a node that holds no instances
+    Rm { name: String },
+    /// Tokens by which new nodes join
+    #[command(subcommand)]
+    Token(NodeTokenCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum FleetCommand {
+    /// Print the public keys of all nodes as lines for hosts/fleet.nix
+    Pin,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum NodeTokenCommand {
+    /// Make a token for one node
+    Create {
+        /// What the node is for; may be repeated
+        #[arg(long = "role", required = true, value_parser = ["worker", "proxy", "control-plane"])]
+        roles: Vec<String>,
+        /// Bind the token to this host name
+        #[arg(long)]
+        name: Option<String>,
+        /// How long it can be used
+        #[arg(long, default_value = "1h", value_parser = crate::ui::time::parse, value_name = "TIME")]
+        expires: Duration,
+    },
+    /// List tokens
+    #[command(alias = "list")]
+    Ls,
+    /// Make a token useless
+    Revoke { id: String },
+}
