@@ -38,7 +38,8 @@ pub(super) async fn start(folder: &Path, pebble: SocketAddr) -> Limited {
     let config = ServerConfig::builder().with_no_client_auth().with_single_cert(vec![certificate], key);
     let acceptor = TlsAcceptor::from(Arc::new(config.expect("they fit")));
     let root = reqwest::Certificate::from_pem(&root).expect("PEM");
-    let client = reqwest::Client::builder().add_root_certificate(root).build().expect("client");
+    // HTTP/2 would name the host that is connected to, not the one that was asked for.
+    let client = reqwest::Client::builder().http1_only().add_root_certificate(root).build().expect("client");
     let router = Router::new().fallback(forward).with_state(Behind { pebble, client });
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("port");
     let directory = format!("https://{}/dir", listener.local_addr().expect("address"));
