@@ -258,6 +258,50 @@ step("a release before is live again after a rollback", async () => {
   await shot("deployments");
 });
 
+step("a domain of one's own is shown by its record, served, and has a certificate", async () => {
+  const host = "www.journey.test";
+  await page.goto(`${base}/apps/${slug}/domains`);
+  await page.getByRole("button", { name: "Add a domain" }).first().click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByLabel("Host name").fill(host);
+  await dialog.getByRole("button", { name: "Add domain" }).click();
+  const record = page.getByRole("row", { name: /TXT/ });
+  await record.waitFor();
+  const [name, value] = await record.locator("code").allInnerTexts();
+  assert.equal(name, `_wisehosting.${host}`);
+  await shot("domain-records");
+  await run(env.WH_TESTBED ?? "wh-testbed", [
+    "--state",
+    env.WH_TESTBED_STATE ?? ".dev",
+    "txt",
+    name,
+    value ?? "",
+  ]);
+  await page.getByRole("button", { name: `Check ${host}` }).click();
+  await page.getByText(`${host} is verified and served`).first().waitFor({ timeout: 30_000 });
+  await shot("domain-verified");
+  await page.goto(`${base}/certificates/${host}`);
+  await page.getByText("Valid for", { exact: false }).first().waitFor({ timeout: 90_000 });
+  await shot("certificate");
+});
+
+step("the doctor says what a name lacks, and that the app's own is in order", async () => {
+  await page.goto(`${base}/apps/${slug}/domains`);
+  await page.getByRole("button", { name: "Add a domain" }).first().click();
+  await page.getByRole("dialog").getByLabel("Host name").fill("lost.journey.test");
+  await page.getByRole("dialog").getByRole("button", { name: "Add domain" }).click();
+  await page.getByRole("button", { name: "Check lost.journey.test" }).waitFor();
+  await page.goto(`${base}/doctor?host=lost.journey.test`);
+  await page.getByText("lost.journey.test does not work as it should").waitFor({ timeout: 60_000 });
+  await page.getByText("_wisehosting.lost.journey.test", { exact: true }).waitFor();
+  await shot("doctor-problem");
+  // The test bed's authority is unknown to browsers; that is the only reservation.
+  await page.getByLabel("Host name").fill(`${slug}.route.wise.test`);
+  await page.getByRole("button", { name: "Examine" }).click();
+  await page.getByText(`${slug}.route.wise.test works, with reservations`).waitFor({ timeout: 60_000 });
+  await shot("doctor-works");
+});
+
 step("an app that ends at once shows why, and the list of apps hears of it by itself", async () => {
   const other = await page.context().newPage();
   await other.goto(`${base}/apps`);

@@ -86,6 +86,8 @@ enum Command {
     Cut { host: String },
     /// Plugs it in again.
     Heal { host: String },
+    /// Adds a TXT record to the DNS of the cluster's public internet.
+    Txt { name: String, value: String },
     /// Runs a command inside a host.
     Exec {
         host: String,
@@ -128,6 +130,9 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::PowerOn { host } => cluster()?.power_on(&host).map(|()| ExitCode::SUCCESS),
         Command::Cut { host } => cluster()?.cut(&host).map(|()| ExitCode::SUCCESS),
         Command::Heal { host } => cluster()?.heal(&host).map(|()| ExitCode::SUCCESS),
+        Command::Txt { name, value } => {
+            runtime()?.block_on(cluster()?.set_txt(&name, &value)).map(|()| ExitCode::SUCCESS)
+        }
         Command::Exec { host, command } => exec(&cluster()?, &host, &command),
         Command::Init { folder } => init::run(&folder).map(|()| ExitCode::SUCCESS),
         Command::Prepare { folder } => cache::prepare(&folder).map(|()| ExitCode::SUCCESS),
