@@ -105,6 +105,7 @@ const names: Record<string, string> = {
   nodes: "Nodes",
   certificates: "Certificates",
   notices: "Notices",
+  doctor: "Doctor",
   routes: "Routes",
   audit: "Audit",
   settings: "Settings",

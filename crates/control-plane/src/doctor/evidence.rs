@@ -9,7 +9,7 @@ use chrono::Utc;
 use daemon::address::is_public;
 use futures_util::future::join_all;
 use protocol::ids::OrganizationId;
-use protocol::spec::ProxySpec;
+use protocol::spec::{Generation, ProxySpec};
 use rustls::RootCertStore;
 use tokio::net::TcpStream;
 
@@ -25,6 +25,8 @@ use crate::reconcile::dispatch_specs::proxy_spec;
 const DOORS: usize = 6;
 /// For a connection over the mesh.
 const REACH: Duration = Duration::from_secs(3);
+/// For a route table, on a busy machine.
+const ON_ITS_WAY: Duration = Duration::from_secs(2);
 
 /// What can be found out about `host` within about ten seconds.
 pub(super) async fn gather(
@@ -36,13 +38,14 @@ pub(super) async fn gather(
     let known = known(app, organization, host).await?;
     let (dns, targets) = tokio::join!(dns(app, host), reach_all(known.targets));
     let doors = doors(host, &dns, &known.proxies, roots).await;
+    let proxies = settled(app, known.proxies, known.generation).await?;
     Ok(Evidence {
         host: host.to_owned(),
         now: Utc::now(),
         name: known.name,
         dns,
         doors,
-        proxies: known.proxies,
+        proxies,
         generation: known.generation,
         acme: app.config.acme.is_some(),
         certificate: known.certificate,
@@ -56,11 +59,22 @@ async fn dns(app: &AppState, host: &str) -> Vec<Answer> {
     answers.into_iter().map(|(resolver, result)| Answer { resolver, result }).collect()
 }
 
+/// The proxies, once a table of a moment ago had its time to get to them: only those that do not take it are behind.
+async fn settled(app: &AppState, first: Vec<Proxy>, generation: Generation) -> anyhow::Result<Vec<Proxy>> {
+    let behind = |proxy: &Proxy| proxy.connected && proxy.applied < generation;
+    if !first.iter().any(behind) {
+        return Ok(first);
+    }
+    tokio::time::sleep(ON_ITS_WAY).await;
+    let mut conn = app.db.acquire().await?;
+    Ok(store::proxies(&mut conn).await?.into_iter().map(Proxy::from).collect())
+}
+
 /// What the tables say, read at one moment.
 struct Known {
     name: Name,
     proxies: Vec<Proxy>,
-    generation: i64,
+    generation: Generation,
     certificate: Option<super::Certificate>,
     route: Option<Route>,
     targets: Vec<TargetRow>,

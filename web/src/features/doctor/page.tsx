@@ -75,7 +75,7 @@ function HostForm({
     if (value.trim()) onSubmit(value.trim());
   };
   return (
-    <form className="row wrap end" onSubmit={submit}>
+    <form className="row wrap examine" onSubmit={submit}>
       <TextField
         label="Host name"
         value={value}

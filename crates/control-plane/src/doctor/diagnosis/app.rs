@@ -98,7 +98,7 @@ fn within_reach(serving: &[&Target]) -> Finding {
     let count = count(serving.len());
     Finding::ok(
         Check::Target,
-        format!("{count} of the app answer over the mesh{}.", time.unwrap_or_default()),
+        format!("{count} of the app in reach over the mesh{}.", time.unwrap_or_default()),
     )
 }
 

@@ -90,7 +90,7 @@ fn domain(evidence: &Evidence) -> Finding {
             Finding::ok(Check::Domain, format!("{host} is a verified domain of the app {app}."))
         }
         Name::Pending { app, token, error } => {
-            let why = error.as_ref().map(|error| format!(" The last look-up: {error}")).unwrap_or_default();
+            let why = error.as_ref().map(|error| format!(" The last look-up: {}.", error.trim_end_matches('.'))).unwrap_or_default();
             Finding::problem(
                 Check::Domain,
                 format!("{host} belongs to the app {app}, but is not verified yet, so it is not served.{why}"),
