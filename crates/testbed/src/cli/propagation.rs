@@ -12,7 +12,7 @@ use testbed::report::until;
 use testbed::{topology, traefik};
 
 use super::bench::at;
-use super::hello::{self, round};
+use super::hello;
 use super::rollback::write;
 
 /// Changes that the proxies have to follow.
@@ -62,7 +62,7 @@ pub(crate) async fn measure(cluster: &Cluster, port: u16, target: f64) -> Result
 }
 
 fn milli(seconds: f64) -> f64 {
-    round(seconds * 10.0) / 10.0
+    (seconds * 1000.0).round() / 1000.0
 }
 
 struct Bench {
