@@ -31,3 +31,27 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     let carries_v4 = first == 0x2002 || (first, second) == (0x2001, 0);
     first & 0xe000 == 0x2000 && !carries_v4
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn private_addresses_are_told_apart() {
+        for private in [
+            "10.0.0.1",
+            "127.0.0.1",
+            "169.254.1.1",
+            "100.64.0.1",
+            "0.0.0.0",
+            "::1",
+            "fd00::1",
+            "::ffff:10.0.0.1",
+        ] {
+            assert!(!is_public(private.parse().expect("address")), "{private}");
+        }
+        for public in ["192.0.2.53", "2001:db8::53", "1.1.1.1"] {
+            assert!(is_public(public.parse().expect("address")), "{public}");
+        }
+    }
+}

@@ -13,7 +13,7 @@ pub mod store;
 mod tests;
 pub mod wire;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use chrono::{DateTime, Utc};
 use protocol::ids::DnsProviderId;
@@ -143,30 +143,4 @@ fn checked_zone(text: &str) -> Result<String> {
         return Err(Error::invalid("zone", "must be a domain name such as example.com"));
     }
     Ok(zone.to_owned())
-}
-
-/// Whether an address is one of the public internet.
-pub(crate) fn is_public(address: IpAddr) -> bool {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => {
-            let [a, b, ..] = v4.octets();
-            let shared = a == 100 && (64..128).contains(&b);
-            !(v4.is_private()
-                || v4.is_loopback()
-                || v4.is_link_local()
-                || v4.is_unspecified()
-                || v4.is_broadcast()
-                || v4.is_multicast()
-                || shared
-                || a == 0
-                || a >= 240)
-        }
-        IpAddr::V6(v6) => {
-            !(v6.is_loopback()
-                || v6.is_unspecified()
-                || v6.is_multicast()
-                || v6.is_unique_local()
-                || v6.is_unicast_link_local())
-        }
-    }
 }

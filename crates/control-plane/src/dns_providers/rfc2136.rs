@@ -6,13 +6,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context, bail, ensure};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use daemon::address::is_public;
 use hickory_resolver::proto::op::{Message, MessageType, ResponseCode, update_message};
 use hickory_resolver::proto::rr::rdata::TXT;
 use hickory_resolver::proto::rr::rdata::tsig::TsigAlgorithm;
 use hickory_resolver::proto::rr::{Name, RData, RecordSet, RecordType, TSigner};
 use serde::{Deserialize, Serialize};
 
-use super::{Record, TTL, is_public, wire};
+use super::{Record, TTL, wire};
 use crate::http::{Error, Result};
 
 /// Seconds by which clocks may differ.
@@ -137,7 +138,7 @@ impl Rfc2136 {
             .await
             .with_context(|| format!("name server {} has no address", self.server))?;
         let found: Vec<SocketAddr> = found.collect();
-        let usable = found.iter().find(|address| anywhere || is_public(address.ip()));
+        let usable = found.iter().find(|address| anywhere || is_public(address.ip().to_canonical()));
         usable.copied().with_context(|| {
             format!(
                 "name server {} is in a private network, which only a provider of the platform may be",

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State as Shared;
 use axum::http::StatusCode;
 use chrono::Utc;
+use daemon::address::is_public;
 use protocol::ids::AppId;
 use serde::Deserialize;
 use serde_json::json;
@@ -302,7 +303,7 @@ async fn view(app: &App, conn: &mut PgConnection, id: AppId, hostname: &str) -> 
 async fn views(app: &App, conn: &mut PgConnection, id: AppId, hostname: Option<&str>) -> Result<Vec<Domain>> {
     let rows = store::list(conn, id, hostname).await?;
     let mut addresses = store::proxy_addresses(conn).await?;
-    addresses.retain(|address| app.config.dns.private_names || is_public(address));
+    addresses.retain(|address| app.config.dns.private_names || is_public(address.to_canonical()));
     let led = store::paths(conn, id).await?;
     let views = rows.into_iter().map(|row| {
         let own = led.iter().filter(|(domain, _)| *domain == row.id).map(|(_, path)| path.clone()).collect();
@@ -332,20 +333,5 @@ fn shown(row: Row, addresses: &[IpAddr], paths: Vec<paths::DomainPath>) -> Domai
         paths,
         created_by: row.created_by,
         created_at: standing.created_at,
-    }
-}
-
-/// Whether the address means something to the world outside.
-fn is_public(address: &IpAddr) -> bool {
-    match address.to_canonical() {
-        IpAddr::V4(address) => {
-            !address.is_private()
-                && !address.is_loopback()
-                && !address.is_link_local()
-                && !address.is_unspecified()
-        }
-        IpAddr::V6(address) => {
-            !address.is_loopback() && !address.is_unique_local() && !address.is_unicast_link_local()
-        }
     }
 }

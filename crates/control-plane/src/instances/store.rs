@@ -1,7 +1,5 @@
 //! SQL of instances and of what they print.
 
-use std::collections::HashSet;
-
 use chrono::{DateTime, Utc};
 use ipnet::IpNet;
 use protocol::ids::{AppId, InstanceId, NodeId, OrganizationId, ProjectId};
@@ -234,11 +232,4 @@ pub async fn image_holders(conn: &mut PgConnection, images: &[String]) -> sqlx::
     )
     .fetch_all(conn)
     .await
-}
-
-/// Ids of all instances on `node`.
-pub async fn ids_on(conn: &mut PgConnection, node: NodeId) -> sqlx::Result<HashSet<InstanceId>> {
-    let ids =
-        sqlx::query_scalar!("select id from instances where node_id = $1", node as _).fetch_all(conn).await?;
-    Ok(ids.into_iter().collect())
 }

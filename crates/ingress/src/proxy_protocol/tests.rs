@@ -80,7 +80,7 @@ fn headers_of_version_2_are_read_with_their_extensions() {
 #[test]
 fn headers_that_are_not_quite_version_2_are_refused() {
     let cut = [&V4[..], &[0x20, 0, 9, 1]].concat();
-    let stub = [&V4[..], &[0x20, 0]].concat();
+    let headless = [&V4[..], &[0x20, 0]].concat();
     for header in [
         v2(0x11, 0x11, &V4),
         v2(0x22, 0x11, &V4),
@@ -88,7 +88,7 @@ fn headers_that_are_not_quite_version_2_are_refused() {
         v2(0x21, 0x11, &V4[..11]),
         v2(0x21, 0x21, &V4),
         v2(0x21, 0x11, &cut),
-        v2(0x21, 0x11, &stub),
+        v2(0x21, 0x11, &headless),
         v2(0x21, 0x11, &V4)[..27].to_vec(),
         SIGNATURE.to_vec(),
     ] {

@@ -110,6 +110,11 @@ pub(super) fn at(values: &[f64], percent: usize) -> f64 {
     values.get(rank - 1).copied().unwrap_or(f64::NAN)
 }
 
+/// Seconds to the millisecond.
+pub(super) fn milli(seconds: f64) -> f64 {
+    (seconds * 1000.0).round() / 1000.0
+}
+
 #[cfg(test)]
 mod tests {
     #[test]

@@ -11,7 +11,7 @@ use testbed::http::{Connection, Server, get};
 use testbed::report::until;
 use testbed::{topology, traefik};
 
-use super::bench::at;
+use super::bench::{at, milli};
 use super::hello;
 use super::rollback::write;
 
@@ -59,10 +59,6 @@ pub(crate) async fn measure(cluster: &Cluster, port: u16, target: f64) -> Result
         "target": target,
         "ok": p99 <= target,
     }))
-}
-
-fn milli(seconds: f64) -> f64 {
-    (seconds * 1000.0).round() / 1000.0
 }
 
 struct Bench {

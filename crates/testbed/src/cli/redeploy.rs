@@ -9,8 +9,8 @@ use testbed::cluster::Cluster;
 use testbed::http::Server;
 use testbed::{software, topology};
 
-use super::bench::at;
-use super::hello::{self, round, wh};
+use super::bench::{at, milli};
+use super::hello::{self, wh};
 use super::load::{Load, Outcome, Plan};
 use super::rollback::write;
 
@@ -62,10 +62,6 @@ fn figures(outcome: &Outcome) -> Value {
         "slowest_s": milli(at(&outcome.seconds, 100)),
         "first_failures": outcome.told,
     })
-}
-
-fn milli(seconds: f64) -> f64 {
-    round(seconds * 10.0) / 10.0
 }
 
 struct Bench<'a> {

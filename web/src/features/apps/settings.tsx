@@ -1,13 +1,12 @@
 import { type FormEvent, useState } from "react";
-import { useBlocker, useOutletContext } from "react-router";
+import { useOutletContext } from "react-router";
 import { asApiError } from "@/api/errors";
 import { useUpdateApp } from "@/api/mutations";
 import type { App } from "@/api/types";
-import { Button } from "@/components/button";
-import { Dialog } from "@/components/dialog";
 import { AreaField } from "@/components/field";
 import { Card, ErrorNotice } from "@/components/page";
 import { useToast } from "@/components/toast";
+import { Unsaved } from "@/components/unsaved";
 import { BuildFields } from "./build";
 import { DeleteApp } from "./deletion";
 import {
@@ -33,7 +32,6 @@ export function Component() {
   const error = update.error ? asApiError(update.error) : undefined;
   const problems = { ...problemsOf(form), ...serverProblem(error?.field, error?.message ?? "") };
   const changed = JSON.stringify(form) !== JSON.stringify(saved);
-  const guard = useBlocker(changed && !update.isPending);
   const valid = Object.keys(problemsOf(form)).length === 0;
   const props = { form, onChange: setForm, problems };
 
@@ -85,31 +83,14 @@ export function Component() {
           />
         </Card>
         {error && Object.keys(serverProblem(error.field, "x")).length === 0 && <ErrorNotice error={error} />}
-        {(changed || update.isPending) && (
-          <div className="pending-bar">
-            <span className="grow">{valid ? "Unsaved changes" : "Some values cannot be right"}</span>
-            <Button onClick={() => setForm(saved)}>Discard</Button>
-            <Button kind="primary" type="submit" busy={update.isPending} disabled={!valid}>
-              Save settings
-            </Button>
-          </div>
-        )}
-        {guard.state === "blocked" && (
-          <Dialog
-            title="Leave without saving?"
-            onClose={() => guard.reset()}
-            footer={
-              <>
-                <Button onClick={() => guard.reset()}>Stay</Button>
-                <Button kind="danger" onClick={() => guard.proceed()}>
-                  Leave
-                </Button>
-              </>
-            }
-          >
-            <p className="muted">The changes to the settings of {app.slug} would be lost.</p>
-          </Dialog>
-        )}
+        <Unsaved
+          what={`the settings of ${app.slug}`}
+          changed={changed}
+          busy={update.isPending}
+          valid={valid}
+          save="Save settings"
+          onDiscard={() => setForm(saved)}
+        />
       </form>
       <ZoneCard app={app} />
       <GitAccessCard app={app.slug} />

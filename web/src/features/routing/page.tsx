@@ -1,14 +1,14 @@
 import { useQuery } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
-import { useBlocker, useOutletContext, useSearchParams } from "react-router";
+import { useOutletContext, useSearchParams } from "react-router";
 import { asApiError } from "@/api/errors";
 import { useUpdateRoutes } from "@/api/mutations";
 import { routesQuery } from "@/api/queries";
 import type { App, RouteSettings } from "@/api/types";
 import { Button } from "@/components/button";
-import { Dialog } from "@/components/dialog";
 import { Card, ErrorNotice, Skeleton } from "@/components/page";
 import { useToast } from "@/components/toast";
+import { Unsaved } from "@/components/unsaved";
 import { AccessFields, BalanceFields, HeaderFields, LimitFields, RedirectFields } from "./fields";
 import { formOf, optionsOf, patchOf, problemsOf, serverProblem } from "./form";
 import { MaintenanceCard } from "./maintenance";
@@ -105,7 +105,6 @@ function Editor({ app, domain, settings }: EditorProps) {
   const problems = { ...said, ...own };
   const valid = Object.keys(own).length === 0;
   const changed = JSON.stringify(form) !== JSON.stringify(saved);
-  const guard = useBlocker(changed && !update.isPending);
   const props = { form, onChange: setForm, problems };
   const submit = (event: FormEvent) => {
     event.preventDefault();
@@ -135,31 +134,14 @@ function Editor({ app, domain, settings }: EditorProps) {
         <BalanceFields {...props} />
       </Card>
       {error && Object.keys(said).length === 0 && <ErrorNotice error={error} />}
-      {(changed || update.isPending) && (
-        <div className="pending-bar">
-          <span className="grow">{valid ? "Unsaved changes" : "Some values cannot be right"}</span>
-          <Button onClick={() => setForm(saved)}>Discard</Button>
-          <Button kind="primary" type="submit" busy={update.isPending} disabled={!valid}>
-            Save routing
-          </Button>
-        </div>
-      )}
-      {guard.state === "blocked" && (
-        <Dialog
-          title="Leave without saving?"
-          onClose={() => guard.reset()}
-          footer={
-            <>
-              <Button onClick={() => guard.reset()}>Stay</Button>
-              <Button kind="danger" onClick={() => guard.proceed()}>
-                Leave
-              </Button>
-            </>
-          }
-        >
-          <p className="muted">The changes to the routing of {domain ?? app} would be lost.</p>
-        </Dialog>
-      )}
+      <Unsaved
+        what={`the routing of ${domain ?? app}`}
+        changed={changed}
+        busy={update.isPending}
+        valid={valid}
+        save="Save routing"
+        onDiscard={() => setForm(saved)}
+      />
     </form>
   );
 }

@@ -12,9 +12,10 @@ use utoipa_axum::routes;
 use super::reissue::{self, Refusal};
 use super::store::{self, Shown};
 use super::{CertificateDetail, CertificateView, Source};
-use crate::app::AppState;
+use crate::app::{App, AppState};
 use crate::audit;
 use crate::certificates::imports;
+use crate::config::Budget;
 use crate::http::caller::Caller;
 use crate::http::extract::Path;
 use crate::http::page::Page;
@@ -66,8 +67,13 @@ async fn show_certificate(
         None => (Vec::new(), Vec::new()),
     };
     let proxies = store::servers(&mut conn).await?;
-    let reissue_at = reissue::free_at(&past, Utc::now());
+    let reissue_at = reissue::free_at(&past, &budget(&app), Utc::now());
     Ok(Json(CertificateDetail { certificate: view, attempts, proxies, reissue_at }))
+}
+
+/// What all orders keep to.
+fn budget(app: &App) -> Budget {
+    app.config.acme.as_ref().map_or_else(Budget::default, |acme| acme.budget.clone())
 }
 
 /// The chain that is served, the certificate first, as PEM. The key is never shown.
@@ -115,7 +121,7 @@ async fn reissue_certificate(
     }
     let row = may_reissue(&app, &shown)?.to_owned();
     let past = store::past(&mut tx, &row).await?;
-    reissue::check(&past, request.again, Utc::now()).map_err(refusal)?;
+    reissue::check(&past, &budget(&app), request.again, Utc::now()).map_err(refusal)?;
     store::ask_anew(&mut tx, &row).await?;
     let target = format!("certificate:{}", shown.view.host);
     audit::record(&mut tx, &caller, "certificate.reissue", &target, json!({})).await?;

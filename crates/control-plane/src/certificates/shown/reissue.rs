@@ -1,7 +1,8 @@
-//! When a person may have a new certificate at once. CAs count: five failures in an hour and five equal certificates in a
-//! week are what Let's Encrypt allows, and renewals need some of both.
+//! When a person may have a new certificate at once: within the budget that all orders keep, some of which renewals need.
 
 use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::config::Budget;
 
 /// An order of the past.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,13 +20,11 @@ pub enum Refusal {
     Sure(DateTime<Utc>),
 }
 
-const FAILURES_AN_HOUR: usize = 4;
-const ISSUED_A_WEEK: usize = 4;
 const RECENT: TimeDelta = TimeDelta::hours(1);
 
 /// Whether one may be ordered now; `again` is the answer to "are you sure?".
-pub fn check(past: &[Past], again: bool, now: DateTime<Utc>) -> Result<(), Refusal> {
-    if let Some(at) = free_at(past, now) {
+pub fn check(past: &[Past], budget: &Budget, again: bool, now: DateTime<Utc>) -> Result<(), Refusal> {
+    if let Some(at) = free_at(past, budget, now) {
         return Err(Refusal::Budget(at));
     }
     let last = past.iter().map(|order| order.at).max();
@@ -36,8 +35,8 @@ pub fn check(past: &[Past], again: bool, now: DateTime<Utc>) -> Result<(), Refus
 }
 
 /// When there is room again; absent when there is room now.
-pub fn free_at(past: &[Past], now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    let within = |issued: bool, window: TimeDelta, most: usize| {
+pub fn free_at(past: &[Past], budget: &Budget, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let within = |issued: bool, window: TimeDelta, most: u32| {
         let mut times: Vec<DateTime<Utc>> = past
             .iter()
             .filter(|order| order.issued == issued && now - order.at < window)
@@ -45,9 +44,13 @@ pub fn free_at(past: &[Past], now: DateTime<Utc>) -> Option<DateTime<Utc>> {
             .collect();
         times.sort_unstable();
         // Room comes when all but `most - 1` of them have left the window.
-        times.len().checked_sub(most).map(|index| times[index] + window)
+        times.len().checked_sub(most as usize).map(|index| times[index] + window)
     };
-    within(false, TimeDelta::hours(1), FAILURES_AN_HOUR).max(within(true, TimeDelta::days(7), ISSUED_A_WEEK))
+    within(false, TimeDelta::hours(1), budget.failures).max(within(
+        true,
+        TimeDelta::days(7),
+        budget.same_names,
+    ))
 }
 
 #[cfg(test)]
@@ -56,6 +59,10 @@ mod tests {
 
     fn now() -> DateTime<Utc> {
         "2026-06-01T12:00:00Z".parse().expect("time")
+    }
+
+    fn check(past: &[Past], again: bool, now: DateTime<Utc>) -> Result<(), Refusal> {
+        super::check(past, &Budget::default(), again, now)
     }
 
     fn past(minutes: &[i64], issued: bool) -> Vec<Past> {
