@@ -18,3 +18,4 @@ pub mod registry;
 pub mod report;
 pub mod spec;
 mod ticket;
+pub mod traffic;

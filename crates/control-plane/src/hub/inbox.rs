@@ -63,7 +63,7 @@ async fn store(app: &AppState, agent: &Agent, message: FromAgent) -> anyhow::Res
     }
     let mut tx = app.db.begin().await?;
     match message {
-        FromAgent::Hello(_) | FromAgent::Ack(_) => return Ok(()),
+        FromAgent::Hello(_) | FromAgent::Ack(_) | FromAgent::Traffic(_) => return Ok(()),
         FromAgent::Stats(stats) => {
             app.hub.note_stats(stats.instances);
             return Ok(());

@@ -11,6 +11,7 @@ use crate::report::{
     Scrubbed, Stats, WorkerReport,
 };
 use crate::spec::{Generation, Spec, Versioned};
+use crate::traffic::TrafficReport;
 
 /// Bytes of the longest message that an agent may send.
 pub const MAX_FROM_AGENT: usize = 1 << 20;
@@ -94,6 +95,7 @@ messages! {
         "log.scrubbed" Scrubbed(Scrubbed) Reliable;
         "git.host-key" GitHostKey(GitHostKey) Reliable;
         "stats" Stats(Stats) Latest;
+        "traffic.report" Traffic(TrafficReport) Reliable;
     }
 }
 

@@ -21,6 +21,7 @@ use crate::spec::{
     Certificate, CrashGuard, HttpChallenge, ImageSource, ImageSpec, InstanceSpec, MeshPeer, MeshSpec, Probe,
     ProxySpec, Resources, Route, Upstream, WorkerSpec,
 };
+use crate::traffic::{AccessSample, AppTraffic, Latency, PathTraffic};
 
 fn sent(message: &FromAgent) -> Envelope {
     let key = ApiKey::generate().signing_key();
@@ -216,7 +217,41 @@ fn said_by_agents() -> Vec<FromAgent> {
                 sent_bytes: 40,
             }],
         }),
+        FromAgent::Traffic(traffic()),
     ]
+}
+
+fn traffic() -> TrafficReport {
+    let mut latency = Latency::default();
+    latency.record(1_500);
+    let path = PathTraffic { path: "/users/*".to_owned(), requests: 1, errors: 1, took_us: 1_500 };
+    let sample = AccessSample {
+        at: at(),
+        method: "GET".to_owned(),
+        host: "hello.example.com".to_owned(),
+        path: "/users/17".to_owned(),
+        status: 502,
+        took_us: 1_500,
+        received_bytes: 0,
+        sent_bytes: 512,
+        client: [192, 0, 2, 7].into(),
+        protocol: "HTTP/2.0".to_owned(),
+        tls: true,
+        user_agent: Some("curl/8".to_owned()),
+        referer: None,
+        upstream: Some(([10, 88, 0, 2], 8080).into()),
+    };
+    let app = AppTraffic {
+        app: "hello".to_owned(),
+        requests: [0, 0, 0, 0, 1],
+        received_bytes: 0,
+        sent_bytes: 512,
+        upstream_errors: 1,
+        latency,
+        paths: vec![path],
+        samples: vec![sample],
+    };
+    TrafficReport { run: Uuid::from_u128(7), number: 1, at: at(), apps: vec![app] }
 }
 
 fn worker_spec() -> WorkerSpec {
