@@ -179,6 +179,12 @@ impl Host {
         stopped.with_context(|| format!("{name} on {} does not stop", self.name))
     }
 
+    /// As `systemctl restart` would; returns when the old process has ended.
+    pub fn restart_process(&self, name: &str) -> Result<()> {
+        self.stop_process(name)?;
+        self.start_process(name)
+    }
+
     /// `kill -9` of the service's main process only. Init starts it again after a second.
     pub fn kill_process(&self, name: &str) -> Result<()> {
         let pid = self.inner_pid(name).with_context(|| format!("{name} does not run on {}", self.name))?;

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cgroup;
 use crate::service::{Service, StopSignal};
+use crate::sockets::{self, Sockets};
 use crate::tools::path;
 
 /// Where the host's own folder appears inside it.
@@ -123,6 +124,7 @@ struct Supervisor {
 struct Supervised {
     service: Service,
     running: Option<Pid>,
+    sockets: Sockets,
     start_at: Instant,
     /// When it was asked to stop.
     stopping: Option<Instant>,
@@ -183,10 +185,12 @@ impl Supervisor {
                 if service.wanted && !supervised.service.wanted {
                     supervised.start_at = Instant::now();
                 }
+                supervised.sockets.keep(&service.sockets);
                 supervised.service = service;
             } else {
-                let start_at = Instant::now();
-                self.services.insert(name, Supervised { service, running: None, start_at, stopping: None });
+                let (start_at, sockets) = (Instant::now(), Sockets::default());
+                let new = Supervised { service, running: None, sockets, start_at, stopping: None };
+                self.services.insert(name, new);
             }
         }
         self.read_at = settled.then_some(modified);
@@ -205,7 +209,7 @@ fn pid_file(folder: &Path, name: &str) -> PathBuf {
 
 /// A service that cannot be started (no such program) is tried again like one that ended.
 fn start(folder: &Path, supervised: &mut Supervised) -> Result<()> {
-    match spawn(folder, &supervised.service) {
+    match spawn(folder, &supervised.service, &mut supervised.sockets) {
         Ok(pid) => {
             supervised.running = Some(pid);
             fs::write(pid_file(folder, &supervised.service.name), pid.to_string())?;
@@ -218,17 +222,17 @@ fn start(folder: &Path, supervised: &mut Supervised) -> Result<()> {
     Ok(())
 }
 
-fn spawn(folder: &Path, service: &Service) -> Result<Pid> {
-    let (program, arguments) = service.command.split_first().context("no command")?;
+fn spawn(folder: &Path, service: &Service, sockets: &mut Sockets) -> Result<Pid> {
     let log = log_file(folder, &service.name)?;
-    let mut command = Command::new(program);
-    command.args(arguments).env_clear().env("PATH", path()).env("HOME", "/root").env("TMPDIR", "/var/tmp");
-    command.envs(&service.env).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
+    let mut command = sockets::command(service)?;
+    command.env_clear().env("PATH", path()).env("HOME", "/root").env("TMPDIR", "/var/tmp").envs(&service.env);
+    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
+    sockets.pass(service, &mut command)?;
     if let Some(name) = &service.user {
         let Some(user) = User::from_name(name)? else { bail!("there is no user {name}") };
         command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
     }
-    let child = command.spawn().with_context(|| program.clone())?;
+    let child = command.spawn().with_context(|| service.command.join(" "))?;
     // `reap` waits for it.
     Ok(Pid::from_raw(i32::try_from(child.id())?))
 }

@@ -20,6 +20,7 @@ pub mod process;
 pub mod report;
 pub mod service;
 pub mod session;
+mod sockets;
 pub mod software;
 pub mod tools;
 pub mod topology;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -19,6 +20,9 @@ pub struct Service {
     /// Runs as this user instead of root.
     #[serde(default)]
     pub user: Option<String>,
+    /// Where init listens for it, as a socket unit does: while it is stopped or restarts, connections wait. Two at most.
+    #[serde(default)]
+    pub sockets: Vec<SocketAddr>,
     /// How to ask it to stop.
     #[serde(default)]
     pub stop: StopSignal,
@@ -42,6 +46,7 @@ impl Service {
             command: command.iter().map(|&word| word.to_owned()).collect(),
             env: BTreeMap::new(),
             user: None,
+            sockets: Vec::new(),
             stop: StopSignal::default(),
             wanted: true,
         }

@@ -1,7 +1,7 @@
 //! What runs on each host, and its configuration files.
 
 use std::fs;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -301,19 +301,23 @@ pub fn worker(host: &Host) -> Result<Service> {
     Ok(ours(WORKER, "run"))
 }
 
+/// Its host's init holds the ports, as systemd does in production.
 pub fn proxy(host: &Host) -> Result<Service> {
+    let [http, https] = [80, 443].map(|port| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)));
     set_config(
         host,
         PROXY,
         &json!({
             "node_dir": MESH_STATE,
             "state_dir": "/var/lib/wisehosting/proxy",
-            "http": "0.0.0.0:80",
-            "https": "0.0.0.0:443",
+            "http": http,
+            "https": https,
             "mesh_port": 8091,
+            // As production says where systemd holds the ports.
+            "drain_s": 1,
         }),
     )?;
-    Ok(ours(PROXY, "run"))
+    Ok(Service { sockets: vec![http, https], ..ours(PROXY, "run") })
 }
 
 /// The proxy that feeds a Traefik.

@@ -27,6 +27,7 @@ mod presets;
 mod private_git;
 mod registries;
 mod releases;
+mod restarts;
 mod runner;
 mod secrets;
 mod traefik;
@@ -57,6 +58,7 @@ fn tests() -> Vec<Test> {
     ];
     let breaking = [
         forged::TESTS,
+        restarts::TESTS,
         registries::TESTS,
         guard::TESTS,
         images::TESTS,
