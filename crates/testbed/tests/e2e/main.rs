@@ -1,4 +1,4 @@
-//! The whole system as its users see it: real hosts, real programs, one cluster for all tests, each with apps of its
+//! The whole system as its users see it: real hosts, real programs, few clusters for all tests, each with apps of its
 //! own. `scripts/test e2e` runs it; `cargo test -p testbed --features e2e --test e2e -- NAME…` runs some of it.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a test harness speaks to a terminal")]
@@ -38,30 +38,31 @@ use std::process::ExitCode;
 
 use runner::{Test, alone, ignored};
 
-/// In the order in which they run. What stops programs, breaks hosts, has a service of one name, looks at whole hosts
-/// or waits for an idle one runs alone, and what breaks hosts comes last. What needs more than any machine has is ignored
-/// unless it is asked for.
+/// In the order in which they begin, long ones first where they run together. What stops programs, breaks hosts, has a
+/// service of one name, looks at whole hosts or waits for an idle one has a cluster to itself, and what breaks hosts
+/// comes last. What needs more than any machine has is ignored unless it is asked for.
 fn tests() -> Vec<Test> {
     let together = [
+        power::TESTS,
         hello::TESTS,
+        bad_input::TESTS,
         front::TESTS,
+        crashes::TESTS,
+        oneoff::TESTS,
+        presets::TESTS,
+        releases::TESTS,
+        exec::TESTS,
         domains::TESTS,
         doctor::TESTS,
-        bad_input::TESTS,
-        presets::TESTS,
         secrets::TESTS,
-        releases::TESTS,
-        power::TESTS,
-        exec::TESTS,
-        oneoff::TESTS,
-        crashes::TESTS,
     ];
     let breaking = [
+        nodes::TESTS,
         forged::TESTS,
         restarts::TESTS,
+        images::TESTS,
         registries::TESTS,
         guard::TESTS,
-        images::TESTS,
         git::TESTS,
         private_git::TESTS,
         commands::TESTS,
@@ -71,7 +72,7 @@ fn tests() -> Vec<Test> {
         outages::TESTS,
         zones::TESTS,
     ];
-    [alone(nodes::TESTS), together.concat(), ignored(examples::TESTS), alone(&breaking.concat())].concat()
+    [together.concat(), ignored(examples::TESTS), alone(&breaking.concat())].concat()
 }
 
 fn main() -> ExitCode {

@@ -1,15 +1,15 @@
-//! Runs tests beside one cluster, and speaks like `cargo test`. Tests mostly wait, so several run at once where they
-//! can.
+//! Runs tests beside clusters, and speaks like `cargo test`. Tests mostly wait, so several run at once: those that can
+//! share a cluster beside each other, and each of the others beside a cluster that has nothing else to do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use clap::Parser;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join_all};
 use futures_util::{StreamExt as _, stream};
 use testbed::cluster::{Cluster, Options, host_names};
 use testbed::preflight;
@@ -19,17 +19,19 @@ use tokio::task::JoinSet;
 
 use crate::bed::Bed;
 
-/// No test may take longer.
-const LIMIT: Duration = Duration::from_mins(3);
+/// No test may take longer, whatever else the machine does.
+const LIMIT: Duration = Duration::from_mins(5);
 /// So many of those that need not be alone run at once.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 3;
+/// So many clusters, unless there are fewer tests for them.
+const CLUSTERS: usize = 3;
 
 /// One test. Modules list theirs with [`tests!`].
 #[derive(Clone, Copy)]
 pub(crate) struct Test {
     pub(crate) name: &'static str,
     pub(crate) run: fn(Arc<Bed>) -> BoxFuture<'static, Result<()>>,
-    /// No other test may run at the same time.
+    /// No other test may run beside the same cluster at the same time.
     pub(crate) alone: bool,
     /// Runs only when it is asked for.
     pub(crate) ignored: bool,
@@ -84,7 +86,7 @@ struct Arguments {
     /// Output is never captured.
     #[arg(long, hide = true)]
     nocapture: bool,
-    /// 1 makes all tests run one after the other.
+    /// 1 makes all tests run one after the other, beside one cluster.
     #[arg(long)]
     test_threads: Option<usize>,
 }
@@ -152,10 +154,61 @@ struct Counted {
     failed: Vec<(&'static str, String)>,
 }
 
+impl Counted {
+    fn add(&mut self, (name, result): (&'static str, Result<()>)) {
+        match result {
+            Ok(()) => self.passed += 1,
+            Err(error) => self.failed.push((name, format!("{error:#}"))),
+        }
+    }
+}
+
+/// Who does what. The first cluster has the tests that share one; after that it takes from the queue like the others.
+struct Plan {
+    together: Vec<Test>,
+    at_once: usize,
+    queue: Mutex<VecDeque<Test>>,
+    clusters: usize,
+    /// After a failure a cluster stays until Ctrl-C.
+    keep: bool,
+}
+
+impl Plan {
+    fn of(tests: &[Test], arguments: &Arguments) -> Self {
+        let (queue, together): (Vec<Test>, Vec<Test>) = tests.iter().partition(|test| test.alone);
+        let at_once = arguments.test_threads.unwrap_or(AT_ONCE).max(1);
+        let most = if at_once == 1 { 1 } else { CLUSTERS };
+        let clusters = (queue.len() + usize::from(!together.is_empty())).min(most);
+        Self { together, at_once, queue: Mutex::new(queue.into()), clusters, keep: arguments.keep }
+    }
+
+    fn next(&self) -> Option<Test> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+}
+
 fn run(arguments: &Arguments, tests: &[Test]) -> Result<Counted> {
     preflight::check_machine()?;
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
-    let state = root.join(".dev-e2e");
+    let plan = Plan::of(tests, arguments);
+    // Tests start programs and wait for them, which holds a thread.
+    let threads = 2 * (plan.at_once + plan.clusters);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
+    runtime.block_on(async {
+        let mut counted = Counted::default();
+        // To their ends, whatever happens to one: each takes its cluster away.
+        for one in join_all((1..=plan.clusters).map(|number| beside_cluster(number, &plan, &root))).await {
+            let one = one?;
+            counted.passed += one.passed;
+            counted.failed.extend(one.failed);
+        }
+        Ok(counted)
+    })
+}
+
+/// Boots a cluster, runs tests beside it until none is left, and takes it away.
+async fn beside_cluster(number: usize, plan: &Plan, root: &Path) -> Result<Counted> {
+    let state = root.join(if number == 1 { ".dev-e2e".to_owned() } else { format!(".dev-e2e-{number}") });
     let cache =
         std::env::var_os("WH_TESTBED_CACHE").map_or_else(|| root.join(".cache/testbed"), PathBuf::from);
     let options = Options {
@@ -166,22 +219,27 @@ fn run(arguments: &Arguments, tests: &[Test]) -> Result<Counted> {
         proxies: 1,
         progress: Progress::loud(),
     };
-    // Tests start programs and wait for them, which holds a thread.
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2 * AT_ONCE).enable_all().build()?;
-    runtime.block_on(async {
-        let session = Session::begin(&state, options)?;
-        let work = async {
-            let bed = Arc::new(Bed::open(Cluster::boot(&session.options).await?, root).await?);
-            let counted = run_all(&bed, tests, arguments.test_threads.unwrap_or(AT_ONCE)).await;
-            if arguments.keep && !counted.failed.is_empty() {
-                eprintln!("the cluster of {} stays until Ctrl-C", state.display());
-                stopped().await?;
+    let session = Session::begin(&state, options)?;
+    let work = async {
+        let bed = Arc::new(Bed::open(Cluster::boot(&session.options).await?, root.to_owned()).await?);
+        let mut counted = Counted::default();
+        if number == 1 {
+            let tests = stream::iter(&plan.together).map(|test| run_and_tell(&bed, test));
+            let mut results = tests.buffer_unordered(plan.at_once);
+            while let Some(ended) = results.next().await {
+                counted.add(ended);
             }
-            Ok(counted)
-        };
-        session.run(work).await?.context("stopped by a signal")
-    })
+        }
+        while let Some(test) = plan.next() {
+            counted.add(run_and_tell(&bed, &test).await);
+        }
+        if plan.keep && !counted.failed.is_empty() {
+            eprintln!("the cluster of {} stays until Ctrl-C", state.display());
+            stopped().await?;
+        }
+        Ok(counted)
+    };
+    session.run(work).await?.context("stopped by a signal")
 }
 
 /// `WH_PROGRAMS`, or the folder that these tests were built into.
@@ -189,21 +247,6 @@ fn programs() -> Result<PathBuf> {
     let built = || Path::new(env!("CARGO_BIN_EXE_wh-testbed")).parent().map(Path::to_owned);
     let folder = std::env::var_os("WH_PROGRAMS").map(PathBuf::from).or_else(built).context("no folder")?;
     folder.canonicalize().with_context(|| format!("there is no folder {} (WH_PROGRAMS)", folder.display()))
-}
-
-async fn run_all(bed: &Arc<Bed>, tests: &[Test], at_once: usize) -> Counted {
-    let mut counted = Counted::default();
-    for group in tests.chunk_by(|one, next| one.alone == next.alone) {
-        let at_once = if group[0].alone { 1 } else { at_once };
-        let mut results = stream::iter(group).map(|test| run_and_tell(bed, test)).buffer_unordered(at_once);
-        while let Some((name, result)) = results.next().await {
-            match result {
-                Ok(()) => counted.passed += 1,
-                Err(error) => counted.failed.push((name, format!("{error:#}"))),
-            }
-        }
-    }
-    counted
 }
 
 async fn run_and_tell(bed: &Arc<Bed>, test: &Test) -> (&'static str, Result<()>) {
