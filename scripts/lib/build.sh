@@ -22,8 +22,9 @@ web_build() {
   step 'dashboard' 'mend what the log shows; npm run build in web/ repeats it' npm --prefix web run build
 }
 
-# Builds every program in the debug profile.
+# Builds every program in the debug profile. A test among them selects the features that tests have: otherwise
+# dependencies, and all that is ours, would be compiled once for programs and once for tests.
 programs_build() {
   step 'programs (debug profile)' 'mend what the log shows; cargo build repeats it' \
-    cargo build --locked --workspace --all-features --bins
+    cargo build --locked --workspace --all-features --bins --test e2e
 }
