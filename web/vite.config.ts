@@ -16,6 +16,10 @@ export default defineConfig({
   server: { port: 5173, proxy: { "/api": { target: controlPlane, secure: false } } },
   test: {
     testTimeout: 20_000,
+    // All files in one browser: making a fresh one for each took most of the time. setup.ts tidies up after every test;
+    // a module that a test mocks must be loaded by that test's file alone.
+    isolate: false,
+    unstubGlobals: true,
     environment: "jsdom",
     setupFiles: ["src/testing/setup.ts"],
     include: ["src/**/*.test.{ts,tsx}"],
