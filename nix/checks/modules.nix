@@ -222,6 +222,159 @@ in
     imports = [ (fleetWith { }) ];
     services.wisehosting.controlPlane.tls.key = "/run/key.pem";
   };
+  "a secret in the control plane's settings is refused, with the option that takes its file" =
+    let
+      refused =
+        settings: option:
+        complains "`${option}`" {
+          imports = [ (fleetWith { }) ];
+          services.wisehosting.controlPlane = { inherit settings; };
+        };
+    in
+    refused { api_server.secret = "s"; } "secretFile"
+    && refused { proxy.token = "s"; } "proxyTokenFile"
+    && refused { acme.eab_hmac_key = "s"; } "acmeEabKeyFile";
+  "half of an external account binding is refused" =
+    let
+      bound = controlPlane: {
+        imports = [ (withAcme { }) ];
+        services.wisehosting = { inherit controlPlane; };
+      };
+      id.settings.acme.eab_key_id = "kid-1";
+      file.acmeEabKeyFile = "/run/secrets/eab";
+    in
+    complains "`acmeEabKeyFile`" (bound id)
+    && complains "`acmeEabKeyFile`" (bound file)
+    && failures (bound (id // file)) == [ ];
+  "every credential of the programs has an option" =
+    let
+      names =
+        service: module:
+        map (credential: lib.head (lib.splitString ":" credential)) (
+          lib.toList (host module).systemd.services.${service}.serviceConfig.LoadCredential
+        );
+      file = "/run/secrets/some";
+    in
+    names "wisehosting-control-plane" {
+      imports = [ (withAcme { }) ];
+      services.wisehosting.controlPlane = {
+        settings.acme.eab_key_id = "kid-1";
+        secretFile = file;
+        proxyTokenFile = file;
+        acmeEabKeyFile = file;
+        database.urlFile = file;
+        tls.certificate = file;
+        tls.key = file;
+      };
+    } == [
+      "acme_eab_hmac_key"
+      "api_server_secret"
+      "database_url"
+      "proxy_token"
+      "tls.crt"
+      "tls.key"
+    ]
+    &&
+      names "wisehosting-proxy" {
+        imports = [ (alone "proxy") ];
+        services.wisehosting.proxy.cacheKeyFile = file;
+      } == [ "cache_key" ];
+
+  "what only the built-in engine knows is refused beside Traefik, and Traefik's table beside the built-in one" =
+    let
+      engine = engine: settings: {
+        imports = [ (alone "proxy") ];
+        services.wisehosting.proxy = { inherit engine settings; };
+      };
+    in
+    complains "limits, proxy_protocol cannot" (
+      engine "traefik" {
+        limits.headers = 50;
+        proxy_protocol = [ "10.0.0.0/8" ];
+      }
+    )
+    && complains "which also runs it" (engine "builtin" { traefik.dynamic_file = "/t/t.yaml"; })
+    && failures (engine "traefik" { drain_s = 15; }) == [ ];
+  "the service manager waits as long as a proxy may drain" =
+    (host {
+      imports = [ (alone "proxy") ];
+      services.wisehosting.proxy.settings.drain_s = 120;
+    }).systemd.services.wisehosting-proxy.serviceConfig.TimeoutStopSec == 165;
+
+  "a worker with a zone of its own listens for it, and the firewall lets visitors in" =
+    let
+      listens =
+        name: change: module:
+        let
+          config = host {
+            imports = [
+              (as name change)
+              module
+            ];
+          };
+        in
+        {
+          ingress = config.services.wisehosting.worker.settings.ingress or null;
+          open = lib.elem 8080 config.networking.firewall.allowedTCPPorts;
+        };
+      zone.other.zone = "de.example.com";
+      closed = {
+        ingress = null;
+        open = false;
+      };
+    in
+    listens "other" zone { } == {
+      ingress = "0.0.0.0:8080";
+      open = true;
+    }
+    && listens "other" { } { } == closed
+    && listens "other" zone { services.wisehosting.worker.settings.ingress = null; } == closed
+    && !(listens "other" zone { services.wisehosting.worker.openFirewall = false; }).open
+    &&
+      listens "host" {
+        host.roles = [
+          "control-plane"
+          "worker"
+        ];
+        host.zone = "de.example.com";
+      } { } == closed;
+
+  "two programs on one port of a host are refused" =
+    let
+      single = settings: {
+        imports = [
+          (fleetWith {
+            host.roles = [
+              "control-plane"
+              "worker"
+              "proxy"
+            ];
+          })
+        ];
+        services.wisehosting = settings;
+      };
+    in
+    failures (single { }) == [ ]
+    &&
+      failures (single {
+        worker.settings.ingress = "0.0.0.0:8088";
+      }) == [ ]
+    &&
+      failures (single {
+        proxy.settings.http = "203.0.113.1:80";
+        worker.settings.ingress = "203.0.113.2:80";
+      }) == [ ]
+    && complains "worker.settings.ingress" (single {
+      worker.settings.ingress = "0.0.0.0:8080";
+    })
+    && complains "8080" (single {
+      worker.settings.ingress = "[::]:8080";
+    })
+    && complains "entryPoints.web" (single {
+      proxy.engine = "traefik";
+      worker.settings.ingress = "0.0.0.0:80";
+    });
+
   "a firewall that flushes the containers' rules is refused" = complains "flushRuleset" {
     imports = [ (alone "worker") ];
     networking.nftables.flushRuleset = true;

@@ -12,15 +12,22 @@ let
   cfg = top.controlPlane;
   inherit (cfg) database tls;
   program = lib.getExe' cfg.package "wisehosting-control-plane";
-  portOf = address: lib.toInt (lib.last (lib.splitString ":" address));
 
   secrets = {
     api_server_secret = cfg.secretFile;
     proxy_token = cfg.proxyTokenFile;
+    acme_eab_hmac_key = cfg.acmeEabKeyFile;
     database_url = database.urlFile;
     database_password = database.passwordFile;
     "tls.crt" = tls.certificate;
     "tls.key" = tls.key;
+  };
+
+  # Secrets that the configuration file may have elsewhere: here it is in the store, where every user reads it.
+  inStore = lib.filterAttrs (path: _: lib.hasAttrByPath (lib.splitString "." path) cfg.settings) {
+    "acme.eab_hmac_key" = "acmeEabKeyFile";
+    "api_server.secret" = "secretFile";
+    "proxy.token" = "proxyTokenFile";
   };
 
   # Chores need what the service has: its user, its credentials, its configuration.
@@ -72,6 +79,10 @@ in
       description = "Bearer token of the Traefik provider endpoints. Made at the first start when not given.";
       example = "/run/secrets/wisehosting-proxy-token";
     };
+    acmeEabKeyFile = wh.mkSecret {
+      description = "Key of the external account binding (HMAC), for a CA that wants one: it tells the key beside `settings.acme.eab_key_id`.";
+      example = "/run/secrets/wisehosting-acme-eab-key";
+    };
     tls = {
       certificate = wh.mkSecret {
         description = "Certificate chain (PEM) of `api_server.listen`, which then speaks TLS 1.3. Needs `key`.";
@@ -103,6 +114,20 @@ in
       {
         assertion = (tls.certificate == null) == (tls.key == null);
         message = "services.wisehosting.controlPlane.tls: set both `certificate` and `key`, or neither.";
+      }
+      {
+        assertion = inStore == { };
+        message = "services.wisehosting.controlPlane.settings: secrets in it would be in the Nix store, where everybody reads them. ${
+          lib.concatStrings (
+            lib.mapAttrsToList (
+              path: option: "Put `${path}` into a file and name that by `${option}`. "
+            ) inStore
+          )
+        }";
+      }
+      {
+        assertion = (cfg.acmeEabKeyFile == null) == (cfg.settings.acme.eab_key_id or null == null);
+        message = "services.wisehosting.controlPlane: set both `acmeEabKeyFile` and `settings.acme.eab_key_id`, or neither: the CA tells both.";
       }
     ];
 
@@ -176,11 +201,11 @@ in
     environment.etc."wisehosting/control-plane.json".source = cfg.configFile;
 
     networking.firewall.allowedTCPPorts = lib.mkIf cfg.openFirewall [
-      (portOf cfg.settings.api_server.listen)
+      (wh.portOf cfg.settings.api_server.listen)
     ];
     networking.firewall.interfaces.${top.mesh.settings.interface}.allowedTCPPorts = [
-      (portOf cfg.settings.api_server.mesh_listen)
+      (wh.portOf cfg.settings.api_server.mesh_listen)
     ]
-    ++ lib.optional cfg.behindProxies (portOf cfg.settings.api_server.front_listen);
+    ++ lib.optional cfg.behindProxies (wh.portOf cfg.settings.api_server.front_listen);
   };
 }

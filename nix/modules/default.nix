@@ -13,6 +13,7 @@
     ./join-slot.nix
     ./mesh.nix
     ./monitoring.nix
+    ./ports.nix
     ./proxy.nix
     ./traefik.nix
     ./worker.nix

@@ -241,6 +241,12 @@ in
         && cfg.controlPlane.settings ? acme
       );
       worker.enable = lib.mkDefault (is "worker" cfg.self);
+      # The control plane has that port on its own host.
+      worker.settings =
+        lib.mkIf (cfg.self.zone != null && is "worker" cfg.self && !is "control-plane" cfg.self)
+          {
+            ingress = lib.mkDefault "0.0.0.0:8080";
+          };
       proxy.enable = lib.mkDefault (is "proxy" cfg.self);
 
       mesh = {

@@ -15,6 +15,9 @@ in
 {
   inherit secretPath;
 
+  # The port of `203.0.113.1:80`, `[::]:80` or `:80`.
+  portOf = address: lib.toInt (lib.last (lib.splitString ":" address));
+
   mkSecret =
     { description, example }:
     mkOption {

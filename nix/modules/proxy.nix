@@ -11,8 +11,14 @@ let
   top = config.services.wisehosting;
   cfg = top.proxy;
   builtin = cfg.engine == "builtin";
-  portOf = address: lib.toInt (lib.last (lib.splitString ":" address));
   inherit (cfg.settings) http https;
+
+  # Traefik has its own words for these, and ports of its own.
+  traefiks = lib.filter (key: cfg.settings ? ${key}) [
+    "https"
+    "limits"
+    "proxy_protocol"
+  ];
 in
 {
   options.services.wisehosting.proxy = {
@@ -36,6 +42,14 @@ in
       default = true;
       description = "Whether the HTTP and HTTPS ports are reachable from outside.";
     };
+    cacheKeyFile = wh.mkSecret {
+      description = ''
+        A long random text under which certificates' keys are sealed on this host's disk. Without it they are sealed under
+        the host's API key, which is on the same disk. To bind it to the machine's TPM, leave this null and set
+        `systemd.services.wisehosting-proxy.serviceConfig.LoadCredentialEncrypted = [ "cache_key" ]`.
+      '';
+      example = "/run/secrets/wisehosting-cache-key";
+    };
     settings = wh.mkSettings {
       description = "Settings of the proxy, as in `docs/configuration.md`.";
       example = {
@@ -52,6 +66,14 @@ in
       {
         assertion = top.mesh.enable;
         message = "services.wisehosting.proxy needs services.wisehosting.mesh.enable: apps are reached over the mesh.";
+      }
+      {
+        assertion = builtin || traefiks == [ ];
+        message = "services.wisehosting.proxy.settings: ${lib.concatStringsSep ", " traefiks} cannot be set with `engine = \"traefik\"`: say it to Traefik, in `services.wisehosting.proxy.traefik.settings.entryPoints`.";
+      }
+      {
+        assertion = !builtin || !cfg.settings ? traefik;
+        message = "services.wisehosting.proxy.settings.traefik: set `services.wisehosting.proxy.engine = \"traefik\"`, which also runs it.";
       }
     ];
 
@@ -115,6 +137,7 @@ in
           ExecStart = "${lib.getExe' cfg.package "wisehosting-proxy"} run --config ${cfg.configFile}";
           User = "wisehosting-proxy";
           Group = "wisehosting";
+          LoadCredential = wh.loadCredentials { cache_key = cfg.cacheKeyFile; };
           StateDirectory = "wisehosting/proxy";
           StateDirectoryMode = "0700";
           # The host's load and memory, which the agent reports.
@@ -125,8 +148,8 @@ in
     };
 
     networking.firewall.allowedTCPPorts = lib.mkIf (builtin && cfg.openFirewall) [
-      (portOf http)
-      (portOf https)
+      (wh.portOf http)
+      (wh.portOf https)
     ];
     networking.firewall.interfaces.${top.mesh.settings.interface}.allowedTCPPorts = [
       cfg.settings.mesh_port

@@ -14,7 +14,6 @@ let
   inherit (cfg.settings) entryPoints;
   folder = "/var/lib/wisehosting/traefik";
   file = "${folder}/dynamic.yaml";
-  portOf = address: lib.toInt (lib.last (lib.splitString ":" address));
   meshAddress = if top.self == null then null else top.self.meshAddress;
 
   # systemd listens for all but the API, whose callers should notice when Traefik is down.
@@ -141,11 +140,11 @@ in
     services.wisehosting.healthGate.checks.proxy.units = [ "wisehosting-traefik.service" ];
 
     networking.firewall.allowedTCPPorts = lib.mkIf top.proxy.openFirewall [
-      (portOf entryPoints.web.address)
-      (portOf entryPoints.websecure.address)
+      (wh.portOf entryPoints.web.address)
+      (wh.portOf entryPoints.websecure.address)
     ];
     networking.firewall.interfaces.${top.mesh.settings.interface}.allowedTCPPorts = lib.mkIf (
       entryPoints ? metrics
-    ) [ (portOf entryPoints.metrics.address) ];
+    ) [ (wh.portOf entryPoints.metrics.address) ];
   };
 }

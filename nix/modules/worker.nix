@@ -12,7 +12,7 @@ let
   cfg = top.worker;
   inherit (config.networking) firewall;
   mesh = top.mesh.settings.interface;
-  portOf = address: lib.toInt (lib.last (lib.splitString ":" address));
+  ingress = cfg.settings.ingress or null;
 
   # Ports and ranges that the host's firewall opens to everybody, as an nftables set; null when there are none.
   opened =
@@ -36,9 +36,18 @@ in
       defaultText = lib.literalExpression "config.services.wisehosting.package";
       description = "Package with `wisehosting-worker`.";
     };
+    openFirewall = mkOption {
+      type = types.bool;
+      default = true;
+      description = "Whether the port of `settings.ingress`, where direct zones are answered, is reachable from outside.";
+    };
     settings = wh.mkSettings {
-      description = "Settings of the worker, as in `docs/configuration.md`.";
+      description = ''
+        Settings of the worker, as in `docs/configuration.md`. With a `zone` of its own in the fleet a worker that is no
+        control plane listens for it: `ingress` is `0.0.0.0:8080` then, and `null` leaves the zone to something else.
+      '';
       example = {
+        ingress = "0.0.0.0:8080";
         builds.slots = 4;
         instances.private_networks = [ "192.168.20.0/24" ];
       };
@@ -117,8 +126,8 @@ in
 
     networking.firewall.interfaces.${mesh}.allowedTCPPorts = [ cfg.settings.mesh.port ];
     # Visitors of the direct zones that point at this worker.
-    networking.firewall.allowedTCPPorts = lib.optional (cfg.settings ? ingress) (
-      portOf cfg.settings.ingress
+    networking.firewall.allowedTCPPorts = lib.optional (ingress != null && cfg.openFirewall) (
+      wh.portOf ingress
     );
     # Names in the containers' networks: Podman answers on each bridge, and NixOS opens only that of the default one.
     networking.firewall.extraInputRules = ''
