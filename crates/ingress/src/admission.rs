@@ -1,6 +1,7 @@
 //! What a request must look like before anything is done with it. hyper has refused by then: bad syntax, differing
 //! lengths, a transfer coding that does not end in `chunked`, too many or too large headers. Of a length beside a
-//! transfer coding it drops the length (RFC 9112 section 6.3), so that only one reading is passed on.
+//! transfer coding it drops the length (RFC 9112 section 6.3), so that only one reading is passed on, and reads nothing
+//! after such a request (section 6.1).
 
 use std::borrow::Cow;
 

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use http::header::{CONNECTION, CONTENT_TYPE, LOCATION, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_TYPE, LOCATION};
 use http::{HeaderValue, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -236,10 +236,7 @@ impl Gateway {
         mut request: Request<Incoming>,
     ) -> Response<ResponseBody> {
         let started = Instant::now();
-        let json = wants_json(request.headers());
-        // The parser drops a length beside a transfer coding. A client that sent both may have meant more requests
-        // than we saw, so nothing more is read from it (RFC 9112 section 6.1).
-        let last = request.headers().contains_key(TRANSFER_ENCODING);
+        let (json, version) = (wants_json(request.headers()), request.version());
         let upgrade = admission::wants_upgrade(&request).then(|| hyper::upgrade::on(&mut request));
         headers::prepare_request(&mut request, &connection.origin, upgrade.is_some());
         let rules = route.rules.as_deref();
@@ -272,27 +269,32 @@ impl Gateway {
             Err(page) => {
                 let received = upload.map_or(0, |upload| upload.bytes());
                 route.metrics.finished(page.status().as_u16(), started.elapsed(), received, 0);
-                page.respond(json)
+                match page {
+                    Page::BadRequest(_) | Page::RequestTimeout | Page::TooLarge => {
+                        last(version, page.respond(json))
+                    }
+                    page => page.respond(json),
+                }
             }
         };
         if let Some((rules, instance)) = rules.zip(instance) {
             rules.change_answer(&mut response, wishes, instance);
         }
         *response.version_mut() = Version::HTTP_11;
-        if last {
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        }
         response
     }
 }
 
-/// Who sends one bad request may have sent more, read by other rules: over HTTP/1 the connection ends.
 fn refuse<B>(request: &Request<B>, reason: &'static str) -> Box<Response<ResponseBody>> {
-    let mut response = Page::BadRequest(reason).respond(wants_json(request.headers()));
-    if request.version() != Version::HTTP_2 {
+    Box::new(last(request.version(), Page::BadRequest(reason).respond(wants_json(request.headers()))))
+}
+
+/// Who sends one bad request, or half of one, may have sent more, read by other rules: over HTTP/1 the connection ends.
+fn last(version: Version, mut response: Response<ResponseBody>) -> Response<ResponseBody> {
+    if version != Version::HTTP_2 {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    Box::new(response)
+    response
 }
 
 /// The upstream left HTTP: so does the client, if it asked to.

@@ -11,6 +11,7 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::Response;
 use hyper::body::Frame;
 use ingress::Drain;
+use protocol::spec::options::Maintenance;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -90,6 +91,50 @@ async fn a_length_beside_chunks_is_dropped_and_nothing_after_the_chunks_is_a_req
         assert_eq!(answer.matches("HTTP/1.1 200 OK").count(), 1, "{answer}");
         assert!(answer.contains("connection: close"), "{answer}");
         assert!(!answer.contains("smuggled") && !answer.contains("content-length: 4\n"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn requests_in_chunks_share_a_connection() {
+    let app = App::mirror().await;
+    let edge = Edge::new(&spec(vec![route("a.test", &[app.address])]));
+    let mut stream = TcpStream::connect(edge.http).await.expect("connect");
+    for number in 0..3 {
+        let request = format!(
+            "POST /{number} HTTP/1.1\r\nhost: a.test\r\ntransfer-encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).await.expect("the connection is open");
+        let mut answer = String::new();
+        while !answer.ends_with("\nbody") {
+            let mut piece = [0; 4096];
+            let read = stream.read(&mut piece).await.expect("an answer");
+            assert_ne!(read, 0, "closed after {answer}");
+            answer.push_str(&String::from_utf8_lossy(&piece[..read]));
+        }
+        assert!(answer.contains(&format!("POST /{number} HTTP/1.1")), "{answer}");
+        assert!(!answer.contains("connection: close"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_length_beside_chunks_ends_the_connection_whoever_answers() {
+    let app = App::mirror().await;
+    let mut closed = route("closed.test", &[app.address]);
+    closed.options.maintenance = Some(Maintenance::default());
+    let edge = Edge::new(&spec(vec![route("a.test", &[app.address]), closed]));
+    let chunked = |host: &str, length: &str| {
+        format!(
+            "POST / HTTP/1.1\r\nhost: {host}\r\ntransfer-encoding: chunked\r\n{length}\r\n4\r\nbody\r\n0\r\n\r\n"
+        )
+    };
+    for (host, status, served) in
+        [("a.test", "200 OK", 2), ("closed.test", "503", 1), ("nobody.test", "404", 1)]
+    {
+        let three = [chunked("a.test", ""), chunked(host, "content-length: 4\r\n"), chunked("a.test", "")];
+        let answer = raw(edge.http, &three.concat()).await;
+        assert!(answer.contains(&format!("HTTP/1.1 {status}")), "{host}: {answer}");
+        assert_eq!(answer.matches("HTTP/1.1 200 OK").count(), served, "{host}: {answer}");
+        assert_eq!(answer.matches("connection: close").count(), 1, "{host}: {answer}");
     }
 }
 

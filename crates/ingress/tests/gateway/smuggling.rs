@@ -269,15 +269,23 @@ async fn requests_in_a_row_stay_apart() {
     let (app, edge) = setup().await;
     let request = "POST /one HTTP/1.1\r\nhost: a.test\r\ncontent-length: 4\r\n\r\nbody\
                    GET /two HTTP/1.1\r\nhost: a.test\r\ncontent-length: 0\r\n\r\n\
-                   GET /three HTTP/1.1\r\nhost: a.test\r\n\r\n\
-                   POST /four HTTP/1.1\r\nhost: a.test\r\ntransfer-encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n";
-    let answer = exchange(&edge, request.as_bytes()).await.expect("closed after the last");
-    assert_eq!(answer.matches("HTTP/1.1 200 OK").count(), 4, "{answer}");
+                   POST /three HTTP/1.1\r\nhost: a.test\r\ntransfer-encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n\
+                   GET /four HTTP/1.1\r\nhost: a.test\r\n\r\n\
+                   POST /five HTTP/1.1\r\nhost: a.test\r\ntransfer-encoding: chunked\r\ncontent-length: 4\r\n\r\n4\r\nbody\r\n0\r\n\r\n\
+                   GET /six HTTP/1.1\r\nhost: a.test\r\n\r\n";
+    let answer = exchange(&edge, request.as_bytes()).await.expect("closed after the fifth");
+    assert_eq!(answer.matches("HTTP/1.1 200 OK").count(), 5, "{answer}");
     let (whole, more) = app.take();
     let lines: Vec<_> = whole.iter().map(|request| request.lines().next().unwrap_or_default()).collect();
     assert_eq!(
         lines,
-        ["POST /one HTTP/1.1", "GET /two HTTP/1.1", "GET /three HTTP/1.1", "POST /four HTTP/1.1"]
+        [
+            "POST /one HTTP/1.1",
+            "GET /two HTTP/1.1",
+            "POST /three HTTP/1.1",
+            "GET /four HTTP/1.1",
+            "POST /five HTTP/1.1"
+        ]
     );
     assert!(!more);
 }
