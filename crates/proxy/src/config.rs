@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use url::{Host, Url};
 
-use crate::public::DRAIN_S;
+use crate::public::{DRAIN_LONGEST_S, DRAIN_S};
 pub use limits::Limits;
 
 /// Settings of the proxy.
@@ -97,16 +97,15 @@ impl Check for Config {
         if self.mesh_port == 0 {
             return Err(Invalid::new("mesh_port", "must not be 0"));
         }
-        if self.drain_s > 600 {
-            return Err(Invalid::new("drain_s", "must be at most 600"));
+        if self.drain_s > DRAIN_LONGEST_S {
+            return Err(Invalid::new("drain_s", format!("must be at most {DRAIN_LONGEST_S}")));
         }
-        if let Some(everybody) = self.proxy_protocol.iter().find(|network| network.prefix_len() == 0) {
-            let problem = format!(
-                "must not be {everybody}: anybody could claim any address. Name the load balancers' networks"
-            );
+        if let Some(problem) = self.proxy_protocol.iter().find_map(everybody) {
             return Err(Invalid::new("proxy_protocol", problem));
         }
-        self.limits.check()?;
+        if let Some((key, problem)) = self.limits.wrong() {
+            return Err(Invalid::new(format!("limits.{key}"), problem));
+        }
         match &self.traefik {
             Some(traefik) => self.check_behind(traefik),
             None => Ok(()),
@@ -168,6 +167,13 @@ impl Traefik {
         }
         Ok(())
     }
+}
+
+/// Why `network` cannot be that of load balancers.
+pub(crate) fn everybody(network: &IpNet) -> Option<String> {
+    (network.prefix_len() == 0).then(|| {
+        format!("must not be {network}: anybody could claim any address. Name the load balancers' networks")
+    })
 }
 
 fn absolute(key: &str, path: &Path) -> Result<(), Invalid> {

@@ -40,7 +40,10 @@ fn main() -> ExitCode {
             Ok(text) => say(&text),
             Err(error) => complain(&format!("{error:#}"), EX_CONFIG),
         },
-        Command::Standalone(options) => block_on(|inherited| standalone::run(options, inherited)),
+        Command::Standalone(options) => match options.verify() {
+            Ok(()) => block_on(|inherited| standalone::run(options, inherited)),
+            Err(error) => complain(&error.to_string(), EX_CONFIG),
+        },
         Command::CheckConfig => configured(&cli.config, |_| say("the configuration is good")),
         Command::Run => configured(&cli.config, |config| block_on(|inherited| proxy::run(config, inherited))),
     }

@@ -11,6 +11,8 @@ use tracing::{info, warn};
 
 /// Seconds between SIGTERM and the end of idle connections, unless set: time for clients that are active to be told.
 pub(crate) const DRAIN_S: u16 = 1;
+/// The most that may be set.
+pub(crate) const DRAIN_LONGEST_S: u16 = 600;
 /// Time for running requests after the drain.
 const GRACE: Duration = Duration::from_secs(30);
 /// What a drain takes beyond [`GRACE`] at most.

@@ -1,22 +1,40 @@
-//! `[limits]`: what one client may take. Meanings and defaults are those of [`ingress::Limits`].
+//! `[limits]`, and the flags of `standalone` that say the same: what one client may take. Meanings and defaults are
+//! those of [`ingress::Limits`].
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use daemon::config::Invalid;
+use clap::Args;
 use serde::Deserialize;
 
 /// Limits of clients.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Args)]
 #[serde(deny_unknown_fields, default)]
+#[command(next_help_heading = "Limits")]
 pub struct Limits {
+    /// Of a request's head, and of its trailers; beyond: 431.
+    #[arg(long, value_name = "BYTES", default_value_t = Self::default().header_bytes)]
     header_bytes: u32,
+    /// Fields of a head over HTTP/1.1; beyond: 431.
+    #[arg(long, value_name = "COUNT", default_value_t = Self::default().headers)]
     headers: u32,
+    /// Of each listener; more wait.
+    #[arg(long, value_name = "COUNT", default_value_t = Self::default().connections)]
     connections: u32,
+    /// Of one address (IPv6: one /64); more are closed.
+    #[arg(long, value_name = "COUNT", default_value_t = Self::default().connections_per_client)]
     connections_per_client: u32,
+    /// For a request's head, and how long an idle HTTP/1.1 connection lives.
+    #[arg(long, value_name = "SECONDS", default_value_t = Self::default().head_timeout_s)]
     head_timeout_s: u32,
+    /// Slower while a body is waited for: 408. 0 is no limit.
+    #[arg(long, value_name = "BYTES", default_value_t = Self::default().upload_bytes_per_s)]
     upload_bytes_per_s: u32,
+    /// A piece of an answer that is not taken for so long ends the answer.
+    #[arg(long, value_name = "SECONDS", default_value_t = Self::default().download_stall_s)]
     download_stall_s: u32,
+    /// Requests at once on one HTTP/2 connection.
+    #[arg(long, value_name = "COUNT", default_value_t = Self::default().http2_streams)]
     http2_streams: u32,
 }
 
@@ -55,7 +73,8 @@ impl From<&Limits> for ingress::Limits {
 }
 
 impl Limits {
-    pub(super) fn check(&self) -> Result<(), Invalid> {
+    /// The first setting that is beyond its bounds, and what is wrong with it.
+    pub(crate) fn wrong(&self) -> Option<(&'static str, String)> {
         let settings: [(&str, u32, RangeInclusive<u32>); 8] = [
             ("header_bytes", self.header_bytes, 8192..=1024 * 1024),
             ("headers", self.headers, 10..=10_000),
@@ -66,12 +85,8 @@ impl Limits {
             ("download_stall_s", self.download_stall_s, 1..=86_400),
             ("http2_streams", self.http2_streams, 1..=10_000),
         ];
-        for (key, value, allowed) in settings {
-            if !allowed.contains(&value) {
-                let problem = format!("must be {} to {}, not {value}", allowed.start(), allowed.end());
-                return Err(Invalid::new(format!("limits.{key}"), problem));
-            }
-        }
-        Ok(())
+        let (key, value, allowed) =
+            settings.into_iter().find(|(_, value, allowed)| !allowed.contains(value))?;
+        Some((key, format!("must be {} to {}, not {value}", allowed.start(), allowed.end())))
     }
 }

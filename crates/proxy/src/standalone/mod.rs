@@ -1,70 +1,48 @@
 //! The proxy alone: it serves a table from a file and takes every new version of it, without control plane or mesh.
 
 mod file;
+mod flags;
 mod watch;
 
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use clap::Args;
 use daemon::lifecycle::Lifecycle;
 use ingress::bind::Inherited;
-use ingress::{Gateway, Options, Problem};
+use ingress::{Gateway, Problem};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use crate::public::{DRAIN_S, Ending, Public};
+use crate::public::{Ending, Public};
 use crate::run::serve_status;
+pub use flags::Standalone;
 use watch::Stamps;
 
 /// How many problems of a table are told.
 const TOLD: usize = 20;
 
-/// What `standalone` is told on the command line.
-#[derive(Debug, Clone, Args)]
-pub struct Standalone {
-    /// The table: JSON as in docs/proxy-standalone.md. Taken again whenever it changes, and at SIGHUP.
-    #[arg(long, value_name = "FILE")]
-    pub routes: PathBuf,
-    /// Address and port of plain HTTP, for example 0.0.0.0:80.
-    #[arg(long, value_name = "ADDRESS", required_unless_present_any = ["https", "check"])]
-    pub http: Option<SocketAddr>,
-    /// Address and port of HTTPS, for example 0.0.0.0:443.
-    #[arg(long, value_name = "ADDRESS")]
-    pub https: Option<SocketAddr>,
-    /// Address and port of /health and /metrics; none when absent.
-    #[arg(long, value_name = "ADDRESS")]
-    pub health: Option<SocketAddr>,
-    /// Seconds after SIGTERM in which new connections are still served, while /health says `draining`.
-    #[arg(long, value_name = "SECONDS", default_value_t = DRAIN_S)]
-    pub drain_s: u16,
-    /// Read and check the table, say what is wrong with it, and end.
-    #[arg(long)]
-    pub check: bool,
-}
-
-/// Checks the table, and says what is in it.
+/// Checks the flags and the table, and says what is in it.
 pub fn check(options: &Standalone) -> anyhow::Result<String> {
-    let served = Served::new(&options.routes, 443);
+    options.verify()?;
+    let served = Served::new(options);
     let files = served.take()?;
     let (hosts, certificates) = served.gateway.counts();
     Ok(format!("the table is good: {hosts} hosts, {certificates} certificates, {} files", files.len()))
 }
 
-/// Serves the table until told to stop. One that is bad at the start is an error.
+/// Serves the table until told to stop. One that is bad at the start is an error. The flags were verified.
 pub async fn run(options: Standalone, mut inherited: Inherited) -> anyhow::Result<ExitCode> {
     let http = options.http.map(|address| inherited.listen("--http", address)).transpose()?;
     let https = options.https.map(|address| inherited.listen("--https", address)).transpose()?;
     let metrics = daemon::status::install_metrics();
-    let served = Served::new(&options.routes, options.https.map_or(443, |address| address.port()));
+    let served = Served::new(&options);
     let files = served.take()?;
     let mut lifecycle = Lifecycle::new();
-    let ending = Ending::new(&lifecycle, Duration::from_secs(options.drain_s.into()));
+    let ending = Ending::new(&lifecycle, options.drain());
     Public { gateway: Arc::clone(&served.gateway), http, https }.spawn(&mut lifecycle, &ending)?;
     let stop = ending.served.clone();
     lifecycle.spawn("metrics", daemon::status::fold_metrics(metrics.clone(), stop.clone()));
@@ -86,9 +64,8 @@ struct Served {
 type Files = Vec<PathBuf>;
 
 impl Served {
-    fn new(path: &Path, https_port: u16) -> Self {
-        let gateway = Gateway::new(Options { https_port, ..Options::default() });
-        Self { path: path.to_owned(), gateway }
+    fn new(flags: &Standalone) -> Self {
+        Self { path: flags.routes.clone(), gateway: Gateway::new(flags.options()) }
     }
 
     /// Puts the table in force when all of it can be served. Blocks for the disk.

@@ -9,6 +9,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
 use crate::support::{App, ends_with, free_port, get, https, soon};
@@ -34,6 +36,10 @@ fn command(table: &Path) -> Command {
 
 impl Standalone {
     fn start(folder: TempDir, table: &Value) -> Self {
+        Self::with(folder, table, &[])
+    }
+
+    fn with(folder: TempDir, table: &Value, more: &[&str]) -> Self {
         daemon::crypto::install();
         let path = folder.path().join("routes.json");
         std::fs::write(&path, table.to_string()).expect("write");
@@ -42,6 +48,7 @@ impl Standalone {
         let flags = [("--http", http), ("--https", https), ("--health", health)];
         let child = command(&path)
             .args(flags.into_iter().flat_map(|(flag, address)| [flag.to_owned(), address.to_string()]))
+            .args(more)
             .stdout(log.try_clone().expect("log"))
             .stderr(log)
             .spawn()
@@ -113,6 +120,36 @@ async fn each_version_of_the_table_is_taken_and_a_bad_one_leaves_the_last_good_o
     proxy.stop().await;
 }
 
+/// What comes back for `bytes`, until the connection is closed.
+async fn raw(address: SocketAddr, bytes: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.expect("connect");
+    let _ = stream.write_all(bytes.as_bytes()).await;
+    let mut answer = Vec::new();
+    let reading = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut answer)).await;
+    let _ = reading.expect("closed in time");
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
+async fn flags_set_limits_and_the_networks_of_load_balancers() {
+    let app = App::start("one").await;
+    let table = json!({ "routes": [route("a.test", &app)] });
+    let flags = ["--proxy-protocol", "127.0.0.0/8", "--header-bytes", "8192"];
+    let proxy = Standalone::with(folder(), &table, &flags);
+    let request = |field: &str| format!("GET / HTTP/1.1\r\nhost: a.test\r\nconnection: close\r\n{field}\r\n");
+    let header = "PROXY TCP4 192.0.2.1 198.51.100.1 56324 80\r\n";
+    soon("an answer behind a balancer", async || {
+        TcpStream::connect(proxy.http).await.is_ok()
+            && ends_with(&raw(proxy.http, &format!("{header}{}", request(""))).await, "one")
+    })
+    .await;
+    assert_eq!(raw(proxy.http, &request("")).await, "", "nothing is read without the balancer's header");
+    let large = request(&format!("x: {}\r\n", "x".repeat(9000)));
+    let refused = raw(proxy.http, &format!("{header}{large}")).await;
+    assert!(refused.starts_with("HTTP/1.1 431"), "{refused}");
+    proxy.stop().await;
+}
+
 fn write_certificate(folder: &Path) -> String {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("certificate");
     std::fs::write(folder.join("chain.pem"), made.cert.pem()).expect("write");
@@ -161,5 +198,21 @@ async fn check_tells_a_good_table_from_a_bad_one_and_a_bad_one_is_not_started_wi
         for part in ["routes.json", "routes[0].port", "line 3"] {
             assert!(said.contains(part), "{said}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_flag_that_cannot_be_used_ends_the_process_before_it_listens() {
+    let (folder, app) = (folder(), App::start("one").await);
+    let path = folder.path().join("routes.json");
+    std::fs::write(&path, json!({ "routes": [route("a.test", &app)] }).to_string()).expect("write");
+    for check in [true, false] {
+        let mut wrong = command(&path);
+        wrong.args(["--headers", "3", "--http", &free_port().to_string()]);
+        wrong.args(check.then_some("--check"));
+        let ended = ends(wrong).await;
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert_eq!(ended.status.code(), Some(78), "{said}");
+        assert!(said.contains("`--headers` must be 10 to 10000, not 3"), "{said}");
     }
 }
