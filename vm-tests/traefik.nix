@@ -1,4 +1,4 @@
-# Traefik as the engine of the only proxy.
+# Traefik as the engine of the only proxy, and in place of a worker's own ingress.
 {
   nodes = {
     internet = {
@@ -6,10 +6,16 @@
       wisehosting.test.proxies = [ "proxy1" ];
     };
     control.imports = [ ./nodes/control.nix ];
-    worker1.imports = [
-      ./nodes/fleet.nix
-      (import ./nodes/pinned.nix "worker")
-    ];
+    worker1 = {
+      imports = [
+        ./nodes/fleet.nix
+        (import ./nodes/pinned.nix "worker")
+      ];
+      services.wisehosting.worker.traefik = {
+        enable = true;
+        tokenFile = "/secrets/route-token";
+      };
+    };
     proxy1 = {
       imports = [
         ./nodes/fleet.nix

@@ -56,6 +56,20 @@ with subtest("metrics are for the mesh, the API for the host itself"):
         client.fail(f"curl -sS --max-time 3 http://{proxy}:{port}/")
     proxy1.succeed("systemd-analyze security --no-pager --threshold=20 wisehosting-traefik.service")
 
+with subtest("a worker's zone is answered by a Traefik of its own, once it has its token"):
+    client.succeed("wh zone add de.wise.test --worker worker1", timeout=60)
+    deploy(client, "near", "by the worker's Traefik")
+    client.succeed("wh zone move de.wise.test --app near", timeout=60)
+    near = f"curl -sS --fail --max-time 5 --resolve near.de.wise.test:8080:{address_of(worker1)} http://near.de.wise.test:8080/"
+    token = client.succeed("wh route-token create w1 --worker worker1", timeout=60).strip()
+    worker1.succeed(f"mkdir -m 0700 /secrets && (umask 0377; echo {token} > /secrets/route-token)")
+    client.wait_until_succeeds(f"{near} | grep -F 'by the worker'", timeout=60)
+    t.assertEqual(worker1.succeed("stat -c '%a' /run/wisehosting-worker-traefik/traefik.yaml").strip(), "600")
+    worker1.fail("(systemctl show '*'; journalctl --no-pager; ps axeww) | grep -Ff /secrets/route-token")
+    worker1.succeed("systemd-analyze security --no-pager --threshold=20 wisehosting-worker-traefik.service")
+    worker1.succeed("systemctl restart wisehosting-worker-traefik.service")
+    client.wait_until_succeeds(near, timeout=60)
+
 with subtest("routes survive the control plane's crash, Traefik's restart and a reboot"):
     control.crash()
     proxy1.succeed("systemctl restart wisehosting-traefik.service wisehosting-proxy.service")

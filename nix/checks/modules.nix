@@ -339,6 +339,27 @@ in
         host.zone = "de.example.com";
       } { } == closed;
 
+  "Traefik answers for a worker's zones in place of the worker, by a token in a file" =
+    let
+      zone = traefik: {
+        imports = [ (as "other" { other.zone = "de.example.com"; }) ];
+        services.wisehosting.worker.traefik = {
+          enable = true;
+        }
+        // traefik;
+      };
+      token.tokenFile = "/run/secrets/token";
+      config = host (zone token);
+    in
+    failures (zone token) == [ ]
+    && (config.services.wisehosting.worker.settings.ingress or null) == null
+    && lib.elem 8080 config.networking.firewall.allowedTCPPorts
+    && complains "tokenFile" (zone { })
+    && complains "two engines" {
+      imports = [ (zone token) ];
+      services.wisehosting.worker.settings.ingress = "0.0.0.0:8088";
+    };
+
   "two programs on one port of a host are refused" =
     let
       single = settings: {

@@ -16,6 +16,7 @@
     ./ports.nix
     ./proxy.nix
     ./traefik.nix
+    ./worker-traefik.nix
     ./worker.nix
   ];
 

@@ -241,9 +241,15 @@ in
         && cfg.controlPlane.settings ? acme
       );
       worker.enable = lib.mkDefault (is "worker" cfg.self);
-      # The control plane has that port on its own host.
+      # Unless Traefik does. The control plane has that port on its own host.
       worker.settings =
-        lib.mkIf (cfg.self.zone != null && is "worker" cfg.self && !is "control-plane" cfg.self)
+        lib.mkIf
+          (
+            cfg.self.zone != null
+            && is "worker" cfg.self
+            && !is "control-plane" cfg.self
+            && !cfg.worker.traefik.enable
+          )
           {
             ingress = lib.mkDefault "0.0.0.0:8080";
           };

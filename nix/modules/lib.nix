@@ -49,6 +49,25 @@ in
       description = "The configuration file of `${program}`, for other modules and for the command line.";
     };
 
+  # Each entry point of a Traefik finds its socket by its name: Traefik needs no right to open low ports, an address need
+  # not be there yet, and while it restarts no connection is refused.
+  entryPointSockets =
+    unit:
+    lib.mapAttrs' (
+      name: entryPoint:
+      lib.nameValuePair "${unit}-${name}" {
+        description = "Traefik's entry point ${name}";
+        wantedBy = [ "sockets.target" ];
+        socketConfig = {
+          ListenStream = lib.removePrefix ":" entryPoint.address;
+          FileDescriptorName = name;
+          Service = "${unit}.service";
+          Backlog = 4096;
+          FreeBind = true;
+        };
+      }
+    );
+
   # JSON from Nix, read by the program itself at build time: a setting that it would refuse stops the build of the
   # system, not the service. A host of another architecture cannot run the program here; its service still checks.
   checkedConfig =

@@ -17,15 +17,18 @@ let
   controlPlane = named "controlPlane.settings.api_server" (
     lib.filterAttrs (name: _: lib.hasSuffix "listen" name) cfg.controlPlane.settings.api_server
   );
+  # What Traefik takes over UDP meets nobody.
+  entryPoints =
+    { settings, ... }:
+    lib.mapAttrs (_: entryPoint: lib.removeSuffix "/tcp" entryPoint.address) (
+      lib.filterAttrs (_: entryPoint: !lib.hasSuffix "/udp" entryPoint.address) settings.entryPoints
+    );
   worker = {
     "worker.settings.ingress" = cfg.worker.settings.ingress or null;
     "worker.settings.mesh.port" = mesh cfg.worker.settings.mesh.port;
-  };
-  # What Traefik takes over UDP meets nobody.
-  entryPoints = lib.mapAttrs (_: entryPoint: lib.removeSuffix "/tcp" entryPoint.address) (
-    lib.filterAttrs (
-      _: entryPoint: !lib.hasSuffix "/udp" entryPoint.address
-    ) cfg.proxy.traefik.settings.entryPoints
+  }
+  // lib.optionalAttrs cfg.worker.traefik.enable (
+    named "worker.traefik.settings.entryPoints" (entryPoints cfg.worker.traefik)
   );
   proxy = {
     "proxy.settings.mesh_port" = mesh cfg.proxy.settings.mesh_port;
@@ -35,7 +38,7 @@ let
       {
         "proxy.settings.http" = cfg.proxy.settings.http or "127.0.0.1:8078";
       }
-      // named "proxy.traefik.settings.entryPoints" entryPoints
+      // named "proxy.traefik.settings.entryPoints" (entryPoints cfg.proxy.traefik)
     else
       {
         "proxy.settings.http" = cfg.proxy.settings.http;

@@ -17,8 +17,8 @@ let
   meshAddress = if top.self == null then null else top.self.meshAddress;
 
   # systemd listens for all but the API, whose callers should notice when Traefik is down.
-  sockets = removeAttrs entryPoints [ "traefik" ];
-  socketOf = name: "wisehosting-traefik-${name}.socket";
+  sockets = wh.entryPointSockets "wisehosting-traefik" (removeAttrs entryPoints [ "traefik" ]);
+  socketUnits = map (socket: "${socket}.socket") (lib.attrNames sockets);
 in
 {
   options.services.wisehosting.proxy.traefik = {
@@ -99,31 +99,16 @@ in
     ];
     systemd.services.wisehosting-proxy.serviceConfig.ReadWritePaths = [ folder ];
 
-    # Each entry point finds its socket by its name: Traefik needs no right to open low ports, the mesh's address need not
-    # be there yet, and while Traefik restarts no connection is refused (in its first half second it has no routes, though,
-    # which the built-in engine never is without).
-    systemd.sockets = lib.mapAttrs' (
-      name: entryPoint:
-      lib.nameValuePair "wisehosting-traefik-${name}" {
-        description = "Traefik's entry point ${name}";
-        wantedBy = [ "sockets.target" ];
-        socketConfig = {
-          ListenStream = lib.removePrefix ":" entryPoint.address;
-          FileDescriptorName = name;
-          Service = "wisehosting-traefik.service";
-          Backlog = 4096;
-          FreeBind = true;
-        };
-      }
-    ) sockets;
+    # In its first half second Traefik has no routes, which the built-in engine never is without.
+    systemd.sockets = sockets;
 
     systemd.services.wisehosting-traefik = {
       description = "Traefik, which serves what the WiseHosting proxy tells it";
       documentation = [ "https://doc.traefik.io/traefik/" ];
       wantedBy = [ "multi-user.target" ];
-      requires = map socketOf (lib.attrNames sockets);
+      requires = socketUnits;
       wants = [ "network-online.target" ];
-      after = [ "network-online.target" ] ++ map socketOf (lib.attrNames sockets);
+      after = [ "network-online.target" ] ++ socketUnits;
       stopIfChanged = false;
       serviceConfig =
         wh.hardening

@@ -45,6 +45,7 @@ in
       description = ''
         Settings of the worker, as in `docs/configuration.md`. With a `zone` of its own in the fleet a worker that is no
         control plane listens for it: `ingress` is `0.0.0.0:8080` then, and `null` leaves the zone to something else.
+        With `traefik.enable` it is left to that.
       '';
       example = {
         ingress = "0.0.0.0:8080";
