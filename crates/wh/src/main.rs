@@ -12,6 +12,7 @@ mod project;
 mod route;
 mod settings;
 mod ui;
+mod way;
 
 use std::process::ExitCode;
 

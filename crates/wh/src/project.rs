@@ -9,6 +9,8 @@ use serde_json::{Map, Value, json};
 
 use crate::context::nearest;
 use crate::failure::{Exit, Failure, Result};
+use crate::route::Options;
+use crate::way::{self, Wanted, Way};
 
 pub(crate) const FILE: &str = "wisehosting.toml";
 
@@ -25,6 +27,11 @@ pub(crate) struct Project {
     pub(crate) resources: Resources,
     pub(crate) crash_guard: CrashGuard,
     pub(crate) env: Env,
+    routes: Options,
+    domains: BTreeMap<String, Wanted<way::Domain>>,
+    /// What `routes` and `domains` say, read.
+    #[serde(skip)]
+    pub(crate) way: Way,
 }
 
 /// How the image is built.
@@ -155,7 +162,7 @@ pub(crate) fn find(start: &Path) -> Result<Option<Found>> {
 
 /// Reads a project file; the error names line, key and what was probably meant.
 pub(crate) fn parse(text: &str, name: &str) -> Result<Project> {
-    let project: Project = toml::from_str(text).map_err(|error| {
+    let mut project: Project = toml::from_str(text).map_err(|error| {
         let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
         match unknown_key(error.message()) {
             Some((key, known)) => {
@@ -168,7 +175,9 @@ pub(crate) fn parse(text: &str, name: &str) -> Result<Project> {
             None => invalid(&format!("{name} line {line}: {}", error.message().replace('\n', " "))),
         }
     })?;
-    project.check().map_err(|problem| invalid(&format!("{name}: {problem}")))?;
+    let wrong = |problem| invalid(&format!("{name}: {problem}"));
+    project.check().map_err(wrong)?;
+    project.way = Way::read(&project.routes, &project.domains).map_err(wrong)?;
     Ok(project)
 }
 
@@ -337,7 +346,9 @@ mod tests {
             refused("weather = 1"),
             (
                 "f.toml line 1: unknown key `weather`".to_owned(),
-                "known here: app, project, build, run, deploy, probe, resources, crash_guard, env".to_owned()
+                "known here: app, project, build, run, deploy, probe, resources, crash_guard, env, routes, \
+                 domains"
+                    .to_owned()
             )
         );
         assert_eq!(refused("[biuld]\ncontext = \".\"").1, "did you mean `build`?");

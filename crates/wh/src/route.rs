@@ -1,5 +1,7 @@
 //! Options of routes in words: `rate_limit.requests`, `response_headers.set.X-Frame-Options` and so on.
 
+pub(crate) mod said;
+
 use clap::Subcommand;
 use serde_json::{Map, Value, json};
 

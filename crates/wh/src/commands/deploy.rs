@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
-use super::{Shell, no_app, upload, watch};
+use super::{Shell, no_app, upload, watch, way};
 use crate::api::types::{App, Deployment, Source, Variables};
 use crate::api::{Client, path};
 use crate::args::Deploy;
@@ -25,6 +25,7 @@ pub(crate) async fn run(shell: &Shell, deploy: Deploy) -> Result<()> {
     let present = ensure_app(shell, &client, &app, &deploy, &project).await?;
     check_variables(&client, &app, &project).await?;
     let (source, what) = source(shell, &client, &app, &deploy, &project, &folder).await?;
+    way::bring(shell, &client, &app, &project).await?;
     let settings = changed_settings(&present, &project, deploy.image.is_some());
     let deployment = start_deployment(&client, &app, source, &deploy, settings).await?;
     let paint = shell.ui.err_paint();

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::Value;
 
-use super::{Shell, plan};
+use super::{Shell, plan, way};
 use crate::api::types::{App, Change};
 use crate::api::{Client, path};
 use crate::failure::Result;
@@ -11,13 +11,15 @@ use crate::project::{FILE, Found};
 use crate::settings;
 use crate::ui::Paint;
 
-/// The file's settings that differ from the app's.
+/// The file's settings, domains and routes that differ from the app's.
 #[derive(Debug, Default)]
 pub(super) struct Local {
     app: String,
     present: Value,
     said: Value,
-    pub(super) changes: Vec<Change>,
+    /// Of settings.
+    changes: Vec<Change>,
+    pub(super) way: way::Plan,
 }
 
 /// Empty without a project file of this app.
@@ -28,17 +30,27 @@ pub(super) async fn read(shell: &Shell, client: &Client) -> Result<Local> {
     else {
         return Ok(Local::default());
     };
+    let way = way::read(client, &app, &project).await?;
     let said = project.settings();
     if said.as_object().is_none_or(serde_json::Map::is_empty) {
-        return Ok(Local::default());
+        return Ok(Local { way, ..Local::default() });
     }
     let present = client.get::<App>(&path(&["apps", &app])).await?.settings;
     let changes = settings::changes(&present, &settings::merged(&present, &said));
-    Ok(Local { app, present, said, changes })
+    Ok(Local { app, present, said, changes, way })
 }
 
 impl Local {
-    /// Whether something can be sent that needs no build.
+    pub(super) fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.way.is_empty()
+    }
+
+    /// Settings first.
+    pub(super) fn all(&self) -> Vec<Change> {
+        self.changes.iter().cloned().chain(self.way.changes()).collect()
+    }
+
+    /// Whether a setting can be sent that needs no build.
     pub(super) fn is_sendable(&self) -> bool {
         self.changes.iter().any(|change| change.impact != "build")
     }
@@ -63,6 +75,6 @@ impl Local {
                 if change.impact == "build" { paint.dim("  (`wh deploy` builds it)") } else { String::new() };
             format!("{}{takes}\n", paint.yellow(&format!("{FILE}: {}", plan::arrow(change))))
         };
-        self.changes.iter().map(line).collect()
+        self.all().iter().map(line).collect()
     }
 }

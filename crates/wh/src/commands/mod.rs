@@ -34,6 +34,7 @@ mod settings;
 mod tombstones;
 mod upload;
 mod watch;
+mod way;
 mod zones;
 
 use std::path::PathBuf;

@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::local::{self, Local};
+use super::way::Missing;
 use super::{Shell, watch};
 use crate::api::types::{Change, Deployment, Pending};
 use crate::api::{Client, path};
@@ -16,8 +17,11 @@ use crate::ui::{changes, preview, sanitize};
 struct Plan<'a> {
     #[serde(flatten)]
     pending: &'a Pending,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    local: &'a [Change],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    local: Vec<Change>,
+    /// By which the file's domains are still to show whose they are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    records: Vec<Missing>,
 }
 
 pub(crate) async fn plan(shell: &Shell) -> Result<()> {
@@ -25,10 +29,12 @@ pub(crate) async fn plan(shell: &Shell) -> Result<()> {
     let pending: Pending = client.get(&shell.app_path(&["pending"])?).await?;
     let local = local::read(shell, &client).await?;
     if shell.ui.json {
-        return crate::ui::json(&Plan { pending: &pending, local: &local.changes });
+        let (local, records) = (local.all(), local.way.missing());
+        return crate::ui::json(&Plan { pending: &pending, local, records });
     }
-    if pending.changes.is_empty() && local.changes.is_empty() {
+    if pending.changes.is_empty() && local.is_empty() {
         shell.ui.note(&nothing(&pending));
+        local.way.tell(shell);
         return Ok(());
     }
     let paint = shell.ui.out_paint();
@@ -40,6 +46,10 @@ pub(crate) async fn plan(shell: &Shell) -> Result<()> {
     if let Some(text) = takes_over(&pending, &local) {
         shell.ui.note(text);
     }
+    if !local.way.is_empty() {
+        shell.ui.note("`wh apply` brings its domains and routes into force at once, without a deployment");
+    }
+    local.way.tell(shell);
     Ok(())
 }
 
@@ -95,7 +105,9 @@ fn outcome(pending: &Pending) -> String {
 pub(crate) async fn apply(shell: &Shell, message: Option<String>, detach: bool) -> Result<()> {
     let client = shell.client()?;
     let mut pending: Pending = client.get(&shell.app_path(&["pending"])?).await?;
-    let local = local::read(shell, &client).await?;
+    let mut local = local::read(shell, &client).await?;
+    local.way.send(shell, &client).await?;
+    local.way.tell(shell);
     if local.is_sendable() && pending.release.is_some() {
         send(shell, &client, &pending, &local).await?;
         pending = client.get(&shell.app_path(&["pending"])?).await?;

@@ -21,6 +21,7 @@ mod registry;
 mod route;
 mod routes;
 mod settings;
+mod way;
 mod zones;
 
 use std::io::Write as _;
