@@ -139,7 +139,7 @@ async fn create_app(
     let environment = projects::store::environment(&mut tx, caller.organization_id, project)
         .await?
         .ok_or_else(|| Error::not_found(format!("project {project}")).field("project"))?;
-    let zone = zones::api::find(&mut tx, request.zone.as_deref()).await?;
+    let zone = zones::api::enter(&mut tx, request.zone.as_deref()).await?;
     zones::place::check_host(&app, &request.slug, &zone.suffix)?;
     check_free(&mut tx, caller.organization_id, &request.slug).await?;
     let id =

@@ -75,6 +75,12 @@ pub(super) fn absent(suffix: &str) -> Error {
     Error::not_found(format_args!("zone {suffix}")).field("zone").hint("`wh zone ls` lists the zones")
 }
 
+/// The zone with this suffix, or that of new apps, for an app that comes into it: it stays until the transaction ends.
+pub async fn enter(conn: &mut PgConnection, suffix: Option<&str>) -> Result<Row> {
+    let zone = find(conn, suffix).await?;
+    if store::hold(conn, zone.id).await? { Ok(zone) } else { Err(absent(&zone.suffix)) }
+}
+
 /// The zone with this suffix, or that of new apps.
 pub async fn find(conn: &mut PgConnection, suffix: Option<&str>) -> Result<Row> {
     let zones = store::list(conn).await?;
@@ -235,6 +241,7 @@ async fn delete_zone(
 ) -> Result<StatusCode> {
     let mut tx = app.db.begin().await?;
     store::lock(&mut tx).await?;
+    store::close(&mut tx, &suffix).await?;
     let zone = find(&mut tx, Some(&suffix)).await?;
     let in_use = |message: String| Error::new(Code::ZoneInUse, message).field("zone");
     if suffix == app.config.proxy.subdomain_base {

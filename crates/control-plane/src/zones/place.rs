@@ -50,7 +50,7 @@ async fn move_app(
 ) -> Result<Json<AppView>> {
     let mut tx = app.db.begin().await?;
     let found = apps::api::hold(&mut tx, &caller, &key).await?;
-    let zone = api::find(&mut tx, Some(&request.zone)).await?;
+    let zone = api::enter(&mut tx, Some(&request.zone)).await?;
     check_host(&app, &found.slug, &zone.suffix)?;
     let before = apps::api::view(&app, &mut tx, caller.organization_id, found.id).await?;
     if before.hostname != format!("{}.{}", found.slug, zone.suffix) {

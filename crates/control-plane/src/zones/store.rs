@@ -36,6 +36,19 @@ pub async fn lock(conn: &mut PgConnection) -> sqlx::Result<()> {
     Ok(())
 }
 
+/// Holds the zone for an app that comes into it, so that it is not removed meanwhile; `false` when it is gone.
+pub async fn hold(conn: &mut PgConnection, id: ZoneId) -> sqlx::Result<bool> {
+    let held =
+        sqlx::query_scalar!(r#"select true as "held!" from zones where id = $1 for key share"#, id as _);
+    Ok(held.fetch_optional(conn).await?.is_some())
+}
+
+/// Waits for apps that are on their way into the zone, and lets no others in until the transaction ends.
+pub async fn close(conn: &mut PgConnection, suffix: &str) -> sqlx::Result<()> {
+    sqlx::query!("select from zones where suffix = $1 for update", suffix).execute(conn).await?;
+    Ok(())
+}
+
 /// Whether verified domains lie in `suffix`.
 pub async fn has_domains(conn: &mut PgConnection, suffix: &str) -> sqlx::Result<bool> {
     sqlx::query_scalar!(

@@ -161,3 +161,53 @@ async fn a_worker_gets_the_table_of_its_zones_and_is_waited_for_like_a_proxy(poo
     // A proxy host has no zones of its own.
     assert_eq!(mesh.register(&proxy.identity.api_key, AgentKind::Ingress).await.status(), 403);
 }
+
+/// Returns once somebody waits for a lock of the test's database.
+async fn until_blocked(db: &PgPool) {
+    let blocked = "select exists (select from pg_stat_activity
+                                  where datname = current_database() and wait_event_type = 'Lock')";
+    for _ in 0..500 {
+        if sqlx::query_scalar(blocked).fetch_one(db).await.expect("activity") {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("nobody waits");
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn a_zone_and_an_app_that_comes_into_it_do_not_miss_each_other(pool: PgPool) {
+    let test = TestApp::new(pool).await;
+    let owner = test.owner().await;
+    let db = &test.app.db;
+    owner.post("/api/v1/apps", json!({ "slug": "first" })).await.expect(201);
+    let zone = json!({ "suffix": "de.example.com" });
+    owner.post(PATH, zone.clone()).await.expect(201);
+    let path = format!("{PATH}/de.example.com");
+
+    // The app is on its way in.
+    let mut tx = db.begin().await.expect("transaction");
+    sqlx::query("update apps set zone_id = (select id from zones where suffix = 'de.example.com')")
+        .execute(&mut *tx)
+        .await
+        .expect("moved");
+    let (removed, ()) = tokio::join!(owner.delete(&path), async {
+        until_blocked(db).await;
+        tx.commit().await.expect("commit");
+    });
+    assert_eq!(removed.expect(409)["code"], "zone_in_use");
+
+    // The zone is on its way out.
+    owner.post("/api/v1/apps/first/zone", json!({ "zone": "route.example.com" })).await.expect(200);
+    let mut tx = db.begin().await.expect("transaction");
+    sqlx::query("delete from zones where suffix = 'de.example.com'")
+        .execute(&mut *tx)
+        .await
+        .expect("deleted");
+    let into = json!({ "slug": "second", "zone": "de.example.com" });
+    let (created, ()) = tokio::join!(owner.post("/api/v1/apps", into), async {
+        until_blocked(db).await;
+        tx.commit().await.expect("commit");
+    });
+    assert_eq!(created.expect(404)["field"], "zone");
+}
