@@ -8,6 +8,7 @@ use protocol::spec::{ProxySpec, Spec};
 use serde_json::json;
 use sqlx::PgPool;
 
+use crate::config::Config;
 use crate::hub::tests::{Link, Mesh, hello, nothing};
 use crate::jobs;
 use crate::reconcile::certificates::Certificates;
@@ -21,8 +22,17 @@ pub(crate) async fn mesh(pool: PgPool) -> Mesh {
 
 /// One app that is served, and certificates from the CA at `directory`.
 pub(crate) async fn mesh_at(pool: PgPool, directory: &str) -> Mesh {
+    mesh_with(pool, directory, |_| {}).await
+}
+
+/// With something else in the configuration, too.
+pub(crate) async fn mesh_with(pool: PgPool, directory: &str, change: impl FnOnce(&mut Config)) -> Mesh {
     let acme = crate::config::Acme::at(directory.parse().expect("url"));
-    let mesh = Mesh::with(pool, |config| config.acme = Some(acme)).await;
+    let mesh = Mesh::with(pool, |config| {
+        config.acme = Some(acme);
+        change(config);
+    })
+    .await;
     let worker = mesh.join("w1", &["worker"]).await;
     let (app, deployment, _) = mesh.queue_build("hello").await;
     let db = &mesh.test.app.db;

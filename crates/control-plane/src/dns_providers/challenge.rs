@@ -9,7 +9,7 @@ use protocol::ids::JobId;
 use sha2::{Digest, Sha256};
 use tracing::{info, warn};
 
-use super::{Open, Record, authority, store};
+use super::{Open, Record, authority, delegation, store};
 use crate::app::AppState;
 use crate::certificates;
 use crate::http::{Code, Error, Result};
@@ -29,7 +29,7 @@ pub enum Published {
 /// The record of a challenge (RFC 8555 section 8.4).
 pub fn record(host: &str, key_authorization: &str) -> Record {
     let value = BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(key_authorization));
-    Record { name: format!("_acme-challenge.{host}"), value }
+    Record { name: delegation::challenge_name(host), value }
 }
 
 /// Sets the challenge's record for the order `ordered`, if it is not set, and waits a while for the name servers.
@@ -40,13 +40,19 @@ pub async fn publish(
     host: &str,
     key_authorization: &str,
 ) -> Result<Published> {
-    let record = record(host, key_authorization);
+    let mut record = record(host, key_authorization);
+    let target = delegation::target(app, host).await;
     let mut conn = app.db.acquire().await?;
     let owner = certificates::store::owner(&mut conn, ordered).await?;
-    let Some(id) = store::covering(&mut conn, host, owner).await? else {
-        return Err(Error::invalid("host", format!("no DNS provider covers {host}"))
-            .hint("Add one: `wh dns-provider add`"));
+    let place = target.as_deref().unwrap_or(host);
+    let Some(id) = store::covering(&mut conn, place, owner).await? else {
+        let alias = target.as_ref().map(|_| format!(", of which {} is an alias", record.name));
+        let message = format!("no DNS provider covers {place}{}", alias.unwrap_or_default());
+        return Err(Error::invalid("host", message).hint("Add one: `wh dns-provider add`"));
     };
+    if let Some(target) = target {
+        record.name = target;
+    }
     let provider = store::open(&mut conn, &app.vault, id).await?;
     let is_new = store::note(&mut conn, id, job, &record).await?;
     drop(conn);

@@ -5,6 +5,7 @@ pub mod api;
 pub mod authority;
 pub mod challenge;
 pub mod cloudflare;
+pub mod delegation;
 #[cfg(all(test, feature = "dns-tests"))]
 mod named_tests;
 pub mod rfc2136;

@@ -5,13 +5,16 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use protocol::identity::AgentKind;
+use protocol::job::{ChallengeKind, Work};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 use super::{Record, wire};
-use crate::certificates::order_tests::{mesh, order};
+use crate::certificates::order_tests::{mesh_with, order};
+use crate::dns::alias;
+use crate::dns::config::Resolver;
 use crate::hub::tests::{Mesh, hello, nothing};
 use crate::jobs;
 
@@ -36,11 +39,17 @@ impl Named {
              controls {{ }};
              key \"wisehosting\" {{ algorithm hmac-sha256; secret \"{SECRET}\"; }};
              zone \"example.com\" {{ type primary; file \"{path}/zone\";
-               update-policy {{ grant wisehosting zonesub TXT; }}; }};"
+               update-policy {{ grant wisehosting zonesub TXT; }}; }};
+             zone \"other.test\" {{ type primary; file \"{path}/other\"; }};"
         );
         let zone = "$TTL 60\n@ SOA ns hostmaster 1 3600 600 86400 60\n@ NS ns\nns A 127.0.0.1\n";
+        // Of somebody who takes no updates from here and leaves the challenge of one name to the other zone.
+        let other = "$TTL 60\n@ SOA ns hostmaster 1 3600 600 86400 60\n@ NS ns\nns A 127.0.0.1\n\
+                     _acme-challenge.app CNAME hop\nhop CNAME app.acme.example.com.\n\
+                     _acme-challenge.abroad CNAME abroad.example.net.\n_acme-challenge.loop CNAME _acme-challenge.loop\n";
         std::fs::write(folder.path().join("named.conf"), config).expect("write");
         std::fs::write(folder.path().join("zone"), zone).expect("write");
+        std::fs::write(folder.path().join("other"), other).expect("write");
         let process = Command::new("named")
             .args(["-f", "-c"])
             .arg(folder.path().join("named.conf"))
@@ -75,6 +84,14 @@ impl Named {
     }
 }
 
+/// A fleet that asks this server about the world outside.
+async fn named_mesh(pool: PgPool) -> (Mesh, Named) {
+    let named = Named::start().await;
+    let resolvers = vec![Resolver(named.address)];
+    let mesh = mesh_with(pool, "https://ca.example.com/dir", |config| config.dns.resolvers = resolvers).await;
+    (mesh, named)
+}
+
 async fn add(mesh: &Mesh, provider: Value) -> String {
     let stored = mesh.test.owner().await.post("/api/v1/dns-providers", provider).await.expect(200);
     format!("/api/v1/dns-providers/{}", stored["id"].as_str().expect("id"))
@@ -82,7 +99,7 @@ async fn add(mesh: &Mesh, provider: Value) -> String {
 
 #[sqlx::test(migrator = "crate::db::MIGRATIONS")]
 async fn a_test_sets_a_record_sees_it_and_removes_it_and_says_what_is_wrong(pool: PgPool) {
-    let (mesh, named) = (mesh(pool).await, Named::start().await);
+    let (mesh, named) = named_mesh(pool).await;
     let owner = mesh.test.owner().await;
     let provider = add(&mesh, named.provider(SECRET)).await;
     let tested = owner.post(&format!("{provider}/test"), json!({})).await.expect(200);
@@ -108,7 +125,7 @@ async fn a_test_sets_a_record_sees_it_and_removes_it_and_says_what_is_wrong(pool
 
 #[sqlx::test(migrator = "crate::db::MIGRATIONS")]
 async fn the_record_of_a_challenge_is_there_while_its_order_runs_and_gone_after_it(pool: PgPool) {
-    let (mesh, mut named) = (mesh(pool).await, Named::start().await);
+    let (mesh, mut named) = named_mesh(pool).await;
     let provider = add(&mesh, named.provider(SECRET)).await;
     let joined = mesh.join("p1", &["proxy"]).await;
     let mut proxy = mesh.dial(&joined, AgentKind::Proxy, hello(Vec::new())).await;
@@ -142,7 +159,7 @@ async fn the_record_of_a_challenge_is_there_while_its_order_runs_and_gone_after_
 
 #[sqlx::test(migrator = "crate::db::MIGRATIONS")]
 async fn records_beside_the_challenges_stay(pool: PgPool) {
-    let (mesh, named) = (mesh(pool).await, Named::start().await);
+    let (mesh, named) = named_mesh(pool).await;
     add(&mesh, named.provider(SECRET)).await;
     let mut conn = mesh.test.app.db.acquire().await.expect("connection");
     let id = super::store::covering(&mut conn, "a.b.example.com", None).await.expect("row").expect("covered");
@@ -155,4 +172,50 @@ async fn records_beside_the_challenges_stay(pool: PgPool) {
     provider.remove(&record("one")).await.expect("removed");
     provider.remove(&record("one")).await.expect("once more is once");
     assert_eq!(named.texts(&record("").name).await, ["two"]);
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn a_challenge_that_is_an_alias_is_answered_where_it_leads(pool: PgPool) {
+    let (mesh, named) = named_mesh(pool).await;
+    for (name, leads) in [
+        ("_acme-challenge.app.other.test", Some("app.acme.example.com")),
+        ("_acme-challenge.abroad.other.test", Some("abroad.example.net")),
+        ("_acme-challenge.loop.other.test", None),
+        ("_acme-challenge.none.other.test", None),
+    ] {
+        assert_eq!(alias::follow(&[named.address], name).await.as_deref(), leads, "{name}");
+    }
+    add(&mesh, named.provider(SECRET)).await;
+    sqlx::query(
+        "insert into domains (id, app_id, hostname, token, state, verified_at, created_by)
+         select gen_random_uuid(), id, unnest(array['*.app.other.test', '*.abroad.other.test']), '', 'verified', now(), ''
+         from apps",
+    )
+    .execute(&mesh.test.app.db)
+    .await
+    .expect("domains");
+    let joined = mesh.join("p1", &["proxy"]).await;
+    let mut proxy = mesh.dial(&joined, AgentKind::Proxy, hello(Vec::new())).await;
+    proxy.settle(&nothing()).await;
+    let job = order(&mesh, &mut proxy).await;
+    let Work::Certificate(work) = &job.work else { panic!("{job:?}") };
+    assert_eq!((work.host.as_str(), work.challenge), ("*.app.other.test", ChallengeKind::Dns01));
+    let put_off: String =
+        sqlx::query_scalar("select error from certificates where host = '*.abroad.other.test'")
+            .fetch_one(&mesh.test.app.db)
+            .await
+            .expect("a certificate that is wanted");
+    assert!(put_off.contains("make _acme-challenge.abroad.other.test a CNAME"), "{put_off}");
+
+    let path = format!("/v1/jobs/{}/challenges", job.id);
+    let challenge = json!({
+        "kind": "dns-01", "host": "app.other.test", "token": "t", "key_authorization": "t.thumbprint",
+    });
+    assert_eq!(mesh.post_as(&joined, AgentKind::Proxy, &path, &challenge).await.status(), 204);
+    let record = super::challenge::record("app.other.test", "t.thumbprint");
+    assert_eq!(named.texts("app.acme.example.com.").await, [record.value]);
+    let mut conn = mesh.test.app.db.acquire().await.expect("connection");
+    jobs::store::finish(&mut conn, job.id, "failed", None).await.expect("row");
+    super::challenge::sweep(&mesh.test.app).await.expect("sweep");
+    assert!(named.texts("app.acme.example.com.").await.is_empty(), "removed where it was set");
 }

@@ -76,6 +76,11 @@ pub async fn count(conn: &mut PgConnection, organization: Option<OrganizationId>
     .await
 }
 
+/// Whether there is one, of whomever.
+pub async fn is_any(conn: &mut PgConnection) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(r#"select exists (select from dns_providers) as "any!""#).fetch_one(conn).await
+}
+
 pub async fn delete(conn: &mut PgConnection, id: DnsProviderId) -> sqlx::Result<()> {
     sqlx::query!("delete from dns_providers where id = $1", id as _).execute(conn).await?;
     Ok(())

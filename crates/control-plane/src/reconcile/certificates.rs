@@ -1,10 +1,12 @@
 //! Every name that is served has a certificate: ordered when it is missing, renewed when the CA wants it or at two thirds
 //! of its time, tried again with growing pauses when an order failed, and never more often than the budget allows.
 
+use std::collections::HashMap;
+
 use anyhow::Context;
 use chrono::{TimeDelta, Utc};
 use daemon::reconcile::Reconciler;
-use protocol::job::{CertificateOrder, Work};
+use protocol::job::{CertificateOrder, ChallengeKind, Work};
 use sqlx::PgConnection;
 use tracing::info;
 
@@ -16,7 +18,7 @@ use crate::certificates::renewal::certificate_id;
 use crate::certificates::store::attempts::{self, Attempt};
 use crate::certificates::store::{self, Due};
 use crate::config::Acme;
-use crate::dns_providers;
+use crate::dns_providers::{self, delegation};
 use crate::jobs;
 use crate::vault::Purpose;
 
@@ -38,13 +40,42 @@ impl Reconciler for Certificates {
         let mut tx = app.db.begin().await?;
         store::want_for_routed(&mut tx).await?;
         imports::store::settle(&mut tx).await?;
-        order_due(app, &mut tx, acme).await?;
+        tx.commit().await?;
+        // Resolvers are asked before anything is held.
+        let delegated = delegated(app, acme).await?;
+        let mut tx = app.db.begin().await?;
+        order_due(app, &mut tx, acme, &delegated).await?;
         tx.commit().await?;
         Ok(())
     }
 }
 
-async fn order_due(app: &AppState, conn: &mut PgConnection, acme: &Acme) -> anyhow::Result<()> {
+/// Where challenges of names are answered that no provider covers and that want DNS-01.
+async fn delegated(app: &AppState, acme: &Acme) -> anyhow::Result<HashMap<String, String>> {
+    let mut conn = app.db.acquire().await?;
+    let mut uncovered = Vec::new();
+    if dns_providers::store::is_any(&mut conn).await? {
+        for due in store::without_order(&mut conn).await? {
+            let wants = due.host.starts_with("*.") || acme.challenge == ChallengeKind::Dns01;
+            let is_due = order::due(&due.present(), acme.is_staging(), Utc::now()).is_some();
+            if wants
+                && is_due
+                && dns_providers::store::covering(&mut conn, &due.host, due.organization_id).await?.is_none()
+            {
+                uncovered.push(due.host);
+            }
+        }
+    }
+    drop(conn);
+    Ok(delegation::targets(app, uncovered).await)
+}
+
+async fn order_due(
+    app: &AppState,
+    conn: &mut PgConnection,
+    acme: &Acme,
+    delegated: &HashMap<String, String>,
+) -> anyhow::Result<()> {
     let now = Utc::now();
     let account = account(app, conn, acme).await?;
     // The first order makes the account; others beside it would make more.
@@ -56,7 +87,7 @@ async fn order_due(app: &AppState, conn: &mut PgConnection, acme: &Acme) -> anyh
             break;
         }
         let Some(kind) = order::due(&due.present(), acme.is_staging(), now) else { continue };
-        let (attempt, replaces) = match plan(conn, acme, &due, kind).await? {
+        let (attempt, replaces) = match plan(conn, acme, &due, kind, delegated).await? {
             Ok(planned) => planned,
             Err(wait) => {
                 info!(host = due.host, why = wait.why, until = %wait.until, "certificate order put off");
@@ -102,13 +133,16 @@ async fn plan(
     acme: &Acme,
     due: &Due,
     kind: Kind,
+    delegated: &HashMap<String, String>,
 ) -> anyhow::Result<Result<(Attempt, Option<String>), Wait>> {
     let host = &due.host;
-    let provider = dns_providers::store::covering(conn, host, due.organization_id).await?;
+    let place = delegated.get(host).unwrap_or(host);
+    let provider = dns_providers::store::covering(conn, place, due.organization_id).await?;
     let last = attempts::last(conn, host).await?;
     let Some(challenge) = order::challenge(host, provider.is_some(), acme.challenge, last.as_ref()) else {
         let why = format!(
-            "No DNS provider covers {host}, and wildcards need one: add it with `wh dns-provider add`."
+            "No DNS provider covers {host}, and wildcards need one: add it with `wh dns-provider add`, or make {} a CNAME of a name that one covers.",
+            delegation::challenge_name(host)
         );
         return Ok(Err(Wait { until: Utc::now() + LOOK_AGAIN, why }));
     };
