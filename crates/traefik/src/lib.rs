@@ -9,17 +9,18 @@ mod options;
 mod rules;
 mod words;
 
+use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
 
 use protocol::spec::options::UpstreamProtocol;
 use protocol::spec::{Certificate, ProxySpec, Route};
 use sha2::{Digest, Sha256};
 
-use rules::Rule;
+use rules::{Group, Rule};
 pub use words::Dynamic;
 use words::{
-    Cookie, ForwardingTimeouts, Http, LoadBalancer, Middleware, Pair, PassiveHealthCheck, Router, RouterTls,
-    Server, Service, Sticky, Tls, Transport,
+    Cookie, Domain, ForwardingTimeouts, Http, LoadBalancer, Middleware, Pair, PassiveHealthCheck, Router,
+    RouterTls, Server, Service, Sticky, Tls, TlsOptions, Transport,
 };
 
 const TRANSPORT: &str = "wisehosting";
@@ -28,20 +29,32 @@ const DIAL_TIMEOUT: &str = "2s";
 const REDIRECT: &str = "redirect-to-https";
 /// Has no servers: what it is asked for is answered with 503, by Traefik or by an agent beside it.
 const CLOSED: &str = "wisehosting-closed";
+/// TLS options under which no handshake succeeds. Traefik shows any certificate that fits a name, whoever's it is; no
+/// option of a router keeps it from that but this one.
+const REFUSE: &str = "wisehosting-refuse";
 /// Names the instance that a client's requests go to.
 const COOKIE: &str = "wisehosting-instance";
 
 /// `spec` for Traefik. A route without upstreams keeps its router: Traefik answers 503 for a service without servers.
 pub fn dynamic(spec: &ProxySpec) -> Dynamic {
     let mut http = Http::default();
+    let names =
+        Names { resolvers: &spec.resolvers, refused: spec.refused.iter().map(String::as_str).collect() };
     for route in &spec.routes {
-        add(&mut http, route);
+        add(&mut http, route, &names);
     }
-    let certificates: Vec<Pair> = spec.certificates.iter().map(pair).collect();
-    Dynamic {
-        http: (!http.routers.is_empty()).then_some(http),
-        tls: (!certificates.is_empty()).then_some(Tls { certificates }),
+    let mut tls = Tls { certificates: spec.certificates.iter().map(pair).collect(), ..Tls::default() };
+    if !spec.refused.is_empty() {
+        let nothing = TlsOptions { min_version: "VersionTLS13", max_version: "VersionTLS12" };
+        tls.options.insert(REFUSE, nothing);
     }
+    Dynamic { http: (!http.routers.is_empty()).then_some(http), tls: (tls != Tls::default()).then_some(tls) }
+}
+
+/// What is said of host names, whatever their routes.
+struct Names<'a> {
+    resolvers: &'a BTreeMap<String, String>,
+    refused: HashSet<&'a str>,
 }
 
 /// A way in.
@@ -51,9 +64,9 @@ struct Door {
     tls: Option<RouterTls>,
 }
 
-fn doors(route: &Route) -> Vec<Door> {
+fn doors(route: &Route, tls: &RouterTls) -> Vec<Door> {
     let plain = Door { suffix: "", entry_point: "web", tls: None };
-    let secure = |suffix| Door { suffix, entry_point: "websecure", tls: Some(RouterTls {}) };
+    let secure = |suffix| Door { suffix, entry_point: "websecure", tls: Some(tls.clone()) };
     match (route.https_only, route.options.https_redirect) {
         (true, _) => vec![secure("")],
         // Both are served, as people asked for.
@@ -62,16 +75,34 @@ fn doors(route: &Route) -> Vec<Door> {
     }
 }
 
-fn add(http: &mut Http, route: &Route) {
+/// All names of a route are of one zone, which has one resolver or none.
+fn tls(group: &Group<'_>, names: &Names<'_>) -> RouterTls {
+    let resolver = group.hosts.iter().find_map(|host| names.resolvers.get(*host));
+    let domains = |_: &String| group.hosts.iter().map(|host| Domain { main: (*host).to_owned() }).collect();
+    let domains = resolver.map(domains).unwrap_or_default();
+    RouterTls { cert_resolver: resolver.cloned(), domains, options: None }
+}
+
+fn add(http: &mut Http, route: &Route, names: &Names<'_>) {
     let base = format!("app-{}", route.id);
     for group in rules::groups(route) {
         let name = format!("{base}{}", group.suffix);
         let rule = group.rule(route);
-        let ways = ways(http, route, &base, rule.clone(), group.moved);
-        for door in doors(route) {
-            for way in &ways {
+        let [refused, secure] = group.split(|host| names.refused.contains(host));
+        for door in doors(route, &secure.as_ref().map(|group| tls(group, names)).unwrap_or_default()) {
+            let Some(group) = (if door.tls.is_some() { secure.as_ref() } else { Some(&group) }) else {
+                continue;
+            };
+            for way in ways(http, route, &base, group.rule(route), group.moved) {
                 http.routers.insert(format!("{name}{}{}", way.suffix, door.suffix), way.router(&door));
             }
+        }
+        if let Some(refused) = refused {
+            let way =
+                Way { suffix: "", rule: refused.rule(route), middlewares: Vec::new(), service: base.clone() };
+            let tls = RouterTls { options: Some(REFUSE), ..RouterTls::default() };
+            let door = Door { suffix: "-refused", entry_point: "websecure", tls: Some(tls) };
+            http.routers.insert(format!("{name}{}", door.suffix), way.router(&door));
         }
         if route.https_only {
             let redirect = Middleware::RedirectScheme { scheme: "https", permanent: true };
@@ -260,6 +291,37 @@ mod tests {
         let spec =
             ProxySpec { routes: vec![route(true)], certificates: vec![certificate], ..ProxySpec::default() };
         insta::assert_snapshot!(text(&spec));
+    }
+
+    #[test]
+    fn a_resolver_of_traefiks_own_orders_one_certificate_for_each_name() {
+        let hosts = ["hello.route.test", "hello.example.com"];
+        let resolvers = hosts.map(|host| (host.to_owned(), "le".to_owned())).into();
+        let other = Route { id: "2".to_owned(), hosts: vec!["b.test".to_owned()], ..route(true) };
+        let spec = ProxySpec { routes: vec![route(true), other], resolvers, ..ProxySpec::default() };
+        let table = dynamic(&spec).http.expect("routes");
+        let tls = |router: &str| serde_json::to_value(&table.routers[router].tls).expect("JSON");
+        let domains = serde_json::json!([{ "main": hosts[0] }, { "main": hosts[1] }]);
+        assert_eq!(tls("app-1"), serde_json::json!({ "certResolver": "le", "domains": domains }));
+        assert_eq!(tls("app-2"), serde_json::json!({}));
+        assert!(table.routers["app-1-redirect"].tls.is_none());
+    }
+
+    #[test]
+    fn a_host_that_somebody_elses_certificate_would_fit_is_refused_over_https() {
+        let refused = vec!["hello.example.com".to_owned()];
+        let spec = ProxySpec { routes: vec![route(true)], refused, ..ProxySpec::default() };
+        let table = dynamic(&spec);
+        let http = table.http.expect("routes");
+        assert_eq!(http.routers["app-1"].rule, "Host(`hello.route.test`)");
+        let router = &http.routers["app-1-refused"];
+        assert_eq!(
+            (router.rule.as_str(), router.entry_points[0]),
+            ("Host(`hello.example.com`)", "websecure")
+        );
+        assert_eq!(router.tls.as_ref().and_then(|tls| tls.options), Some(REFUSE));
+        assert!(http.routers["app-1-redirect"].rule.contains("hello.example.com"));
+        assert!(table.tls.expect("options").options.contains_key(REFUSE));
     }
 
     #[test]

@@ -15,7 +15,7 @@ const WILDCARD: i32 = -1_000_000_000;
 pub(crate) struct Group<'a> {
     /// Ends the names of its routers.
     pub(crate) suffix: &'static str,
-    hosts: Vec<&'a str>,
+    pub(crate) hosts: Vec<&'a str>,
     /// Their requests belong on the canonical host.
     pub(crate) moved: bool,
     wildcard: bool,
@@ -44,7 +44,14 @@ pub(crate) fn groups(route: &Route) -> Vec<Group<'_>> {
     groups.into_iter().filter(|group| !group.hosts.is_empty()).collect()
 }
 
-impl Group<'_> {
+impl<'a> Group<'a> {
+    /// Those of its hosts that fit, and the others.
+    pub(crate) fn split(&self, fits: impl Fn(&str) -> bool) -> [Option<Self>; 2] {
+        let (some, others): (Vec<&'a str>, Vec<&'a str>) = self.hosts.iter().partition(|host| fits(host));
+        let of = |hosts: Vec<&'a str>| (!hosts.is_empty()).then_some(Self { hosts, ..*self });
+        [of(some), of(others)]
+    }
+
     pub(crate) fn rule(&self, route: &Route) -> Rule {
         let hosts: Vec<String> = self.hosts.iter().map(|host| host_rule(host)).collect();
         let hosts = hosts.join(" || ");

@@ -43,8 +43,24 @@ pub(crate) struct Router {
 }
 
 /// `{}`: TLS with whatever certificate fits the name.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RouterTls {
+    /// One of Traefik's own, which orders what is missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cert_resolver: Option<String>,
+    /// Name of a section of [`Tls::options`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) options: Option<&'static str>,
+    /// A certificate for each: without them it would order one for all names of the rule, which fails with any of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) domains: Vec<Domain>,
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub(crate) struct RouterTls {}
+pub(crate) struct Domain {
+    pub(crate) main: String,
+}
 
 #[derive(Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -199,9 +215,19 @@ pub(crate) struct IpStrategy {
     pub(crate) ipv6_subnet: u8,
 }
 
-#[derive(Debug, PartialEq, Serialize)]
+#[derive(Debug, Default, PartialEq, Serialize)]
 pub(crate) struct Tls {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) certificates: Vec<Pair>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) options: BTreeMap<&'static str, TlsOptions>,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct TlsOptions {
+    pub(crate) min_version: &'static str,
+    pub(crate) max_version: &'static str,
 }
 
 #[derive(Debug, PartialEq, Serialize)]

@@ -1606,12 +1606,12 @@ export interface components {
          * @description Where a certificate comes from.
          * @enum {string}
          */
-        CertificateSource: "acme" | "imported";
+        CertificateSource: "acme" | "imported" | "resolver";
         /**
          * @description How a host name is off.
          * @enum {string}
          */
-        CertificateStanding: "issued" | "expiring" | "expired" | "ordering" | "waiting" | "failed" | "none";
+        CertificateStanding: "issued" | "expiring" | "expired" | "ordering" | "waiting" | "failed" | "none" | "elsewhere";
         CertificateState: {
             /** @description Why the last order failed. */
             error?: string | null;
@@ -1632,7 +1632,7 @@ export interface components {
             message: string;
         };
         /** @enum {string} */
-        Certification: "none" | "pending" | "issued" | "failed";
+        Certification: "none" | "pending" | "issued" | "failed" | "elsewhere";
         /** @description A hint to fetch again. */
         Change: {
             /** @description Of what changed; empty when anything of the topic may have. */
@@ -3260,6 +3260,11 @@ export interface components {
                 port?: number | null;
                 /** @description What its DNS has to say. */
                 records: components["schemas"]["ZoneRecord"][];
+                /**
+                 * @description Name of the Traefiks' own certificate resolver that orders for its apps' names; null when the control plane has
+                 *     them ordered.
+                 */
+                resolver?: string | null;
                 /** @description Apps are at `<slug>.<suffix>`. */
                 suffix: string;
                 /** @description Name of the worker that a direct zone's DNS points at. */
@@ -4104,6 +4109,11 @@ export interface components {
             port?: number | null;
             /** @description What its DNS has to say. */
             records: components["schemas"]["ZoneRecord"][];
+            /**
+             * @description Name of the Traefiks' own certificate resolver that orders for its apps' names; null when the control plane has
+             *     them ordered.
+             */
+            resolver?: string | null;
             /** @description Apps are at `<slug>.<suffix>`. */
             suffix: string;
             /** @description Name of the worker that a direct zone's DNS points at. */
@@ -4123,6 +4133,8 @@ export interface components {
             mode?: components["schemas"]["ZoneMode"] | null;
             /** Format: int32 */
             port?: number | null;
+            /** @description Of the Traefiks that serve the zone; empty for none: the control plane has certificates ordered again. */
+            resolver?: string | null;
             worker?: string | null;
         };
         /** @description A DNS record to make. */
@@ -4143,6 +4155,8 @@ export interface components {
              * @description At which visitors reach a direct zone; 8080 when absent. 443 says that something in front speaks HTTPS.
              */
             port?: number | null;
+            /** @description Of the Traefiks that serve the zone: it orders the certificates of its apps' names, and nobody else does. */
+            resolver?: string | null;
             suffix: string;
             /** @description Id or name of the worker that a direct zone points at. */
             worker?: string | null;

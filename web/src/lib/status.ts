@@ -64,6 +64,7 @@ export const certificateState: Record<App["certificate"]["state"], StatusView> =
   pending: { tone: "busy", label: "Being issued" },
   issued: { tone: "ok", label: "Issued" },
   failed: { tone: "bad", label: "Failed" },
+  elsewhere: { tone: "idle", label: "By the proxy's own resolver" },
 };
 
 export const domainState: Record<Domain["state"], StatusView> = {
@@ -80,6 +81,7 @@ export const certificateStanding: Record<Certificate["standing"], StatusView> = 
   waiting: { tone: "idle", label: "Not ordered yet" },
   failed: { tone: "bad", label: "Failed" },
   none: { tone: "idle", label: "None" },
+  elsewhere: { tone: "idle", label: "By the proxy's own resolver" },
 };
 
 export const attemptOutcome: Record<string, StatusView> = {

@@ -228,4 +228,6 @@ pub enum Certification {
     Pending,
     Issued,
     Failed,
+    /// A Traefik's own resolver orders it; nothing more is known of it here.
+    Elsewhere,
 }

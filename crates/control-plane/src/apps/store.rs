@@ -43,7 +43,8 @@ pub async fn views(
                   latest.state as "latest_state?: State", latest.created_at as "latest_created_at?",
                   latest.finished_at as "latest_finished_at?",
                   seen.instances as "seen?: Json<Vec<Seen>>",
-                  case when imported.id is null then certificates.state else 'issued' end as certificate_state,
+                  case when imported.id is not null then 'issued' when zones.resolver is not null then 'elsewhere'
+                       else certificates.state end as certificate_state,
                   coalesce(imported.not_after, certificates.not_after) as not_after,
                   coalesce(imported.issuer, certificates.issuer) as issuer,
                   case when imported.id is null then certificates.error end as certificate_error
@@ -71,7 +72,8 @@ pub async fn views(
            -- The zone's wildcard, once it is there, else the app's own.
            left join lateral (
                select state, not_after, issuer, error from certificates
-               where host = '*.' || zones.suffix and not_after > now() or host = apps.slug || '.' || zones.suffix
+               where zones.resolver is null
+                 and (host = '*.' || zones.suffix and not_after > now() or host = apps.slug || '.' || zones.suffix)
                order by host like '*.%' desc limit 1
            ) certificates on true
            left join lateral (
@@ -155,6 +157,7 @@ pub fn certification(state: Option<&str>) -> Certification {
     match state {
         Some("issued") => Certification::Issued,
         Some("failed") => Certification::Failed,
+        Some("elsewhere") => Certification::Elsewhere,
         Some(_) => Certification::Pending,
         None => Certification::None,
     }

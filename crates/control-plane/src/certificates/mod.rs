@@ -83,6 +83,8 @@ pub(crate) mod order_tests;
 mod policy_tests;
 #[cfg(test)]
 mod renewal_tests;
+#[cfg(test)]
+mod resolver_tests;
 
 #[cfg(test)]
 mod tests {

@@ -26,6 +26,8 @@ pub async fn issued(conn: &mut PgConnection, vault: &Vault) -> anyhow::Result<Ve
                    and wildcard.host <> certificates.host
                    and wildcard.chain_pem is not null and wildcard.not_after > now()
                    and (certificates.staging or not wildcard.staging)))
+             -- A Traefik orders nothing for a name that it is given a certificate for, whatever that one's age.
+             and host not in (select host from resolver_hosts)
            order by host"#
     )
     .fetch_all(&mut *conn)

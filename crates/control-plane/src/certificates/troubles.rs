@@ -123,6 +123,7 @@ async fn used(conn: &mut PgConnection) -> sqlx::Result<Vec<Used>> {
            served as (
                select organization_id, owned_hosts.host
                from owned_hosts join served_hosts on served_hosts.host = owned_hosts.host
+               where owned_hosts.host not in (select host from resolver_hosts)
                union all
                select null, host from fronts
            ),

@@ -39,12 +39,15 @@ pub async fn list(conn: &mut PgConnection, app: AppId, hostname: Option<&str>) -
         r#"select domains.id, hostname, token, domains.state, verified_at, checked_at, domains.error,
                   missing_since, next_check_at, expires_at, created_by, domains.created_at,
                   apps.slug, apps.slug || '.' || zones.suffix as "app_host!", zones.mode,
-                  certificates.state as "certificate_state?", certificates.not_after as "not_after?",
+                  case when zones.resolver is null then certificates.state
+                       when domains.state = 'verified' then 'elsewhere' end as "certificate_state?",
+                  certificates.not_after as "not_after?",
                   certificates.issuer as "issuer?", certificates.error as "certificate_error?"
            from domains
            join apps on apps.id = domains.app_id
            join zones on zones.id = apps.zone_id
            left join certificates on certificates.host = domains.hostname and domains.state = 'verified'
+                                  and zones.resolver is null
            where app_id = $1 and ($2::text is null or hostname = $2)
            order by domains.id"#,
         app as _,

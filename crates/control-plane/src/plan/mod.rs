@@ -3,6 +3,7 @@
 pub mod mesh;
 pub mod placement;
 pub mod preview;
+pub mod resolvers;
 pub mod rollout;
 pub mod routes;
 pub mod stop;

@@ -133,8 +133,12 @@ pub async fn proxy_spec(app: &AppState, conn: &mut PgConnection) -> anyhow::Resu
     let served = routes::store::served(conn).await?;
     let certificates = certificates::store::issued(conn, &app.vault).await?;
     let challenges = certificates::store::challenges(conn).await?;
-    let spec =
+    let mut spec =
         plan::routes::spec(front.as_ref(), &served, certificates, challenges, app.config.acme.is_some());
+    plan::resolvers::put(&mut spec, routes::store::resolvers(conn).await?);
+    let brought = certificates::imports::store::names(conn).await?;
+    let hosts = spec.routes.iter().flat_map(|route| &route.hosts);
+    spec.refused = certificates::imports::cover::strangers(hosts, &brought, &spec.certificates);
     let alpn_challenges = certificates::store::alpn_challenges(conn).await?;
     Ok(protocol::spec::ProxySpec { alpn_challenges, ..spec })
 }

@@ -1,6 +1,6 @@
 //! SQL of the route table.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
 use protocol::ids::{AppId, DomainId, NodeId};
@@ -33,6 +33,17 @@ pub async fn served(conn: &mut PgConnection) -> sqlx::Result<Vec<Served>> {
         options: app.options.0,
     });
     Ok(served.collect())
+}
+
+/// Hosts whose certificates a resolver of the Traefiks orders, with its name.
+pub async fn resolvers(conn: &mut PgConnection) -> sqlx::Result<BTreeMap<String, String>> {
+    let rows = sqlx::query!(
+        r#"select host as "host!", resolver_hosts.resolver as "resolver!" from resolver_hosts
+           where host in (select host from served_hosts)"#
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.host, row.resolver)).collect())
 }
 
 async fn sites(conn: &mut PgConnection) -> sqlx::Result<HashMap<AppId, Vec<Site>>> {

@@ -14,6 +14,7 @@ use utoipa_axum::routes;
 use super::store::{self, Row, Settings};
 use super::{Mode, Zone, rules};
 use crate::app::{App, AppState};
+use crate::bus::{self, Topic};
 use crate::generations::{self, Consumer};
 use crate::http::caller::Caller;
 use crate::http::extract::Path;
@@ -59,6 +60,7 @@ async fn views(app: &App, conn: &mut PgConnection) -> Result<Vec<Zone>> {
             is_default: row.is_default,
             is_configured: row.suffix == app.config.proxy.subdomain_base,
             apps: row.apps,
+            resolver: row.resolver,
             records,
             suffix: row.suffix,
         }
@@ -104,6 +106,8 @@ struct ZoneRequest {
     worker: Option<String>,
     /// At which visitors reach a direct zone; 8080 when absent. 443 says that something in front speaks HTTPS.
     port: Option<u16>,
+    /// Of the Traefiks that serve the zone: it orders the certificates of its apps' names, and nobody else does.
+    resolver: Option<String>,
     /// New apps get it.
     #[serde(default)]
     default: bool,
@@ -130,12 +134,14 @@ async fn create_zone(
     }
     let implied = if request.worker.is_some() { Mode::Direct } else { Mode::Proxy };
     let mode = request.mode.unwrap_or(implied);
-    let settings = settled(&mut tx, mode, request.worker.as_deref(), request.port).await?;
+    let resolver = request.resolver.as_deref().unwrap_or_default();
+    let settings = settled(&mut tx, mode, request.worker.as_deref(), request.port, resolver).await?;
     let id = store::insert(&mut tx, &suffix, &settings).await?;
     if request.default {
         store::make_default(&mut tx, id).await?;
     }
-    let detail = json!({ "mode": mode, "worker": request.worker, "default": request.default });
+    let detail = json!({ "mode": mode, "worker": request.worker, "resolver": settings.resolver,
+                         "default": request.default });
     audit::record(&mut tx, &caller, "zone.create", &format!("zone:{suffix}"), detail).await?;
     generations::raise(&mut tx, Consumer::Routes).await?;
     let made = view(&app, &mut tx, &suffix).await?;
@@ -148,13 +154,18 @@ async fn settled(
     mode: Mode,
     worker: Option<&str>,
     port: Option<u16>,
+    resolver: &str,
 ) -> Result<Settings> {
+    let resolver = if resolver.is_empty() { None } else { Some(rules::resolver(resolver)?) };
     match (mode, worker) {
+        (Mode::Direct, _) if resolver.is_some() => {
+            Err(Error::invalid("resolver", "a direct zone has no certificates: its worker speaks plain HTTP"))
+        }
         (Mode::Proxy, Some(_)) => Err(Error::invalid("worker", "only a direct zone points at a worker")),
         (Mode::Proxy, None) if port.is_some() => {
             Err(Error::invalid("port", "only a direct zone has a port: proxies are at 80 and 443"))
         }
-        (Mode::Proxy, None) => Ok(Settings { mode, worker_id: None, port: None }),
+        (Mode::Proxy, None) => Ok(Settings { mode, worker_id: None, port: None, resolver }),
         (Mode::Direct, None) => {
             Err(Error::invalid("worker", "a direct zone needs the worker that it points at")
                 .hint("`wh node ls` lists the nodes"))
@@ -164,7 +175,8 @@ async fn settled(
             if port == 0 {
                 return Err(Error::invalid("port", "port must be between 1 and 65535"));
             }
-            Ok(Settings { mode, worker_id: Some(find_worker(conn, worker).await?), port: Some(port.into()) })
+            let worker_id = Some(find_worker(conn, worker).await?);
+            Ok(Settings { mode, worker_id, port: Some(port.into()), resolver: None })
         }
     }
 }
@@ -185,6 +197,8 @@ struct ZonePatch {
     mode: Option<Mode>,
     worker: Option<String>,
     port: Option<u16>,
+    /// Of the Traefiks that serve the zone; empty for none: the control plane has certificates ordered again.
+    resolver: Option<String>,
     /// New apps get this zone. `false` changes nothing: choose another one instead.
     #[serde(default)]
     default: bool,
@@ -202,17 +216,24 @@ async fn update_zone(
     let mut tx = app.db.begin().await?;
     store::lock(&mut tx).await?;
     let zone = find(&mut tx, Some(&suffix)).await?;
-    let before = Settings { mode: zone.mode, worker_id: zone.worker_id, port: zone.port };
+    let before = Settings {
+        mode: zone.mode,
+        worker_id: zone.worker_id,
+        port: zone.port,
+        resolver: zone.resolver.clone(),
+    };
     let after = patched(&mut tx, &zone, &patch).await?;
     if after != before {
         store::update(&mut tx, zone.id, &after).await?;
         generations::raise(&mut tx, Consumer::Routes).await?;
+        bus::say(&mut tx, Topic::Certificates, &suffix).await?;
     }
     if patch.default {
         store::make_default(&mut tx, zone.id).await?;
     }
     if after != before || patch.default && !zone.is_default {
-        let detail = json!({ "mode": after.mode, "worker": patch.worker, "default": patch.default });
+        let detail = json!({ "mode": after.mode, "worker": patch.worker, "resolver": after.resolver,
+                             "default": patch.default });
         audit::record(&mut tx, &caller, "zone.update", &format!("zone:{suffix}"), detail).await?;
     }
     let changed = view(&app, &mut tx, &suffix).await?;
@@ -224,11 +245,12 @@ async fn patched(conn: &mut PgConnection, zone: &Row, patch: &ZonePatch) -> Resu
     let implied = if patch.worker.is_some() { Mode::Direct } else { zone.mode };
     let mode = patch.mode.unwrap_or(implied);
     if mode == Mode::Proxy {
-        return settled(conn, mode, patch.worker.as_deref(), patch.port).await;
+        let resolver = patch.resolver.as_deref().or(zone.resolver.as_deref()).unwrap_or_default();
+        return settled(conn, mode, patch.worker.as_deref(), patch.port, resolver).await;
     }
     let worker = patch.worker.as_deref().or(zone.worker.as_deref());
     let port = patch.port.or(zone.port.and_then(|port| u16::try_from(port).ok()));
-    settled(conn, mode, worker, port).await
+    settled(conn, mode, worker, port, patch.resolver.as_deref().unwrap_or_default()).await
 }
 
 /// Removes a zone that no app is in.

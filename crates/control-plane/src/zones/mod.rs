@@ -36,6 +36,9 @@ pub struct Zone {
     pub worker: Option<String>,
     /// At which visitors reach a direct zone.
     pub port: Option<u16>,
+    /// Name of the Traefiks' own certificate resolver that orders for its apps' names; null when the control plane has
+    /// them ordered.
+    pub resolver: Option<String>,
     /// New apps get it.
     pub is_default: bool,
     /// The first zone, which the control plane's configuration names.

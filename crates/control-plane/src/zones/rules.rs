@@ -25,6 +25,17 @@ pub fn checked(text: &str) -> Result<String> {
     Ok(suffix)
 }
 
+/// A name as Traefik's static configuration has it.
+pub fn resolver(text: &str) -> Result<String> {
+    let name = text.trim();
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    if name.is_empty() || name.len() > 63 || !name.bytes().all(is_plain) {
+        return Err(Error::invalid("resolver", format!("`{name}` is no name of a certificate resolver"))
+            .hint("It is the name below `certificatesResolvers` in Traefik's configuration: letters, digits, - and _"));
+    }
+    Ok(name.to_owned())
+}
+
 /// A zone inside another would have two answers for the same name.
 pub fn check_apart<'a>(suffix: &str, others: impl IntoIterator<Item = &'a str>) -> Result<()> {
     for other in others {
@@ -96,6 +107,14 @@ mod tests {
         for bad in ["route.example.com", "a.route.example.com", "example.com", "example.org"] {
             let error = check_apart(bad, zones).expect_err(bad);
             assert!(format!("{error:?}").contains("suffix"), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_resolver_has_a_plain_name() {
+        assert_eq!(resolver(" le-dns_1 ").expect("a name"), "le-dns_1");
+        for bad in ["", "a b", "a`b", "ä", &"a".repeat(64)] {
+            assert!(resolver(bad).is_err(), "{bad}");
         }
     }
 

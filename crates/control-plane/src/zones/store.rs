@@ -14,6 +14,8 @@ pub struct Row {
     pub worker_id: Option<NodeId>,
     pub worker: Option<String>,
     pub port: Option<i32>,
+    /// Of the Traefiks that serve it, which orders its certificates.
+    pub resolver: Option<String>,
     pub is_default: bool,
     pub apps: i64,
 }
@@ -22,9 +24,9 @@ pub struct Row {
 pub async fn list(conn: &mut PgConnection) -> sqlx::Result<Vec<Row>> {
     sqlx::query_as!(
         Row,
-        r#"select zones.id, suffix, mode, worker_id, nodes.name as "worker?", port, is_default,
+        r#"select zones.id, suffix, mode, zones.worker_id, nodes.name as "worker?", port, resolver, is_default,
                   (select count(*) from apps where zone_id = zones.id) as "apps!"
-           from zones left join nodes on nodes.id = worker_id order by is_default desc, suffix"#
+           from zones left join nodes on nodes.id = zones.worker_id order by is_default desc, suffix"#
     )
     .fetch_all(conn)
     .await
@@ -67,16 +69,18 @@ pub struct Settings {
     pub mode: Mode,
     pub worker_id: Option<NodeId>,
     pub port: Option<i32>,
+    pub resolver: Option<String>,
 }
 
 pub async fn insert(conn: &mut PgConnection, suffix: &str, settings: &Settings) -> sqlx::Result<ZoneId> {
     sqlx::query_scalar!(
-        "insert into zones (id, suffix, mode, worker_id, port) values ($1, $2, $3, $4, $5) returning id",
+        "insert into zones (id, suffix, mode, worker_id, port, resolver) values ($1, $2, $3, $4, $5, $6) returning id",
         ZoneId::new() as _,
         suffix,
         settings.mode as _,
         settings.worker_id as _,
-        settings.port
+        settings.port,
+        settings.resolver
     )
     .fetch_one(conn)
     .await
@@ -84,11 +88,12 @@ pub async fn insert(conn: &mut PgConnection, suffix: &str, settings: &Settings) 
 
 pub async fn update(conn: &mut PgConnection, id: ZoneId, settings: &Settings) -> sqlx::Result<()> {
     sqlx::query!(
-        "update zones set mode = $2, worker_id = $3, port = $4 where id = $1",
+        "update zones set mode = $2, worker_id = $3, port = $4, resolver = $5 where id = $1",
         id as _,
         settings.mode as _,
         settings.worker_id as _,
-        settings.port
+        settings.port,
+        settings.resolver
     )
     .execute(conn)
     .await?;

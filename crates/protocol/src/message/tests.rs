@@ -331,6 +331,8 @@ fn proxy_spec() -> ProxySpec {
             key_authorization: "token.thumbprint".to_owned(),
         }],
         alpn_challenges: Vec::new(),
+        resolvers: [("hello.example.com".to_owned(), "le".to_owned())].into(),
+        refused: vec!["other.example.com".to_owned()],
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a proxy serves: routes, certificates, challenges.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,14 @@ pub struct ProxySpec {
     /// Answers to TLS-ALPN-01 (RFC 8737).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub alpn_challenges: Vec<AlpnChallenge>,
+    /// Hosts whose certificates a Traefik orders by itself, and the name of its resolver for them. There are no
+    /// certificates for them here, unless somebody brought one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub resolvers: BTreeMap<String, String>,
+    /// Hosts without a certificate that somebody else's would fit: Traefik, which knows certificates by their names alone,
+    /// has to refuse HTTPS for them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<String>,
 }
 
 /// Hostnames and path to upstreams.

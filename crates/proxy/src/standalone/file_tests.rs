@@ -56,6 +56,7 @@ fn the_form_of_the_wire_is_a_table() {
         certificates: vec![certificate],
         challenges: vec![challenge],
         alpn_challenges: vec![alpn],
+        ..ProxySpec::default()
     };
     assert_eq!(read_text(&serde_json::to_string(&spec).expect("JSON")).expect("good"), spec);
 }

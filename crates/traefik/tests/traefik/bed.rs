@@ -125,6 +125,7 @@ impl Answer {
 /// A running Traefik with a table.
 pub(crate) struct Bed {
     pub(crate) web: SocketAddr,
+    pub(crate) secure: SocketAddr,
     process: Child,
     log: PathBuf,
     _folder: TempDir,
@@ -132,6 +133,11 @@ pub(crate) struct Bed {
 
 impl Bed {
     pub(crate) fn start(spec: &ProxySpec, agent: SocketAddr) -> Self {
+        Self::with(spec, agent, &[])
+    }
+
+    /// With more of the static configuration.
+    pub(crate) fn with(spec: &ProxySpec, agent: SocketAddr, settings: &[String]) -> Self {
         let program = std::env::var("WH_TRAEFIK")
             .expect("WH_TRAEFIK is not set: `scripts/test e2e` gets Traefik and sets it to the program");
         let folder = tempfile::tempdir().expect("a folder");
@@ -147,11 +153,12 @@ impl Bed {
             .arg(format!("--log.filePath={}", log.display()))
             .args(["--api.insecure=true", "--log.format=json", "--log.level=INFO"])
             .args(["--global.checkNewVersion=false", "--global.sendAnonymousUsage=false"])
+            .args(settings)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .expect("Traefik starts");
-        let bed = Self { web, process, log, _folder: folder };
+        let bed = Self { web, secure, process, log, _folder: folder };
         let marker = format!("/api/http/middlewares/{}@file", table.marker);
         let until = Instant::now() + SOON;
         let ask = format!("GET {marker} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");

@@ -2,6 +2,7 @@
 //! requests what the built-in engine does.
 
 mod bed;
+mod certificates;
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -178,6 +178,10 @@ pub(crate) struct ZoneAnswer {
     /// At which visitors reach that worker: 8080 by default; 443 when something in front speaks HTTPS
     #[arg(long)]
     pub(crate) port: Option<u16>,
+    /// Certificates are ordered by this resolver of the Traefiks that serve the zone, and not by the control plane; none
+    /// for the control plane again
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["worker", "port"])]
+    pub(crate) resolver: Option<String>,
     /// New apps get it
     #[arg(long)]
     pub(crate) default: bool,

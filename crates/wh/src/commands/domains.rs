@@ -109,7 +109,7 @@ async fn until_served(shell: &Shell, client: &Client, mut domain: Domain) -> Res
     loop {
         let now = if domain.state == "verified" {
             match domain.certificate.state.as_str() {
-                "issued" => break,
+                "issued" | "elsewhere" => break,
                 _ => certificate_words(&domain),
             }
         } else {
@@ -126,7 +126,11 @@ async fn until_served(shell: &Shell, client: &Client, mut domain: Domain) -> Res
         return crate::ui::json(&domain);
     }
     let took = duration(begun.elapsed());
-    shell.ui.done(&format!("{} is verified and has its certificate ({took})", domain.hostname));
+    let certificate = match domain.certificate.state.as_str() {
+        "issued" => "has its certificate",
+        _ => "its certificate is a matter of the proxies' own resolver",
+    };
+    shell.ui.done(&format!("{} is verified and {certificate} ({took})", domain.hostname));
     crate::ui::data(&format!("https://{}", domain.hostname))
 }
 

@@ -45,6 +45,8 @@ fn body(answer: ZoneAnswer) -> Map<String, Value> {
     let mut body = Map::new();
     body.extend(answer.worker.map(|worker| ("worker".to_owned(), Value::from(worker))));
     body.extend(answer.port.map(|port| ("port".to_owned(), Value::from(port))));
+    let resolver = answer.resolver.map(|name| if name == "none" { String::new() } else { name });
+    body.extend(resolver.map(|name| ("resolver".to_owned(), Value::from(name))));
     if answer.default {
         body.insert("default".to_owned(), Value::from(true));
     }
@@ -76,7 +78,10 @@ fn answered_by(zone: &Zone) -> String {
         (Some(worker), Some(port)) => format!("{worker}:{port}"),
         (Some(worker), None) => worker.clone(),
         (None, _) if zone.mode == "direct" => "no worker any more".to_owned(),
-        (None, _) => "proxies".to_owned(),
+        (None, _) => match &zone.resolver {
+            Some(resolver) => format!("proxies, certificates by Traefik's `{resolver}`"),
+            None => "proxies".to_owned(),
+        },
     }
 }
 

@@ -214,6 +214,9 @@ function Certificate({ app: { certificate, hostname, release } }: { app: App }) 
           {release ? "The app is served over plain HTTP." : "Ordered with the first live release."}
         </p>
       )}
+      {certificate.state === "elsewhere" && (
+        <p className="small faint">Traefik orders and renews it: its log has the details.</p>
+      )}
       {certificate.error && <p className="field-error">{certificate.error}</p>}
     </Card>
   );

@@ -15,6 +15,7 @@ export function ZoneDialog({ zone, onClose }: { zone?: Zone; onClose: () => void
   const [suffix, setSuffix] = useState(zone?.suffix ?? "");
   const [worker, setWorker] = useState(zone?.worker ?? "");
   const [port, setPort] = useState(String(zone?.port ?? 8080));
+  const [resolver, setResolver] = useState(zone?.resolver ?? "");
   const create = useCreateZone();
   const update = useUpdateZone(suffix);
   const change = zone ? update : create;
@@ -23,7 +24,7 @@ export function ZoneDialog({ zone, onClose }: { zone?: Zone; onClose: () => void
   const of = (field: string) => (error?.field === field ? error.message : undefined);
   const answer = worker
     ? { mode: "direct" as const, worker, port: Number(port) || null }
-    : { mode: "proxy" as const };
+    : { mode: "proxy" as const, resolver: resolver.trim() };
   const done = () => {
     toast.done(zone ? `The zone ${suffix} is changed` : `The zone ${suffix.trim()} is added`);
     onClose();
@@ -94,7 +95,20 @@ export function ZoneDialog({ zone, onClose }: { zone?: Zone; onClose: () => void
           error={of("port")}
         />
       )}
-      {error && !["suffix", "worker", "port"].includes(error.field ?? "") && <ErrorNotice error={error} />}
+      {!worker && (
+        <TextField
+          label="Traefik's certificate resolver"
+          mono
+          placeholder="none: certificates are ordered here"
+          help="Only for a zone whose proxies are all Traefik: the name of a resolver of theirs, which orders and renews its certificates."
+          value={resolver}
+          onChange={setResolver}
+          error={of("resolver")}
+        />
+      )}
+      {error && !["suffix", "worker", "port", "resolver"].includes(error.field ?? "") && (
+        <ErrorNotice error={error} />
+      )}
     </Dialog>
   );
 }

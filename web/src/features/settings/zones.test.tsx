@@ -14,6 +14,7 @@ const first = {
   is_default: true,
   is_configured: true,
   apps: 2,
+  resolver: null,
   records: [],
 };
 const direct = {
@@ -25,6 +26,7 @@ const direct = {
   is_default: false,
   is_configured: false,
   apps: 0,
+  resolver: null,
   records: [{ name: "*.de.example.com", kind: "A", value: "203.0.113.7", node: "worker-1" }],
 };
 
@@ -60,6 +62,16 @@ describe("zones", () => {
     await user.click(screen.getByRole("button", { name: "Add zone" }));
     expect(await screen.findByText(/is added/)).toBeInTheDocument();
     expect(sent).toEqual([{ suffix: "co.uk", mode: "direct", worker: "worker-1", port: 8080 }]);
+  });
+  it("leave their certificates to a resolver of Traefik's, and take them back", async () => {
+    const { user } = open();
+    const sent = answer("patch", "/api/v1/zones/{zone}", { ...first, resolver: "le" });
+    await user.click(await screen.findByRole("button", { name: "Change route.example.com" }));
+    await user.type(screen.getByLabelText("Traefik's certificate resolver"), "le");
+    answer("get", "/api/v1/zones", { items: [{ ...first, resolver: "le" }], next: null });
+    await user.click(screen.getByRole("button", { name: "Save" }));
+    expect(await screen.findByText(/certificates by Traefik's/)).toBeInTheDocument();
+    expect(sent).toEqual([{ mode: "proxy", resolver: "le" }]);
   });
   it("cannot be removed while they are needed, and are removed after a question", async () => {
     const { user } = open();

@@ -73,7 +73,14 @@ function ZoneTable({ zones, onOpen }: TableProps) {
                   {zone.is_default && ", and new ones"}
                 </span>
               </td>
-              <td>{answeredBy(zone)}</td>
+              <td>
+                {answeredBy(zone)}
+                {zone.resolver && (
+                  <span className="sub">
+                    certificates by Traefik's <code>{zone.resolver}</code>
+                  </span>
+                )}
+              </td>
               <td className="hide-small">
                 <Records zone={zone} />
               </td>

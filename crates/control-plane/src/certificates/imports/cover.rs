@@ -1,5 +1,9 @@
 //! Which host names a certificate may be served for.
 
+use std::collections::HashSet;
+
+use protocol::spec::Certificate;
+
 /// Whose a host name is, seen from the organization that brings a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Owner {
@@ -40,6 +44,28 @@ pub fn served<'a>(names: &'a [String], owned: &'a [Owned]) -> Vec<&'a str> {
     served.sort_unstable();
     served.dedup();
     served
+}
+
+/// Those of `hosts` for which no certificate of `served` is, although one for `names` would fit them. Whoever is given
+/// that certificate and looks at its names alone would show it for them.
+pub fn strangers<'a>(
+    hosts: impl Iterator<Item = &'a String>,
+    names: &[String],
+    served: &[Certificate],
+) -> Vec<String> {
+    if names.is_empty() {
+        return Vec::new();
+    }
+    let all: HashSet<&str> =
+        served.iter().flat_map(|certificate| &certificate.hosts).map(String::as_str).collect();
+    let wildcard = |host: &str| host.split_once('.').map(|(_, parent)| format!("*.{parent}"));
+    let has_own =
+        |host: &str| all.contains(host) || wildcard(host).is_some_and(|name| all.contains(name.as_str()));
+    let mut strangers: Vec<String> =
+        hosts.filter(|host| names.iter().any(|name| covers(name, host)) && !has_own(host)).cloned().collect();
+    strangers.sort_unstable();
+    strangers.dedup();
+    strangers
 }
 
 /// Why a certificate is not taken.
@@ -104,6 +130,22 @@ mod tests {
         assert_eq!(served(&names(&["*.zone.test"]), &all), ["a.zone.test"]);
         assert_eq!(served(&names(&["*.wild.test"]), &all), ["*.wild.test"]);
         assert_eq!(served(&names(&["x.wild.test", "y.wild.test"]), &all), ["y.wild.test"]);
+    }
+
+    #[test]
+    fn a_later_host_of_others_is_a_stranger_until_it_has_its_own() {
+        let hosts = names(&["a.zone.test", "b.zone.test", "c.zone.test", "x.y.zone.test", "else.test"]);
+        let certificate = |hosts: &[&str]| Certificate {
+            hosts: names(hosts),
+            chain_pem: String::new(),
+            key_pem: String::new(),
+        };
+        let brought = names(&["*.zone.test"]);
+        let served = [certificate(&["a.zone.test"]), certificate(&["c.zone.test"])];
+        assert_eq!(strangers(hosts.iter(), &brought, &served), ["b.zone.test"]);
+        assert_eq!(strangers(hosts.iter(), &[], &served), [] as [&str; 0]);
+        let wildcard = [certificate(&["*.zone.test"])];
+        assert_eq!(strangers(hosts.iter(), &brought, &wildcard), [] as [&str; 0]);
     }
 
     #[test]

@@ -172,6 +172,15 @@ async fn valid(conn: &mut PgConnection) -> sqlx::Result<Vec<Valid>> {
     Ok(found)
 }
 
+/// Names of all that have not ended.
+pub async fn names(conn: &mut PgConnection) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        r#"select distinct unnest(names) as "name!" from imported_certificates where not_after > now() order by 1"#
+    )
+    .fetch_all(conn)
+    .await
+}
+
 /// `ordered` with the imported ones in place of those for the same hosts. One whose key cannot be opened is an error, as
 /// for the ordered ones.
 pub async fn merge(

@@ -141,6 +141,10 @@ fn may_reissue<'a>(app: &AppState, shown: &'a Shown) -> Result<&'a str> {
         return Err(conflict("this certificate was imported, and no CA of ours can renew it")
             .hint("Import a newer one; or remove it, and the proxies order one"));
     }
+    if shown.view.source == Source::Resolver {
+        return Err(conflict("this certificate is ordered by the proxies' own resolver")
+            .hint("Traefik renews what it ordered, and keeps it in the resolver's storage; its log says what is wrong"));
+    }
     match &shown.row {
         Some(row) if !shown.busy => Ok(row),
         _ => Err(conflict("an order is on its way already").hint("Wait for its end")),

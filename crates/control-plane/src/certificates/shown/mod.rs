@@ -25,6 +25,8 @@ pub enum Source {
     Acme,
     /// Brought by a person.
     Imported,
+    /// Ordered and kept by a resolver of the Traefiks that serve the name. Nothing more is known of it here.
+    Resolver,
 }
 
 /// How a host name is off.
@@ -44,6 +46,8 @@ pub enum Standing {
     Failed,
     /// There is none, because no CA is configured.
     None,
+    /// Not for us to know: it is a Traefik's.
+    Elsewhere,
 }
 
 /// The certificate of one host name.

@@ -28,6 +28,8 @@ pub(super) struct Facts {
     pub(super) ordering: bool,
     /// Proxies may order.
     pub(super) has_ca: bool,
+    /// Of the Traefiks that serve the name; it orders, and the rest is about nothing.
+    pub(super) resolver: Option<String>,
 }
 
 /// Whole days until `end`; below zero after it.
@@ -51,6 +53,26 @@ impl Facts {
             asked: false,
             ordering: false,
             has_ca,
+            resolver: None,
+        }
+    }
+
+    /// Of a host name whose certificates a resolver of Traefik's orders.
+    pub(super) fn of_resolver(host: &str, resolver: String) -> Self {
+        Self {
+            host: host.to_owned(),
+            source: Source::Resolver,
+            issuer: None,
+            not_before: None,
+            not_after: None,
+            staging: false,
+            failures: 0,
+            retry_at: None,
+            renew_at: None,
+            asked: false,
+            ordering: false,
+            has_ca: false,
+            resolver: Some(resolver),
         }
     }
 
@@ -60,6 +82,7 @@ impl Facts {
 
     pub(super) fn standing(&self, now: DateTime<Utc>) -> Standing {
         match self.not_after {
+            _ if self.source == Source::Resolver => Standing::Elsewhere,
             Some(end) if end > now && days_left(end, now) < EXPIRING_DAYS => Standing::Expiring,
             Some(end) if end > now => Standing::Issued,
             Some(_) => Standing::Expired,
@@ -71,6 +94,11 @@ impl Facts {
     }
 
     pub(super) fn summary(&self, now: DateTime<Utc>) -> String {
+        if let Some(resolver) = &self.resolver {
+            return format!(
+                "Ordered and renewed by the proxies' own resolver `{resolver}`: see Traefik's log."
+            );
+        }
         let failed = match self.failures {
             ..=0 => String::new(),
             1 => "the last order failed".to_owned(),
@@ -156,6 +184,7 @@ mod tests {
             asked: false,
             ordering: false,
             has_ca: true,
+            resolver: None,
         }
     }
 
@@ -191,6 +220,13 @@ mod tests {
         ] {
             assert_eq!((facts.standing(now()), facts.summary(now()).as_str()), (standing, summary));
         }
+    }
+
+    #[test]
+    fn what_a_resolver_orders_is_not_ours_to_judge() {
+        let facts = Facts::of_resolver("a.test", "le".to_owned());
+        assert_eq!((facts.standing(now()), facts.next(now())), (Standing::Elsewhere, None));
+        assert!(facts.summary(now()).contains("own resolver `le`"), "{}", facts.summary(now()));
     }
 
     #[test]

@@ -65,6 +65,7 @@ struct Row {
     code: Option<String>,
     problem: Option<String>,
     hint: Option<String>,
+    resolver: Option<String>,
 }
 
 async fn rows(
@@ -90,8 +91,10 @@ async fn rows(
                   certificates.retry_at as "retry_at?", certificates.renew_at, certificates.reissue as "reissue?",
                   certificates.error, certificates.updated_at as "updated_at?",
                   exists (select from jobs where jobs.host = certificates.host and state in ('queued', 'running')) as "ordering!",
-                  last.at as "last_at?", last.directory as "directory?", last.code, last.problem, last.hint
+                  last.at as "last_at?", last.directory as "directory?", last.code, last.problem, last.hint,
+                  resolver_hosts.resolver as "resolver?"
            from hosts
+           left join resolver_hosts on resolver_hosts.host = hosts.host
            left join named as own on own.name = hosts.host
            left join named as wild
                 on own.name is null and wild.name = '*.' || substr(hosts.host, strpos(hosts.host, '.') + 1)
@@ -114,19 +117,21 @@ async fn rows(
 
 impl Row {
     fn shown(self, imported: Option<&ImportedCertificate>, has_ca: bool, now: DateTime<Utc>) -> Shown {
-        let facts = match imported {
-            Some(imported) => Facts::imported(&self.host, imported, has_ca),
-            None => self.facts(has_ca),
+        let facts = match (imported, &self.resolver) {
+            (Some(imported), _) => Facts::imported(&self.host, imported, has_ca),
+            (None, Some(resolver)) => Facts::of_resolver(&self.host, resolver.clone()),
+            (None, None) => self.facts(has_ca),
         };
         let names = match imported {
             Some(imported) => imported.names.clone(),
+            None if facts.source == Source::Resolver => Vec::new(),
             None => match (self.names.clone(), facts.not_after) {
                 (Some(names), _) if !names.is_empty() => names,
                 (_, Some(_)) => vec![facts.host.clone()],
                 _ => Vec::new(),
             },
         };
-        let is_ordered = imported.is_none();
+        let is_ordered = facts.source == Source::Acme;
         Shown {
             busy: facts.ordering || facts.asked,
             view: CertificateView {
@@ -165,6 +170,7 @@ impl Row {
             asked: self.reissue.unwrap_or(false),
             ordering: self.ordering,
             has_ca,
+            resolver: None,
         }
     }
 

@@ -10,6 +10,8 @@ pub(crate) struct Zone {
     pub(crate) worker: Option<String>,
     pub(crate) port: Option<u16>,
     #[serde(default)]
+    pub(crate) resolver: Option<String>,
+    #[serde(default)]
     pub(crate) is_default: bool,
     #[serde(default)]
     pub(crate) apps: i64,
