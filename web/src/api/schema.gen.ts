@@ -3267,6 +3267,8 @@ export interface components {
                 resolver?: string | null;
                 /** @description Apps are at `<slug>.<suffix>`. */
                 suffix: string;
+                /** @description Why nobody may answer, and what to do. */
+                warning?: string | null;
                 /** @description Name of the worker that a direct zone's DNS points at. */
                 worker?: string | null;
             }[];
@@ -4116,6 +4118,8 @@ export interface components {
             resolver?: string | null;
             /** @description Apps are at `<slug>.<suffix>`. */
             suffix: string;
+            /** @description Why nobody may answer, and what to do. */
+            warning?: string | null;
             /** @description Name of the worker that a direct zone's DNS points at. */
             worker?: string | null;
         };

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use chrono::Utc;
 use daemon::address::is_public;
 use futures_util::future::join_all;
-use protocol::ids::OrganizationId;
+use protocol::ids::{NodeId, OrganizationId};
 use protocol::spec::{Generation, ProxySpec};
 use rustls::RootCertStore;
 use tokio::net::TcpStream;
@@ -20,6 +20,7 @@ use crate::dns::addresses;
 use crate::generations::{self, Consumer};
 use crate::nodes::v4;
 use crate::reconcile::dispatch_specs::proxy_spec;
+use crate::routes;
 
 /// Addresses that are asked.
 const DOORS: usize = 6;
@@ -37,8 +38,8 @@ pub(super) async fn gather(
 ) -> anyhow::Result<Evidence> {
     let known = known(app, organization, host).await?;
     let (dns, targets) = tokio::join!(dns(app, host), reach_all(known.targets));
-    let doors = doors(host, &dns, &known.proxies, roots).await;
-    let proxies = settled(app, known.proxies, known.generation).await?;
+    let doors = doors(host, &known.name, &dns, &known.proxies, roots).await;
+    let proxies = settled(app, known.proxies, worker(&known.name), known.generation).await?;
     Ok(Evidence {
         host: host.to_owned(),
         now: Utc::now(),
@@ -49,6 +50,7 @@ pub(super) async fn gather(
         generation: known.generation,
         acme: app.config.acme.is_some(),
         certificate: known.certificate,
+        resolver: known.resolver,
         route: known.route,
         targets,
     })
@@ -60,14 +62,19 @@ async fn dns(app: &AppState, host: &str) -> Vec<Answer> {
 }
 
 /// The proxies, once a table of a moment ago had its time to get to them: only those that do not take it are behind.
-async fn settled(app: &AppState, first: Vec<Proxy>, generation: Generation) -> anyhow::Result<Vec<Proxy>> {
+async fn settled(
+    app: &AppState,
+    first: Vec<Proxy>,
+    worker: Option<NodeId>,
+    generation: Generation,
+) -> anyhow::Result<Vec<Proxy>> {
     let behind = |proxy: &Proxy| proxy.connected && proxy.applied < generation;
     if !first.iter().any(behind) {
         return Ok(first);
     }
     tokio::time::sleep(ON_ITS_WAY).await;
     let mut conn = app.db.acquire().await?;
-    Ok(store::proxies(&mut conn).await?.into_iter().map(Proxy::from).collect())
+    Ok(store::proxies(&mut conn, worker).await?.into_iter().map(Proxy::from).collect())
 }
 
 /// What the tables say, read at one moment.
@@ -76,6 +83,7 @@ struct Known {
     proxies: Vec<Proxy>,
     generation: Generation,
     certificate: Option<super::Certificate>,
+    resolver: Option<String>,
     route: Option<Route>,
     targets: Vec<TargetRow>,
 }
@@ -83,17 +91,31 @@ struct Known {
 async fn known(app: &AppState, organization: OrganizationId, host: &str) -> anyhow::Result<Known> {
     let mut tx = app.db.begin().await?;
     let name = store::name(&mut tx, organization, host).await?;
-    let proxies = store::proxies(&mut tx).await?.into_iter().map(Proxy::from).collect();
+    let worker = worker(&name);
+    let proxies = store::proxies(&mut tx, worker).await?.into_iter().map(Proxy::from).collect();
     let generation = generations::current(&mut tx, Consumer::Routes).await?;
-    let (mut certificate, mut route, mut targets) = (None, None, Vec::new());
+    let (mut certificate, mut resolver, mut route, mut targets) = (None, None, None, Vec::new());
     if name != Name::Unknown {
         certificate = store::certificate(&mut tx, host).await?;
-        route = route_of(&proxy_spec(app, &mut tx).await?, host);
+        resolver = store::resolver(&mut tx, host).await?;
+        let spec = match worker {
+            Some(worker) => routes::of_worker(&mut tx, worker).await?.unwrap_or_default(),
+            None => proxy_spec(app, &mut tx).await?,
+        };
+        route = route_of(&spec, host);
     }
     if let Some(route) = &route {
         targets = store::targets(&mut tx, &route.app).await?;
     }
-    Ok(Known { name, proxies, generation, certificate, route, targets })
+    Ok(Known { name, proxies, generation, certificate, resolver, route, targets })
+}
+
+/// Who answers instead of the proxies.
+fn worker(name: &Name) -> Option<NodeId> {
+    match name {
+        Name::Direct { worker, .. } => worker.as_ref().map(|worker| worker.id),
+        _ => None,
+    }
 }
 
 /// The route that a request for `/` of the host takes.
@@ -120,6 +142,7 @@ impl From<ProxyRow> for Proxy {
         Self {
             name: row.name,
             address: endpoint.map(|endpoint| endpoint.ip()),
+            listens: row.listens,
             connected: row.connected,
             applied: row.applied,
         }
@@ -128,13 +151,23 @@ impl From<ProxyRow> for Proxy {
 
 /// Asks the addresses that DNS names. Whoever keeps the DNS chooses them, and the control plane stands inside the fleet's
 /// networks: so only public ones are asked, and the proxies' own.
-async fn doors(host: &str, dns: &[Answer], proxies: &[Proxy], roots: &Arc<RootCertStore>) -> Vec<Door> {
+async fn doors(
+    host: &str,
+    name: &Name,
+    dns: &[Answer],
+    proxies: &[Proxy],
+    roots: &Arc<RootCertStore>,
+) -> Vec<Door> {
     let answers = dns.iter().filter_map(|answer| answer.result.as_ref().ok());
     let addresses: BTreeSet<IpAddr> = answers.flat_map(|answer| answer.addresses.iter().copied()).collect();
     let asked = addresses.into_iter().take(DOORS).map(async |address: IpAddr| {
         let ours = proxies.iter().any(|proxy| proxy.address == Some(address));
         if ours || is_public(address.to_canonical()) {
-            knock::door(host, address, roots).await
+            match name {
+                // At 443 something in front of the worker answers like a proxy.
+                Name::Direct { port, .. } if *port != 443 => knock::plain_door(host, address, *port).await,
+                _ => knock::door(host, address, roots).await,
+            }
         } else {
             Door { address, http: Knock::NotAsked, https: Knock::NotAsked }
         }

@@ -29,12 +29,17 @@ const TELLING: [&str; 6] = ["server", "via", "cf-ray", "x-amz-cf-id", "x-served-
 
 /// Knocks on both ports of `address` at once.
 pub(super) async fn door(host: &str, address: IpAddr, roots: &Arc<RootCertStore>) -> Door {
-    let (http, https) = tokio::join!(plain(host, address), tls(host, address, roots));
+    let (http, https) = tokio::join!(plain(host, address, 80), tls(host, address, roots));
     Door { address, http, https }
 }
 
-async fn plain(host: &str, address: IpAddr) -> Knock {
-    match connect(address, 80).await {
+/// Knocks on one port, in plain HTTP.
+pub(super) async fn plain_door(host: &str, address: IpAddr, port: u16) -> Door {
+    Door { address, http: plain(host, address, port).await, https: Knock::NotAsked }
+}
+
+async fn plain(host: &str, address: IpAddr, port: u16) -> Knock {
+    match connect(address, port).await {
         Ok(stream) => match ask(host, stream).await {
             Ok(reply) => Knock::Answered(reply),
             Err(knock) => knock,

@@ -14,6 +14,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use protocol::ids::NodeId;
 use protocol::report::InstanceState;
 use protocol::spec::{Generation, Unavailable};
 use serde::Serialize;
@@ -101,12 +102,15 @@ pub struct Evidence {
     pub dns: Vec<Answer>,
     /// What answers at the addresses, as far as they may be asked.
     pub doors: Vec<Door>,
+    /// Who answers: the proxies, or for a direct zone its worker.
     pub proxies: Vec<Proxy>,
     /// Of the route table.
     pub generation: Generation,
     /// Whether certificates are ordered at all.
     pub acme: bool,
     pub certificate: Option<Certificate>,
+    /// Of the Traefiks that serve the name, where it orders the certificate.
+    pub resolver: Option<String>,
     pub route: Option<Route>,
     pub targets: Vec<Target>,
 }
@@ -124,7 +128,9 @@ pub enum Name {
     /// The app's name in a zone whose DNS points at one worker.
     Direct {
         app: String,
-        worker: Option<String>,
+        worker: Option<Worker>,
+        /// At which visitors reach it.
+        port: u16,
     },
     Verified {
         app: String,
@@ -140,6 +146,13 @@ pub enum Name {
         app: String,
         token: String,
     },
+}
+
+/// The worker that answers for a direct zone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Worker {
+    pub id: NodeId,
+    pub name: String,
 }
 
 /// What one resolver says.
@@ -188,11 +201,13 @@ pub enum Distrust {
     Other(String),
 }
 
-/// A node with the role.
+/// A node that answers for the name: one with the role, or the worker of a direct zone.
 #[derive(Debug, Clone)]
 pub struct Proxy {
     pub name: String,
     pub address: Option<IpAddr>,
+    /// Whether its ingress ever said that it is there; only a worker may be without.
+    pub listens: bool,
     pub connected: bool,
     pub applied: Generation,
 }

@@ -2,13 +2,13 @@
 
 use chrono::{DateTime, Utc};
 use ipnet::IpNet;
-use protocol::ids::OrganizationId;
+use protocol::ids::{NodeId, OrganizationId};
 use protocol::report::{InstanceReport, InstanceState};
 use protocol::spec::Generation;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
-use super::{Certificate, Name};
+use super::{Certificate, Name, Worker};
 use crate::domains::State;
 use crate::zones::Mode;
 
@@ -22,7 +22,7 @@ pub async fn name(conn: &mut PgConnection, organization: OrganizationId, host: &
         return Ok(Name::Front);
     }
     let own = sqlx::query!(
-        r#"select apps.slug, zones.mode, worker.name as "worker?" from apps
+        r#"select apps.slug, zones.mode, zones.port, zones.worker_id, worker.name as "worker?" from apps
            join environments on environments.id = apps.environment_id
            join projects on projects.id = environments.project_id
            join zones on zones.id = apps.zone_id
@@ -35,7 +35,11 @@ pub async fn name(conn: &mut PgConnection, organization: OrganizationId, host: &
     .await?;
     if let Some(own) = own {
         return Ok(match own.mode {
-            Mode::Direct => Name::Direct { app: own.slug, worker: own.worker },
+            Mode::Direct => Name::Direct {
+                app: own.slug,
+                worker: own.worker_id.zip(own.worker).map(|(id, name)| Worker { id, name }),
+                port: own.port.and_then(|port| u16::try_from(port).ok()).unwrap_or(8080),
+            },
             Mode::Proxy => Name::Own { app: own.slug },
         });
     }
@@ -84,23 +88,38 @@ pub async fn certificate(conn: &mut PgConnection, host: &str) -> sqlx::Result<Op
     .await
 }
 
-/// A node with the role proxy.
+/// Name of the Traefiks' own resolver that orders the certificate of `host`.
+pub async fn resolver(conn: &mut PgConnection, host: &str) -> sqlx::Result<Option<String>> {
+    let found = sqlx::query_scalar!(
+        r#"select resolver as "resolver!" from resolver_hosts
+           where host = $1 or host = '*.' || substring($1 from '\.(.*)$') order by host = $1 desc limit 1"#,
+        host
+    );
+    found.fetch_optional(conn).await
+}
+
+/// A node that answers for names.
 #[derive(Debug)]
 pub struct ProxyRow {
     pub name: String,
     pub endpoint: Option<String>,
+    pub listens: bool,
     pub connected: bool,
     pub applied: Generation,
 }
 
-/// All of them.
-pub async fn proxies(conn: &mut PgConnection) -> sqlx::Result<Vec<ProxyRow>> {
+/// The nodes with the role proxy; or `worker`, with its ingress.
+pub async fn proxies(conn: &mut PgConnection, worker: Option<NodeId>) -> sqlx::Result<Vec<ProxyRow>> {
     sqlx::query_as!(
         ProxyRow,
-        r#"select nodes.name, endpoint, coalesce(connected_to is not null, false) as "connected!",
+        r#"select nodes.name, endpoint, agents.node_id is not null as "listens!", coalesce(connected_to is not null, false) as "connected!",
                   coalesce(applied_generation, 0) as "applied!"
-           from nodes left join agents on agents.node_id = nodes.id and agents.kind = 'proxy'
-           where 'proxy' = any(nodes.roles) and nodes.removed_at is null order by nodes.name"#
+           from nodes
+           left join agents on agents.node_id = nodes.id
+                            and agents.kind = case when $1::uuid is null then 'proxy' else 'ingress' end
+           where case when $1::uuid is null then 'proxy' = any(nodes.roles) else nodes.id = $1 end
+             and nodes.removed_at is null order by nodes.name"#,
+        worker as _
     )
     .fetch_all(conn)
     .await

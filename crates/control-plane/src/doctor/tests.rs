@@ -30,7 +30,7 @@ fn door(http: Knock, https: Knock) -> Vec<Door> {
 }
 
 fn proxy(name: &str, connected: bool, applied: Generation) -> Proxy {
-    Proxy { name: name.to_owned(), address: Some(ip(PROXY)), connected, applied }
+    Proxy { name: name.to_owned(), address: Some(ip(PROXY)), listens: true, connected, applied }
 }
 
 fn target(state: InstanceState) -> Target {
@@ -63,6 +63,7 @@ fn fine() -> Evidence {
             error: None,
             ordering: false,
         }),
+        resolver: None,
         route: Some(Route { app: "shop".to_owned(), upstreams: 1, unavailable: None, maintenance: false }),
         targets: vec![target(InstanceState::Healthy)],
     }
@@ -103,7 +104,56 @@ fn nothing_is_wrong_with_what_is_right() {
 type Broken = Vec<(&'static str, Evidence)>;
 
 fn broken() -> Broken {
-    [names(), answered(), doors(), certificates(), routes(), instances()].concat()
+    [names(), answered(), doors(), certificates(), routes(), instances(), direct()].concat()
+}
+
+/// A zone that the worker w1 serves by itself, at the address of the proxy of the others.
+fn on_a_worker(port: u16) -> Evidence {
+    let worker = Some(Worker { id: NodeId::new(), name: "w1".to_owned() });
+    Evidence {
+        name: Name::Direct { app: shop(), worker, port },
+        doors: door(reply(200), Knock::NotAsked),
+        proxies: vec![proxy("w1", true, 7)],
+        certificate: None,
+        ..fine()
+    }
+}
+
+#[test]
+fn a_direct_zone_is_examined_at_its_worker() {
+    let all: Vec<(Check, Level)> =
+        diagnose(&on_a_worker(8080)).iter().map(|finding| (finding.check, finding.level)).collect();
+    let way = [Check::Domain, Check::Dns, Check::Ports, Check::Route, Check::Target, Check::Probe];
+    assert_eq!(all, way.map(|check| (check, Level::Ok)));
+    let in_front = Evidence { doors: door(reply(308), reply(200)), ..on_a_worker(443) };
+    assert_eq!(told(&in_front), "");
+}
+
+fn direct() -> Broken {
+    let with = |doors| Evidence { doors, ..on_a_worker(8080) };
+    let by = |proxy: Proxy| Evidence { proxies: vec![proxy], ..on_a_worker(8080) };
+    let silent = Proxy { listens: false, ..proxy("w1", false, 0) };
+    vec![
+        ("direct: the port is shut", with(door(Knock::Refused, Knock::NotAsked))),
+        ("direct: the port is dropped", with(door(Knock::TimedOut, Knock::NotAsked))),
+        ("direct: a private address", with(door(Knock::NotAsked, Knock::NotAsked))),
+        (
+            "direct: another server's address",
+            Evidence { dns: answers(&["198.51.100.1"]), ..on_a_worker(8080) },
+        ),
+        (
+            "direct: the worker does not listen",
+            Evidence { doors: door(Knock::Refused, Knock::NotAsked), ..by(silent.clone()) },
+        ),
+        ("direct: a Traefik answers instead", by(silent)),
+        ("direct: its ingress is lost", by(proxy("w1", false, 7))),
+        ("direct: its ingress has an old table", by(proxy("w1", true, 6))),
+        ("direct: an app never deployed", Evidence { route: None, ..on_a_worker(8080) }),
+        (
+            "direct, HTTPS in front: port 443 shut",
+            Evidence { doors: door(reply(200), Knock::Refused), ..on_a_worker(443) },
+        ),
+    ]
 }
 
 fn shop() -> String {
@@ -124,7 +174,7 @@ fn names() -> Broken {
         ("a domain whose record is gone", known(lapsed)),
         (
             "a direct zone without a worker",
-            Evidence { name: Name::Direct { app: shop(), worker: None }, ..fine() },
+            Evidence { name: Name::Direct { app: shop(), worker: None, port: 8080 }, ..fine() },
         ),
     ]
 }
@@ -183,6 +233,13 @@ fn certificates() -> Broken {
         ("no certificates at all", Evidence { certificate: None, acme: false, ..fine() }),
         ("a certificate that browsers refuse", shown(expired)),
         ("a CA of one's own", shown(Distrust::Authority)),
+        (
+            "a resolver that orders nothing",
+            Evidence {
+                resolver: Some("le".to_owned()),
+                ..shown(Distrust::Other("the certificate that is shown is for another name".to_owned()))
+            },
+        ),
     ]
 }
 

@@ -52,6 +52,9 @@ async fn views(app: &App, conn: &mut PgConnection) -> Result<Vec<Zone>> {
         let hosts = nodes.iter().filter(answers);
         let records =
             rules::records(&row.suffix, hosts.map(|node| (node.name.as_str(), node.endpoint.as_deref())));
+        let warning = (row.mode == Mode::Direct)
+            .then(|| rules::warning(row.worker.as_deref(), row.ingress, row.polled))
+            .flatten();
         Zone {
             id: row.id,
             mode: row.mode,
@@ -61,6 +64,7 @@ async fn views(app: &App, conn: &mut PgConnection) -> Result<Vec<Zone>> {
             is_configured: row.suffix == app.config.proxy.subdomain_base,
             apps: row.apps,
             resolver: row.resolver,
+            warning,
             records,
             suffix: row.suffix,
         }

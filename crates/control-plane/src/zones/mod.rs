@@ -39,6 +39,8 @@ pub struct Zone {
     /// Name of the Traefiks' own certificate resolver that orders for its apps' names; null when the control plane has
     /// them ordered.
     pub resolver: Option<String>,
+    /// Why nobody may answer, and what to do.
+    pub warning: Option<String>,
     /// New apps get it.
     pub is_default: bool,
     /// The first zone, which the control plane's configuration names.

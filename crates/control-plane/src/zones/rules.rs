@@ -36,6 +36,24 @@ pub fn resolver(text: &str) -> Result<String> {
     Ok(name.to_owned())
 }
 
+/// Why a direct zone may not be answered. `ingress` is whether the worker's is connected, absent when it never was; a
+/// Traefik that reads the worker's routes takes its place.
+pub fn warning(worker: Option<&str>, ingress: Option<bool>, polled: bool) -> Option<String> {
+    let Some(worker) = worker else {
+        return Some("no worker answers for it: name one with `wh zone set SUFFIX --worker NODE`".to_owned());
+    };
+    match ingress {
+        _ if polled => None,
+        None => Some(format!(
+            "{worker} does not listen for it: set `ingress = \"0.0.0.0:8080\"` in its worker.toml, or let a Traefik read its routes"
+        )),
+        Some(false) => Some(format!(
+            "the ingress of {worker} is not connected, so it serves the last routes it got: `wh node show {worker}`"
+        )),
+        Some(true) => None,
+    }
+}
+
 /// A zone inside another would have two answers for the same name.
 pub fn check_apart<'a>(suffix: &str, others: impl IntoIterator<Item = &'a str>) -> Result<()> {
     for other in others {
@@ -108,6 +126,16 @@ mod tests {
             let error = check_apart(bad, zones).expect_err(bad);
             assert!(format!("{error:?}").contains("suffix"), "{error:?}");
         }
+    }
+
+    #[test]
+    fn a_direct_zone_whose_worker_does_not_listen_is_warned_of() {
+        let told = |worker, ingress, polled| warning(worker, ingress, polled).unwrap_or_default();
+        assert!(told(None, None, false).contains("wh zone set"));
+        assert!(told(Some("w1"), None, false).contains("worker.toml"));
+        assert!(told(Some("w1"), Some(false), false).contains("not connected"));
+        assert_eq!(warning(Some("w1"), Some(true), false), None);
+        assert_eq!(warning(Some("w1"), None, true), None, "a Traefik answers");
     }
 
     #[test]

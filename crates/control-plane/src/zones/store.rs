@@ -18,6 +18,10 @@ pub struct Row {
     pub resolver: Option<String>,
     pub is_default: bool,
     pub apps: i64,
+    /// Whether the ingress of its worker is connected; absent when there never was one.
+    pub ingress: Option<bool>,
+    /// Whether a Traefik reads the worker's routes.
+    pub polled: bool,
 }
 
 /// All zones, the one of new apps first.
@@ -25,7 +29,12 @@ pub async fn list(conn: &mut PgConnection) -> sqlx::Result<Vec<Row>> {
     sqlx::query_as!(
         Row,
         r#"select zones.id, suffix, mode, zones.worker_id, nodes.name as "worker?", port, resolver, is_default,
-                  (select count(*) from apps where zone_id = zones.id) as "apps!"
+                  (select count(*) from apps where zone_id = zones.id) as "apps!",
+                  (select connected_to is not null from agents
+                   where node_id = zones.worker_id and kind = 'ingress') as ingress,
+                  exists (select from route_tokens
+                          where route_tokens.worker_id = zones.worker_id
+                            and last_used_at > now() - interval '10 minutes') as "polled!"
            from zones left join nodes on nodes.id = zones.worker_id order by is_default desc, suffix"#
     )
     .fetch_all(conn)

@@ -211,3 +211,25 @@ async fn a_zone_and_an_app_that_comes_into_it_do_not_miss_each_other(pool: PgPoo
     });
     assert_eq!(created.expect(404)["field"], "zone");
 }
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn a_direct_zone_is_warned_of_until_its_worker_listens(pool: PgPool) {
+    let mesh = Mesh::new(pool).await;
+    let worker = mesh.join("w1", &["worker"]).await;
+    let owner = mesh.test.owner().await;
+    let zone = owner.post(PATH, json!({ "suffix": "de.example.com", "worker": "w1" })).await.expect(201);
+    assert!(zone["warning"].as_str().is_some_and(|words| words.contains("worker.toml")), "{zone}");
+    let warning = async || {
+        let zones = owner.get(PATH).await.expect(200);
+        zones["items"]
+            .as_array()
+            .expect("zones")
+            .iter()
+            .find_map(|zone| zone["warning"].as_str().map(str::to_owned))
+    };
+    let mut ingress = mesh.dial(&worker, AgentKind::Ingress, hello(Vec::new())).await;
+    ingress.settle(&nothing()).await;
+    assert_eq!(warning().await, None);
+    sqlx::query("update agents set connected_to = null").execute(&mesh.test.app.db).await.expect("cut off");
+    assert!(warning().await.is_some_and(|words| words.contains("not connected")));
+}

@@ -70,7 +70,17 @@ async fn ls(shell: &Shell) -> Result<()> {
             Cell::dim(records.join(", ")),
         ]);
     }
-    crate::ui::data(&table.render(shell.ui.out_paint()))
+    crate::ui::data(&table.render(shell.ui.out_paint()))?;
+    for zone in &zones {
+        warn(shell, zone);
+    }
+    Ok(())
+}
+
+fn warn(shell: &Shell, zone: &Zone) {
+    if let Some(warning) = &zone.warning {
+        shell.ui.warn(&format!("{}: {}", zone.suffix, sanitize(warning)));
+    }
 }
 
 fn answered_by(zone: &Zone) -> String {
@@ -90,6 +100,7 @@ fn shown(shell: &Shell, deed: &str, zone: &Zone) -> Result<()> {
         return crate::ui::json(zone);
     }
     shell.ui.done(&format!("{deed} the zone {}, answered by {}", zone.suffix, answered_by(zone)));
+    warn(shell, zone);
     if zone.records.is_empty() {
         shell.ui.note(&format!("  point *.{} at the hosts that answer for it", zone.suffix));
         return Ok(());

@@ -7,7 +7,7 @@ use crate::mock::{Mock, json as reply};
 
 fn zone() -> Value {
     json!({ "id": "1", "suffix": "de.example.com", "mode": "direct", "worker": "w1", "port": 8080, "is_default": false,
-            "is_configured": false, "apps": 2,
+            "is_configured": false, "apps": 2, "warning": "w1 does not listen for it",
             "records": [{ "name": "*.de.example.com", "kind": "A", "value": "203.0.113.7", "node": "w1" }] })
 }
 
@@ -18,6 +18,7 @@ fn zones_are_listed_with_who_answers_and_what_dns_has_to_say() {
     let mock =
         Mock::start(vec![("GET /zones", reply(200, json!({ "items": [first, zone()], "next": null })))]);
     let run = User::new().wh(&mock, &["zone"]).succeeded();
+    assert!(run.err.contains("de.example.com: w1 does not listen"), "{run:?}");
     for part in ["proxies", "w1:8080", "A 203.0.113.7", "yes"] {
         assert!(run.out.contains(part), "{part} in {run:?}");
     }
@@ -38,7 +39,8 @@ fn a_direct_zone_is_added_with_its_records_changed_and_removed() {
     User::new().wh(&mock, &["zone", "set", "de.example.com", "--proxy"]).succeeded();
     assert_eq!(mock.asked()[1].json(), json!({ "mode": "proxy" }));
     User::new().wh(&mock, &["zone", "set", "de.example.com", "--proxy", "--worker", "w1"]).failed(2);
-    User::new().wh(&mock, &["zone", "set", "de.example.com", "--resolver", "le"]).succeeded();
+    let run = User::new().wh(&mock, &["zone", "set", "de.example.com", "--resolver", "le"]).succeeded();
+    assert!(run.err.contains("does not listen"), "{run:?}");
     User::new().wh(&mock, &["zone", "set", "de.example.com", "--resolver", "none"]).succeeded();
     let sent: Vec<Value> = mock.asked()[2..].iter().map(crate::mock::Asked::json).collect();
     assert_eq!(sent, [json!({ "resolver": "le" }), json!({ "resolver": "" })]);

@@ -15,6 +15,7 @@ const first = {
   is_configured: true,
   apps: 2,
   resolver: null,
+  warning: null,
   records: [],
 };
 const direct = {
@@ -27,6 +28,7 @@ const direct = {
   is_configured: false,
   apps: 0,
   resolver: null,
+  warning: "worker-1 does not listen for it: set `ingress` in its worker.toml",
   records: [{ name: "*.de.example.com", kind: "A", value: "203.0.113.7", node: "worker-1" }],
 };
 
@@ -44,6 +46,7 @@ describe("zones", () => {
     expect(within(row).getByText("worker-1, port 8080")).toBeInTheDocument();
     expect(within(row).getByText("*.de.example.com A 203.0.113.7")).toBeInTheDocument();
     expect(within(row).getByRole("button", { name: "Copy the record of worker-1" })).toBeInTheDocument();
+    expect(within(row).getByText(/worker-1 does not listen for it/)).toBeInTheDocument();
     expect(screen.queryByRole("button", { name: "Add a zone" })).toBeNull();
   });
   it("are added by an admin, who is told what cannot be", async () => {

@@ -80,6 +80,7 @@ function ZoneTable({ zones, onOpen }: TableProps) {
                     certificates by Traefik's <code>{zone.resolver}</code>
                   </span>
                 )}
+                {zone.warning && <span className="field-error break">{zone.warning}</span>}
               </td>
               <td className="hide-small">
                 <Records zone={zone} />

@@ -69,7 +69,7 @@ fn route_on_proxies(evidence: &Evidence, route: &Route) -> Finding {
     )
 }
 
-fn targets(evidence: &Evidence, route: &Route) -> Vec<Finding> {
+pub(super) fn targets(evidence: &Evidence, route: &Route) -> Vec<Finding> {
     let serving: Vec<&Target> = evidence.targets.iter().filter(|target| target.in_rotation).collect();
     if route.upstreams == 0 {
         return vec![nothing_serves(route, &evidence.targets)];

@@ -93,6 +93,9 @@ fn loop_of(door: &Door, host: &str) -> Option<Finding> {
 
 pub(super) fn certificate(evidence: &Evidence) -> Finding {
     let host = &evidence.host;
+    if let Some(resolver) = &evidence.resolver {
+        return of_resolver(evidence, resolver);
+    }
     let Some(known) = &evidence.certificate else { return no_certificate(evidence) };
     let Some(not_after) = known.not_after.filter(|not_after| *not_after > evidence.now) else {
         return missing_certificate(host, known);
@@ -120,6 +123,24 @@ pub(super) fn certificate(evidence: &Evidence) -> Finding {
         )
         .fix("That is right for a CA of your own; for the public, set `acme.directory` to a public CA's."),
         None => Finding::ok(Check::Certificate, format!("The certificate is good until {ends}.")),
+    }
+}
+
+/// What Traefik's own resolver orders is known only by what it shows.
+fn of_resolver(evidence: &Evidence, resolver: &str) -> Finding {
+    let by = format!("the proxies' own resolver `{resolver}`");
+    match shown(evidence) {
+        Some(Distrust::Other(words)) => Finding::problem(
+            Check::Certificate,
+            format!("The certificate is a matter of {by}, and browsers do not get it: {words}."),
+        )
+        .fix("See Traefik's log: what the CA said is there, or that there is no resolver of this name."),
+        Some(Distrust::Authority) => Finding::warning(
+            Check::Certificate,
+            format!("The certificate is a matter of {by}, and of an authority that browsers do not know."),
+        )
+        .fix("That is right for a CA of your own; for the public, set the resolver's `caServer` to a public CA's."),
+        None => Finding::ok(Check::Certificate, format!("The certificate is a matter of {by}.")),
     }
 }
 

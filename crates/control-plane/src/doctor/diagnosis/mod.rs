@@ -1,6 +1,7 @@
 //! From evidence to findings.
 
 mod app;
+mod direct;
 mod doors;
 
 use std::collections::BTreeSet;
@@ -39,7 +40,7 @@ impl Finding {
 /// What follows from the evidence, in the order of a request's way.
 pub fn diagnose(evidence: &Evidence) -> Vec<Finding> {
     let mut findings = vec![domain(evidence)];
-    if let Name::Direct { .. } = evidence.name {
+    if let Name::Direct { worker: None, .. } = evidence.name {
         return findings;
     }
     let dns = dns(evidence);
@@ -49,7 +50,15 @@ pub fn diagnose(evidence: &Evidence) -> Vec<Finding> {
         let cdn = doors::cdn(evidence);
         let in_front = cdn.is_some();
         findings.extend(cdn);
-        findings.push(doors::ports(evidence, in_front));
+        findings.push(match &evidence.name {
+            Name::Direct { port, .. } if *port != 443 => direct::port(evidence, *port),
+            _ => doors::ports(evidence, in_front),
+        });
+    }
+    if let Name::Direct { worker: Some(worker), .. } = &evidence.name {
+        findings.push(direct::route(evidence, &worker.name));
+        findings.extend(evidence.route.iter().flat_map(|route| app::targets(evidence, route)));
+        return findings;
     }
     // What is not served has neither certificate nor route: the first finding says why.
     if matches!(evidence.name, Name::Unknown | Name::Pending { .. } | Name::Lapsed { .. }) {
@@ -77,11 +86,11 @@ fn domain(evidence: &Evidence) -> Finding {
             .fix(format!("Add it to an app: `wh domain add {host} --app APP`.")),
         Name::Front => Finding::ok(Check::Domain, format!("{host} is the dashboard's own name.")),
         Name::Own { app } => Finding::ok(Check::Domain, format!("{host} is the own name of the app {app}.")),
-        Name::Direct { app, worker: Some(worker) } => Finding::ok(
+        Name::Direct { app, worker: Some(worker), .. } => Finding::ok(
             Check::Domain,
-            format!("{host} is the own name of the app {app}, in a zone that the worker {worker} serves itself, so the way over the proxies is not examined."),
+            format!("{host} is the own name of the app {app}, in a zone that the worker {} serves itself.", worker.name),
         ),
-        Name::Direct { app, worker: None } => Finding::problem(
+        Name::Direct { app, worker: None, .. } => Finding::problem(
             Check::Domain,
             format!("{host} is the own name of the app {app}, in a direct zone that has no worker."),
         )
@@ -174,7 +183,11 @@ fn dns(evidence: &Evidence) -> Finding {
     if elsewhere.is_empty() || by_cdn || ours.is_empty() {
         return Finding::ok(Check::Dns, format!("{host} resolves to {}.", list(&known)));
     }
-    let summary = format!("{host} resolves to {}, which is none of the fleet's proxies.", list(&elsewhere));
+    let whose = match &evidence.name {
+        Name::Direct { worker: Some(worker), .. } => format!("which is not the worker {}", worker.name),
+        _ => "which is none of the fleet's proxies".to_owned(),
+    };
+    let summary = format!("{host} resolves to {}, {whose}.", list(&elsewhere));
     let finding = if here.is_empty() {
         Finding::problem(Check::Dns, summary)
             .fix("Replace its records by these, unless a load balancer of yours is at that address.")

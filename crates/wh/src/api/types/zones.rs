@@ -12,6 +12,8 @@ pub(crate) struct Zone {
     #[serde(default)]
     pub(crate) resolver: Option<String>,
     #[serde(default)]
+    pub(crate) warning: Option<String>,
+    #[serde(default)]
     pub(crate) is_default: bool,
     #[serde(default)]
     pub(crate) apps: i64,
