@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 pub use crate::order::{
-    CertificateOrder, ChallengeKind, ChallengePending, ChallengeRequest, ExternalAccount,
+    CertificateOrder, ChallengeKind, ChallengePending, ChallengeRequest, ExternalAccount, NewAccount,
 };
 use chrono::{DateTime, Utc};
 pub use presets::{Preset, Recipe};
@@ -253,7 +253,7 @@ pub struct Built {
 pub struct Issued {
     pub chain_pem: String,
     pub key_pem: String,
-    /// Credentials of a new account, as JSON.
+    /// Credentials of a new account, as JSON. The control plane has them already unless it is of an earlier release.
     pub account: Option<String>,
 }
 

@@ -129,6 +129,20 @@ pub struct ChallengeRequest {
     pub key_authorization: String,
 }
 
+/// Body of `POST /v1/jobs/<id>/account`: the account that an order has made is kept, whatever becomes of the order. 204.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewAccount {
+    /// Credentials, as JSON.
+    pub credentials: String,
+}
+
+impl std::fmt::Debug for NewAccount {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("NewAccount { … }")
+    }
+}
+
 /// The answer 202 to a [`ChallengeRequest`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ChallengePending {

@@ -8,7 +8,7 @@ use chrono::Utc;
 use node::link::LinkHandle;
 use protocol::ids::JobId;
 use protocol::job::{
-    CertificateOrder, ChallengePending, ChallengeRequest, Failure, Job, Outcome, Stage, Work,
+    CertificateOrder, ChallengePending, ChallengeRequest, Failure, Job, NewAccount, Outcome, Stage, Work,
 };
 use protocol::message::{FromAgent, JobDone};
 use protocol::report::{JobLog, JobProgress, LogLine, Stream};
@@ -24,6 +24,8 @@ use crate::acme::{self, Desk, Refusal};
 const AT_ONCE: usize = 4;
 /// The control plane answers once every live proxy serves the challenge; it gives up after 30 s itself.
 const CHALLENGE_LIMIT: Duration = Duration::from_secs(40);
+/// The order goes on without.
+const ACCOUNT_LIMIT: Duration = Duration::from_secs(10);
 /// For the name servers of a zone to answer a challenge.
 const DNS_LIMIT: Duration = Duration::from_mins(3);
 
@@ -196,6 +198,15 @@ impl Desk for LinkDesk {
         let log = JobLog { job_id: self.job_id, lines: vec![line] };
         // Err only when the link has ended, and the process with it.
         let _ = self.link.send(FromAgent::JobLog(log)).await;
+    }
+
+    async fn keep(&mut self, account: String) {
+        let path = format!("/v1/jobs/{}/account", self.job_id);
+        let account = NewAccount { credentials: account };
+        if let Err(error) = self.link.post(&path, &account, ACCOUNT_LIMIT).await {
+            // Such as a control plane of an earlier release: it gets the account with the certificate.
+            warn!(job.id = %self.job_id, %error, "the new account at the CA is not kept yet");
+        }
     }
 
     async fn publish(&mut self, challenge: &ChallengeRequest) -> anyhow::Result<()> {

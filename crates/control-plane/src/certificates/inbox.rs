@@ -8,7 +8,7 @@ use tracing::{info, warn};
 
 use super::store::attempts::{self, Attempt};
 use super::store::{self, Stored};
-use super::{leaf, order};
+use super::{account, leaf, order};
 use crate::app::AppState;
 use crate::bus::{self, Topic};
 use crate::generations::{self, Consumer};
@@ -94,11 +94,8 @@ async fn take(
         Some(attempt) => attempt,
         None => of_an_earlier_release(app, host),
     };
-    if let Some(account) = &issued.account {
-        let directory = &attempt.directory;
-        let identity = format!("acme-account:{directory}");
-        let sealed = app.vault.seal(Purpose::AcmeAccount, &identity, account.as_bytes());
-        store::set_account(conn, directory, &sealed).await?;
+    if let Some(credentials) = &issued.account {
+        account::keep(app, conn, &attempt.directory, credentials).await?;
     }
     let leaf = match leaf(&issued.chain_pem) {
         Ok(leaf) => leaf,

@@ -1,5 +1,6 @@
 //! Certificates: proxies order them by ACME, everything that lasts is kept here, sealed.
 
+pub mod account;
 pub mod config;
 pub mod imports;
 pub mod inbox;

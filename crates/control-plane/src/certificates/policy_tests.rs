@@ -106,6 +106,31 @@ async fn every_order_leaves_a_trace(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn an_account_is_kept_though_its_order_fails(pool: PgPool) {
+    let mesh = mesh(pool).await;
+    let joined = mesh.join("p1", &["proxy"]).await;
+    let mut proxy = mesh.dial(&joined, AgentKind::Proxy, hello(Vec::new())).await;
+    proxy.settle(&nothing()).await;
+    let (job, first) = of(order(&mesh, &mut proxy).await);
+    assert_eq!(first.account, None);
+    let path = format!("/v1/jobs/{job}/account");
+    let account = json!({ "credentials": "the account" });
+    assert_eq!(mesh.post_as(&joined, AgentKind::Proxy, &path, &account).await.status(), 204);
+    end(&mut proxy, job, Outcome::Failed(failure("acme_dns"))).await;
+    assert_eq!(
+        mesh.post_as(&joined, AgentKind::Proxy, &path, &account).await.status(),
+        404,
+        "not of its order"
+    );
+    without_pause(&mesh).await;
+    let (_, second) = of(order(&mesh, &mut proxy).await);
+    assert_eq!(second.account.as_deref(), Some("the account"));
+    let (sealed,): (bool,) =
+        one(&mesh, "select position('the account'::bytea in credentials) = 0 from acme_accounts").await;
+    assert!(sealed);
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
 async fn a_closed_port_leads_to_the_other_challenge_which_every_proxy_answers(pool: PgPool) {
     let mesh = mesh(pool).await;
     let joined = mesh.join("p1", &["proxy"]).await;

@@ -1,5 +1,5 @@
 //! What jobs need besides the socket: `GET /v1/archives/<id>`, the source of a build, and
-//! `POST /v1/jobs/<id>/challenges` of certificate orders.
+//! `POST /v1/jobs/<id>/challenges` and `/account` of certificate orders.
 
 use axum::Router;
 use axum::extract::{Path, State};
@@ -11,6 +11,7 @@ use protocol::ids::ArchiveId;
 use super::store;
 use crate::app::AppState;
 use crate::archives;
+use crate::certificates::account::keep_account;
 use crate::certificates::publish::create_challenge;
 use crate::http::{Error, Result};
 use crate::hub::token::Agent;
@@ -19,6 +20,7 @@ pub fn mesh_router() -> Router<AppState> {
     Router::new()
         .route("/v1/archives/{id}", get(read_archive))
         .route("/v1/jobs/{id}/challenges", post(create_challenge))
+        .route("/v1/jobs/{id}/account", post(keep_account))
 }
 
 /// The archive that a build on the calling worker needs, and no other.

@@ -12,15 +12,14 @@ use tracing::info;
 
 use crate::app::AppState;
 use crate::bus::{self, Topic};
-use crate::certificates::imports;
 use crate::certificates::order::{self, Kind, Wait};
 use crate::certificates::renewal::certificate_id;
 use crate::certificates::store::attempts::{self, Attempt};
 use crate::certificates::store::{self, Due};
+use crate::certificates::{account, imports};
 use crate::config::Acme;
 use crate::dns_providers::{self, delegation};
 use crate::jobs;
-use crate::vault::Purpose;
 
 pub struct Certificates(pub AppState);
 
@@ -77,7 +76,7 @@ async fn order_due(
     delegated: &HashMap<String, String>,
 ) -> anyhow::Result<()> {
     let now = Utc::now();
-    let account = account(app, conn, acme).await?;
+    let account = account::find(app, conn, acme.directory()).await?;
     // The first order makes the account; others beside it would make more.
     let most = if account.is_some() { AT_ONCE } else { 1 };
     let mut room = most - store::orders(conn).await?;
@@ -165,13 +164,6 @@ async fn plan(
         Some(wait) => Err(wait),
         None => Ok((attempt, replaces)),
     })
-}
-
-async fn account(app: &AppState, conn: &mut PgConnection, acme: &Acme) -> anyhow::Result<Option<String>> {
-    let directory = acme.directory();
-    let Some(sealed) = store::account(conn, directory).await? else { return Ok(None) };
-    let plain = app.vault.open(Purpose::AcmeAccount, &format!("acme-account:{directory}"), &sealed)?;
-    Ok(Some(String::from_utf8(plain)?))
 }
 
 /// The roots of a CA that the system does not know.

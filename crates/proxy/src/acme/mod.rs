@@ -32,6 +32,9 @@ pub trait Desk: Send {
     /// One line of the order's log.
     fn say(&mut self, text: String) -> impl Future<Output = ()> + Send;
 
+    /// Keeps the credentials of a new account, which outlives its first order.
+    fn keep(&mut self, account: String) -> impl Future<Output = ()> + Send;
+
     /// Returns once the CA finds the challenge wherever it looks.
     fn publish(&mut self, challenge: &ChallengeRequest) -> impl Future<Output = anyhow::Result<()>> + Send;
 }
@@ -69,7 +72,7 @@ async fn steps(order: &CertificateOrder, pause: &Pause, desk: &mut impl Desk) ->
         // Forgotten, or deactivated (RFC 8555 section 7.3.6).
         Err(Error::Api(problem)) if failure::is_lost_account(&problem) => {
             desk.say("The CA does not know this account any more: making a new one.".to_owned()).await;
-            let (account, new) = create_account(order, pause).await?;
+            let (account, new) = create_account(order, pause, desk).await?;
             credentials = Some(new);
             place(&account, &names, None).await?
         }
@@ -108,7 +111,8 @@ async fn account(
         |known: &&String| directory_of(known).is_none_or(|directory| directory == order.directory);
     let Some(known) = order.account.as_ref().filter(of_this_ca) else {
         desk.say(format!("Making an account at {}.", order.directory)).await;
-        return create_account(order, pause).await.map(|(account, credentials)| (account, Some(credentials)));
+        let (account, credentials) = create_account(order, pause, desk).await?;
+        return Ok((account, Some(credentials)));
     };
     let credentials: AccountCredentials = serde_json::from_str(known)
         .map_err(|_| Trouble::Setup("the stored ACME account is damaged".to_owned()))?;
@@ -122,7 +126,11 @@ fn directory_of(credentials: &str) -> Option<String> {
     Some(credentials.get("directory")?.as_str()?.to_owned())
 }
 
-async fn create_account(order: &CertificateOrder, pause: &Pause) -> Result<(Account, String), Trouble> {
+async fn create_account(
+    order: &CertificateOrder,
+    pause: &Pause,
+    desk: &mut impl Desk,
+) -> Result<(Account, String), Trouble> {
     let contact: Vec<&str> = order.contact.as_deref().into_iter().collect();
     let new = NewAccount { contact: &contact, terms_of_service_agreed: true, only_return_existing: false };
     let builder = client::builder(order.root_pem.as_deref(), pause)?;
@@ -130,6 +138,7 @@ async fn create_account(order: &CertificateOrder, pause: &Pause) -> Result<(Acco
     let (account, credentials) = builder.create(&new, order.directory.clone(), binding.as_ref()).await?;
     let credentials =
         serde_json::to_string(&credentials).map_err(|error| Trouble::Setup(error.to_string()))?;
+    desk.keep(credentials.clone()).await;
     Ok((account, credentials))
 }
 

@@ -15,7 +15,7 @@ use protocol::enrol::AccessToken;
 use protocol::envelope::{MessageId, Receiver, Sender};
 use protocol::identity::{ApiKey, NodeIdentity};
 use protocol::ids::{JobId, NodeId};
-use protocol::job::{ChallengeRequest, Outcome};
+use protocol::job::{ChallengeRequest, NewAccount, Outcome};
 use protocol::message::{Ack, Delivery, FromAgent, FromControlPlane, JobCancel};
 use protocol::report::Hello;
 use protocol::spec::{Generation, ProxySpec, Spec, Versioned};
@@ -34,6 +34,8 @@ pub(crate) struct Hub {
     connections: mpsc::Receiver<Agent>,
     #[cfg_attr(not(feature = "pebble-tests"), expect(dead_code, reason = "for tests with certificates"))]
     pub(crate) challenges: mpsc::Receiver<Published>,
+    #[cfg_attr(not(feature = "pebble-tests"), expect(dead_code, reason = "for tests with certificates"))]
+    pub(crate) accounts: mpsc::Receiver<NewAccount>,
     _tasks: JoinSet<()>,
 }
 
@@ -48,6 +50,7 @@ struct Shared {
     key: ApiKey,
     connections: mpsc::Sender<Agent>,
     challenges: mpsc::Sender<Published>,
+    accounts: mpsc::Sender<NewAccount>,
 }
 
 impl Hub {
@@ -55,18 +58,24 @@ impl Hub {
         let key = ApiKey::generate();
         let (connections_tx, connections) = mpsc::channel(4);
         let (challenges_tx, challenges) = mpsc::channel(4);
-        let shared =
-            Arc::new(Shared { key: key.clone(), connections: connections_tx, challenges: challenges_tx });
+        let (accounts_tx, accounts) = mpsc::channel(4);
+        let shared = Arc::new(Shared {
+            key: key.clone(),
+            connections: connections_tx,
+            challenges: challenges_tx,
+            accounts: accounts_tx,
+        });
         let router = Router::new()
             .route("/v1/workers/register", post(token))
             .route("/v1/workers/ws", get(socket))
             .route("/v1/jobs/{id}/challenges", post(publish))
+            .route("/v1/jobs/{id}/account", post(keep))
             .with_state(shared);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("free port");
         let address = listener.local_addr().expect("address");
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { axum::serve(listener, router).await.expect("serves") });
-        Self { address, key, connections, challenges, _tasks: tasks }
+        Self { address, key, connections, challenges, accounts, _tasks: tasks }
     }
 
     pub(crate) fn identity(&self) -> NodeIdentity {
@@ -131,6 +140,12 @@ async fn publish(
     let (done, served) = oneshot::channel();
     shared.challenges.send((id, challenge, done)).await.expect("the test listens");
     if served.await.is_ok() { StatusCode::NO_CONTENT } else { StatusCode::SERVICE_UNAVAILABLE }
+}
+
+async fn keep(State(shared): State<Arc<Shared>>, Json(account): Json<NewAccount>) -> StatusCode {
+    // Nobody looks at more than the first ones.
+    let _ = shared.accounts.try_send(account);
+    StatusCode::NO_CONTENT
 }
 
 async fn socket(State(shared): State<Arc<Shared>>, upgrade: WebSocketUpgrade) -> Response {

@@ -288,6 +288,16 @@ async fn a_name_that_leads_elsewhere_fails_in_words() {
 }
 
 #[tokio::test]
+async fn an_account_is_kept_though_its_order_fails() {
+    let mut scene = Scene::start().await;
+    scene.pebble.lead_astray("astray.test").await;
+    scene.fail(scene.pebble.order("astray.test", None)).await;
+    let kept = scene.hub.accounts.try_recv().expect("kept").credentials;
+    let issued = scene.issue(scene.pebble.order("app.test", Some(kept))).await;
+    assert!(issued.account.is_none(), "no new account");
+}
+
+#[tokio::test]
 async fn a_ca_that_is_not_there_fails_in_words() {
     let mut scene = Scene::start().await;
     let mut order = scene.pebble.order("app.test", None);
