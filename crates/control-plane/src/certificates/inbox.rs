@@ -18,6 +18,9 @@ use crate::vault::Purpose;
 /// A CA that names a later time than this is asked again nevertheless.
 const LONGEST_PAUSE: TimeDelta = TimeDelta::days(8);
 
+/// Ends of an order that somebody asked for which another one would not change.
+const FINAL: [&str; 2] = ["cancelled", "staging_certificate"];
+
 pub async fn done(
     app: &AppState,
     conn: &mut PgConnection,
@@ -66,6 +69,11 @@ pub async fn failed(
     warn!(host, code = failure.code, error, "no certificate");
     attempts::end(conn, job, if failure.code == "cancelled" { "cancelled" } else { "failed" }, Some(failure))
         .await?;
+    let attempt = attempts::of_job(conn, job).await?;
+    if !FINAL.contains(&failure.code.as_str()) && attempt.is_some_and(|one| one.kind == order::Kind::Reissue)
+    {
+        store::keep_reissue(conn, host).await?;
+    }
     let until = until.map(|until| until.min(Utc::now() + LONGEST_PAUSE));
     store::store_failed(conn, host, &error, until).await
 }

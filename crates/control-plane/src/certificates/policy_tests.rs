@@ -260,6 +260,29 @@ async fn a_ca_that_names_a_time_is_left_alone_until_then(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn what_somebody_asked_for_is_ordered_again_after_a_failure(pool: PgPool) {
+    let mesh = mesh(pool).await;
+    let mut proxy = proxy(&mesh).await;
+    let (job, _) = of(order(&mesh, &mut proxy).await);
+    end(&mut proxy, job, issued(HOST)).await;
+    sqlx::query("update certificates set reissue = true").execute(&mesh.test.app.db).await.expect("row");
+    for _ in 0..2 {
+        let (job, _) = of(order(&mesh, &mut proxy).await);
+        end(&mut proxy, job, Outcome::Failed(failure("acme_unreachable"))).await;
+        let (last,): (String,) =
+            one(&mesh, "select kind from certificate_attempts order by at desc limit 1").await;
+        assert_eq!(last, "reissue");
+        without_pause(&mesh).await;
+    }
+    let (job, _) = of(order(&mesh, &mut proxy).await);
+    end(&mut proxy, job, issued(HOST)).await;
+    without_pause(&mesh).await;
+    pass(&mesh).await;
+    let (orders,): (i64,) = one(&mesh, "select count(*) from certificate_attempts").await;
+    assert_eq!(orders, 4, "it is there");
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
 async fn nothing_untrusted_replaces_a_trusted_certificate(pool: PgPool) {
     let mesh = mesh(pool).await;
     let mut proxy = proxy(&mesh).await;

@@ -300,6 +300,12 @@ pub async fn forget_reissue(conn: &mut PgConnection, host: &str) -> sqlx::Result
     Ok(())
 }
 
+/// The order that somebody asked for failed: it is still wanted.
+pub async fn keep_reissue(conn: &mut PgConnection, host: &str) -> sqlx::Result<()> {
+    sqlx::query!("update certificates set reissue = true where host = $1", host).execute(conn).await?;
+    Ok(())
+}
+
 /// Names at and below `zone` are tried again at once: their challenge may be possible now.
 pub async fn retry_below(conn: &mut PgConnection, zone: &str) -> sqlx::Result<()> {
     sqlx::query!(

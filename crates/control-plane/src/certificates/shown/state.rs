@@ -76,6 +76,11 @@ impl Facts {
         }
     }
 
+    /// Somebody asked for a new one, and nothing is in the way of its order.
+    pub(super) fn is_asked(&self, now: DateTime<Utc>) -> bool {
+        self.asked && self.retry_at.is_none_or(|retry| retry <= now)
+    }
+
     fn is_usable(&self, now: DateTime<Utc>) -> bool {
         self.not_after.is_some_and(|end| end > now)
     }
@@ -141,8 +146,11 @@ impl Facts {
         if !self.has_ca {
             return None;
         }
-        if self.asked {
+        if self.is_asked(now) {
             return next(None, "ordered anew as soon as a proxy is free: somebody asked for it".to_owned());
+        }
+        if self.asked {
+            return next(self.retry_at, "ordered anew: somebody asked for it".to_owned());
         }
         if self.failures > 0
             && let Some(retry) = self.retry_at.filter(|retry| *retry > now)
@@ -249,6 +257,9 @@ mod tests {
         assert_eq!(at(&imported).at, imported.not_after);
         assert!(at(&imported).what.contains("import"), "{:?}", at(&imported));
         assert!(at(&Facts { asked: true, ..ending(60) }).what.contains("asked"));
+        let failed = Facts { asked: true, failures: 1, retry_at: Some(retry), ..ending(60) };
+        assert!(!failed.is_asked(now()) && failed.is_asked(retry), "{failed:?}");
+        assert_eq!(at(&failed).at, Some(retry));
         assert_eq!(Facts { has_ca: false, ..nothing() }.next(now()), None);
     }
 }

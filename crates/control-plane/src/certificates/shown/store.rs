@@ -133,7 +133,7 @@ impl Row {
         };
         let is_ordered = facts.source == Source::Acme;
         Shown {
-            busy: facts.ordering || facts.asked,
+            busy: facts.ordering || facts.is_asked(now),
             view: CertificateView {
                 names,
                 standing: facts.standing(now),
