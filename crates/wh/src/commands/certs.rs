@@ -100,6 +100,10 @@ fn card(detail: &CertificateDetail, paint: Paint) -> String {
     for table in [servers(proxies), tries(attempts)].into_iter().flatten() {
         text = format!("{text}\n{}", table.render(paint));
     }
+    if let Some(newest) = attempts.first().filter(|newest| !newest.log.is_empty()) {
+        let lines: String = newest.log.iter().map(|line| format!("  {}\n", sanitize(line))).collect();
+        text = format!("{text}\n{}\n{lines}", paint.dim("The newest order:"));
+    }
     text
 }
 

@@ -21,7 +21,7 @@ fn detail(host: &str) -> Value {
     detail["attempts"] = json!([{
         "id": "a", "at": "2026-06-01T11:59:48Z", "finished_at": "2026-06-01T12:00:00Z", "kind": "first",
         "challenge": "http-01", "names": [host], "directory": "https://ca.test/dir", "staging": false,
-        "outcome": "failed", "trouble": detail["problem"], "log": [], "proxy": "p1",
+        "outcome": "failed", "trouble": detail["problem"], "log": ["Making an account."], "proxy": "p1",
     }]);
     detail["proxies"] = json!([
         { "node": "p1", "connected": true, "generation": 7, "current": true },
@@ -57,6 +57,7 @@ fn one_is_shown_with_the_problem_the_remedy_the_orders_and_the_proxies() {
         "None yet: the last 2 orders failed.",
         "The CA finds no address.",
         "Point an A record at the proxies.",
+        "The newest order:\n  Making an account.\n",
     ] {
         assert!(run.out.contains(text), "{text}: {run:?}");
     }

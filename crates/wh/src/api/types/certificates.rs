@@ -63,6 +63,8 @@ pub(crate) struct Attempt {
     pub(crate) challenge: String,
     pub(crate) outcome: String,
     pub(crate) trouble: Option<Trouble>,
+    #[serde(default)]
+    pub(crate) log: Vec<String>,
     pub(crate) proxy: Option<String>,
 }
 
