@@ -43,6 +43,7 @@ pub struct Options {
 struct Saved {
     prefix: String,
     programs: PathBuf,
+    cache: PathBuf,
     /// None on an untouched cluster.
     login: Option<Login>,
     proxy_token: String,
@@ -175,6 +176,16 @@ impl Cluster {
         let place = places.find(|place| place.name == name).context("only hosts with a role can join")?;
         let host = self.host(name)?;
         host.set_service(&software::enrolled_mesh(&host, *place, token)?)
+    }
+
+    /// Boots one more proxy of the topology, which joins by a token.
+    pub fn add_proxy(&self, place: Place, token: &str) -> Result<()> {
+        let cache = Cache::ensure(&self.saved.cache, &self.program())?;
+        let host = self.host(place.name)?;
+        Shared::written(&self.state, self.programs(), cache).prepare(&host, place.public)?;
+        host.set_service(&software::proxy(&host)?)?;
+        self.join(place.name, token)?;
+        self.power_on(place.name)
     }
 
     /// Pulls the host's plug.
@@ -380,6 +391,7 @@ impl<'a> Boot<'a> {
         let saved = Saved {
             prefix: self.prefix.clone(),
             programs: self.options.programs.clone(),
+            cache: self.options.cache.clone(),
             login,
             proxy_token,
             authority: self.authority.pem().to_owned(),

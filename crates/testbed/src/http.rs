@@ -34,6 +34,8 @@ pub struct Answer {
     pub body: Bytes,
     /// Who signed the certificate that the server showed.
     pub issuer: Option<String>,
+    /// The number of that certificate.
+    pub serial: Option<String>,
 }
 
 impl Answer {
@@ -72,8 +74,8 @@ impl Server {
         let name = host.split(':').next().unwrap_or(host).to_owned();
         let connector = tokio_rustls::TlsConnector::from(Arc::new(trusting(roots)?));
         let stream = connector.connect(ServerName::try_from(name)?, stream).await.context("TLS")?;
-        let issuer = stream.get_ref().1.peer_certificates().and_then(|chain| issuer(chain.first()?));
-        Connection::new(stream, issuer).await
+        let shown = stream.get_ref().1.peer_certificates().and_then(|chain| Shown::read(chain.first()?));
+        Connection::new(stream, shown).await
     }
 }
 
@@ -81,13 +83,13 @@ impl Server {
 #[derive(Debug)]
 pub struct Connection {
     sender: hyper::client::conn::http1::SendRequest<Full<Bytes>>,
-    issuer: Option<String>,
+    shown: Option<Shown>,
     /// Moves the bytes. Its error, if any, comes out of the exchange.
     _driver: JoinSet<()>,
 }
 
 impl Connection {
-    async fn new<S>(stream: S, issuer: Option<String>) -> Result<Self>
+    async fn new<S>(stream: S, shown: Option<Shown>) -> Result<Self>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -96,7 +98,7 @@ impl Connection {
         driver.spawn(async move {
             let _ = connection.await;
         });
-        Ok(Self { sender, issuer, _driver: driver })
+        Ok(Self { sender, shown, _driver: driver })
     }
 
     pub async fn send(&mut self, request: Request) -> Result<Answer> {
@@ -106,7 +108,8 @@ impl Connection {
             status: head.status.as_u16(),
             headers: head.headers,
             body: body.collect().await?.to_bytes(),
-            issuer: self.issuer.clone(),
+            issuer: self.shown.as_ref().map(|shown| shown.issuer.clone()),
+            serial: self.shown.as_ref().map(|shown| shown.serial.clone()),
         })
     }
 }
@@ -121,7 +124,16 @@ fn trusting(roots: &str) -> Result<rustls::ClientConfig> {
     Ok(config)
 }
 
-fn issuer(certificate: &CertificateDer<'_>) -> Option<String> {
-    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
-    Some(certificate.issuer().to_string())
+/// What of the server's certificate is told.
+#[derive(Debug)]
+struct Shown {
+    issuer: String,
+    serial: String,
+}
+
+impl Shown {
+    fn read(certificate: &CertificateDer<'_>) -> Option<Self> {
+        let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+        Some(Self { issuer: certificate.issuer().to_string(), serial: certificate.raw_serial_as_string() })
+    }
 }

@@ -79,21 +79,43 @@ pub(crate) fn namespace(init: ProcessId) -> Result<std::fs::File> {
         .context("cannot open the host's network namespace")
 }
 
-/// Connects from inside a host. A socket stays in the network it was made in, so a thread enters the network, makes
-/// the socket and ends; the caller's threads never leave theirs.
+/// Connects from inside a host.
 pub async fn connect(init: ProcessId, address: SocketAddr) -> Result<tokio::net::TcpStream> {
+    let connect = move || {
+        let stream = std::net::TcpStream::connect_timeout(&address, std::time::Duration::from_secs(5))?;
+        stream.set_nonblocking(true)?;
+        Ok(stream)
+    };
+    let stream = inside(init, connect).await?.with_context(|| format!("cannot connect to {address}"))?;
+    stream.set_nodelay(true)?;
+    Ok(tokio::net::TcpStream::from_std(stream)?)
+}
+
+/// Listens inside a host.
+pub async fn listen(init: ProcessId, address: SocketAddr) -> Result<tokio::net::TcpListener> {
+    let listen = move || {
+        let listener = std::net::TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    };
+    let listener = inside(init, listen).await?.with_context(|| format!("cannot listen on {address}"))?;
+    Ok(tokio::net::TcpListener::from_std(listener)?)
+}
+
+/// Makes a socket inside a host. It stays in the network it was made in, so a thread enters the network, makes the
+/// socket and ends; the caller's threads never leave theirs.
+async fn inside<T: Send + 'static>(
+    init: ProcessId,
+    make: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> Result<std::io::Result<T>> {
     let namespace = namespace(init)?;
     let (send, receive) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || {
-        let connected = nix::sched::setns(&namespace, nix::sched::CloneFlags::CLONE_NEWNET)
+        let made = nix::sched::setns(&namespace, nix::sched::CloneFlags::CLONE_NEWNET)
             .map_err(std::io::Error::from)
-            .and_then(|()| std::net::TcpStream::connect_timeout(&address, std::time::Duration::from_secs(5)))
-            .and_then(|stream| stream.set_nonblocking(true).map(|()| stream));
-        // The receiver is gone when its caller gave up; then nobody wants the connection.
-        let _ = send.send(connected);
+            .and_then(|()| make());
+        // The receiver is gone when its caller gave up; then nobody wants the socket.
+        let _ = send.send(made);
     });
-    let stream = receive.await.context("the connecting thread ended")?;
-    let stream = stream.with_context(|| format!("cannot connect to {address}"))?;
-    stream.set_nodelay(true)?;
-    Ok(tokio::net::TcpStream::from_std(stream)?)
+    receive.await.context("the thread that makes the socket ended")
 }

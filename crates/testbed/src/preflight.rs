@@ -12,7 +12,7 @@ use nix::unistd::geteuid;
 use crate::tools::{is_debian, postgres_programs, which};
 
 /// Programs of other people, and the Debian packages that bring them.
-const NEEDED: [(&str, &str); 15] = [
+const NEEDED: [(&str, &str); 17] = [
     ("ip", "iproute2"),
     ("nsenter", "util-linux"),
     ("unshare", "util-linux"),
@@ -28,6 +28,8 @@ const NEEDED: [(&str, &str); 15] = [
     ("git", "git"),
     ("docker-registry", "docker-registry"),
     ("sshd", "openssh-server"),
+    ("named", "bind9"),
+    ("nsupdate", "bind9-dnsutils"),
 ];
 
 /// The machine can run a cluster: root, kernel, programs.

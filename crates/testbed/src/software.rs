@@ -78,19 +78,24 @@ pub struct Shared {
 impl Shared {
     /// Writes the shared files into the cluster's state folder.
     pub fn write(state: &Path, programs: &Path, cache: Cache, authority: &Authority) -> Result<Self> {
-        let shared = Self {
-            programs: programs.to_owned(),
-            cache,
-            authority: state.join("authority.pem"),
-            hosts_file: state.join("hosts"),
-            resolver_file: state.join("resolv.conf"),
-        };
+        let shared = Self::written(state, programs, cache);
         fs::write(&shared.authority, authority.pem())?;
         let hosts = format!("127.0.0.1 localhost\n{} {}\n", topology::PROXY.public, topology::DOMAIN);
         fs::write(&shared.hosts_file, hosts)?;
         // Nothing answers there on port 53: names that are not in the hosts file fail at once.
         fs::write(&shared.resolver_file, format!("nameserver {INET_ADDRESS}\n"))?;
         Ok(shared)
+    }
+
+    /// Those of a cluster that runs.
+    pub fn written(state: &Path, programs: &Path, cache: Cache) -> Self {
+        Self {
+            programs: programs.to_owned(),
+            cache,
+            authority: state.join("authority.pem"),
+            hosts_file: state.join("hosts"),
+            resolver_file: state.join("resolv.conf"),
+        }
     }
 
     /// Lays out `host` with what all hosts have.

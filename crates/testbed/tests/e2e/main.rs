@@ -6,6 +6,7 @@
 mod bad_input;
 mod bed;
 mod builds;
+mod certificates;
 mod commands;
 mod crashes;
 mod doctor;
@@ -71,6 +72,7 @@ fn tests() -> Vec<Test> {
         builds::TESTS,
         outages::TESTS,
         zones::TESTS,
+        certificates::TESTS,
     ];
     [together.concat(), ignored(examples::TESTS), alone(&breaking.concat())].concat()
 }
