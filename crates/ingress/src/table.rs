@@ -1,6 +1,9 @@
 //! Which route answers a host and path: one hash lookup for the host and one for the wildcard above it, then the longest
-//! path prefix. Built whole from a spec and swapped; what an earlier table knows about upstreams (open connections,
-//! load) is carried over.
+//! path prefix. A table succeeds another and shares with it what did not change: a route that stays as it was keeps its
+//! very entry, and what is known about upstreams (open connections, load) outlives every change.
+
+mod change;
+mod uses;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -8,7 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use protocol::spec::options::UpstreamProtocol;
-use protocol::spec::{ProxySpec, Route, Unavailable, Upstream};
+use protocol::spec::{HttpChallenge, ProxySpec, Route, Unavailable};
 
 use crate::Problem;
 use crate::balance::Balancer;
@@ -16,16 +19,21 @@ use crate::gateway::Delivery;
 use crate::observe::RouteMetrics;
 use crate::options::{Rules, Shared};
 use crate::upstream::Endpoint;
+use change::Placed;
+use uses::Uses;
 
-/// All routes and challenges of one spec.
-#[derive(Debug, Default)]
+/// All routes and challenges of one spec. A clone costs no more than counting up what it shares.
+#[derive(Debug, Clone, Default)]
 pub struct RouteTable {
-    hosts: HashMap<Box<str>, HostRoutes>,
+    /// In the order of the spec, without those that have no entry.
+    placed: Vec<Placed>,
+    hosts: HashMap<Arc<str>, HostRoutes>,
     /// By what follows `*.`.
-    wildcards: HashMap<Box<str>, HostRoutes>,
+    wildcards: HashMap<Arc<str>, HostRoutes>,
     challenges: HashMap<Box<str>, Answers>,
-    endpoints: HashMap<(SocketAddr, UpstreamProtocol), Arc<Endpoint>>,
-    metrics: HashMap<Box<str>, Arc<RouteMetrics>>,
+    endpoints: Uses<(SocketAddr, UpstreamProtocol), Arc<Endpoint>>,
+    /// By app.
+    metrics: Uses<Arc<str>, Arc<RouteMetrics>>,
     shared: Arc<Shared>,
 }
 
@@ -33,7 +41,7 @@ pub struct RouteTable {
 type Answers = Vec<(Box<str>, Box<str>)>;
 
 /// Prefix and route, longest prefix first.
-type HostRoutes = Vec<(Box<str>, Arc<RouteEntry>)>;
+type HostRoutes = Arc<[(Box<str>, Arc<RouteEntry>)]>;
 
 /// A route as the gateway uses it.
 #[derive(Debug)]
@@ -48,6 +56,8 @@ pub struct RouteEntry {
     /// Why there are no upstreams.
     pub unavailable: Option<Unavailable>,
     pub metrics: Arc<RouteMetrics>,
+    /// What all this was made of.
+    spec: Route,
 }
 
 impl RouteTable {
@@ -56,24 +66,21 @@ impl RouteTable {
         Self::default().succeed(spec)
     }
 
-    /// The table of `spec` that takes over the upstream connections of this one.
+    /// The table of `spec` that takes over from this one what `spec` leaves as it is.
     pub fn succeed(&self, spec: &ProxySpec) -> (Self, Vec<Problem>) {
-        let mut table = Self {
-            hosts: HashMap::with_capacity(spec.routes.len()),
-            shared: Arc::clone(&self.shared),
-            ..Self::default()
-        };
+        let mut table = self.clone();
         let mut problems = Vec::new();
-        for route in &spec.routes {
-            table.add_route(self, route, &mut problems);
-        }
-        for routes in table.hosts.values_mut().chain(table.wildcards.values_mut()) {
-            routes.sort_by_key(|(path, _)| std::cmp::Reverse(path.len()));
-        }
-        for challenge in &spec.challenges {
+        table.take_routes(&spec.routes, &mut problems);
+        table.take_challenges(&spec.challenges, &mut problems);
+        (table, problems)
+    }
+
+    fn take_challenges(&mut self, challenges: &[HttpChallenge], problems: &mut Vec<Problem>) {
+        self.challenges.clear();
+        for challenge in challenges {
             match host_key(&challenge.host) {
                 Some(host) if is_token(&challenge.token) => {
-                    let answers = table.challenges.entry(host.into()).or_default();
+                    let answers = self.challenges.entry(host.into()).or_default();
                     answers
                         .push((challenge.token.as_str().into(), challenge.key_authorization.as_str().into()));
                 }
@@ -83,72 +90,6 @@ impl RouteTable {
                 )),
             }
         }
-        (table, problems)
-    }
-
-    fn add_route(&mut self, before: &Self, route: &Route, problems: &mut Vec<Problem>) {
-        let mut report = |problem: String| {
-            problems.push(Problem::new(format!("route `{}`", route.id), problem));
-        };
-        if !route.path.starts_with('/') {
-            return report(format!("has path `{}`, which does not start with /", route.path));
-        }
-        if route.hosts.is_empty() {
-            return report("has no host".to_owned());
-        }
-        let protocol = route.options.upstream_protocol;
-        let members = route
-            .upstreams
-            .iter()
-            .map(|upstream| (self.endpoint(before, upstream, protocol), upstream.weight));
-        let entry = Arc::new(RouteEntry {
-            upstreams: Balancer::new(members.collect()).with(&route.options, &mut report),
-            delivery: Delivery::new(&route.options, &mut report),
-            id: route.id.as_str().into(),
-            app: route.app.as_str().into(),
-            https_only: route.https_only && route.options.https_redirect != Some(false),
-            rules: Rules::new(route, &self.shared, &mut report),
-            unavailable: route.unavailable,
-            metrics: self.metrics_of(before, &route.app),
-        });
-        let path = route.path.trim_end_matches('/');
-        for name in &route.hosts {
-            let (hosts, known) = match name.strip_prefix("*.") {
-                Some(parent) => (&mut self.wildcards, parent),
-                None => (&mut self.hosts, name.as_str()),
-            };
-            if host_key(known).is_none_or(|host| host != known) {
-                report(format!("has host `{name}`, which is not a lower-case host name"));
-                continue;
-            }
-            let routes = hosts.entry(known.into()).or_default();
-            match routes.iter().find(|(other, _)| other.as_ref() == path) {
-                Some((_, other)) if other.id.as_ref() == route.id => {}
-                Some((_, other)) => {
-                    report(format!("wants `{name}{}`, which route `{}` has already", route.path, other.id));
-                }
-                None => routes.push((path.into(), Arc::clone(&entry))),
-            }
-        }
-    }
-
-    fn endpoint(&mut self, before: &Self, upstream: &Upstream, protocol: UpstreamProtocol) -> Arc<Endpoint> {
-        let key = (upstream.address, protocol);
-        let known = before.endpoints.get(&key);
-        let endpoint = self.endpoints.entry(key).or_insert_with(|| match known {
-            Some(endpoint) => Arc::clone(endpoint),
-            None => Arc::new(Endpoint::new(upstream.address, protocol)),
-        });
-        Arc::clone(endpoint)
-    }
-
-    fn metrics_of(&mut self, before: &Self, app: &str) -> Arc<RouteMetrics> {
-        if let Some(metrics) = self.metrics.get(app) {
-            return Arc::clone(metrics);
-        }
-        let metrics = before.metrics.get(app).cloned().unwrap_or_else(|| Arc::new(RouteMetrics::new(app)));
-        self.metrics.insert(app.into(), Arc::clone(&metrics));
-        metrics
     }
 
     /// The route for a host as [`host_key`] gives it, and a path: the host's own, or one of the wildcard that covers
@@ -198,7 +139,7 @@ impl RouteTable {
     }
 }
 
-fn longest<'a>(routes: &'a HostRoutes, path: &str) -> Option<&'a Arc<RouteEntry>> {
+fn longest<'a>(routes: &'a [(Box<str>, Arc<RouteEntry>)], path: &str) -> Option<&'a Arc<RouteEntry>> {
     routes.iter().find(|(prefix, _)| covers(prefix, path)).map(|(_, route)| route)
 }
 

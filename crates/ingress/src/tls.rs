@@ -24,72 +24,44 @@ pub(crate) const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 /// The certificates of one spec.
 #[derive(Debug, Default)]
 pub struct CertificateTable {
+    /// Shared by the tables between which no certificate changed.
+    named: Arc<Named>,
+    challenges: Challenges,
+}
+
+#[derive(Debug, Default)]
+struct Named {
     exact: HashMap<Box<str>, Arc<CertifiedKey>>,
     /// By what follows `*.`.
     wildcard: HashMap<Box<str>, Arc<CertifiedKey>>,
     parsed: HashMap<Fingerprint, Arc<CertifiedKey>>,
-    challenges: Challenges,
+    /// All of the spec, in its order; `None` when not all could be used.
+    made_of: Option<Vec<Fingerprint>>,
 }
 
-/// Tells certificates apart that the control plane sent; not a defence against forged ones.
-type Fingerprint = (u64, u64);
+/// Hash and length. Tells certificates apart that the control plane sent; not a defence against forged ones.
+type Fingerprint = (u64, usize);
 
 impl CertificateTable {
     /// The certificates of `spec`, those known already taken over without parsing them again.
     pub fn succeed(&self, spec: &ProxySpec) -> (Self, Vec<Problem>) {
         let (challenges, mut problems) = Challenges::new(spec);
-        let mut table = Self { challenges, ..Self::default() };
-        for certificate in &spec.certificates {
-            let subject = || format!("certificate for `{}`", certificate.hosts.join("`, `"));
-            let fingerprint = fingerprint(certificate);
-            let key = match self.parsed.get(&fingerprint) {
-                Some(known) => Arc::clone(known),
-                None => match parse(certificate) {
-                    Ok(key) => Arc::new(key),
-                    Err(problem) => {
-                        problems.push(Problem::new(subject(), problem));
-                        table.keep(self, &certificate.hosts);
-                        continue;
-                    }
-                },
-            };
-            table.parsed.insert(fingerprint, Arc::clone(&key));
-            for host in &certificate.hosts {
-                let (names, name) = match host.strip_prefix("*.") {
-                    Some(parent) => (&mut table.wildcard, parent),
-                    None => (&mut table.exact, host.as_str()),
-                };
-                match host_key(name) {
-                    Some(name) => {
-                        names.insert(name.into(), Arc::clone(&key));
-                    }
-                    None => {
-                        problems.push(Problem::new(subject(), format!("names `{host}`, which is no host")));
-                    }
-                }
-            }
-        }
-        (table, problems)
-    }
-
-    /// A certificate that cannot be used does not replace one that can.
-    fn keep(&mut self, before: &Self, hosts: &[String]) {
-        for host in hosts {
-            let (names, known, name) = match host.strip_prefix("*.") {
-                Some(parent) => (&mut self.wildcard, &before.wildcard, parent),
-                None => (&mut self.exact, &before.exact, host.as_str()),
-            };
-            if let Some(key) = known.get(name) {
-                names.entry(name.into()).or_insert_with(|| Arc::clone(key));
-            }
-        }
+        let fingerprints: Vec<_> = spec.certificates.iter().map(fingerprint).collect();
+        let named = if self.named.made_of.as_ref() == Some(&fingerprints) {
+            Arc::clone(&self.named)
+        } else {
+            let (named, more) = self.named.succeed(&spec.certificates, fingerprints);
+            problems.extend(more);
+            Arc::new(named)
+        };
+        (Self { named, challenges }, problems)
     }
 
     /// The certificate for a lower-case name: its own, or its parent's wildcard.
     pub fn find(&self, name: &str) -> Option<&Arc<CertifiedKey>> {
-        self.exact.get(name).or_else(|| {
+        self.named.exact.get(name).or_else(|| {
             let (label, parent) = name.split_once('.')?;
-            if label.is_empty() { None } else { self.wildcard.get(parent) }
+            if label.is_empty() { None } else { self.named.wildcard.get(parent) }
         })
     }
 
@@ -108,21 +80,68 @@ impl CertificateTable {
 
     /// How many certificates there are.
     pub fn len(&self) -> usize {
-        self.parsed.len()
+        self.named.parsed.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.parsed.is_empty()
+        self.named.parsed.is_empty()
+    }
+}
+
+impl Named {
+    fn succeed(&self, certificates: &[Certificate], fingerprints: Vec<Fingerprint>) -> (Self, Vec<Problem>) {
+        let (mut next, mut problems) = (Self::default(), Vec::new());
+        for (certificate, fingerprint) in certificates.iter().zip(&fingerprints) {
+            let subject = || format!("certificate for `{}`", certificate.hosts.join("`, `"));
+            let key = match self.parsed.get(fingerprint) {
+                Some(known) => Arc::clone(known),
+                None => match parse(certificate) {
+                    Ok(key) => Arc::new(key),
+                    Err(problem) => {
+                        problems.push(Problem::new(subject(), problem));
+                        next.keep(self, &certificate.hosts);
+                        continue;
+                    }
+                },
+            };
+            next.parsed.insert(*fingerprint, Arc::clone(&key));
+            for host in &certificate.hosts {
+                let (names, name) = match host.strip_prefix("*.") {
+                    Some(parent) => (&mut next.wildcard, parent),
+                    None => (&mut next.exact, host.as_str()),
+                };
+                match host_key(name) {
+                    Some(name) => {
+                        names.insert(name.into(), Arc::clone(&key));
+                    }
+                    None => {
+                        problems.push(Problem::new(subject(), format!("names `{host}`, which is no host")));
+                    }
+                }
+            }
+        }
+        next.made_of = problems.is_empty().then_some(fingerprints);
+        (next, problems)
+    }
+
+    /// A certificate that cannot be used does not replace one that can.
+    fn keep(&mut self, before: &Self, hosts: &[String]) {
+        for host in hosts {
+            let (names, known, name) = match host.strip_prefix("*.") {
+                Some(parent) => (&mut self.wildcard, &before.wildcard, parent),
+                None => (&mut self.exact, &before.exact, host.as_str()),
+            };
+            if let Some(key) = known.get(name) {
+                names.entry(name.into()).or_insert_with(|| Arc::clone(key));
+            }
+        }
     }
 }
 
 fn fingerprint(certificate: &Certificate) -> Fingerprint {
-    let half = |salt: u8| {
-        let mut hasher = DefaultHasher::new();
-        (salt, &certificate.chain_pem, &certificate.key_pem).hash(&mut hasher);
-        hasher.finish()
-    };
-    (half(0), half(1))
+    let mut hasher = DefaultHasher::new();
+    (&certificate.hosts, &certificate.chain_pem, &certificate.key_pem).hash(&mut hasher);
+    (hasher.finish(), certificate.chain_pem.len() + certificate.key_pem.len())
 }
 
 fn parse(certificate: &Certificate) -> Result<CertifiedKey, String> {

@@ -96,7 +96,7 @@ async fn a_table_is_served_when_traefik_shows_it_and_not_when_it_is_written() {
     // Without any routes there is a table, too: Traefik watches a file that exists, and challenges have their way.
     assert!(table(&file)["http"]["routers"]["wisehosting-challenges"].is_object());
     api.take(&file);
-    assert_eq!(routing.take(spec(4, &["a.test"]), false).expect("disk"), Taken::InForce(4));
+    assert_eq!(routing.take(&spec(4, &["a.test"]), false).expect("disk"), Taken::InForce(4));
     assert!(!is_served(&routing, 4).await, "Traefik has the table before it");
     assert_eq!(routing.generation(), 0);
     api.take(&file);
@@ -108,11 +108,11 @@ async fn a_table_is_served_when_traefik_shows_it_and_not_when_it_is_written() {
 async fn after_a_restart_the_table_counts_once_traefik_shows_it_again() {
     let (folder, api) = (tempfile::tempdir().expect("temp dir"), Api::start().await);
     let file = folder.path().join("dynamic.yaml");
-    routing(folder.path(), &api).take(spec(4, &["a.test"]), false).expect("disk");
+    routing(folder.path(), &api).take(&spec(4, &["a.test"]), false).expect("disk");
     let (before, inode) = (table(&file), file.metadata().expect("metadata").ino());
     let again = routing(folder.path(), &api);
     assert_eq!(again.generation(), 0, "so that the control plane sends it and waits");
-    assert_eq!(again.take(spec(4, &["a.test"]), true).expect("disk"), Taken::InForce(4));
+    assert_eq!(again.take(&spec(4, &["a.test"]), true).expect("disk"), Taken::InForce(4));
     assert!(!is_served(&again, 4).await);
     api.take(&file);
     assert!(is_served(&again, 4).await);
@@ -123,7 +123,7 @@ async fn after_a_restart_the_table_counts_once_traefik_shows_it_again() {
     );
     // A file that somebody removed comes back.
     std::fs::remove_file(&file).expect("remove");
-    again.take(spec(4, &["a.test"]), true).expect("disk");
+    again.take(&spec(4, &["a.test"]), true).expect("disk");
     assert!(file.exists());
 }
 
@@ -132,11 +132,11 @@ async fn the_file_is_for_its_group_and_has_what_the_built_in_engine_would_serve(
     let (folder, api) = (tempfile::tempdir().expect("temp dir"), Api::start().await);
     let file = folder.path().join("dynamic.yaml");
     let routing = routing(folder.path(), &api);
-    routing.take(spec(4, &["a.test", "NOT A HOST"]), false).expect("disk");
+    routing.take(&spec(4, &["a.test", "NOT A HOST"]), false).expect("disk");
     assert_eq!(file.metadata().expect("metadata").permissions().mode() & 0o777, 0o640);
     let routers = table(&file)["http"]["routers"].as_object().expect("routers").len();
     assert_eq!(routers, 2, "a.test and the challenges");
-    assert_eq!(routing.take(spec(5, &["NOT A HOST"]), false).expect("disk"), Taken::Bad);
+    assert_eq!(routing.take(&spec(5, &["NOT A HOST"]), false).expect("disk"), Taken::Bad);
     assert!(table(&file)["http"]["routers"]["app-a.test"].is_object());
 }
 

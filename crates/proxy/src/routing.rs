@@ -1,4 +1,8 @@
-//! From a pushed spec to what is served: on disk first, then in force, then acknowledged.
+//! From a pushed spec to what is served: in force first, then on disk, then acknowledged.
+//!
+//! Visitors need not wait for the disk, because what is in force and not on disk yet is not acknowledged either: until
+//! it is, nothing that the table on disk names is stopped. After a crash in between that table is served, as if the
+//! new one had come a moment later, and the control plane sends the new one again.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -93,9 +97,9 @@ impl Routing {
         self.generation.load(Ordering::Relaxed)
     }
 
-    /// Takes `offered` if it counts. An error means that it could not be written and is not served; the same one may
-    /// be offered again. Blocks for the disk.
-    pub(crate) fn take(&self, offered: Versioned<ProxySpec>, first: bool) -> anyhow::Result<Taken> {
+    /// Takes `offered` if it counts. An error means that it could not be written: it is served, but must not be
+    /// acknowledged; the same one may be offered again. Blocks for the disk.
+    pub(crate) fn take(&self, offered: &Versioned<ProxySpec>, first: bool) -> anyhow::Result<Taken> {
         let mut cache = self.cache();
         let generation = offered.generation;
         if cache.takes(generation, first) {
@@ -108,8 +112,8 @@ impl Routing {
                 );
                 return Ok(Taken::Bad);
             }
-            cache.store(offered).context("`state_dir` cannot be written")?;
             self.gateway.swap(prepared);
+            cache.store(offered.clone()).context("`state_dir` cannot be written")?;
         } else if generation != cache.generation() {
             return Ok(Taken::Old);
         }
@@ -187,7 +191,7 @@ mod tests {
     #[test]
     fn what_was_taken_is_served_again_after_a_restart_and_is_private() {
         let folder = tempfile::tempdir().expect("temp dir");
-        assert_eq!(routing(folder.path()).take(spec(4, "a.test"), false).expect("disk"), Taken::InForce(4));
+        assert_eq!(routing(folder.path()).take(&spec(4, "a.test"), false).expect("disk"), Taken::InForce(4));
         let again = routing(folder.path());
         assert_eq!((again.generation(), again.gateway.counts().0), (4, 1));
         let mode = folder.path().join("routes.json").metadata().expect("metadata").permissions().mode();
@@ -198,19 +202,23 @@ mod tests {
     fn older_and_bad_specs_leave_the_last_good_one_in_force_and_the_same_one_is_acknowledged() {
         let folder = tempfile::tempdir().expect("temp dir");
         let routing = routing(folder.path());
-        routing.take(spec(4, "a.test"), false).expect("disk");
-        assert_eq!(routing.take(spec(3, "b.test"), false).expect("disk"), Taken::Old);
-        assert_eq!(routing.take(spec(5, "NOT A HOST"), false).expect("disk"), Taken::Bad);
-        assert_eq!(routing.take(spec(4, "a.test"), true).expect("disk"), Taken::InForce(4));
+        routing.take(&spec(4, "a.test"), false).expect("disk");
+        assert_eq!(routing.take(&spec(3, "b.test"), false).expect("disk"), Taken::Old);
+        assert_eq!(routing.take(&spec(5, "NOT A HOST"), false).expect("disk"), Taken::Bad);
+        assert_eq!(routing.take(&spec(4, "a.test"), true).expect("disk"), Taken::InForce(4));
         assert_eq!((routing.generation(), routing.gateway.counts().0), (4, 1));
-        assert_eq!(routing.take(spec(2, "b.test"), true).expect("disk"), Taken::InForce(2));
+        assert_eq!(routing.take(&spec(2, "b.test"), true).expect("disk"), Taken::InForce(2));
     }
 
     #[test]
-    fn a_spec_that_cannot_be_written_is_not_in_force() {
+    fn a_spec_that_cannot_be_written_is_served_but_not_acknowledged_until_it_is() {
         let folder = tempfile::tempdir().expect("temp dir");
-        let routing = routing(&folder.path().join("gone"));
-        routing.take(spec(4, "a.test"), false).expect_err("no folder");
-        assert_eq!((routing.generation(), routing.gateway.counts().0), (0, 0));
+        let gone = folder.path().join("gone");
+        let routing = routing(&gone);
+        routing.take(&spec(4, "a.test"), false).expect_err("no folder");
+        assert_eq!((routing.generation(), routing.gateway.counts().0), (0, 1));
+        std::fs::create_dir(gone).expect("folder");
+        assert_eq!(routing.take(&spec(4, "a.test"), false).expect("disk"), Taken::InForce(4));
+        assert_eq!(routing.generation(), 4);
     }
 }

@@ -22,7 +22,7 @@ pub(crate) struct Sync {
     /// The next spec is the first one of its connection.
     first: bool,
     /// A spec that could not be written yet.
-    waiting: Option<(Versioned<ProxySpec>, bool)>,
+    waiting: Option<(Arc<Versioned<ProxySpec>>, bool)>,
     /// The generation that was taken last, until it is served.
     unacknowledged: Option<Generation>,
 }
@@ -81,7 +81,7 @@ impl Sync {
         match message {
             FromControlPlane::Spec(Versioned { generation, spec: Spec::Proxy(spec) }) => {
                 let first = std::mem::take(&mut self.first);
-                self.take(Versioned { generation, spec }, first).await?;
+                self.take(Arc::new(Versioned { generation, spec }), first).await?;
             }
             FromControlPlane::Spec(_) => {
                 error!("the control plane sent the desired state of another kind of agent: ignored");
@@ -93,9 +93,9 @@ impl Sync {
         Ok(())
     }
 
-    async fn take(&mut self, spec: Versioned<ProxySpec>, first: bool) -> anyhow::Result<()> {
-        let (routing, offered) = (Arc::clone(&self.routing), spec.clone());
-        let taken = tokio::task::spawn_blocking(move || routing.take(offered, first)).await?;
+    async fn take(&mut self, spec: Arc<Versioned<ProxySpec>>, first: bool) -> anyhow::Result<()> {
+        let (routing, offered) = (Arc::clone(&self.routing), Arc::clone(&spec));
+        let taken = tokio::task::spawn_blocking(move || routing.take(&offered, first)).await?;
         self.waiting = None;
         match taken {
             Ok(Taken::InForce(generation)) => self.unacknowledged = Some(generation),
@@ -104,7 +104,7 @@ impl Sync {
                 let error = format!("{error:#}");
                 warn!(
                     error,
-                    "the new routes cannot be written; the routes before them stay in force until they can: is the disk full?"
+                    "the new routes are in force, but cannot be written and are not acknowledged until they are: is the disk full?"
                 );
                 self.waiting = Some((spec, first));
             }

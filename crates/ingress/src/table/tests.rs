@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 use protocol::ids::InstanceId;
-use protocol::spec::HttpChallenge;
+use protocol::spec::Upstream;
 use protocol::spec::options::Redirect;
 
 use super::*;
@@ -160,6 +160,47 @@ fn upstreams_keep_their_connections_and_load_through_a_change() {
 }
 
 #[test]
+fn an_unchanged_route_keeps_its_very_entry_and_a_changed_one_its_load() {
+    let mut routes: Vec<Route> =
+        ["a", "b", "c", "d"].map(|id| route(id, &[&format!("{id}.test")], "/")).to_vec();
+    let (before, _) = table(routes.clone());
+    let endpoint = Arc::clone(before.endpoints().next().expect("one"));
+    let _under_way = endpoint.begin();
+    routes[1].https_only = true;
+    routes.swap(0, 3);
+    routes.insert(2, route("new", &["new.test"], "/"));
+    let (after, problems) = before.succeed(&ProxySpec { routes: routes.clone(), ..ProxySpec::default() });
+    assert_eq!(problems, []);
+    for (host, kept) in [("a.test", true), ("b.test", false), ("c.test", true), ("d.test", true)] {
+        let [old, new] = [&before, &after].map(|table| table.find(host, "/").expect(host));
+        assert_eq!(Arc::ptr_eq(old, new), kept, "{host}");
+    }
+    let changed = after.find("b.test", "/").expect("b");
+    assert!(changed.https_only);
+    assert_eq!(changed.upstreams.pick(&[], None).expect("one").in_flight(), 1);
+    routes.clear();
+    let (empty, _) = after.succeed(&ProxySpec { routes, ..ProxySpec::default() });
+    assert_eq!((empty.hosts(), empty.endpoints().count()), (0, 0));
+}
+
+#[test]
+fn what_was_left_out_is_told_again_and_served_as_soon_as_it_can_be() {
+    let routes = vec![
+        route("first", &["a.test"], "/"),
+        route("second", &["a.test", "b.test"], "/"),
+        route("third", &["c.test"], "/"),
+    ];
+    let (before, problems) = table(routes.clone());
+    assert_eq!(problems, ["route `second` wants `a.test/`, which route `first` has already"]);
+    let (again, problems) = before.succeed(&ProxySpec { routes: routes.clone(), ..ProxySpec::default() });
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    let (after, problems) =
+        again.succeed(&ProxySpec { routes: routes[1..].to_vec(), ..ProxySpec::default() });
+    assert_eq!(problems, []);
+    assert_eq!(found(&after, "a.test", "/"), Some("second"));
+}
+
+#[test]
 fn a_challenge_is_found_by_host_and_token() {
     let challenge = |host: &str, token: &str| HttpChallenge {
         host: host.to_owned(),
@@ -192,7 +233,62 @@ fn model<'a>(routes: &'a [Route], host: &str, path: &str) -> Option<&'a str> {
     best.map(|(_, id)| id)
 }
 
+/// Routes as they come in a spec; some want what others have, or cannot be served at all.
+fn any_routes() -> impl Strategy<Value = Vec<Route>> {
+    let any = ("[a-f]", proptest::collection::vec("(\\*\\.)?[abA]\\.test", 0..3), "(/[xy]?)?", 1..4_u16);
+    proptest::collection::vec(any, 0..8).prop_map(|routes| {
+        let made = routes.into_iter().map(|(id, hosts, path, port)| {
+            let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
+            let mut made = route(&id, &hosts, &path);
+            made.upstreams[0].address.set_port(port);
+            made
+        });
+        made.collect()
+    })
+}
+
+/// What a table shows of itself.
+fn shown(table: &RouteTable, spec: &ProxySpec) -> impl PartialEq + std::fmt::Debug + use<> {
+    let mut found = Vec::new();
+    for host in ["a.test", "b.test", "z.a.test", "z.b.test"] {
+        for path in ["/", "/x", "/y/z"] {
+            let entry = table.find(host, path);
+            found.push(entry.map(|entry| {
+                let upstream = entry.upstreams.pick(&[], None).map(|endpoint| endpoint.address());
+                (entry.id.to_string(), upstream)
+            }));
+        }
+    }
+    let mut endpoints: Vec<_> = table.endpoints().map(|endpoint| endpoint.address()).collect();
+    endpoints.sort();
+    (found, endpoints, table.hosts(), table.servable(spec).routes)
+}
+
 proptest! {
+    #[test]
+    fn a_table_that_succeeds_others_is_the_one_built_from_nothing(
+        all in proptest::collection::vec(any_routes(), 1..6),
+        edits in proptest::collection::vec((0..8_usize, 0..8_usize), 6),
+    ) {
+        let mut table = RouteTable::default();
+        let mut before: Vec<Route> = Vec::new();
+        for (routes, (from, to)) in all.into_iter().zip(edits) {
+            // Either another list, or the one before with a piece of it exchanged.
+            let (from, to) = (from.min(before.len()), to.min(before.len()));
+            if from < to {
+                before.splice(from..to, routes);
+            } else {
+                before = routes;
+            }
+            let spec = ProxySpec { routes: before.clone(), ..ProxySpec::default() };
+            let (built, told) = RouteTable::build(&spec);
+            let (next, problems) = table.succeed(&spec);
+            prop_assert_eq!(problems, told);
+            prop_assert_eq!(shown(&next, &spec), shown(&built, &spec));
+            table = next;
+        }
+    }
+
     #[test]
     fn lookup_agrees_with_the_rule(
         routes in proptest::collection::vec(

@@ -1,6 +1,7 @@
-//! Desired state: sent whole to the agent that owns it, with a generation; written to disk before it is acted on;
-//! converged to again and again.
+//! Desired state: sent whole to the agent that owns it, with a generation; written to disk before it is acknowledged,
+//! and, where acting on it could not be taken back, before it is acted on; converged to again and again.
 
+mod kind;
 pub mod options;
 mod proxy;
 
@@ -17,8 +18,8 @@ pub use proxy::{AlpnChallenge, Certificate, HttpChallenge, ProxySpec, Route, Una
 /// Counts changes of one consumer's desired state. A higher one replaces a lower one, never the other way round.
 pub type Generation = i64;
 
-/// The desired state of one agent.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// The desired state of one agent. How it is read: [`kind`].
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Spec {
     Mesh(MeshSpec),

@@ -91,7 +91,7 @@ async fn agent(identity: NodeIdentity, table: Arc<Table>, stop: CancellationToke
     tokio::try_join!(link.run(stop), inbox).map(|((), ())| ())
 }
 
-/// On disk first, then in force, then acknowledged.
+/// In force first, then on disk, then acknowledged.
 async fn take_all(
     handle: LinkHandle,
     mut events: Events,
@@ -135,7 +135,7 @@ async fn take_all(
                 let error = format!("{error:#}");
                 warn!(
                     error,
-                    "the new routes of the zones cannot be written; those before them stay in force"
+                    "the new routes of the zones are in force, but cannot be written and are not acknowledged until they are"
                 );
                 waiting = Some(offered);
             }

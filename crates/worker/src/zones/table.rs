@@ -52,8 +52,9 @@ impl Table {
         self.wanted.subscribe()
     }
 
-    /// Takes `offered` if it counts. An error means that it could not be written and is not served; the same one may be
-    /// offered again. Blocks for the disk.
+    /// Takes `offered` if it counts. An error means that it could not be written: it is served, but must not be
+    /// acknowledged; the same one may be offered again. What is not acknowledged stops nothing that the table on disk
+    /// names, so a crash before the disk has it does no harm. Blocks for the disk.
     pub(super) fn take(&self, offered: Versioned<ProxySpec>, first: bool) -> anyhow::Result<Taken> {
         let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
         let generation = offered.generation;
@@ -70,8 +71,8 @@ impl Table {
             warn!(generation, "no route of the new table can be served: those before it stay in force");
             return Ok(Taken::Bad);
         }
-        ledger.store(offered).context("`state_dir` cannot be written")?;
         self.gateway.swap(prepared);
+        ledger.store(offered).context("`state_dir` cannot be written")?;
         if hosts > 0 || *self.wanted.borrow() {
             info!(generation, hosts, "routes of the zones in force");
         }
