@@ -19,6 +19,7 @@ use tracing::debug;
 use crate::extended_connect;
 use crate::gateway::Gateway;
 use crate::grpc::{self, Call};
+use crate::seldom::Seldom;
 use crate::server::Connection;
 use crate::stall::{self, Streams, Watch, Watched};
 use crate::upstream::BUFFER_BYTES;
@@ -66,7 +67,7 @@ where
     let ended = async {
         tokio::select! {
             ended = serving.as_mut() => ended,
-            () = connection.drain.leave(false, || connection.requests.any()) => {
+            () = Seldom::new(connection.drain.leave(false, || connection.requests.any())) => {
                 serving.as_mut().graceful_shutdown();
                 serving.await
             }
@@ -76,7 +77,7 @@ where
         ended = ended => if let Err(error) = ended {
             debug!(%error, "HTTP/1.1 connection ended");
         },
-        () = watch.stalled(limits.download_stall) => debug!("cut a connection whose answer was not taken"),
+        () = Seldom::new(watch.stalled(limits.download_stall)) => debug!("cut a connection whose answer was not taken"),
     }
 }
 

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use crate::seldom::Seldom;
 use crate::tunnel::Tunnel;
 
 /// A turn after which accepting ends.
@@ -127,8 +128,13 @@ impl Drain {
 
     /// Runs a connection until it ends or is cut.
     pub(crate) fn spawn(&self, connection: impl Future<Output = ()> + Send + 'static) {
-        let kill = self.kill.clone();
-        self.turn().spawn(async move { kill.run_until_cancelled(connection).await });
+        let killed = Seldom::new(self.kill.clone().cancelled_owned());
+        self.turn().spawn(async move {
+            tokio::select! {
+                () = connection => {}
+                () = killed => {}
+            }
+        });
     }
 
     pub(crate) fn spawn_tunnel(&self, tunnel: Tunnel) {

@@ -172,7 +172,7 @@ impl Gateway {
         };
         if let Some(rules) = &route.rules {
             let (started, visitor) = (Instant::now(), connection.visitor());
-            if let Some(response) = rules.answer(visitor, &request).await {
+            if let Some(response) = Box::pin(rules.answer(visitor, &request)).await {
                 route.metrics.finished(response.status().as_u16(), started.elapsed(), 0, 0);
                 return response;
             }
@@ -244,11 +244,11 @@ impl Gateway {
         let max = rules.and_then(|rules| rules.max_body_bytes);
         let slowest = self.options.limits.upload_bytes_per_s;
         let upload = (!request.body().is_end_stream()).then(|| Arc::new(Upload::new(slowest).limited(max)));
-        let request = request.map(|incoming| match &upload {
+        let mut request = Some(request.map(|incoming| match &upload {
             Some(upload) => RequestBody::stream(incoming, Arc::clone(upload)),
             None => RequestBody::Empty,
-        });
-        let answered = self.exchange(&route, request, upload.as_deref(), wishes.instance).await;
+        }));
+        let answered = self.exchange(&route, &mut request, upload.as_deref(), wishes.instance).await;
         let instance = answered.as_ref().ok().map(|answered| answered.in_flight.0.address());
         let mut response = match answered {
             Ok(answered) if answered.response.status() == StatusCode::SWITCHING_PROTOCOLS => {

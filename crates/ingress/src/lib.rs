@@ -21,6 +21,7 @@ pub mod observe;
 mod options;
 pub mod pages;
 pub mod proxy_protocol;
+mod seldom;
 pub mod server;
 mod stall;
 pub mod table;

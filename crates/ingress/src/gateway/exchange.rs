@@ -1,6 +1,7 @@
 //! One request on its way to an instance, and to another one when that does not answer.
 
 use std::net::SocketAddr;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -67,6 +68,8 @@ pub(super) struct Answered {
 /// One request's way through the instances of its route.
 struct Tries<'a> {
     route: &'a RouteEntry,
+    /// Whoever tries takes it, and puts back what may be tried again.
+    request: &'a mut Option<Request<RequestBody>>,
     upload: Option<&'a Upload>,
     wanted: Option<SocketAddr>,
     /// It may be carried out twice.
@@ -85,9 +88,9 @@ struct Tries<'a> {
 enum Outcome {
     Answered(Answered),
     /// The connection was gone: once more over a new one.
-    Anew(Request<RequestBody>),
+    Anew,
     /// To another instance.
-    Elsewhere(Request<RequestBody>),
+    Elsewhere,
     /// The instance may have acted on it.
     Lost,
     /// It is the client's fault.
@@ -98,6 +101,12 @@ impl<'a> Tries<'a> {
     fn next(&self) -> Option<&'a Arc<Endpoint>> {
         let left = self.failed.len() < self.route.delivery.attempts;
         left.then(|| self.route.upstreams.pick(&self.failed, self.wanted)).flatten()
+    }
+
+    /// `then`, if there is something to send once more.
+    fn again(&mut self, request: Option<Request<RequestBody>>, then: Outcome) -> Outcome {
+        *self.request = request;
+        if self.request.is_some() { then } else { Outcome::Lost }
     }
 
     fn repeats(&self) -> bool {
@@ -123,19 +132,22 @@ impl<'a> Tries<'a> {
 
 impl Gateway {
     /// Sends `request` until an upstream begins its answer. Sent again is what no upstream can have acted on, and what
-    /// may be done twice if it went to a connection that was closed already, or if the route wants it.
+    /// may be done twice if it went to a connection that was closed already, or if the route wants it. The request
+    /// comes by reference, because moving it from call to call costs more than the calls.
     pub(super) async fn exchange(
         &self,
         route: &RouteEntry,
-        mut request: Request<RequestBody>,
+        request: &mut Option<Request<RequestBody>>,
         upload: Option<&Upload>,
         wanted: Option<SocketAddr>,
     ) -> Result<Answered, Page> {
+        let idempotent = request.as_ref().is_some_and(|request| request.method().is_idempotent());
         let mut tries = Tries {
             route,
+            request,
             upload,
             wanted,
-            replayable: upload.is_none() && request.method().is_idempotent(),
+            replayable: upload.is_none() && idempotent,
             started: Instant::now(),
             whole: route.delivery.timeout.unwrap_or(self.options.upstream_timeout),
             failed: Vec::new(),
@@ -144,16 +156,12 @@ impl Gateway {
             fallback: None,
         };
         while let Some(endpoint) = tries.next() {
-            match self.attempt(&mut tries, endpoint, request).await {
+            match self.attempt(&mut tries, endpoint).await {
                 Outcome::Answered(answered) => return Ok(answered),
-                Outcome::Anew(again) => {
-                    tries.pooled = false;
-                    request = again;
-                }
-                Outcome::Elsewhere(again) => {
+                Outcome::Anew => tries.pooled = false,
+                Outcome::Elsewhere => {
                     tries.failed.push(endpoint.address());
                     tries.pooled = true;
-                    request = again;
                 }
                 Outcome::Lost => break,
                 Outcome::Refused(page) => return Err(page),
@@ -165,31 +173,31 @@ impl Gateway {
         tries.fallback.ok_or(tries.failure)
     }
 
-    async fn attempt(
-        &self,
-        tries: &mut Tries<'_>,
-        endpoint: &Arc<Endpoint>,
-        request: Request<RequestBody>,
-    ) -> Outcome {
+    async fn attempt(&self, tries: &mut Tries<'_>, endpoint: &Arc<Endpoint>) -> Outcome {
         let (route, upload) = (tries.route, tries.upload);
         let in_flight = endpoint.begin();
         let idle = if tries.pooled { endpoint.idle(tries.replayable) } else { None };
         let mut checkout = match idle {
             Some(checkout) => checkout,
-            None => match endpoint.connect(&self.upstream_connections).await {
+            // Boxed, as what is hardly ever done would make every request's future larger.
+            None => match Box::pin(endpoint.connect(&self.upstream_connections)).await {
                 Ok(checkout) => checkout,
                 Err(error) => {
                     endpoint.mark_down();
                     self.warn(route, endpoint, &error);
-                    return Outcome::Elsewhere(request);
+                    return Outcome::Elsewhere;
                 }
             },
         };
         let other = tries.has_other(endpoint);
         let stale = tries.replayable && checkout.may_be_stale;
+        let Some(request) = tries.request.take() else { return Outcome::Lost };
         let copy = (other || stale).then(|| copy_of(&request));
-        let sending = checkout.sender.try_send_request(request);
-        match until_head(sending, upload, tries.limit(other)).await {
+        let head = {
+            let sending = pin!(checkout.sender.try_send_request(request));
+            until_head(sending, upload, tries.limit(other)).await
+        };
+        match head {
             Some(Ok(response)) => {
                 let at_fault = is_gateway_error(response.status());
                 heard(route, endpoint, at_fault);
@@ -197,7 +205,7 @@ impl Gateway {
                 match copy {
                     Some(copy) if at_fault && other && route.delivery.on_gateway_error => {
                         tries.fallback = Some(answered);
-                        Outcome::Elsewhere(copy)
+                        tries.again(Some(copy), Outcome::Elsewhere)
                     }
                     _ => Outcome::Answered(answered),
                 }
@@ -207,19 +215,19 @@ impl Gateway {
                 Outcome::Refused(Page::BadRequest("Its body did not arrive whole."))
             }
             Some(Err(mut failed)) => match failed.take_message() {
-                Some(unsent) if tries.pooled => Outcome::Anew(unsent),
-                None if tries.pooled && stale => copy.map_or(Outcome::Lost, Outcome::Anew),
+                Some(unsent) if tries.pooled => tries.again(Some(unsent), Outcome::Anew),
+                None if tries.pooled && stale => tries.again(copy, Outcome::Anew),
                 unsent => {
                     self.warn(route, endpoint, failed.error());
                     tries.failure = Page::Unreachable;
-                    unsent.or(copy.filter(|_| other)).map_or(Outcome::Lost, Outcome::Elsewhere)
+                    tries.again(unsent.or(copy.filter(|_| other)), Outcome::Elsewhere)
                 }
             },
             None if upload.is_some_and(Upload::waits_for_client) => Outcome::Refused(Page::RequestTimeout),
             None => {
                 heard(route, endpoint, true);
                 tries.failure = Page::Timeout;
-                copy.filter(|_| other).map_or(Outcome::Lost, Outcome::Elsewhere)
+                tries.again(copy.filter(|_| other), Outcome::Elsewhere)
             }
         }
     }
@@ -248,11 +256,14 @@ fn is_gateway_error(status: StatusCode) -> bool {
 }
 
 /// Waits for the head of an answer. Whenever the request's body moves, the time begins anew.
-async fn until_head<F: Future>(sending: F, upload: Option<&Upload>, timeout: Duration) -> Option<F::Output> {
-    tokio::pin!(sending);
+async fn until_head<F: Future>(
+    mut sending: Pin<&mut F>,
+    upload: Option<&Upload>,
+    timeout: Duration,
+) -> Option<F::Output> {
     let mut seen = 0;
     loop {
-        if let Ok(answer) = tokio::time::timeout(timeout, &mut sending).await {
+        if let Ok(answer) = tokio::time::timeout(timeout, sending.as_mut()).await {
             return Some(answer);
         }
         let steps = upload.map_or(0, Upload::steps);
