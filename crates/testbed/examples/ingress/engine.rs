@@ -20,6 +20,8 @@ const STARTS: Duration = Duration::from_mins(1);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     Ours,
+    /// Our program once more: another build of it, or with other arguments.
+    Variant,
     Traefik,
     Haproxy,
     Nginx,
@@ -27,11 +29,10 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 5] = [Self::Ours, Self::Traefik, Self::Haproxy, Self::Nginx, Self::Caddy];
-
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Ours => "ours",
+            Self::Variant => "variant",
             Self::Traefik => "traefik",
             Self::Haproxy => "haproxy",
             Self::Nginx => "nginx",
@@ -40,11 +41,19 @@ impl Kind {
     }
 }
 
+/// Our program, and what it is told beside the table and its addresses.
+#[derive(Debug, Clone)]
+pub(crate) struct Ours {
+    pub(crate) program: PathBuf,
+    pub(crate) arguments: Vec<String>,
+}
+
 /// Where everything is.
 #[derive(Debug)]
 pub(crate) struct Place {
     pub(crate) folder: PathBuf,
-    pub(crate) ours: PathBuf,
+    pub(crate) ours: Ours,
+    pub(crate) variant: Option<Ours>,
     pub(crate) traefik: PathBuf,
     pub(crate) upstream: SocketAddr,
     /// The core of the engines, when there is one beside the load's.
@@ -62,7 +71,13 @@ pub(crate) struct Engine {
 }
 
 impl Place {
-    pub(crate) fn new(folder: &Path, ours: PathBuf, traefik: PathBuf, upstream: SocketAddr) -> Result<Self> {
+    pub(crate) fn new(
+        folder: &Path,
+        ours: Ours,
+        variant: Option<Ours>,
+        traefik: PathBuf,
+        upstream: SocketAddr,
+    ) -> Result<Self> {
         let made = rcgen::generate_simple_self_signed([HOST.to_owned()])?;
         let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());
         for (name, text) in
@@ -71,7 +86,14 @@ impl Place {
             fs::write(folder.join(name), text)?;
         }
         let core = Path::new("/sys/devices/system/cpu/cpu1").exists().then_some(0);
-        Ok(Self { folder: folder.to_owned(), ours, traefik, upstream, core, root_pem: chain })
+        Ok(Self { folder: folder.to_owned(), ours, variant, traefik, upstream, core, root_pem: chain })
+    }
+
+    /// What is compared.
+    pub(crate) fn kinds(&self) -> Vec<Kind> {
+        let variant = self.variant.as_ref().map(|_| Kind::Variant);
+        let others = [Kind::Traefik, Kind::Haproxy, Kind::Nginx, Kind::Caddy];
+        std::iter::once(Kind::Ours).chain(variant).chain(others).collect()
     }
 
     /// Starts `kind` with `hosts` hosts beside [`HOST`], and waits until it answers.
@@ -81,7 +103,10 @@ impl Place {
         let (http, https) = (free()?, free()?);
         let names: Vec<String> = std::iter::once(HOST.to_owned()).chain((0..hosts).map(host)).collect();
         let program = match kind {
-            Kind::Ours => self.ours(&folder, http, https, &names)?,
+            Kind::Ours => self.ours(&self.ours, &folder, http, https, &names)?,
+            Kind::Variant => {
+                self.ours(self.variant.as_ref().context("no variant")?, &folder, http, https, &names)?
+            }
             Kind::Traefik => self.traefik(&folder, http, https, &names)?,
             Kind::Haproxy => self.haproxy(&folder, http, https, &names)?,
             Kind::Nginx => self.nginx(&folder, http, https, &names)?,
@@ -111,12 +136,19 @@ impl Place {
         self.folder.join(name).display().to_string()
     }
 
-    fn ours(&self, folder: &Path, http: SocketAddr, https: SocketAddr, names: &[String]) -> Result<Command> {
+    fn ours(
+        &self,
+        ours: &Ours,
+        folder: &Path,
+        http: SocketAddr,
+        https: SocketAddr,
+        names: &[String],
+    ) -> Result<Command> {
         let path = folder.join("routes.json");
         fs::write(&path, self.table(names))?;
-        let mut command = Command::new(&self.ours);
+        let mut command = Command::new(&ours.program);
         command.args(["standalone", "--drain-s", "0", "--routes"]).arg(path);
-        command.args(["--http", &http.to_string(), "--https", &https.to_string()]);
+        command.args(["--http", &http.to_string(), "--https", &https.to_string()]).args(&ours.arguments);
         Ok(command)
     }
 

@@ -5,7 +5,9 @@
 //! second do not; ratios count, and their targets.
 
 mod cases;
+mod changes;
 mod engine;
+mod figures;
 mod load;
 mod process;
 mod upstream;
@@ -17,7 +19,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 
 use cases::{Bench, Case};
-use engine::Place;
+use engine::{Ours, Place};
 
 #[derive(Debug, Parser)]
 struct Arguments {
@@ -29,6 +31,12 @@ struct Arguments {
     /// Our program, in the release profile.
     #[arg(long, value_name = "FILE")]
     proxy: PathBuf,
+    /// Another build of it, to be measured beside it as `variant`.
+    #[arg(long, value_name = "FILE")]
+    variant: Option<PathBuf>,
+    /// An argument that the variant has beside those of ours; without --variant it is the same program.
+    #[arg(long, value_name = "ARGUMENT", allow_hyphen_values = true)]
+    variant_argument: Vec<String>,
     #[arg(long, env = "WH_TRAEFIK", value_name = "FILE")]
     traefik: PathBuf,
 }
@@ -50,7 +58,14 @@ fn measure(arguments: &Arguments, say: impl Fn(serde_json::Value)) -> Result<()>
     let folder = std::env::temp_dir().join(format!("wh-ingress-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
     let upstream = upstream::start()?;
-    let place = Place::new(&folder, arguments.proxy.clone(), arguments.traefik.clone(), upstream)?;
+    let ours = Ours { program: arguments.proxy.clone(), arguments: Vec::new() };
+    let program = arguments.variant.clone();
+    let differs = program.is_some() || !arguments.variant_argument.is_empty();
+    let variant = differs.then(|| Ours {
+        program: program.unwrap_or_else(|| ours.program.clone()),
+        arguments: arguments.variant_argument.clone(),
+    });
+    let place = Place::new(&folder, ours, variant, arguments.traefik.clone(), upstream)?;
     let bench = Bench { place, quick: arguments.quick };
     let all = <Case as clap::ValueEnum>::value_variants();
     let cases = if arguments.cases.is_empty() { all } else { &arguments.cases };

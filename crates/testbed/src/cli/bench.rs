@@ -100,7 +100,7 @@ fn line(bench: &str, what: &str, metric: &str, seconds: f64, case: Case) -> Valu
         "unit": "s",
         "versus": null,
         "target": case.target(),
-        "ok": seconds <= case.target(),
+        "met": seconds <= case.target(),
     })
 }
 

@@ -57,7 +57,7 @@ pub(crate) async fn measure(cluster: &Cluster, port: u16, target: f64) -> Result
         },
         "ratio_p50": milli(at(&polled, 50) / at(&pushed, 50)),
         "target": target,
-        "ok": p99 <= target,
+        "met": p99 <= target,
     }))
 }
 

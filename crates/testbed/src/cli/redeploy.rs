@@ -48,7 +48,7 @@ pub(crate) async fn measure(cluster: &Cluster, port: u16) -> Result<Value> {
         "steady": figures(&steady),
         "worker_restarted": figures(&restarted),
         "target": 0,
-        "ok": lost == [0, 0],
+        "met": lost == [0, 0],
     }))
 }
 
