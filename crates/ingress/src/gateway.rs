@@ -86,6 +86,10 @@ impl Prepared {
     }
 }
 
+/// What was in force before. Taking it apart takes milliseconds for thousands of routes, and may wait.
+#[derive(Debug)]
+pub struct Replaced(#[expect(dead_code, reason = "held to be dropped")] Arc<Live>);
+
 #[derive(Debug, Default)]
 struct Live {
     routes: RouteTable,
@@ -116,8 +120,8 @@ impl Gateway {
 
     /// Puts `prepared` in force for every request that begins after this returns. Prepare and swap from one task at
     /// a time.
-    pub fn swap(&self, prepared: Prepared) {
-        self.live.store(Arc::new(prepared.live));
+    pub fn swap(&self, prepared: Prepared) -> Replaced {
+        Replaced(self.live.swap(Arc::new(prepared.live)))
     }
 
     /// Prepares and swaps; what cannot be served is left out and returned.

@@ -22,8 +22,8 @@ use crate::upstream::Endpoint;
 use change::Placed;
 use uses::Uses;
 
-/// All routes and challenges of one spec. A clone costs no more than counting up what it shares.
-#[derive(Debug, Clone, Default)]
+/// All routes and challenges of one spec.
+#[derive(Debug, Default)]
 pub struct RouteTable {
     /// In the order of the spec, without those that have no entry.
     placed: Vec<Placed>,
@@ -68,15 +68,13 @@ impl RouteTable {
 
     /// The table of `spec` that takes over from this one what `spec` leaves as it is.
     pub fn succeed(&self, spec: &ProxySpec) -> (Self, Vec<Problem>) {
-        let mut table = self.clone();
         let mut problems = Vec::new();
-        table.take_routes(&spec.routes, &mut problems);
+        let mut table = self.with_routes(&spec.routes, &mut problems);
         table.take_challenges(&spec.challenges, &mut problems);
         (table, problems)
     }
 
     fn take_challenges(&mut self, challenges: &[HttpChallenge], problems: &mut Vec<Problem>) {
-        self.challenges.clear();
         for challenge in challenges {
             match host_key(&challenge.host) {
                 Some(host) if is_token(&challenge.token) => {

@@ -112,7 +112,7 @@ impl Routing {
                 );
                 return Ok(Taken::Bad);
             }
-            self.gateway.swap(prepared);
+            let _replaced = self.gateway.swap(prepared);
             cache.store(offered.clone()).context("`state_dir` cannot be written")?;
         } else if generation != cache.generation() {
             return Ok(Taken::Old);

@@ -26,31 +26,48 @@ pub(super) struct Placed {
 type Gathered = Vec<(Box<str>, Arc<RouteEntry>)>;
 
 impl RouteTable {
-    pub(super) fn take_routes(&mut self, routes: &[Route], problems: &mut Vec<Problem>) {
-        let before = std::mem::take(&mut self.placed);
-        let (kept, gone) = compare(&before, routes);
-        let new = routes.iter().zip(&kept).filter(|(_, kept)| kept.is_none()).map(|(route, _)| route);
-        let named = gone.iter().map(|entry| &entry.spec).chain(new).flat_map(|route| &route.hosts);
-        let mut names: HashMap<&str, Gathered> = named.map(|name| (name.as_str(), Gathered::new())).collect();
-        self.placed.reserve(routes.len());
+    /// This table with `routes` instead of its own, and without challenges.
+    pub(super) fn with_routes<'a>(&'a self, routes: &'a [Route], problems: &mut Vec<Problem>) -> Self {
+        let (kept, gone) = compare(&self.placed, routes);
+        let mut next = Self {
+            placed: Vec::with_capacity(routes.len()),
+            endpoints: self.endpoints.clone(),
+            metrics: self.metrics.clone(),
+            shared: Arc::clone(&self.shared),
+            ..Self::default()
+        };
+        let new = || routes.iter().zip(&kept).filter(|(_, kept)| kept.is_none()).map(|(route, _)| route);
+        let changes = gone.len() + new().count();
+        let mut names: HashMap<&str, Gathered> = HashMap::with_capacity(changes.min(routes.len()));
+        let mut name = |route: &'a Route| {
+            names.extend(route.hosts.iter().map(|name| (name.as_str(), Gathered::new())));
+        };
+        if changes < routes.len() / 2 {
+            next.hosts.clone_from(&self.hosts);
+            next.wildcards.clone_from(&self.wildcards);
+            gone.iter().map(|entry| &entry.spec).chain(new()).for_each(&mut name);
+        } else {
+            routes.iter().for_each(&mut name);
+        }
         for (route, kept) in routes.iter().zip(kept) {
             let known = problems.len();
             let mut report = |problem: String| {
                 problems.push(Problem::new(format!("route `{}`", route.id), problem));
             };
-            let Some(entry) = kept.cloned().or_else(|| self.entry(route, &mut report)) else { continue };
+            let Some(entry) = kept.cloned().or_else(|| next.entry(route, &mut report)) else { continue };
             if !names.is_empty() {
                 gather(&mut names, &entry, &mut report);
             }
-            self.placed.push(Placed { entry, whole: problems.len() == known });
+            next.placed.push(Placed { entry, whole: problems.len() == known });
         }
         for (name, gathered) in names {
-            self.put(name, gathered);
+            next.put(name, gathered);
         }
         // At last, so that what the new routes use, too, is still there.
         for entry in gone {
-            self.release(entry);
+            next.release(entry);
         }
+        next
     }
 
     fn entry(&mut self, route: &Route, report: &mut impl FnMut(String)) -> Option<Arc<RouteEntry>> {

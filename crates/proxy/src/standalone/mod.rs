@@ -78,13 +78,13 @@ impl Served {
         let file::Read { files, spec } = file::read(&self.path);
         let read = started.elapsed();
         match spec.and_then(|spec| self.apply(&spec)) {
-            Ok(()) => {
+            Ok(applied) => {
                 let (hosts, certificates) = self.gateway.counts();
                 info!(
                     hosts,
                     certificates,
                     read_us = micros(read),
-                    applied_us = micros(started.elapsed().saturating_sub(read)),
+                    applied_us = micros(applied),
                     "table in force"
                 );
                 Ok(files)
@@ -93,11 +93,13 @@ impl Served {
         }
     }
 
-    fn apply(&self, spec: &protocol::spec::ProxySpec) -> anyhow::Result<()> {
+    /// How long it took until `spec` was in force.
+    fn apply(&self, spec: &protocol::spec::ProxySpec) -> anyhow::Result<Duration> {
+        let started = Instant::now();
         let prepared = self.gateway.prepare(spec);
         ensure!(prepared.problems.is_empty(), "{}", told(&prepared.problems));
-        self.gateway.swap(prepared);
-        Ok(())
+        let _replaced = self.gateway.swap(prepared);
+        Ok(started.elapsed())
     }
 
     /// Takes every version that comes, until `stop`.
