@@ -11,9 +11,9 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use crate::headers::prepare_trailers;
-use crate::observe::RouteMetrics;
 use crate::options::Gzip;
 use crate::upstream::{InFlight, Sender};
+use crate::visit::Exchange;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -166,7 +166,11 @@ impl Body for RequestBody {
 }
 
 /// From the upstream, or from us, to the client.
-pub struct ResponseBody(Kind);
+pub struct ResponseBody {
+    kind: Kind,
+    /// The request that it answers, unless nobody counts it.
+    exchange: Option<Exchange>,
+}
 
 enum Kind {
     Full(Option<Bytes>),
@@ -179,52 +183,41 @@ struct Download {
     incoming: Incoming,
     /// Goes back to its endpoint when the body was read to its end; is closed otherwise.
     sender: Option<Sender>,
-    exchange: Exchange,
-}
-
-/// One request under way; its drop counts it.
-pub(crate) struct Exchange {
-    pub(crate) in_flight: InFlight,
-    pub(crate) metrics: Arc<RouteMetrics>,
-    pub(crate) started: Instant,
-    pub(crate) status: u16,
-    pub(crate) upload: Option<Arc<Upload>>,
-    pub(crate) sent: u64,
-}
-
-impl Drop for Exchange {
-    fn drop(&mut self) {
-        let received = self.upload.as_ref().map_or(0, |upload| upload.bytes());
-        self.metrics.finished(self.status, self.started.elapsed(), received, self.sent);
-    }
+    in_flight: InFlight,
 }
 
 impl ResponseBody {
     pub(crate) fn full(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
-        Self(Kind::Full((!bytes.is_empty()).then_some(bytes)))
+        Kind::Full((!bytes.is_empty()).then_some(bytes)).into()
     }
 
     pub(crate) fn empty() -> Self {
-        Self(Kind::Full(None))
+        Kind::Full(None).into()
     }
 
     /// Whether nothing of it comes from an upstream.
     pub(crate) fn is_ours(&self) -> bool {
-        matches!(self.0, Kind::Full(_))
+        matches!(self.kind, Kind::Full(_))
     }
 
     /// Another body, compressed.
-    pub(crate) fn gzip(gzip: Gzip) -> Self {
-        Self(Kind::Gzip(Box::new(gzip)))
+    pub(crate) fn gzip(mut body: Self) -> Self {
+        let exchange = body.exchange.take();
+        Self { kind: Kind::Gzip(Box::new(Gzip::new(body))), exchange }
     }
 
-    pub(crate) fn stream(incoming: Incoming, sender: Sender, exchange: Exchange) -> Self {
+    pub(crate) fn stream(incoming: Incoming, sender: Sender, in_flight: InFlight) -> Self {
         if incoming.is_end_stream() {
-            exchange.in_flight.0.give_back(sender);
+            in_flight.0.give_back(sender);
             return Self::empty();
         }
-        Self(Kind::Stream(Box::new(Download { incoming, sender: Some(sender), exchange })))
+        Kind::Stream(Box::new(Download { incoming, sender: Some(sender), in_flight })).into()
+    }
+
+    /// What leaves of it counts for `exchange`, which ends with it.
+    pub(crate) fn counted(self, exchange: Option<Exchange>) -> Self {
+        Self { exchange, ..self }
     }
 }
 
@@ -236,28 +229,20 @@ impl Body for ResponseBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let download = match &mut self.get_mut().0 {
-            Kind::Full(bytes) => return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Kind::Stream(download) => download,
-            Kind::Gzip(gzip) => return gzip.poll(cx),
+        let this = self.get_mut();
+        let polled = match &mut this.kind {
+            Kind::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Kind::Stream(download) => download.poll(cx),
+            Kind::Gzip(gzip) => gzip.poll(cx),
         };
-        let polled = Pin::new(&mut download.incoming).poll_frame(cx);
-        match &polled {
-            Poll::Ready(Some(Ok(frame))) => {
-                download.exchange.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
-                if download.incoming.is_end_stream() {
-                    download.finish();
-                }
-            }
-            Poll::Ready(None) => download.finish(),
-            Poll::Ready(Some(Err(_))) => download.sender = None,
-            Poll::Pending => {}
+        if let (Poll::Ready(Some(Ok(frame))), Some(exchange)) = (&polled, &mut this.exchange) {
+            exchange.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
         }
-        polled.map_ok(fit)
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.0 {
+        match &self.kind {
             Kind::Full(bytes) => bytes.is_none(),
             Kind::Stream(download) => download.incoming.is_end_stream(),
             Kind::Gzip(gzip) => gzip.is_end_stream(),
@@ -265,7 +250,7 @@ impl Body for ResponseBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.0 {
+        match &self.kind {
             Kind::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
             Kind::Stream(download) => download.incoming.size_hint(),
             Kind::Gzip(_) => SizeHint::default(),
@@ -273,10 +258,27 @@ impl Body for ResponseBody {
     }
 }
 
+impl From<Kind> for ResponseBody {
+    fn from(kind: Kind) -> Self {
+        Self { kind, exchange: None }
+    }
+}
+
 impl Download {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        match &polled {
+            Poll::Ready(Some(Ok(_))) if self.incoming.is_end_stream() => self.finish(),
+            Poll::Ready(None) => self.finish(),
+            Poll::Ready(Some(Err(_))) => self.sender = None,
+            _ => {}
+        }
+        polled.map_ok(fit)
+    }
+
     fn finish(&mut self) {
         if let Some(sender) = self.sender.take() {
-            self.exchange.in_flight.0.give_back(sender);
+            self.in_flight.0.give_back(sender);
         }
     }
 }

@@ -15,20 +15,23 @@ use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use ipnet::IpNet;
 use protocol::spec::ProxySpec;
+use protocol::traffic::AppTraffic;
 use rustls::sign::CertifiedKey;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::Problem;
 use crate::admission;
-use crate::body::{Exchange, RequestBody, ResponseBody, Upload};
+use crate::body::{RequestBody, ResponseBody, Upload};
 use crate::headers;
 use crate::limits::{Clients, Limits};
 use crate::pages::{Page, wants_json};
 use crate::server::{Connection, Scheme};
 use crate::table::{RouteEntry, RouteTable, host_key};
 use crate::tls::CertificateTable;
+use crate::traffic::Recorder;
 use crate::tunnel::Tunnel;
+use crate::visit::Asked;
 use exchange::Answered;
 pub(crate) use exchange::Delivery;
 
@@ -46,6 +49,8 @@ pub struct Options {
     pub limits: Limits,
     /// Networks whose connections begin with a header of the PROXY protocol.
     pub proxy_protocol: Vec<IpNet>,
+    /// Requests are recorded for [`Gateway::traffic`].
+    pub traffic: bool,
 }
 
 impl Default for Options {
@@ -55,6 +60,7 @@ impl Default for Options {
             upstream_timeout: Duration::from_mins(1),
             limits: Limits::default(),
             proxy_protocol: Vec::new(),
+            traffic: false,
         }
     }
 }
@@ -65,6 +71,7 @@ pub struct Gateway {
     live: ArcSwap<Live>,
     pub(crate) options: Options,
     pub(crate) clients: Arc<Clients>,
+    traffic: Option<Recorder>,
     upstream_connections: TaskTracker,
     /// Second in which an upstream failure was logged last; one line a second tells enough.
     last_warning: AtomicU64,
@@ -102,6 +109,7 @@ impl Gateway {
         Arc::new(Self {
             live: ArcSwap::from_pointee(Live::default()),
             clients: Clients::new(options.limits.connections_per_client),
+            traffic: options.traffic.then(Recorder::default),
             options,
             upstream_connections: TaskTracker::new(),
             last_warning: AtomicU64::new(0),
@@ -153,6 +161,11 @@ impl Gateway {
         (live.routes.hosts(), live.certificates.len())
     }
 
+    /// What was recorded since the last call, see [`Recorder::drain`]. Nothing unless [`Options::traffic`] is set.
+    pub fn traffic(&self) -> Vec<AppTraffic> {
+        self.traffic.as_ref().map(Recorder::drain).unwrap_or_default()
+    }
+
     /// Closes upstream connections that are no longer of use, until `stop`.
     pub async fn maintain(&self, stop: CancellationToken) {
         loop {
@@ -174,14 +187,13 @@ impl Gateway {
             Ok(route) => route,
             Err(response) => return *response,
         };
-        if let Some(rules) = &route.rules {
-            let (started, visitor) = (Instant::now(), connection.visitor());
-            if let Some(response) = Box::pin(rules.answer(visitor, &request)).await {
-                route.metrics.finished(response.status().as_u16(), started.elapsed(), 0, 0);
-                return response;
-            }
+        let asked = Asked::new(&route.metrics, self.traffic.as_ref(), &connection, &request);
+        if let Some(rules) = &route.rules
+            && let Some(response) = Box::pin(rules.answer(connection.visitor(), &request)).await
+        {
+            return asked.answered_here(response);
         }
-        self.forward(route, connection, request).await
+        self.forward(asked, route, connection, request).await
     }
 
     /// The route of a request, or the answer that it gets without one.
@@ -235,11 +247,11 @@ impl Gateway {
 
     async fn forward(
         &self,
+        mut asked: Asked,
         route: Arc<RouteEntry>,
         connection: Arc<Connection>,
         mut request: Request<Incoming>,
     ) -> Response<ResponseBody> {
-        let started = Instant::now();
         let (json, version) = (wants_json(request.headers()), request.version());
         let upgrade = admission::wants_upgrade(&request).then(|| hyper::upgrade::on(&mut request));
         headers::prepare_request(&mut request, &connection.origin, upgrade.is_some());
@@ -248,6 +260,7 @@ impl Gateway {
         let max = rules.and_then(|rules| rules.max_body_bytes);
         let slowest = self.options.limits.upload_bytes_per_s;
         let upload = (!request.body().is_end_stream()).then(|| Arc::new(Upload::new(slowest).limited(max)));
+        asked.uploads(upload.as_ref());
         let mut request = Some(request.map(|incoming| match &upload {
             Some(upload) => RequestBody::stream(incoming, Arc::clone(upload)),
             None => RequestBody::Empty,
@@ -256,29 +269,17 @@ impl Gateway {
         let instance = answered.as_ref().ok().map(|answered| answered.in_flight.0.address());
         let mut response = match answered {
             Ok(answered) if answered.response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                switch(answered, upgrade, &route, connection, started, json)
+                switch(answered, upgrade, &route, connection, asked, json)
             }
             Ok(Answered { mut response, sender, in_flight }) => {
                 headers::prepare_response(response.headers_mut(), false);
-                let exchange = Exchange {
-                    in_flight,
-                    metrics: Arc::clone(&route.metrics),
-                    started,
-                    status: response.status().as_u16(),
-                    upload,
-                    sent: 0,
-                };
-                response.map(|incoming| ResponseBody::stream(incoming, sender, exchange))
+                let exchange = asked.answered(response.status().as_u16(), instance);
+                response.map(|incoming| ResponseBody::stream(incoming, sender, in_flight).counted(exchange))
             }
             Err(page) => {
-                let received = upload.map_or(0, |upload| upload.bytes());
-                route.metrics.finished(page.status().as_u16(), started.elapsed(), received, 0);
-                match page {
-                    Page::BadRequest(_) | Page::RequestTimeout | Page::TooLarge => {
-                        last(version, page.respond(json))
-                    }
-                    page => page.respond(json),
-                }
+                let ends = matches!(page, Page::BadRequest(_) | Page::RequestTimeout | Page::TooLarge);
+                let response = asked.answered_here(page.respond(json));
+                if ends { last(version, response) } else { response }
             }
         };
         if let Some((rules, instance)) = rules.zip(instance) {
@@ -307,22 +308,21 @@ fn switch(
     client: Option<OnUpgrade>,
     route: &RouteEntry,
     connection: Arc<Connection>,
-    started: Instant,
+    asked: Asked,
     json: bool,
 ) -> Response<ResponseBody> {
     let Answered { mut response, in_flight, .. } = answered;
     let Some(client) = client else {
-        route.metrics.finished(502, started.elapsed(), 0, 0);
-        return Page::Unreachable.respond(json);
+        return asked.answered_here(Page::Unreachable.respond(json));
     };
-    route.metrics.finished(101, started.elapsed(), 0, 0);
+    let exchange = asked.answered(101, Some(in_flight.0.address()));
     let upstream = hyper::upgrade::on(&mut response);
     let drain = connection.drain.clone();
     let tunnel =
         Tunnel { client, upstream, metrics: Arc::clone(&route.metrics), held: (in_flight, connection) };
     drain.spawn_tunnel(tunnel);
     headers::prepare_response(response.headers_mut(), true);
-    response.map(|_| ResponseBody::empty())
+    response.map(|_| ResponseBody::empty().counted(exchange))
 }
 
 fn plain_text(text: &str) -> Response<ResponseBody> {

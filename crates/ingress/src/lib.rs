@@ -26,8 +26,10 @@ pub mod server;
 mod stall;
 pub mod table;
 pub mod tls;
+pub mod traffic;
 mod tunnel;
 pub mod upstream;
+mod visit;
 
 pub use drain::Drain;
 pub use gateway::{Gateway, Options};

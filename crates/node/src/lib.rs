@@ -8,3 +8,4 @@ pub mod identity;
 pub mod ledger;
 pub mod link;
 pub mod mesh;
+pub mod traffic;

@@ -13,6 +13,7 @@ use daemon::lifecycle::Lifecycle;
 use ingress::bind::{Inherited, listen_early};
 use ingress::{Gateway, Limits, Options};
 use node::link::{Link, LinkConfig, Timing};
+use node::traffic::Reports;
 use protocol::identity::{AgentKind, NodeIdentity};
 use protocol::report::{Hello, HostFacts};
 use tokio_util::sync::CancellationToken;
@@ -45,7 +46,9 @@ pub async fn run(config: Config, mut inherited: Inherited) -> anyhow::Result<Exi
         https.as_ref().map_or(Ok(443), |https| https.local_addr().map(|address| address.port()))?;
     let limits = Limits::from(&config.limits);
     let proxy_protocol = config.proxy_protocol.clone();
-    let gateway = Gateway::new(Options { https_port, limits, proxy_protocol, ..Options::default() });
+    // Behind Traefik only some of the requests come here.
+    let traffic = config.traefik.is_none();
+    let gateway = Gateway::new(Options { https_port, limits, proxy_protocol, traffic, ..Options::default() });
     let challenges = http.local_addr()?;
     let traefik = config.traefik.map(|traefik| Traefik::new(traefik, challenges)).transpose()?;
     let keys = Keys::from_environment()?;
@@ -53,6 +56,8 @@ pub async fn run(config: Config, mut inherited: Inherited) -> anyhow::Result<Exi
     let identity = node::identity::read(&config.node_dir).ok().flatten();
     let key = keys.of(identity.as_ref());
     let routing = Arc::new(Routing::restore(Arc::clone(&gateway), traefik, &config.state_dir, key)?);
+    let recorded = Arc::clone(&gateway);
+    let traffic = Reports::new(move || recorded.traffic());
 
     let mut lifecycle = Lifecycle::new();
     let ending = Ending::new(&lifecycle, Duration::from_secs(config.drain_s.into()));
@@ -72,7 +77,7 @@ pub async fn run(config: Config, mut inherited: Inherited) -> anyhow::Result<Exi
         }
         Ok(())
     });
-    lifecycle.spawn("agent", keep_agent(config.node_dir, keys, routing, served));
+    lifecycle.spawn("agent", keep_agent(config.node_dir, keys, routing, traffic, served));
     lifecycle.run(ending.limit()).await
 }
 
@@ -81,6 +86,7 @@ async fn keep_agent(
     node_dir: PathBuf,
     keys: Keys,
     routing: Arc<Routing>,
+    mut traffic: Reports,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     while let Some(identity) = node::identity::wait_for(&node_dir, &stop).await {
@@ -89,7 +95,7 @@ async fn keep_agent(
             tokio::task::spawn_blocking(move || unlocking.unlock(key)).await??;
         }
         let ended = tokio::select! {
-            ended = agent(identity.clone(), Arc::clone(&routing), stop.clone()) => ended,
+            ended = agent(identity.clone(), Arc::clone(&routing), &mut traffic, stop.clone()) => ended,
             true = node::identity::wait_for_another(&node_dir, &identity, &stop) => continue,
         };
         if stop.is_cancelled() {
@@ -107,7 +113,12 @@ async fn keep_agent(
 }
 
 /// The link and everything behind it.
-async fn agent(identity: NodeIdentity, routing: Arc<Routing>, stop: CancellationToken) -> anyhow::Result<()> {
+async fn agent(
+    identity: NodeIdentity,
+    routing: Arc<Routing>,
+    traffic: &mut Reports,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let jobs = JobList::default();
     let (known, of_hello) = (jobs.clone(), Arc::clone(&routing));
     let (link, handle, events) = Link::new(LinkConfig {
@@ -124,8 +135,11 @@ async fn agent(identity: NodeIdentity, routing: Arc<Routing>, stop: Cancellation
         }),
         timing: Timing::default(),
     })?;
-    let sync = Sync::new(handle.clone(), routing, Jobs::new(handle, &jobs));
-    tokio::try_join!(link.run(stop.clone()), sync.run(events, stop)).map(|((), ())| ())
+    let sync = Sync::new(handle.clone(), routing, Jobs::new(handle.clone(), &jobs));
+    // The link outlives what is said over it at last.
+    let reported = CancellationToken::new();
+    let traffic = traffic.run(&handle, stop.clone(), reported.clone());
+    tokio::try_join!(link.run(reported), sync.run(events, stop), traffic).map(|((), (), ())| ())
 }
 
 /// `/health` and `/metrics` on the address that the setting `key` names. Routes are served whether or not this

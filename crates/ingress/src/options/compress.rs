@@ -76,7 +76,7 @@ pub(crate) fn apply(response: &mut Response<ResponseBody>, accepted: bool) {
     headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     weaken(headers);
     let body = std::mem::replace(response.body_mut(), ResponseBody::empty());
-    *response.body_mut() = ResponseBody::gzip(Gzip::new(body));
+    *response.body_mut() = ResponseBody::gzip(body);
 }
 
 /// Whether this is something that may come in two forms, whatever the client takes.
@@ -160,7 +160,7 @@ pub(crate) struct Gzip {
 }
 
 impl Gzip {
-    fn new(body: ResponseBody) -> Self {
+    pub(crate) fn new(body: ResponseBody) -> Self {
         Self { body, encoder: Some(GzEncoder::new(Vec::new(), LEVEL)), holds: false, trailers: None }
     }
 

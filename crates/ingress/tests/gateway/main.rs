@@ -19,5 +19,6 @@ mod rewriting;
 mod smuggling;
 mod support;
 mod tls;
+mod traffic;
 mod wildcards;
 mod wire;

@@ -246,6 +246,11 @@ impl LinkHandle {
         }))
     }
 
+    /// Whether there is a connection now.
+    pub fn is_connected(&self) -> bool {
+        self.0.outbox.is_connected()
+    }
+
     /// The current access token, for plain HTTP over the mesh; `None` before the first sign-in.
     pub fn token(&self) -> Option<String> {
         self.0.token().map(|token| token.token)

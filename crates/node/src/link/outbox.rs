@@ -168,6 +168,10 @@ impl Outbox {
         self.work.notify_one();
     }
 
+    pub(super) fn is_connected(&self) -> bool {
+        self.state().connected
+    }
+
     /// A connection ended: what was only for it is gone.
     pub(super) fn disconnected(&self) {
         let mut state = self.state();

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use ingress::{Gateway, Options};
 use node::link::{Events, Link, LinkConfig, LinkEvent, LinkHandle, Timing};
+use node::traffic::Reports;
 use protocol::identity::{AgentKind, NodeIdentity};
 use protocol::message::{Applied, FromAgent, FromControlPlane};
 use protocol::report::Hello;
@@ -41,22 +42,34 @@ pub struct Settings {
 /// Serves until `stop`. What is on disk is served before the control plane, the mesh or Podman are there.
 pub async fn run(settings: Settings, stop: CancellationToken) -> anyhow::Result<()> {
     std::fs::create_dir_all(&settings.state_dir)?;
-    let gateway = Gateway::new(Options::default());
+    let gateway = Gateway::new(Options { traffic: true, ..Options::default() });
     let table = Arc::new(Table::restore(Arc::clone(&gateway), &settings.state_dir)?);
     let upkeep = async {
         gateway.maintain(stop.clone()).await;
         anyhow::Ok(())
     };
-    let listening = listener::run(Arc::clone(&gateway), settings.address, table.watch(), stop.clone());
-    let agent = keep_agent(settings.node_dir, Arc::clone(&table), stop.clone());
+    // What is served at last is reported, too.
+    let served = CancellationToken::new();
+    let listening = async {
+        let _served = served.clone().drop_guard();
+        listener::run(Arc::clone(&gateway), settings.address, table.watch(), stop.clone()).await
+    };
+    let recorded = Arc::clone(&gateway);
+    let traffic = Reports::new(move || recorded.traffic());
+    let agent = keep_agent(settings.node_dir, Arc::clone(&table), traffic, served.clone());
     tokio::try_join!(upkeep, listening, agent).map(|((), (), ())| ())
 }
 
 /// Keeps an agent running. Whatever happens to it, the table on disk is served, so the process goes on.
-async fn keep_agent(node_dir: PathBuf, table: Arc<Table>, stop: CancellationToken) -> anyhow::Result<()> {
+async fn keep_agent(
+    node_dir: PathBuf,
+    table: Arc<Table>,
+    mut traffic: Reports,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     while let Some(identity) = node::identity::wait_for(&node_dir, &stop).await {
         let ended = tokio::select! {
-            ended = agent(identity.clone(), Arc::clone(&table), stop.clone()) => ended,
+            ended = agent(identity.clone(), Arc::clone(&table), &mut traffic, stop.clone()) => ended,
             true = node::identity::wait_for_another(&node_dir, &identity, &stop) => continue,
         };
         if stop.is_cancelled() {
@@ -71,7 +84,12 @@ async fn keep_agent(node_dir: PathBuf, table: Arc<Table>, stop: CancellationToke
     Ok(())
 }
 
-async fn agent(identity: NodeIdentity, table: Arc<Table>, stop: CancellationToken) -> anyhow::Result<()> {
+async fn agent(
+    identity: NodeIdentity,
+    table: Arc<Table>,
+    traffic: &mut Reports,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let of_hello = Arc::clone(&table);
     let (link, handle, events) = Link::new(LinkConfig {
         identity,
@@ -87,8 +105,11 @@ async fn agent(identity: NodeIdentity, table: Arc<Table>, stop: CancellationToke
         }),
         timing: Timing::default(),
     })?;
-    let inbox = take_all(handle, events, table, stop.clone());
-    tokio::try_join!(link.run(stop), inbox).map(|((), ())| ())
+    let inbox = take_all(handle.clone(), events, table, stop.clone());
+    // The link outlives what is said over it at last.
+    let reported = CancellationToken::new();
+    let traffic = traffic.run(&handle, stop, reported.clone());
+    tokio::try_join!(link.run(reported), inbox, traffic).map(|((), (), ())| ())
 }
 
 /// In force first, then on disk, then acknowledged.
