@@ -14,6 +14,7 @@ let
   inherit (cfg.settings) entryPoints;
   folder = "/var/lib/wisehosting/traefik";
   file = "${folder}/dynamic.yaml";
+  accessLog = "${folder}/access.log";
   meshAddress = if top.self == null then null else top.self.meshAddress;
 
   # systemd listens for all but the API, whose callers should notice when Traefik is down.
@@ -43,6 +44,7 @@ in
       settings.traefik = {
         dynamic_file = lib.mkDefault file;
         api = lib.mkDefault "http://${entryPoints.traefik.address}";
+        access_log = lib.mkDefault accessLog;
       };
       traefik = {
         settings = lib.mapAttrsRecursive (_: lib.mkDefault) (
@@ -65,6 +67,15 @@ in
             log = {
               level = "INFO";
               format = "json";
+            };
+            # The agent counts the apps' requests by it, and empties it.
+            accessLog = {
+              filePath = accessLog;
+              format = "json";
+              fields.headers.names = {
+                User-Agent = "keep";
+                Referer = "keep";
+              };
             };
             providers = {
               # Two seconds unless told otherwise, which every deployment and certificate would wait for.
@@ -96,6 +107,7 @@ in
     systemd.tmpfiles.rules = [
       "d ${folder} 2750 wisehosting-proxy wisehosting-traefik -"
       "f ${file} 0640 wisehosting-proxy wisehosting-traefik - {}"
+      "f ${accessLog} 0660 wisehosting-proxy wisehosting-traefik -"
     ];
     systemd.services.wisehosting-proxy.serviceConfig.ReadWritePaths = [ folder ];
 
@@ -117,6 +129,7 @@ in
           ExecStart = "${lib.getExe cfg.package} --configFile=${cfg.configFile}";
           User = "wisehosting-traefik";
           Group = "wisehosting-traefik";
+          ReadWritePaths = [ accessLog ];
           # Requests in flight have Traefik's ten seconds to end.
           TimeoutStopSec = "20s";
         };

@@ -48,6 +48,8 @@ pub struct Traefik {
     /// Traefik's API, by which this process sees what Traefik serves.
     #[serde(default = "default_api")]
     pub api: Url,
+    /// Traefik's access log in JSON, from which the apps' traffic is told. This process empties it when it is long.
+    pub access_log: Option<PathBuf>,
 }
 
 fn default_mesh_port() -> u16 {
@@ -151,6 +153,15 @@ impl Traefik {
                 "must not be in `state_dir`, which is closed to Traefik: name a folder that it can read";
             return Err(Invalid::new(key, problem));
         }
+        if let Some(log) = &self.access_log {
+            let key = "traefik.access_log";
+            absolute(key, log)?;
+            if log.starts_with(state_dir) {
+                let problem =
+                    "must not be in `state_dir`, which is closed to Traefik: name a file that both can write";
+                return Err(Invalid::new(key, problem));
+            }
+        }
         let loopback = match self.api.host() {
             Some(Host::Ipv4(address)) => address.is_loopback(),
             Some(Host::Ipv6(address)) => address.is_loopback(),
@@ -251,6 +262,8 @@ mod tests {
             (&format!("{FOLDERS}[traefik]\ndynamic_file = 't.yaml'"), "traefik.dynamic_file"),
             (&format!("{FOLDERS}[traefik]\ndynamic_file = '/t/t.json'"), "traefik.dynamic_file"),
             (&format!("{FOLDERS}[traefik]\ndynamic_file = '/s/t.yml'"), "traefik.dynamic_file"),
+            (&format!("{FOLDERS}{TRAEFIK}access_log = 'access.log'"), "traefik.access_log"),
+            (&format!("{FOLDERS}{TRAEFIK}access_log = '/s/access.log'"), "traefik.access_log"),
             (&format!("{FOLDERS}{TRAEFIK}port = 1"), "port"),
             (&format!("{FOLDERS}{TRAEFIK}api = 'http://192.0.2.1:8079'"), "traefik.api"),
             (&format!("{FOLDERS}{TRAEFIK}api = 'https://127.0.0.1:8079'"), "traefik.api"),

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -12,6 +12,7 @@ use reqwest::{Client, StatusCode};
 use tracing::warn;
 use url::Url;
 
+use crate::access_log::AccessLog;
 use crate::config;
 
 /// Traefik reads this file, which has private keys in it, by the group of its folder.
@@ -30,6 +31,7 @@ pub(crate) struct Traefik {
     challenges: SocketAddr,
     client: Client,
     written: Mutex<Written>,
+    access_log: Option<Arc<AccessLog>>,
 }
 
 /// The table that Traefik should serve.
@@ -51,7 +53,13 @@ impl Traefik {
             challenges,
             client: daemon::http::client(&options)?,
             written: Mutex::new(written),
+            access_log: config.access_log.map(|path| Arc::new(AccessLog::new(path))),
         })
+    }
+
+    /// Where the requests that Traefik serves are told.
+    pub(crate) fn access_log(&self) -> Option<&Arc<AccessLog>> {
+        self.access_log.as_ref()
     }
 
     /// Puts `spec` where Traefik sees it, unless it is there. Blocks for the disk.
@@ -61,6 +69,9 @@ impl Traefik {
             daemon::file::replace(&self.file, file.text.as_bytes(), MODE).with_context(|| {
                 format!("`traefik.dynamic_file` {} cannot be written", self.file.display())
             })?;
+        }
+        if let Some(log) = &self.access_log {
+            log.take(spec);
         }
         let mut written = self.written();
         if written.marker != file.marker {

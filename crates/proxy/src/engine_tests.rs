@@ -78,7 +78,8 @@ fn spec(generation: Generation, hosts: &[&str]) -> Versioned<ProxySpec> {
 }
 
 fn routing(folder: &Path, api: &Api) -> Routing {
-    let config = config::Traefik { dynamic_file: folder.join("dynamic.yaml"), api: api.url.clone() };
+    let config =
+        config::Traefik { dynamic_file: folder.join("dynamic.yaml"), api: api.url.clone(), access_log: None };
     let traefik = Traefik::new(config, CHALLENGES).expect("a client");
     Routing::restore(Gateway::new(ingress::Options::default()), Some(traefik), folder, Some(key()))
         .expect("restored")
@@ -143,7 +144,11 @@ async fn the_file_is_for_its_group_and_has_what_the_built_in_engine_would_serve(
 #[tokio::test]
 async fn a_file_that_cannot_be_written_is_named_and_nothing_is_acknowledged() {
     let (folder, api) = (tempfile::tempdir().expect("temp dir"), Api::start().await);
-    let config = config::Traefik { dynamic_file: "/nowhere/dynamic.yaml".into(), api: api.url.clone() };
+    let config = config::Traefik {
+        dynamic_file: "/nowhere/dynamic.yaml".into(),
+        api: api.url.clone(),
+        access_log: None,
+    };
     let traefik = Traefik::new(config, CHALLENGES).expect("a client");
     let error = Routing::restore(
         Gateway::new(ingress::Options::default()),

@@ -55,9 +55,10 @@ pub async fn run(config: Config, mut inherited: Inherited) -> anyhow::Result<Exi
     // Damage is told, and waited out, where the identity is needed.
     let identity = node::identity::read(&config.node_dir).ok().flatten();
     let key = keys.of(identity.as_ref());
+    let log = traefik.as_ref().and_then(Traefik::access_log).cloned();
     let routing = Arc::new(Routing::restore(Arc::clone(&gateway), traefik, &config.state_dir, key)?);
-    let recorded = Arc::clone(&gateway);
-    let traffic = Reports::new(move || recorded.traffic());
+    let (told, recorded) = (log.clone(), Arc::clone(&gateway));
+    let traffic = Reports::new(move || told.as_ref().map_or_else(|| recorded.traffic(), |log| log.traffic()));
 
     let mut lifecycle = Lifecycle::new();
     let ending = Ending::new(&lifecycle, Duration::from_secs(config.drain_s.into()));
@@ -77,6 +78,9 @@ pub async fn run(config: Config, mut inherited: Inherited) -> anyhow::Result<Exi
         }
         Ok(())
     });
+    if let Some(log) = log {
+        lifecycle.spawn("access log", log.follow(served.clone()));
+    }
     lifecycle.spawn("agent", keep_agent(config.node_dir, keys, routing, traffic, served));
     lifecycle.run(ending.limit()).await
 }

@@ -1,0 +1,131 @@
+use std::io::Write;
+use std::path::Path;
+
+use protocol::spec::Route;
+
+use super::*;
+
+/// As Traefik 3.7.15 wrote them.
+const LINES: &str = include_str!("traefik-3.7.jsonl");
+
+fn log(folder: &Path) -> AccessLog {
+    let route = |id: &str, app: &str| Route {
+        id: id.to_owned(),
+        app: app.to_owned(),
+        hosts: Vec::new(),
+        path: "/".to_owned(),
+        upstreams: Vec::new(),
+        https_only: false,
+        options: Box::default(),
+        unavailable: None,
+    };
+    let log = AccessLog::new(folder.join("access.log"));
+    log.take(&ProxySpec {
+        routes: vec![route("12", "shop"), route("13-down", "blog")],
+        ..ProxySpec::default()
+    });
+    log
+}
+
+fn append(log: &AccessLog, text: &[u8]) {
+    let mut file = OpenOptions::new().create(true).append(true).open(&log.path).expect("open");
+    file.write_all(text).expect("write");
+}
+
+fn requests(log: &AccessLog) -> u64 {
+    log.traffic().iter().flat_map(|app| app.requests).sum()
+}
+
+#[test]
+fn lines_of_a_real_traefik_are_the_requests_of_the_apps() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (log, mut place) = (log(folder.path()), Place::default());
+    append(&log, LINES.as_bytes());
+    log.read(&mut place).expect("readable");
+    let mut traffic = log.traffic();
+    traffic.sort_by(|one, other| one.app.cmp(&other.app));
+    let [blog, shop] = traffic.as_slice() else { panic!("{traffic:?}") };
+    assert_eq!((blog.app.as_str(), blog.requests), ("blog", [0, 0, 0, 0, 1]));
+    assert_eq!((shop.app.as_str(), shop.requests), ("shop", [0, 3, 1, 1, 1]));
+    assert_eq!((shop.received_bytes, shop.sent_bytes), (4, 500 * 4 + 17 + 21));
+    let slow = protocol::traffic::Latency::bucket(1_002_762);
+    assert_eq!(shop.latency.counts()[slow], 1);
+    assert!(shop.paths.iter().any(|path| path.path == "/users/*" && path.took_us == 4233), "{shop:?}");
+    let sample = shop.samples.iter().find(|sample| sample.path == "/users/17").expect("told whole");
+    assert_eq!(
+        serde_json::to_value(sample).expect("JSON"),
+        serde_json::json!({
+            "at": "2026-11-22T02:05:43.611783446Z",
+            "method": "GET", "host": "a.test", "path": "/users/17", "status": 200, "took_us": 4233,
+            "received_bytes": 0, "sent_bytes": 500, "client": "127.0.0.1", "protocol": "HTTP/1.1", "tls": false,
+            "user_agent": "curl/7.88.1", "referer": "http://x.test/", "upstream": "127.0.0.1:18781",
+        })
+    );
+    let moved = shop.samples.iter().find(|sample| sample.status == 301).expect("told whole");
+    assert_eq!(moved.upstream, None);
+}
+
+#[test]
+fn a_line_counts_once_however_it_arrives_and_broken_ones_are_skipped() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (log, mut place) = (log(folder.path()), Place::default());
+    log.read(&mut place).expect("no file yet");
+    let mixed = format!("{{\"broken\n{LINES}not JSON\n\n{LINES}");
+    for piece in mixed.as_bytes().chunks(7) {
+        append(&log, piece);
+        log.read(&mut place).expect("readable");
+    }
+    assert_eq!(requests(&log), 14);
+    log.read(&mut place).expect("readable");
+    append(&log, &vec![b'x'; PIECE * 2]);
+    log.read(&mut place).expect("readable");
+    assert!(place.rest.len() <= PIECE);
+    append(&log, format!("\n{LINES}").as_bytes());
+    log.read(&mut place).expect("readable");
+    assert_eq!(requests(&log), 7);
+}
+
+#[test]
+fn what_was_there_before_is_not_counted_and_another_file_is_read_from_its_begin() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let log = log(folder.path());
+    append(&log, LINES.as_bytes());
+    let mut place = log.end();
+    log.read(&mut place).expect("readable");
+    assert_eq!(requests(&log), 0);
+    std::fs::rename(&log.path, folder.path().join("access.log.1")).expect("rename");
+    append(&log, [LINES, LINES].concat().as_bytes());
+    log.read(&mut place).expect("readable");
+    assert_eq!(requests(&log), 14);
+    std::fs::write(&log.path, LINES).expect("shorter");
+    log.read(&mut place).expect("readable");
+    assert_eq!(requests(&log), 7);
+}
+
+#[test]
+fn a_long_file_is_emptied_once_it_is_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (log, mut place) = (log(folder.path()), Place::default());
+    let times = usize::try_from(LONG).expect("small") / LINES.len() + 1;
+    append(&log, LINES.repeat(times).as_bytes());
+    log.read(&mut place).expect("readable");
+    assert_eq!(std::fs::metadata(&log.path).expect("there").len(), 0);
+    append(&log, LINES.as_bytes());
+    log.read(&mut place).expect("readable");
+    assert_eq!(requests(&log), 7 * (times as u64 + 1));
+}
+
+#[tokio::test]
+async fn what_came_last_is_read_at_the_end() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let log = Arc::new(log(folder.path()));
+    let stop = CancellationToken::new();
+    let follow = Arc::clone(&log).follow(stop.clone());
+    let write = async {
+        append(&log, LINES.as_bytes());
+        stop.cancel();
+    };
+    let (ended, ()) = tokio::join!(follow, write);
+    ended.expect("a soft end");
+    assert_eq!(requests(&log), 7);
+}
