@@ -2,6 +2,7 @@
 
 mod file;
 mod flags;
+mod traffic;
 mod watch;
 
 use std::path::PathBuf;
@@ -49,6 +50,9 @@ pub async fn run(options: Standalone, mut inherited: Inherited) -> anyhow::Resul
     if let Some(address) = options.health {
         let router = daemon::status::draining_router(metrics, ending.begun.clone());
         lifecycle.spawn("status", serve_status("--health", address, router, stop.clone()));
+    }
+    if let Some(path) = options.traffic {
+        lifecycle.spawn("traffic", traffic::keep(Arc::clone(&served.gateway), path, stop.clone()));
     }
     lifecycle.spawn("table", served.keep(files, stop));
     lifecycle.run(ending.limit()).await

@@ -35,6 +35,8 @@ pub(crate) enum Case {
     SlowReaders,
     /// 100 MiB from the app, and to it.
     Bodies,
+    /// Plain HTTP/1.1 while traffic is recorded, and while it is not.
+    Traffic,
     /// Messages of 1 KiB and of 64 KiB there and back over a WebSocket.
     Websocket,
 }
@@ -76,6 +78,7 @@ impl Bench {
             Case::Changes => changes::measure(&self.place, if self.quick { 5 } else { 20 }),
             Case::SlowReaders => self.slow_readers().map(|line| vec![line]),
             Case::Bodies => self.bodies(),
+            Case::Traffic => self.traffic().map(|line| vec![line]),
             Case::Websocket => [1024, 64 * 1024].into_iter().map(|bytes| self.websocket(bytes)).collect(),
         }
     }
@@ -205,6 +208,18 @@ impl Bench {
                 Ok(Line::new(what, "mib_per_s", "MiB/s").bound(bounds).json(&all))
             })
             .collect()
+    }
+
+    fn traffic(&self) -> Result<Value> {
+        let all = self.cpu(&[Kind::Ours, Kind::Recording], 0, |engine| self.wrk(engine, false, false))?;
+        let ratio = all[&Kind::Recording].value() / all[&Kind::Ours].value();
+        let mut line = line("traffic", "cpu_s_per_100k", "s", &all, &[]);
+        line["value"] = json!(round(ratio));
+        line["metric"] = json!("ratio of cpu_s_per_100k");
+        line["unit"] = json!("");
+        line["target"] = json!({ "at_most": 1.1 });
+        line["ok"] = json!(ratio <= 1.1);
+        Ok(line)
     }
 
     fn websocket(&self, bytes: usize) -> Result<Value> {

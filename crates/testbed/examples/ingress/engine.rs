@@ -22,6 +22,8 @@ pub(crate) enum Kind {
     Ours,
     /// Our program once more: another build of it, or with other arguments.
     Variant,
+    /// Ours, while it records traffic.
+    Recording,
     Traefik,
     Haproxy,
     Nginx,
@@ -33,6 +35,7 @@ impl Kind {
         match self {
             Self::Ours => "ours",
             Self::Variant => "variant",
+            Self::Recording => "recording",
             Self::Traefik => "traefik",
             Self::Haproxy => "haproxy",
             Self::Nginx => "nginx",
@@ -106,6 +109,11 @@ impl Place {
             Kind::Ours => self.ours(&self.ours, &folder, http, https, &names)?,
             Kind::Variant => {
                 self.ours(self.variant.as_ref().context("no variant")?, &folder, http, https, &names)?
+            }
+            Kind::Recording => {
+                let mut command = self.ours(&self.ours, &folder, http, https, &names)?;
+                command.arg("--traffic").arg(folder.join("traffic"));
+                command
             }
             Kind::Traefik => self.traefik(&folder, http, https, &names)?,
             Kind::Haproxy => self.haproxy(&folder, http, https, &names)?,
