@@ -13,6 +13,7 @@ use url::Url;
 
 pub use crate::certificates::config::{Acme, Budget};
 use crate::dns::config::Dns;
+use crate::traffic::config::Traffic;
 
 /// The whole file.
 #[derive(Debug, Clone, Deserialize)]
@@ -33,6 +34,8 @@ pub struct Config {
     pub images: Images,
     #[serde(default)]
     pub dns: Dns,
+    #[serde(default)]
+    pub traffic: Traffic,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -211,6 +214,7 @@ impl Check for Config {
         self.check_front()?;
         self.images.check()?;
         self.dns.check()?;
+        self.traffic.check()?;
         if !is_domain(&self.proxy.subdomain_base) {
             return Err(Invalid::new(
                 "proxy.subdomain_base",
@@ -374,6 +378,8 @@ mesh_address = "10.50.0.11"
             ("public_key =", "labels.disk = \"a\\nb\"\npublic_key =", "`nodes[0].labels`"),
             ("[proxy]", "[images]\nkeep_releases = 0\n[proxy]", "`images.keep_releases`"),
             ("[proxy]", "[images]\nremove_after_s = 1\n[proxy]", "`images.remove_after_s`"),
+            ("[proxy]", "[traffic]\nminutes_kept_h = 1\n[proxy]", "`traffic.minutes_kept_h`"),
+            ("[proxy]", "[traffic]\nclient_addresses = \"some\"\n[proxy]", "client_addresses"),
             ("[proxy]", "[dns]\nresolvers = []\n[proxy]", "`dns.resolvers`"),
             ("[proxy]", "[dns]\nresolvers = [\"dns.example.com\"]\n[proxy]", "no address of a resolver"),
             ("[proxy]", "[acme]\ndirectory = \"letsencrypt\"\nchallenge = \"dns\"\n[proxy]", "challenge"),

@@ -53,4 +53,5 @@ pub mod route_tokens;
 pub mod routes;
 pub mod tombstones;
 pub mod traefik;
+pub mod traffic;
 pub mod variables;

@@ -435,6 +435,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/apps/{app}/requests": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Some of the app's requests one by one, the newest first. Failed ones are kept before others. */
+        get: operations["list_requests"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/apps/{app}/restart": {
         parameters: {
             query?: never;
@@ -559,6 +576,23 @@ export interface paths {
          *     A stopped app stays stopped.
          */
         post: operations["stop_app"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/apps/{app}/traffic": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The app's requests in numbers. They come in every 10 seconds. */
+        get: operations["read_traffic"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1294,6 +1328,58 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description One request, told whole. */
+        AccessedRequest: {
+            /**
+             * Format: date-time
+             * @description When its answer ended.
+             */
+            at: string;
+            /** @description Address or network, as far as the control plane is configured to keep it. */
+            client?: string | null;
+            host: string;
+            id: string;
+            method: string;
+            /** @description Name of the host that took the request. */
+            node: string;
+            /** @description Without the query. */
+            path: string;
+            /** @description For example `HTTP/2.0`. */
+            protocol: string;
+            /**
+             * Format: int64
+             * @description Bytes of its body.
+             */
+            received_bytes: number;
+            referer?: string | null;
+            /**
+             * Format: int64
+             * @description Bytes of the answer's body.
+             */
+            sent_bytes: number;
+            /** Format: int32 */
+            status: number;
+            tls: boolean;
+            /**
+             * Format: double
+             * @description From its head to the end of its answer.
+             */
+            took_ms: number;
+            /** @description Address of the instance that answered; null where none did. */
+            upstream?: string | null;
+            user_agent?: string | null;
+        };
+        /** @description A page of requests, the newest first. */
+        AccessedRequests: {
+            items: components["schemas"]["AccessedRequest"][];
+            /**
+             * Format: int32
+             * @description For how many days requests are kept.
+             */
+            kept_days: number;
+            /** @description `before` of the next page; null on the last one. */
+            next?: string | null;
+        };
         /** @description Something that happened to an app. */
         Activity: {
             /** @description `<noun>.<verb>`, for programs. */
@@ -4025,6 +4111,102 @@ export interface components {
             pieces: components["schemas"]["Pieces"];
             slug: string;
         };
+        /** @description What came in for an app. */
+        Traffic: {
+            /** Format: date-time */
+            from: string;
+            /** @description Of all hours that the range touches, the most requests first; up to 20. */
+            paths: components["schemas"]["TrafficPath"][];
+            /** @description Steps without requests are left out. */
+            points: components["schemas"]["TrafficPoint"][];
+            range: components["schemas"]["TrafficRange"];
+            /** @description Who reports the app's requests, and when that was last. */
+            sources: components["schemas"]["TrafficSource"][];
+            /**
+             * Format: int64
+             * @description Seconds of one step.
+             */
+            step_s: number;
+            total: components["schemas"]["TrafficNumbers"];
+            /**
+             * Format: date-time
+             * @description End of the step that is under way.
+             */
+            until: string;
+        };
+        /** @description What is told of a span of time. Percentiles are within an eighth of the truth and absent without requests. */
+        TrafficNumbers: {
+            /** Format: double */
+            p50_ms?: number | null;
+            /** Format: double */
+            p95_ms?: number | null;
+            /** Format: double */
+            p99_ms?: number | null;
+            /**
+             * Format: int64
+             * @description Bytes of bodies from clients.
+             */
+            received_bytes: number;
+            requests: components["schemas"]["TrafficRequests"];
+            /**
+             * Format: int64
+             * @description Bytes of bodies to clients.
+             */
+            sent_bytes: number;
+            /**
+             * Format: int64
+             * @description Attempts at an instance that brought no answer.
+             */
+            upstream_errors: number;
+        };
+        /** @description The requests for one path. */
+        TrafficPath: {
+            /**
+             * Format: int64
+             * @description Of them those that were answered with 500 and above.
+             */
+            errors: number;
+            /** Format: double */
+            mean_ms: number;
+            /** @description With `*` for the names of single things. */
+            path: string;
+            /** Format: int64 */
+            requests: number;
+        };
+        /** @description The numbers of one step. */
+        TrafficPoint: components["schemas"]["TrafficNumbers"] & {
+            /**
+             * Format: date-time
+             * @description Begin of the step.
+             */
+            at: string;
+        };
+        /**
+         * @description For how long back.
+         * @enum {string}
+         */
+        TrafficRange: "1h" | "6h" | "24h" | "7d" | "30d";
+        /** @description Requests by first digit of their status. */
+        TrafficRequests: {
+            /** Format: int64 */
+            "1xx": number;
+            /** Format: int64 */
+            "2xx": number;
+            /** Format: int64 */
+            "3xx": number;
+            /** Format: int64 */
+            "4xx": number;
+            /** Format: int64 */
+            "5xx": number;
+        };
+        /** @description An agent that reports of an app. */
+        TrafficSource: {
+            agent: components["schemas"]["AgentKind"];
+            /** @description Name of its host. */
+            node: string;
+            /** Format: date-time */
+            reported_at: string;
+        };
         /** @enum {string} */
         TsigAlgorithm: "hmac-sha256" | "hmac-sha384" | "hmac-sha512";
         /**
@@ -5133,6 +5315,45 @@ export interface operations {
             };
         };
     };
+    list_requests: {
+        parameters: {
+            query?: {
+                /** @description A status, such as `404`, or a class of them, such as `5xx`. */
+                status?: string;
+                /** @description For example `GET`. */
+                method?: string;
+                /** @description What the path begins with. */
+                path?: string;
+                /** @description The whole host name. */
+                host?: string;
+                /** @description An address or a network, such as `192.0.2.0/24`. Finds networks that an address is in as well. */
+                client?: string;
+                /** @description Only those that took longer, in milliseconds. */
+                slower_than_ms?: number;
+                /** @description `next` of the page before. */
+                before?: string;
+                /** @description At most 200; 50 when absent. */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description Id or slug */
+                app: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AccessedRequests"];
+                };
+            };
+        };
+    };
     restart_app: {
         parameters: {
             query?: never;
@@ -5346,6 +5567,31 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["AppChanged"];
+                };
+            };
+        };
+    };
+    read_traffic: {
+        parameters: {
+            query?: {
+                /** @description For how long back: a day when absent. */
+                range?: components["schemas"]["TrafficRange"];
+            };
+            header?: never;
+            path: {
+                /** @description Id or slug */
+                app: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Traffic"];
                 };
             };
         };

@@ -32,7 +32,7 @@ use crate::app::AppState;
 use crate::{
     activity, apps, archives, audit, certificates, deployments, dns_providers, doctor, domains, events, exec,
     files, front, git_access, hub, identity, jobs, logs, nodes, notices, projects, registries, releases,
-    route_tokens, routes, tombstones, variables, zones,
+    route_tokens, routes, tombstones, traffic, variables, zones,
 };
 
 #[derive(OpenApi)]
@@ -77,6 +77,7 @@ pub fn api(app: &AppState) -> (Router<AppState>, utoipa::openapi::OpenApi) {
         .merge(dns_providers::api::router(app))
         .merge(git_access::api::router(app))
         .merge(logs::api::router(app))
+        .merge(traffic::api::router(app))
         .merge(exec::api::router(app))
         .merge(files::api::router(app))
         .merge(nodes::api::router(app))

@@ -12,7 +12,7 @@ use super::registry::Key;
 use super::token::Agent;
 use crate::app::AppState;
 use crate::bus::{self, Topic};
-use crate::{git_access, images, instances, jobs, logs, nodes, reconcile};
+use crate::{git_access, images, instances, jobs, logs, nodes, reconcile, traffic};
 
 /// Reads a message. Postgres keeps no NUL in texts, and what apps print may hold any byte.
 pub(super) fn parse(mut envelope: Envelope) -> Result<(MessageId, FromAgent), UnknownMessage> {
@@ -63,7 +63,7 @@ async fn store(app: &AppState, agent: &Agent, message: FromAgent) -> anyhow::Res
     }
     let mut tx = app.db.begin().await?;
     match message {
-        FromAgent::Hello(_) | FromAgent::Ack(_) | FromAgent::Traffic(_) => return Ok(()),
+        FromAgent::Hello(_) | FromAgent::Ack(_) => return Ok(()),
         FromAgent::Stats(stats) => {
             app.hub.note_stats(stats.instances);
             return Ok(());
@@ -84,6 +84,9 @@ async fn store(app: &AppState, agent: &Agent, message: FromAgent) -> anyhow::Res
         FromAgent::InstanceLog(log) => instances::store::append_log(&mut tx, node, &log).await?,
         FromAgent::Scrubbed(scrubbed) => logs::scrubbed::take(&mut tx, &agent.node, &scrubbed).await?,
         FromAgent::GitHostKey(told) => git_access::host_key::take(&mut tx, &agent.node, &told).await?,
+        FromAgent::Traffic(report) => {
+            traffic::store::take::report(&mut tx, &app.config.traffic, &agent.node, kind, report).await?;
+        }
         FromAgent::JobProgress(progress) => jobs::inbox::progress(&mut tx, node, &progress).await?,
         FromAgent::JobLog(log) => jobs::inbox::log(&mut tx, node, &log).await?,
         FromAgent::JobDone(done) => jobs::inbox::done(app, &mut tx, node, done).await?,
@@ -103,6 +106,7 @@ fn may_say(kind: AgentKind, message: &FromAgent) -> bool {
         FromAgent::JobProgress(_) | FromAgent::JobLog(_) | FromAgent::JobDone(_) => {
             matches!(kind, AgentKind::Worker | AgentKind::Proxy)
         }
+        FromAgent::Traffic(_) => matches!(kind, AgentKind::Proxy | AgentKind::Ingress),
         _ => true,
     }
 }

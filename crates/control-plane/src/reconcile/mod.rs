@@ -19,6 +19,7 @@ pub mod renewals;
 pub mod retention;
 pub mod rollouts;
 mod stops;
+pub mod traffic;
 
 use std::time::Duration;
 
@@ -65,6 +66,7 @@ pub fn tasks(app: &AppState, lifecycle: &mut Lifecycle) {
     let wakes = [Topic::Deployments, Topic::Nodes];
     start.one(leader.only(images::Images(app.clone())), seconds(15), &wakes);
     start.one(leader.only(retention::Retention(app.clone())), seconds(600), &[]);
+    start.one(leader.only(traffic::Traffic(app.clone())), seconds(300), &[]);
     let wakes = std::mem::take(&mut start.wakes);
     let stop = lifecycle.stopping();
     lifecycle.spawn("wakes", wake(app.clone(), wakes, stop.clone()));
