@@ -14,6 +14,7 @@ mod notices;
 mod queue;
 mod registries;
 mod routes;
+mod traffic;
 mod zones;
 
 use std::collections::BTreeMap;
@@ -33,6 +34,7 @@ pub(crate) use notices::Notice;
 pub(crate) use queue::QueuedBuild;
 pub(crate) use registries::Registry;
 pub(crate) use routes::{NewRouteToken, RouteTable, RouteToken, RouteView};
+pub(crate) use traffic::{Accessed, AccessedPage, Traffic, TrafficNumbers};
 pub(crate) use zones::Zone;
 
 #[derive(Debug, Deserialize)]

@@ -3,6 +3,7 @@
 mod apps;
 mod fleet;
 mod routing;
+mod traffic;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -22,6 +23,7 @@ pub(crate) use routing::{
     AddDnsProvider, CertCommand, DnsProviderCommand, DomainCommand, DomainPathCommand, RouteTokenCommand,
     ZoneAnswer, ZoneCommand,
 };
+pub(crate) use traffic::{Requests, Traffic};
 
 /// Deploys to and looks after your own cloud.
 #[derive(Debug, Parser)]
@@ -155,6 +157,10 @@ pub(crate) enum Command {
     },
     /// Show the app's log
     Logs(Logs),
+    /// Show what came in for the app, in numbers
+    Traffic(Traffic),
+    /// Show some of the app's requests one by one
+    Requests(Requests),
     /// Run a program in an instance, such as a shell
     #[command(alias = "console")]
     Exec(Exec),

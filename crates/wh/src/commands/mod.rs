@@ -27,11 +27,13 @@ mod power;
 mod queue;
 mod registry;
 mod releases;
+mod requests;
 mod route_table;
 mod routes;
 mod session;
 mod settings;
 mod tombstones;
+mod traffic;
 mod upload;
 mod watch;
 mod way;
@@ -77,6 +79,8 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Result<u8> {
         Command::Settings { app_name, command } => settings::run(shell, app_name, command).await,
         Command::Route { domain, command } => routes::run(shell, domain, command).await,
         Command::Logs(logs) => logs::run(shell, logs).await,
+        Command::Traffic(asked) => traffic::run(shell, asked).await,
+        Command::Requests(asked) => requests::run(shell, asked).await,
         Command::Cp(cp) => cp::run(shell, cp).await,
         Command::Releases { command } => releases::run(shell, command).await,
         Command::Plan => plan::plan(shell).await,

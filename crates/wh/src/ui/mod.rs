@@ -92,6 +92,12 @@ pub(crate) fn data(text: &str) -> Result<()> {
     }
 }
 
+/// JSON on one line, for what goes on.
+pub(crate) fn json_line(value: &impl Serialize) -> Result<String> {
+    serde_json::to_string(value)
+        .map_err(|error| Failure::new(crate::failure::Exit::Error, "json", error.to_string()))
+}
+
 /// Data as JSON: standard output.
 pub(crate) fn json(value: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value)

@@ -69,9 +69,44 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Reads `500ms`, `2s`, `1m`.
+pub(crate) fn parse_short(text: &str) -> Result<Duration, String> {
+    let wrong = || "must be a number with ms, s or m, for example 500ms or 2s".to_owned();
+    let split = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+    let (number, unit) = text.split_at(split);
+    let factor = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    number.checked_mul(factor).map(Duration::from_millis).ok_or_else(wrong)
+}
+
+/// `0.4 ms`, `12 ms`, `1.25 s`.
+pub(crate) fn ms(ms: f64) -> String {
+    match ms {
+        ms if ms < 10.0 => format!("{ms:.1} ms"),
+        ms if ms < 1000.0 => format!("{ms:.0} ms"),
+        ms => format!("{:.2} s", ms / 1000.0),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn short_times_are_read_and_shown() {
+        for (text, read) in [("500ms", 500), ("2s", 2000), ("1m", 60_000)] {
+            assert_eq!(parse_short(text), Ok(Duration::from_millis(read)));
+        }
+        for wrong in ["", "500", "ms", "2h", "-1s", "99999999999999999999s", "18446744073709551615m"] {
+            parse_short(wrong).expect_err(wrong);
+        }
+        assert_eq!([0.44, 12.3, 1254.0].map(ms), ["0.4 ms", "12 ms", "1.25 s"]);
+    }
 
     #[test]
     fn durations_are_short_at_every_scale() {

@@ -22,6 +22,7 @@ mod route;
 mod routes;
 mod settings;
 mod way;
+mod traffic;
 mod zones;
 
 use std::io::Write as _;
