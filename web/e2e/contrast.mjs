@@ -14,6 +14,7 @@ const pages = [
   "/apps/shop",
   "/apps/shop/logs",
   "/apps/shop/environment",
+  "/apps/shop/traffic",
   failed,
   "/nodes",
   "/settings",

@@ -204,6 +204,24 @@ step("the app's log is live", async () => {
   await shot("log");
 });
 
+step("what the proxy served is the app's traffic within seconds, and one request is told whole", async () => {
+  const address = `https://${slug}.route.wise.test`;
+  const tab = await page.context().newPage();
+  await tab.goto(`${address}/traffic-of-the-journey/17`);
+  await tab.close();
+  await page.goto(`${base}/apps/${slug}/traffic?range=1h&path=/traffic-of-the-journey`);
+  const request = page.getByRole("button", { name: "GET /traffic-of-the-journey/17" }).first();
+  await request.waitFor({ timeout: 15_000 });
+  await page.getByRole("slider", { name: /Response time/ }).waitFor();
+  await page.getByRole("button", { name: "Requests of /traffic-of-the-journey/*" }).waitFor();
+  await shot("traffic");
+  await request.click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByText(`${address}/traffic-of-the-journey/17`).waitFor();
+  await dialog.getByRole("link", { name: "proxy", exact: true }).waitFor();
+  await dialog.getByRole("button", { name: "Close" }).click();
+});
+
 step("a shell in an instance is a terminal of the page", async () => {
   await tab("Terminal");
   await page.getByRole("button", { name: "Connect" }).click();
@@ -400,6 +418,7 @@ step("every page fits a phone and a desk, in the dark and in the light", async (
     log: `/apps/${slug}/logs`,
     environment: `/apps/${slug}/environment`,
     activity: `/apps/${slug}/activity`,
+    traffic: `/apps/${slug}/traffic?follow=off`,
     settings: `/apps/${slug}/settings`,
     new: "/apps/new",
     nodes: "/nodes",

@@ -31,6 +31,7 @@ import {
   unproven,
   ZONE,
 } from "./data.mjs";
+import { makeSample, makeSamples, makeSum, makeTraffic, pickSamples } from "./traffic.mjs";
 
 /** @typedef {import("./data.mjs").Schemas} Schemas */
 /** @typedef {import("node:http").IncomingMessage} Request */
@@ -136,6 +137,7 @@ class World {
       ? { nodes: [makeNode("w1"), makeNode("edge-1", { roles: ["proxy"] })], apps: [] }
       : makeWorld();
     this.nodes = nodes;
+    this.samples = makeSamples(120);
     /** @type {Schemas["App"][]} */
     this.apps = apps;
     /** @type {{ app: Schemas["App"], stone: Schemas["Tombstone"] }[]} */
@@ -384,6 +386,14 @@ class World {
       }
       case "GET domains":
         return send(response, 200, list(this.domains(app.slug)));
+      case "GET traffic": {
+        const range = url.searchParams.get("range") ?? "24h";
+        const none = { points: [], paths: [], sources: [], total: makeSum() };
+        return send(response, 200, makeTraffic(range, app.release ? {} : none));
+      }
+      case "GET requests":
+        if (url.searchParams.get("before") === null) this.samples.unshift(makeSample({ at: ago(0) }));
+        return send(response, 200, pickSamples(app.release ? this.samples : [], url.searchParams));
       case "GET activity":
         return send(response, 200, list(this.activity(app, own)));
       case "GET pending":

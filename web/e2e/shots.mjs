@@ -105,6 +105,34 @@ const shots = [
     act: (page) => page.getByText("As lines of a zone file").last().scrollIntoViewIfNeeded(),
   },
   { name: "app-activity", path: "/apps/shop/activity" },
+  { name: "traffic", path: "/apps/shop/traffic" },
+  {
+    name: "traffic-at",
+    path: "/apps/shop/traffic?range=1h",
+    act: async (page) => {
+      await page.getByLabel(/A moment of Requests/).focus();
+      for (let step = 0; step < 17; step++) await page.keyboard.press("ArrowLeft");
+    },
+  },
+  {
+    name: "traffic-filtered",
+    path: "/apps/shop/traffic?range=30d&follow=off",
+    act: async (page) => {
+      await page.getByRole("button", { name: "Requests of /products/*" }).click();
+      await page.getByLabel("Status").fill("5x");
+      await page.getByLabel("Status").blur();
+    },
+  },
+  {
+    name: "traffic-request",
+    path: "/apps/shop/traffic?status=5xx",
+    act: (page) =>
+      page
+        .getByRole("button", { name: /POST \/checkout/ })
+        .first()
+        .click(),
+  },
+  { name: "traffic-none", path: "/apps/status-page/traffic" },
   { name: "deployment-running", path: latest("docs") },
   { name: "deployment-failed", path: latest("catalog-search") },
   { name: "deployment-live", path: latest("orders-api") },

@@ -24,4 +24,5 @@ export const keys = {
   audit: ["audit"],
   activity: ["activity"],
   doctor: ["doctor"],
+  traffic: ["traffic"],
 } as const;

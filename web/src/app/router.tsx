@@ -25,6 +25,7 @@ const appTabs: RouteObject[] = [
   { path: "environment", lazy: () => import("@/features/env/page") },
   { path: "domains", lazy: () => import("@/features/domains/page") },
   { path: "activity", lazy: () => import("@/features/activity/page") },
+  { path: "traffic", lazy: () => import("@/features/traffic/page") },
   { path: "routing", lazy: () => import("@/features/routing/page") },
   { path: "settings", lazy: () => import("@/features/apps/settings") },
 ];

@@ -37,6 +37,8 @@ export const cli = {
   compare: (app: string, before: number, after: number) =>
     `wh releases diff --app ${quote(app)} ${before} ${after}`,
   logs: (app: string) => `wh logs --app ${quote(app)} -f`,
+  traffic: (app: string) => `wh traffic ${quote(app)}`,
+  requests: (app: string) => `wh requests ${quote(app)} --follow`,
   exec: (app: string) => `wh exec ${quote(app)}`,
   activity: (app: string) => `wh activity ${quote(app)}`,
   run: (app: string) => `wh run ${quote(app)}`,

@@ -3,8 +3,9 @@ import { parseAnsi, stripAnsi } from "./ansi";
 import { bytes } from "./bytes";
 import { cli, quote } from "./cli";
 import { cut, search } from "./logsearch";
+import { count, share } from "./number";
 import { slugProblem } from "./slug";
-import { age, duration, relative } from "./time";
+import { age, duration, relative, took } from "./time";
 
 describe("ansi", () => {
   it("turns colours into classes and ends them at a reset", () => {
@@ -64,6 +65,25 @@ describe("time", () => {
       "1 min 05 s",
       "2 h 03 min",
     ]);
+  });
+});
+
+describe("times and numbers of requests", () => {
+  it("have the unit in which they are short", () => {
+    expect([0.04, 9.94, 9.96, 412.4, 999.7, 3_012].map(took)).toEqual([
+      "0.0 ms",
+      "9.9 ms",
+      "10 ms",
+      "412 ms",
+      "1.0 s",
+      "3.0 s",
+    ]);
+    expect([0, 999, 9_999, 12_345, 4_000_000].map(count)).toEqual(["0", "999", "9,999", "12.3K", "4M"]);
+  });
+  it("never show some as none, nor most as all", () => {
+    const shares = [0, 1, 40, 12_000, 99_999, 100_000].map((part) => share(part, 100_000));
+    expect(shares).toEqual(["0 %", "< 0.1 %", "< 0.1 %", "12 %", "> 99.9 %", "100 %"]);
+    expect(share(0, 0)).toBe("0 %");
   });
 });
 

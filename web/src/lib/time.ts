@@ -27,6 +27,12 @@ export function duration(ms: number): string {
   return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, "0")} min`;
 }
 
+/** `0.4 ms`, `12 ms`, `1.2 s`: how long a request took. */
+export function took(ms: number): string {
+  if (ms >= 999.5) return duration(ms);
+  return `${ms < 9.95 ? ms.toFixed(1) : Math.round(ms)} ms`;
+}
+
 const exactFormat = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
 export const exact = (at: string) => exactFormat.format(new Date(at));
 

@@ -1,1 +1,2 @@
 export * from "../../e2e/data.mjs";
+export * from "../../e2e/traffic.mjs";

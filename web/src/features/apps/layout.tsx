@@ -22,6 +22,7 @@ const tabs = [
   { to: "environment", label: "Environment" },
   { to: "domains", label: "Domains" },
   { to: "activity", label: "Activity" },
+  { to: "traffic", label: "Traffic" },
   { to: "routing", label: "Routing" },
   { to: "settings", label: "Settings" },
 ];
