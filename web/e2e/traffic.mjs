@@ -79,7 +79,7 @@ export function makeTraffic(range = "24h", over = {}) {
   }
   const all = total.requests["2xx"];
   return {
-    range,
+    range: /** @type {import("../src/api/traffic").Range} */ (range),
     step_s: step,
     from: ago(seconds),
     until: ago(0),

@@ -8,7 +8,7 @@ import { requestsOf } from "./series";
 export function Totals({ traffic: { total, from, until } }: { traffic: Traffic }) {
   const requests = requestsOf(total);
   const seconds = Math.max(1, (Date.parse(until) - Date.parse(from)) / 1000);
-  const time = (ms: number | null) => (ms === null ? "–" : took(ms));
+  const time = (ms: number | null | undefined) => (ms == null ? "–" : took(ms));
   return (
     <Card flush>
       <dl className="summary">
