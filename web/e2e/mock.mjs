@@ -334,7 +334,12 @@ class World {
   domains(app) {
     if (app !== "shop") return [];
     const paths = [{ id: id(), path: "/api", app: "orders-api", strip_prefix: true }];
-    return [makeDomain("www.fernhill.example", { paths }), unproven("fernhill.example")];
+    const certificate = { ...makeDomain("").certificate, covered_by: "*.fernhill.example" };
+    return [
+      makeDomain("www.fernhill.example", { paths, certificate }),
+      makeDomain("fernhill-studio.example"),
+      unproven("fernhill.example"),
+    ];
   }
 
   /** @param {Response} response */

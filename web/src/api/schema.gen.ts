@@ -1699,6 +1699,8 @@ export interface components {
          */
         CertificateStanding: "issued" | "expiring" | "expired" | "ordering" | "waiting" | "failed" | "none" | "elsewhere";
         CertificateState: {
+            /** @description The name of the certificate, such as `*.route.example.com`, where that is not the host's own. */
+            covered_by?: string | null;
             /** @description Why the last order failed. */
             error?: string | null;
             issuer?: string | null;

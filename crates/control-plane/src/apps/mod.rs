@@ -219,6 +219,8 @@ pub struct Certificate {
     pub issuer: Option<String>,
     /// Why the last order failed.
     pub error: Option<String>,
+    /// The name of the certificate, such as `*.route.example.com`, where that is not the host's own.
+    pub covered_by: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]

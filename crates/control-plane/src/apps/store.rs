@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::instances::{Instance, NodeRef};
 use super::status::{Evidence, InstanceCount, Seen, failure, status};
 use super::{AppView, Certificate, Certification, DeploymentSummary, ProjectRef, ReleaseRef, Settings};
+use crate::certificates::cover;
 use crate::deployments::State;
 use crate::instances::unknown_since;
 use crate::zones;
@@ -93,7 +94,7 @@ pub async fn views(
         filter.after,
         filter.limit + 1
     )
-    .fetch_all(conn)
+    .fetch_all(&mut *conn)
     .await?;
     let views = rows.into_iter().map(|row| {
         let seen = row.seen.map(|seen| seen.0).unwrap_or_default();
@@ -133,13 +134,17 @@ pub async fn views(
                 not_after: row.not_after,
                 issuer: row.issuer,
                 error: row.certificate_error,
+                covered_by: None,
             },
             stopped_at: row.stopped_at,
             created_at: row.created_at,
             updated_at: row.updated_at,
         }
     });
-    Ok(views.collect())
+    let mut views: Vec<AppView> = views.collect();
+    let hosts = views.iter_mut().map(|view| (view.hostname.as_str(), &mut view.certificate));
+    cover::complete(conn, organization, hosts).await?;
+    Ok(views)
 }
 
 fn summary(

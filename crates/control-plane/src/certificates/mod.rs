@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod config;
+pub mod cover;
 pub mod imports;
 pub mod inbox;
 pub mod order;

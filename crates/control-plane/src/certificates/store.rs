@@ -8,6 +8,9 @@ use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 
 pub mod attempts;
+mod served;
+
+pub use served::served;
 
 use super::order::Present;
 use super::{Leaf, imports, pause_after};

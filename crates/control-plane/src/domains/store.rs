@@ -11,6 +11,7 @@ use super::State;
 use super::judge::{Judged, Standing};
 use super::paths::DomainPath;
 use crate::apps::{Certificate, store::certification};
+use crate::certificates::cover;
 use crate::zones::Mode;
 
 /// A domain with what is needed to show it. Of a name that is only claimed, others' certificates are not told.
@@ -53,7 +54,7 @@ pub async fn list(conn: &mut PgConnection, app: AppId, hostname: Option<&str>) -
         app as _,
         hostname
     )
-    .fetch_all(conn)
+    .fetch_all(&mut *conn)
     .await?;
     let rows = rows.into_iter().map(|row| Row {
         id: row.id,
@@ -77,10 +78,28 @@ pub async fn list(conn: &mut PgConnection, app: AppId, hostname: Option<&str>) -
             not_after: row.not_after,
             issuer: row.issuer,
             error: row.certificate_error,
+            covered_by: None,
         },
         created_by: row.created_by,
     });
-    Ok(rows.collect())
+    let mut rows: Vec<Row> = rows.collect();
+    let organization = organization(conn, app).await?;
+    let served = rows.iter_mut().filter(|row| row.standing.state == State::Verified);
+    let hosts = served.map(|row| (row.hostname.as_str(), &mut row.certificate));
+    cover::complete(conn, organization, hosts).await?;
+    Ok(rows)
+}
+
+async fn organization(conn: &mut PgConnection, app: AppId) -> sqlx::Result<OrganizationId> {
+    sqlx::query_scalar!(
+        "select projects.organization_id from apps
+         join environments on environments.id = apps.environment_id
+         join projects on projects.id = environments.project_id
+         where apps.id = $1",
+        app as _
+    )
+    .fetch_one(conn)
+    .await
 }
 
 /// Makes this transaction the only one that decides whose the name is.

@@ -264,6 +264,46 @@ async fn between_organizations_the_dns_decides_and_nobody_is_named(pool: PgPool)
 }
 
 #[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn the_wildcard_that_serves_a_domain_is_told_once_the_domain_is_verified(pool: PgPool) {
+    let world = World::new(pool).await;
+    let db = world.test.app.db.clone();
+    let certificate = async |host: &str, days: i32| {
+        sqlx::query(
+            "insert into certificates (host, state, chain_pem, issuer, not_after, names)
+             values ($1, 'issued', 'CHAIN', 'Test CA', now() + $2 * interval '1 day', array[$1])",
+        )
+        .bind(host)
+        .bind(days)
+        .execute(&db)
+        .await
+        .expect("certificate");
+    };
+    certificate("*.shop.com", 60).await;
+    certificate("*.route.example.com", 50).await;
+    let claimed = world.add(WWW).await;
+    assert_eq!(
+        (&claimed["certificate"]["state"], &claimed["certificate"]["covered_by"]),
+        (&json!("none"), &json!(null))
+    );
+    world.prove(&claimed);
+    let verified = world.owner.post(&format!("{SHOP}/{WWW}/verify"), json!({})).await.expect(200);
+    let shown = &verified["certificate"];
+    assert_eq!((&shown["state"], &shown["covered_by"]), (&json!("issued"), &json!("*.shop.com")), "{shown}");
+    assert_eq!((&shown["issuer"], &shown["not_after"].is_string()), (&json!("Test CA"), &true));
+    for host in ["shop.com", "a.b.shop.com"] {
+        assert_eq!(world.verified(host).await["certificate"]["covered_by"], json!(null), "{host}");
+    }
+    let app = world.owner.get("/api/v1/apps/shop").await.expect(200);
+    assert_eq!(app["certificate"]["covered_by"], "*.route.example.com");
+
+    sqlx::query("update certificates set not_after = now() - interval '1 day'")
+        .execute(&db)
+        .await
+        .expect("ended");
+    assert_eq!(world.read(WWW).await["certificate"]["covered_by"], json!(null));
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
 async fn paths_lead_to_apps_of_the_same_project_and_change_what_is_served_at_once(pool: PgPool) {
     let world = World::new(pool).await;
     world.app(&world.owner, "backend").await;

@@ -160,6 +160,17 @@ pub(crate) struct CertificateBrief {
     pub(crate) state: String,
     pub(crate) not_after: Option<DateTime<Utc>>,
     pub(crate) error: Option<String>,
+    /// The certificate's name, where that is not the host's.
+    pub(crate) covered_by: Option<String>,
+}
+
+impl CertificateBrief {
+    /// ` until 2026-06-01, by *.route.example.com`; empty while there is none.
+    pub(crate) fn until(&self) -> String {
+        let end = self.not_after.map(|end| format!(" until {}", end.format("%Y-%m-%d")));
+        let by = self.covered_by.as_ref().map(|name| format!(", by {}", crate::ui::sanitize(name)));
+        [end, by].into_iter().flatten().collect()
+    }
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -87,12 +87,10 @@ async fn info(shell: &Shell, name: Option<String>) -> Result<()> {
         return crate::ui::json(&app);
     }
     let paint = shell.ui.out_paint();
-    let certificate = match (&app.certificate.error, app.certificate.not_after) {
-        (Some(error), _) => format!("{} {}", paint.status(&app.certificate.state), sanitize(error)),
-        (None, Some(end)) => {
-            format!("{} until {}", paint.status(&app.certificate.state), end.format("%Y-%m-%d"))
-        }
-        (None, None) => paint.status(&app.certificate.state),
+    let state = paint.status(&app.certificate.state);
+    let certificate = match &app.certificate.error {
+        Some(error) => format!("{state} {}", sanitize(error)),
+        None => format!("{state}{}", app.certificate.until()),
     };
     let release = app.release.as_ref();
     let release =

@@ -150,10 +150,6 @@ async fn show(shell: &Shell, hostname: &str, zone_file: bool) -> Result<()> {
         return crate::ui::data(&domain.records.zone_file);
     }
     let paint = shell.ui.out_paint();
-    let certificate = domain
-        .certificate
-        .not_after
-        .map_or_else(String::new, |end| format!(" until {}", end.format("%Y-%m-%d")));
     let mut rows = vec![
         ("domain", paint.bold(&domain.hostname)),
         ("app", domain.app.clone()),
@@ -164,7 +160,10 @@ async fn show(shell: &Shell, hostname: &str, zone_file: bool) -> Result<()> {
     let end = domain.lapses_at.map(|at| ("lapses", at)).or(domain.expires_at.map(|at| ("expires", at)));
     rows.extend(end.map(|(word, at)| (word, at.format("%Y-%m-%d %H:%M").to_string())));
     rows.push(("checked", checked(&domain)));
-    rows.push(("certificate", format!("{}{certificate}", paint.status(&domain.certificate.state))));
+    rows.push((
+        "certificate",
+        format!("{}{}", paint.status(&domain.certificate.state), domain.certificate.until()),
+    ));
     rows.extend(domain.certificate.error.as_ref().map(|error| ("", sanitize(error))));
     for path in &domain.paths {
         let rest = if path.strip_prefix { ", without the prefix" } else { "" };

@@ -117,6 +117,15 @@ describe("one certificate", () => {
     expect(await screen.findByText("Imported")).toBeInTheDocument();
     expect(screen.queryByRole("button", { name: "Reissue" })).toBeNull();
   });
+  it("says when it is a wildcard that covers the name, and leads back to the app's domains", async () => {
+    answer("get", "/api/v1/certificates/{host}", { ...good, names: ["*.route.example.com"] });
+    open("/certificates/shop.route.example.com");
+    expect(await screen.findByText(/It covers shop.route.example.com/)).toBeInTheDocument();
+    expect(screen.getByRole("link", { name: "Domains" })).toHaveAttribute(
+      "href",
+      `/apps/${good.app}/domains`,
+    );
+  });
   it("says which proxies serve it", async () => {
     answer("get", "/api/v1/certificates/{host}", {
       ...good,

@@ -91,11 +91,27 @@ function Facts({ detail }: { detail: CertificateDetail }) {
     <Card title="Certificate">
       <dl className="facts">
         <dt>App</dt>
-        <dd>{detail.app ? <Link to={`/apps/${detail.app}`}>{detail.app}</Link> : "the dashboard"}</dd>
+        <dd>
+          {detail.app ? (
+            <>
+              <Link to={`/apps/${detail.app}`}>{detail.app}</Link>{" "}
+              <Link className="link small" to={`/apps/${detail.app}/domains`}>
+                Domains
+              </Link>
+            </>
+          ) : (
+            "the dashboard"
+          )}
+        </dd>
         {detail.names.length > 0 && (
           <>
             <dt>Names</dt>
-            <dd>{detail.names.join(", ")}</dd>
+            <dd>
+              {detail.names.join(", ")}
+              {!detail.names.includes(detail.host) && (
+                <div className="faint">It covers {detail.host}, which has none of its own.</div>
+              )}
+            </dd>
           </>
         )}
         {detail.issuer && (

@@ -3,12 +3,13 @@ import { useVerifyDomain } from "@/api/domains";
 import type { App, Domain } from "@/api/types";
 import { Button } from "@/components/button";
 import { Card, ErrorNotice, Notice } from "@/components/page";
-import { Badge, Status } from "@/components/status";
+import { Badge } from "@/components/status";
 import { Time } from "@/components/time";
 import { useToast } from "@/components/toast";
-import { certificateState, domainState, viewOf } from "@/lib/status";
+import { domainState, viewOf } from "@/lib/status";
 import { sentence } from "@/lib/text";
 import { exact } from "@/lib/time";
+import { CertificateFact } from "./certificate";
 import { MoveDialog, RemoveDialog } from "./dialogs";
 import { Paths } from "./paths";
 import { Records } from "./records";
@@ -132,8 +133,7 @@ function Facts({ domain }: { domain: Domain }) {
     <dl className="facts">
       <dt>Certificate</dt>
       <dd>
-        <Status view={viewOf(certificateState, certificate.state)} />
-        {certificate.not_after && <span className="faint"> until {exact(certificate.not_after)}</span>}
+        <CertificateFact host={domain.hostname} certificate={certificate} />
         {certificate.error && <span className="sub break">{sentence(certificate.error)}</span>}
       </dd>
       <dt>Checked</dt>

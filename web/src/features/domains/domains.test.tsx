@@ -59,6 +59,16 @@ describe("domains", () => {
     expect(await screen.findByText("Verified")).toBeInTheDocument();
     expect(sent).toHaveLength(1);
   });
+  it("tell which wildcard covers them and until when, and lead to the certificate", async () => {
+    const certificate = { ...verified.certificate, covered_by: "*.example.com" };
+    open([{ ...verified, certificate }, makeDomain("own.example.com")]);
+    expect(await screen.findByText("*.example.com")).toBeInTheDocument();
+    expect(screen.getAllByText(/^covered by/)).toHaveLength(1);
+    expect(screen.getAllByText(/until/).length).toBeGreaterThan(1);
+    const page = (host: string) => screen.getByRole("link", { name: `Certificate of ${host}` });
+    expect(page(HOST)).toHaveAttribute("href", `/certificates/${HOST}`);
+    expect(page(app.hostname)).toHaveAttribute("href", `/certificates/${app.hostname}`);
+  });
   it("warn while the record of a verified one is missing", async () => {
     open([{ ...verified, error: "it is gone", missing_since: ago(3600), lapses_at: ago(-86_400) }]);
     expect(await screen.findByText("Its TXT record is missing")).toBeInTheDocument();

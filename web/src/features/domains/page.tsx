@@ -8,9 +8,8 @@ import { Button } from "@/components/button";
 import { Copy } from "@/components/copy";
 import { Card, Empty } from "@/components/page";
 import { Rows } from "@/components/rows";
-import { Status } from "@/components/status";
 import { cli } from "@/lib/cli";
-import { certificateState, viewOf } from "@/lib/status";
+import { CertificateFact } from "./certificate";
 import { AddDialog } from "./dialogs";
 import { DomainCard } from "./domain";
 
@@ -28,17 +27,16 @@ export function Component() {
   const some = domains.data && domains.data.length > 0;
   return (
     <div className="stack loose">
-      <Card
-        title="Address"
-        text="The app's own name, which it has by itself and keeps."
-        actions={<Status view={viewOf(certificateState, app.certificate.state)} />}
-      >
-        <span className="hostname">
-          <a className="truncate" href={app.url} target="_blank" rel="noreferrer">
-            {app.hostname}
-          </a>
-          <Copy text={app.url} label="Copy address" />
-        </span>
+      <Card title="Address" text="The app's own name, which it has by itself and keeps.">
+        <div className="stack tight">
+          <span className="hostname">
+            <a className="truncate" href={app.url} target="_blank" rel="noreferrer">
+              {app.hostname}
+            </a>
+            <Copy text={app.url} label="Copy address" />
+          </span>
+          <CertificateFact host={app.hostname} certificate={app.certificate} />
+        </div>
       </Card>
       <div className="row between wrap">
         <h2>Domains</h2>

@@ -96,9 +96,15 @@ async fn rows(
            from hosts
            left join resolver_hosts on resolver_hosts.host = hosts.host
            left join named as own on own.name = hosts.host
-           left join named as wild
-                on own.name is null and wild.name = '*.' || substr(hosts.host, strpos(hosts.host, '.') + 1)
-           left join certificates on certificates.host = coalesce(own.host, wild.host)
+           left join named as wild on wild.name = '*.' || substr(hosts.host, strpos(hosts.host, '.') + 1)
+           left join certificates as narrow on narrow.host = own.host
+           left join certificates as broad on broad.host = wild.host
+           -- A wildcard takes the place of what a name has for itself, as where they are served.
+           left join certificates on certificates.host = case
+                when narrow.host is null then broad.host
+                when broad.chain_pem is not null and broad.not_after > now()
+                     and (narrow.chain_pem is null or narrow.staging or not broad.staging) then broad.host
+                else narrow.host end
            left join lateral (
                select coalesce(finished_at, at) as at, directory, code, problem, hint from certificate_attempts
                where certificate_attempts.host = certificates.host and outcome = 'failed' and certificates.failures > 0

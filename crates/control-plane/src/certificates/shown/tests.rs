@@ -86,6 +86,32 @@ async fn the_certificates_of_an_organizations_hosts_are_listed_and_no_others(poo
 }
 
 #[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn a_wildcard_takes_the_place_of_what_a_name_failed_to_get(pool: PgPool) {
+    let test = test_app(pool).await;
+    let owner = with_certificate(&test, 60).await;
+    sqlx::query(
+        "with failed as (update certificates set state = 'failed', chain_pem = null, failures = 3, error = 'x' returning host)
+         insert into certificates (host, state, chain_pem, issuer, not_before, not_after, names)
+         select '*.route.example.com', 'issued', 'WILD', 'Test CA', now(), now() + interval '20 days 1 hour',
+                array['*.route.example.com'] from failed",
+    )
+    .execute(&test.app.db)
+    .await
+    .expect("wildcard");
+    let path = format!("/api/v1/certificates/{HOST}");
+    let shown = owner.get(&path).await.expect(200);
+    assert_eq!((&shown["standing"], &shown["names"]), (&json!("issued"), &json!(["*.route.example.com"])));
+    assert_eq!((&shown["days_left"], &shown["failures"]), (&json!(20), &json!(0)));
+    assert_eq!(owner.get(&format!("{path}/chain")).await.expect(200), json!("WILD"));
+
+    sqlx::query("update certificates set not_after = now() - interval '1 day' where host like '*%'")
+        .execute(&test.app.db)
+        .await
+        .expect("ended");
+    assert_eq!(owner.get(&path).await.expect(200)["failures"], 3);
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
 async fn the_last_orders_are_shown_with_the_problem_the_remedy_and_the_proxy(pool: PgPool) {
     let test = test_app(pool).await;
     let owner = with_certificate(&test, 60).await;
