@@ -103,10 +103,12 @@ impl Reports {
         match ended {
             Some(Err(error)) if error.is::<SendError>() => stop.cancelled().await,
             Some(ended) => return ended,
-            None if link.is_connected() => match tokio::time::timeout(LAST, self.report_all(link)).await {
-                Ok(ended) => ended?,
-                Err(_) => warn!("the last traffic was not reported: the control plane did not answer"),
-            },
+            None if link.is_connected() => {
+                if let Ok(ended) = tokio::time::timeout(LAST, self.report_all(link)).await {
+                    return ended;
+                }
+                warn!("the last traffic was not reported: the control plane did not answer");
+            }
             None => {}
         }
         Ok(())

@@ -28,7 +28,7 @@ enum Command {
     /// Read and check the configuration file.
     CheckConfig,
     /// Serve a table from a file, without control plane, mesh or configuration file.
-    Standalone(Standalone),
+    Standalone(Box<Standalone>),
 }
 
 fn main() -> ExitCode {
@@ -41,7 +41,7 @@ fn main() -> ExitCode {
             Err(error) => complain(&format!("{error:#}"), EX_CONFIG),
         },
         Command::Standalone(options) => match options.verify() {
-            Ok(()) => block_on(|inherited| standalone::run(options, inherited)),
+            Ok(()) => block_on(|inherited| standalone::run(*options, inherited)),
             Err(error) => complain(&error.to_string(), EX_CONFIG),
         },
         Command::CheckConfig => configured(&cli.config, |_| say("the configuration is good")),

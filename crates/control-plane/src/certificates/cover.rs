@@ -28,8 +28,10 @@ fn over<'a>(host: &str, served: &'a [Served]) -> Option<(&'a Served, &'a str)> {
 impl Certificate {
     /// Tells of the certificate that takes the place of one of the host's own.
     fn cover(&mut self, host: &str, served: &[Served]) {
+        // Where a resolver of its own orders, what we ordered is not served.
+        let ours = self.state != Certification::Elsewhere;
         let Some((served, name)) =
-            over(host, served).filter(|(served, name)| served.imported || *name != host)
+            over(host, served).filter(|(served, name)| served.imported || ours && *name != host)
         else {
             return;
         };
@@ -91,6 +93,15 @@ mod tests {
             let mut own = pending();
             own.cover(host, &all);
             assert_eq!((own.state, own.covered_by), (Certification::Failed, None), "{host}");
+        }
+    }
+
+    #[test]
+    fn beside_a_resolver_of_its_own_only_what_was_brought_is_served() {
+        for (imported, state) in [(false, Certification::Elsewhere), (true, Certification::Issued)] {
+            let mut own = Certificate { state: Certification::Elsewhere, ..pending() };
+            own.cover("www.shop.test", &[served(&["*.shop.test"], imported)]);
+            assert_eq!(own.state, state);
         }
     }
 

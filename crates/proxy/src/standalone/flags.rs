@@ -27,6 +27,9 @@ pub struct Standalone {
     /// Address and port of /health and /metrics; none when absent.
     #[arg(long, value_name = "ADDRESS")]
     pub health: Option<SocketAddr>,
+    /// File to which what was served is appended, every 10 seconds a line of JSON for each app; none when absent.
+    #[arg(long, value_name = "FILE")]
+    pub traffic: Option<PathBuf>,
     /// Seconds after SIGTERM in which new connections are still served, while /health says `draining`.
     #[arg(long, value_name = "SECONDS", default_value_t = DRAIN_S)]
     pub drain_s: u16,
@@ -61,6 +64,7 @@ impl Standalone {
             https_port: self.https.map_or(443, |address| address.port()),
             limits: (&self.limits).into(),
             proxy_protocol: self.proxy_protocol.clone(),
+            traffic: self.traffic.is_some(),
             ..Options::default()
         }
     }

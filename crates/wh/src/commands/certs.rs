@@ -101,8 +101,10 @@ fn card(detail: &CertificateDetail, paint: Paint) -> String {
         text = format!("{text}\n{}", table.render(paint));
     }
     if let Some(newest) = attempts.first().filter(|newest| !newest.log.is_empty()) {
-        let lines: String = newest.log.iter().map(|line| format!("  {}\n", sanitize(line))).collect();
-        text = format!("{text}\n{}\n{lines}", paint.dim("The newest order:"));
+        text = format!("{text}\n{}\n", paint.dim("The newest order:"));
+        for line in &newest.log {
+            text = format!("{text}  {}\n", sanitize(line));
+        }
     }
     text
 }

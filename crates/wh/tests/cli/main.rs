@@ -21,8 +21,8 @@ mod registry;
 mod route;
 mod routes;
 mod settings;
-mod way;
 mod traffic;
+mod way;
 mod zones;
 
 use std::io::Write as _;
