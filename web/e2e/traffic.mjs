@@ -1,8 +1,6 @@
 // Traffic in the shapes of the API, for the mock server and the unit tests.
 import { ago, id } from "./data.mjs";
 
-/** @typedef {import("../src/api/traffic")} Api */
-
 const HOUR = 3600;
 /** @type {Record<string, { seconds: number, step: number }>} */
 const ranges = {
@@ -98,7 +96,7 @@ export function makeTraffic(range = "24h", over = {}) {
     ],
     sources: [
       { node: "edge-1", agent: "proxy", reported_at: ago(4) },
-      { node: "worker-1", agent: "worker", reported_at: ago(7) },
+      { node: "worker-1", agent: "ingress", reported_at: ago(7) },
     ],
     ...over,
   };
@@ -145,19 +143,21 @@ export const makeSamples = (amount) =>
   );
 
 /**
- * As the control plane picks them.
+ * As the control plane picks them, but for clients: those are compared as they are written.
  *
  * @param {import("../src/api/traffic").AccessSample[]} samples @param {URLSearchParams} query
  * @returns {import("../src/api/traffic").AccessSamples}
  */
 export function pickSamples(samples, query) {
+  /** @param {string | null | undefined} known @param {string | null} asked */
+  const is = (known, asked) => !asked || known?.toLowerCase() === asked.toLowerCase();
   const wanted = samples.filter(
     (sample) =>
       String(sample.status).startsWith((query.get("status") ?? "").replace("xx", "")) &&
-      sample.method.includes(query.get("method") ?? "") &&
+      is(sample.method, query.get("method")) &&
       sample.path.startsWith(query.get("path") ?? "") &&
-      sample.host.includes(query.get("host") ?? "") &&
-      (sample.client ?? "").includes(query.get("client") ?? "") &&
+      is(sample.host, query.get("host")) &&
+      is(sample.client, query.get("client")) &&
       sample.took_ms > Number(query.get("slower_than_ms") ?? -1),
   );
   const before = query.get("before");

@@ -27,6 +27,11 @@ const REPORT_MS = 10_000;
 const FOLLOW_MS = 2_000;
 const PAGE = 50;
 
+/** Whether no older page was asked for. */
+export function isNewest(data: { pages: unknown[] } | undefined): boolean {
+  return (data?.pages.length ?? 1) === 1;
+}
+
 /** What was shown before stays until the answer is there, unless it is another app's. */
 function unlessOf(app: string) {
   return <T>(before: T | undefined, query: { queryKey: readonly unknown[] } | undefined) =>
@@ -42,7 +47,7 @@ export const trafficQuery = (app: string, range: Range) =>
     refetchInterval: REPORT_MS,
   });
 
-/** The newest first. Following fetches all pages anew each time, so that whoever follows keeps to one. */
+/** The newest first. Following fetches all pages anew each time, and rows move: with older pages it rests. */
 export const requestsQuery = (app: string, filters: Filters, follow: boolean) => {
   const { slower_than_ms, ...rest } = filters;
   const wanted = { ...rest, ...(slower_than_ms && { slower_than_ms: Number(slower_than_ms) }) };
@@ -58,6 +63,6 @@ export const requestsQuery = (app: string, filters: Filters, follow: boolean) =>
     initialPageParam: undefined as string | undefined,
     getNextPageParam: (page) => page.next ?? undefined,
     placeholderData: unlessOf(app),
-    refetchInterval: follow ? FOLLOW_MS : false,
+    refetchInterval: ({ state }) => (follow && isNewest(state.data) ? FOLLOW_MS : false),
   });
 };

@@ -27,6 +27,9 @@ export function duration(ms: number): string {
   return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, "0")} min`;
 }
 
+/** A time that may not be known. */
+export const tookOr = (ms: number | null | undefined) => (ms == null ? "–" : took(ms));
+
 /** `0.4 ms`, `12 ms`, `1.2 s`: how long a request took. */
 export function took(ms: number): string {
   if (ms >= 999.5) return duration(ms);
@@ -35,6 +38,17 @@ export function took(ms: number): string {
 
 const exactFormat = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
 export const exact = (at: string) => exactFormat.format(new Date(at));
+
+const timeFormat = new Intl.DateTimeFormat(undefined, {
+  hour: "2-digit",
+  minute: "2-digit",
+  hourCycle: "h23",
+});
+/** `04:45`, as in tables and logs. */
+export const timeOfDay = (at: string | number) => timeFormat.format(new Date(at));
+
+const dayFormat = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric" });
+export const day = (at: string | number) => dayFormat.format(new Date(at));
 
 /** Time of day with milliseconds, for log lines. */
 export function clock(at: string): string {

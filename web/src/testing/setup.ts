@@ -1,12 +1,13 @@
 import "@testing-library/jest-dom/vitest";
 import { cleanup, configure } from "@testing-library/react";
-import { afterAll, afterEach, beforeAll } from "vitest";
+import { afterAll, afterEach, beforeAll, vi } from "vitest";
 import { server } from "./server";
 
 // On a busy machine a second is soon over.
 configure({ asyncUtilTimeout: 5000 });
 
-// jsdom has no modal dialogs, no event sources and no observers of sizes.
+// jsdom has no modal dialogs, no scrolling, no event sources and no observers of sizes.
+Element.prototype.scrollIntoView = () => {};
 HTMLDialogElement.prototype.showModal = function showModal() {
   this.open = true;
 };
@@ -57,6 +58,7 @@ Object.assign(globalThis, { EventSource: FakeEventSource, ResizeObserver: FakeRe
 beforeAll(() => server.listen({ onUnhandledRequest: "error" }));
 afterEach(() => {
   cleanup();
+  vi.useRealTimers();
   server.resetHandlers();
   FakeEventSource.opened = [];
 });

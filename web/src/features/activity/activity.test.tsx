@@ -56,6 +56,5 @@ describe("the activity of an app", () => {
     gatherInvalidations(client).add(topic);
     vi.runAllTimers();
     expect(fetched).toHaveBeenCalledWith({ queryKey: keys.activity });
-    vi.useRealTimers();
   });
 });

@@ -23,7 +23,11 @@ export function CertificateFact({
       )}
       {not_after && <span className="faint"> until {exact(not_after)}</span>}{" "}
       {state !== "none" && (
-        <Link className="link small" to={`/certificates/${host}`} aria-label={`Certificate of ${host}`}>
+        <Link
+          className="link small"
+          to={`/certificates/${encodeURIComponent(host)}`}
+          aria-label={`Certificate of ${host}`}
+        >
           Details
         </Link>
       )}

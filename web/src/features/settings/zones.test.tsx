@@ -1,4 +1,4 @@
-import { screen, within } from "@testing-library/react";
+import { screen, waitFor, within } from "@testing-library/react";
 import { describe, expect, it } from "vitest";
 import { makeNode, session } from "@/testing/data";
 import { renderAt } from "@/testing/render";
@@ -74,7 +74,15 @@ describe("zones", () => {
     answer("get", "/api/v1/zones", { items: [{ ...first, resolver: "le" }], next: null });
     await user.click(screen.getByRole("button", { name: "Save" }));
     expect(await screen.findByText(/certificates by Traefik's/)).toBeInTheDocument();
-    expect(sent).toEqual([{ mode: "proxy", resolver: "le" }]);
+    await user.click(screen.getByRole("button", { name: "Change route.example.com" }));
+    await user.clear(screen.getByLabelText("Traefik's certificate resolver"));
+    answer("get", "/api/v1/zones", { items: [first], next: null });
+    await user.click(screen.getByRole("button", { name: "Save" }));
+    await waitFor(() => expect(screen.queryByText(/certificates by Traefik's/)).toBeNull());
+    expect(sent).toEqual([
+      { mode: "proxy", resolver: "le" },
+      { mode: "proxy", resolver: "" },
+    ]);
   });
   it("cannot be removed while they are needed, and are removed after a question", async () => {
     const { user } = open();

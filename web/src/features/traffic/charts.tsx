@@ -4,7 +4,7 @@ import { Card } from "@/components/page";
 import { Time } from "@/components/time";
 import { bytes } from "@/lib/bytes";
 import { count } from "@/lib/number";
-import { took } from "@/lib/time";
+import { took, tookOr } from "@/lib/time";
 import { Chart, type Series } from "./chart";
 import { CLASSES, requestsOf, type Slots, slotsOf, stacks, stepLine, stepName, topOf } from "./series";
 
@@ -65,14 +65,13 @@ function LatencyChart({ traffic, slots, ...rest }: Props) {
   const ofPoint = (sum: TrafficSum | undefined, name: (typeof PERCENTILES)[number]) => sum?.[`${name}_ms`];
   const values = PERCENTILES.map((name) => slots.points.map((point) => ofPoint(point, name)));
   const top = topOf(Math.max(...values.flat().map((value) => value ?? 0)));
-  const known = (value: number | null | undefined) => (value == null ? "–" : took(value));
   const series = PERCENTILES.map(
     (name, index): Series => ({
       name,
       look: name,
       path: stepLine(values[index] ?? [], top),
-      whole: known(ofPoint(traffic.total, name)),
-      at: (slot) => known(values[index]?.[slot]),
+      whole: tookOr(ofPoint(traffic.total, name)),
+      at: (slot) => tookOr(values[index]?.[slot]),
     }),
   );
   return (

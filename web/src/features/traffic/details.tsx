@@ -22,7 +22,9 @@ export function Details({ sample, onClose, onFilter }: Props) {
       onClose={onClose}
       footer={
         <>
-          <Button onClick={() => onFilter({ path: sample.path })}>Others of this path</Button>
+          {sample.path !== "/" && (
+            <Button onClick={() => onFilter({ path: sample.path })}>Others that begin with this path</Button>
+          )}
           {client && <Button onClick={() => onFilter({ client })}>Others of this client</Button>}
         </>
       }

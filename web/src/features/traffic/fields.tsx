@@ -73,12 +73,16 @@ function useDraft(filters: Filters, onChange: (filters: Filters) => void) {
     held.current = filters;
     setDraft(filters);
   }, [filters]);
-  // biome-ignore lint/correctness/useExhaustiveDependencies: typing alone starts the pause anew
+  // What is chosen beside it during the pause must not be undone, so that not the function of its beginning is called.
+  const change = useRef(onChange);
+  useEffect(() => {
+    change.current = onChange;
+  });
   useEffect(() => {
     if (same(draft, held.current) || !same(problemsOf(draft), {})) return;
     const timer = setTimeout(() => {
       held.current = draft;
-      onChange(draft);
+      change.current(draft);
     }, PAUSE_MS);
     return () => clearTimeout(timer);
   }, [draft]);

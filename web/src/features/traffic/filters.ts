@@ -28,7 +28,7 @@ export function problemsOf(filters: Filters): Filters {
   return problems;
 }
 
-/** What all paths of a counted one begin with. */
+/** What all paths of a counted one begin with; of `/` that is every path. */
 export function prefixOf(path: string): string {
   return path.split("*")[0] || "/";
 }

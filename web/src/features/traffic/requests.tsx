@@ -1,7 +1,7 @@
 import { useInfiniteQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { asApiError } from "@/api/errors";
-import { type AccessSample, type Filters, requestsQuery } from "@/api/traffic";
+import { type AccessSample, type Filters, isNewest, requestsQuery } from "@/api/traffic";
 import { Button } from "@/components/button";
 import { Card, Empty, MoreButton } from "@/components/page";
 import { Rows } from "@/components/rows";
@@ -9,7 +9,7 @@ import { Badge } from "@/components/status";
 import { bytes } from "@/lib/bytes";
 import { cli } from "@/lib/cli";
 import type { StatusView, Tone } from "@/lib/status";
-import { clock, exact, took } from "@/lib/time";
+import { clock, day, exact, took } from "@/lib/time";
 import { Details } from "./details";
 import { FilterFields } from "./fields";
 import { isFilter } from "./filters";
@@ -29,6 +29,8 @@ export function Requests({ app, filters, onFilters, follow, onFollow }: Props) {
   const client = useQueryClient();
   const [opened, setOpened] = useState<AccessSample>();
   const pages = query.data?.pages;
+  // Older pages may still be there from an earlier look at them.
+  const following = follow && isNewest(query.data);
   const samples = pages?.flatMap((page) => page.items);
   const error = query.error ? asApiError(query.error) : undefined;
   const refused = error && isFilter(error.field) ? { [error.field]: error.message } : {};
@@ -43,7 +45,7 @@ export function Requests({ app, filters, onFilters, follow, onFollow }: Props) {
     client.setQueryData(options.queryKey, (data) =>
       data ? { pages: data.pages.slice(0, 1), pageParams: data.pageParams.slice(0, 1) } : data,
     );
-    onFollow(!follow);
+    onFollow(!following);
   };
   return (
     <Card
@@ -53,10 +55,10 @@ export function Requests({ app, filters, onFilters, follow, onFollow }: Props) {
       actions={
         <Button
           small
-          icon={follow ? "stop" : "play"}
-          aria-pressed={follow}
+          icon={following ? "stop" : "play"}
+          aria-pressed={following}
           onClick={toggle}
-          title={follow ? "New requests appear by themselves" : undefined}
+          title={following ? "New requests appear by themselves" : undefined}
         >
           Follow
         </Button>
@@ -105,7 +107,7 @@ export function Requests({ app, filters, onFilters, follow, onFollow }: Props) {
 /** What is in the list, and what of a request is not. */
 function noteOf(samples: AccessSample[], keptDays: number | undefined): string {
   const kept = keptDays === undefined ? "" : `, kept for ${keptDays === 1 ? "a day" : `${keptDays} days`}`;
-  const sample = `A sample: of each host at most 50 in 10 seconds, errors first${kept}, without their queries.`;
+  const sample = `A sample: of each host 5 a second, of errors up to 50 at once${kept}, without their queries.`;
   if (samples.length === 0) return sample;
   if (samples.every(({ client }) => !client)) return `${sample} Addresses of clients are not kept.`;
   return samples.some(({ client }) => client?.includes("/"))
@@ -134,7 +136,7 @@ function Samples({ samples, onOpen }: { samples: AccessSample[]; onOpen: (sample
                 <time dateTime={sample.at} title={exact(sample.at)} className="num nowrap">
                   {clock(sample.at).slice(0, 8)}
                 </time>
-                <span className="sub nowrap">{day.format(new Date(sample.at))}</span>
+                <span className="sub nowrap">{day(sample.at)}</span>
               </td>
               <td>
                 <Badge view={statusView(sample.status)} />
@@ -165,10 +167,8 @@ function Samples({ samples, onOpen }: { samples: AccessSample[]; onOpen: (sample
   );
 }
 
-const day = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric" });
-
 const tones: Tone[] = ["idle", "busy", "ok", "idle", "warn", "bad"];
 
-export function statusView(status: number): StatusView {
+function statusView(status: number): StatusView {
   return { tone: tones[Math.floor(status / 100)] ?? "idle", label: String(status) };
 }

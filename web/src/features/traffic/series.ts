@@ -1,4 +1,5 @@
 import type { Range, StatusClass, Traffic, TrafficPoint, TrafficSum } from "@/api/traffic";
+import { day, timeOfDay } from "@/lib/time";
 
 /** In the order of the stack, errors at the bottom: there they have a common ground and can be compared. */
 export const CLASSES: StatusClass[] = ["5xx", "4xx", "3xx", "2xx", "1xx"];
@@ -84,14 +85,10 @@ export function stepLine(values: (number | null | undefined)[], top: number): st
   return path;
 }
 
-const timeOfDay = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
-const day = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric" });
-
 /** A moment of the range, as exact as its steps. */
 export function momentOf(at: number, stepMs: number): string {
-  const date = new Date(at);
-  if (stepMs >= 86_400_000) return day.format(date);
-  return stepMs < 900_000 ? timeOfDay.format(date) : `${day.format(date)}, ${timeOfDay.format(date)}`;
+  if (stepMs >= 86_400_000) return day(at);
+  return stepMs < 900_000 ? timeOfDay(at) : `${day(at)}, ${timeOfDay(at)}`;
 }
 
 /** Evenly spread labels of the time axis, from its beginning to its end. */
@@ -99,7 +96,7 @@ export function ticksOf({ starts, stepMs }: Slots): string[] {
   const first = starts[0] ?? 0;
   const length = starts.length * stepMs;
   const format = length > 26 * 3_600_000 ? day : timeOfDay;
-  return [0, 1, 2, 3, 4].map((part) => format.format(first + (length * part) / 4));
+  return [0, 1, 2, 3, 4].map((part) => format(first + (length * part) / 4));
 }
 
 /** `1 min`, `5 min`, `1 h`, `1 d`. */

@@ -2,13 +2,13 @@ import type { PathTraffic, Traffic } from "@/api/traffic";
 import { Card } from "@/components/page";
 import { bytes } from "@/lib/bytes";
 import { count, share } from "@/lib/number";
-import { took } from "@/lib/time";
+import { took, tookOr } from "@/lib/time";
+import { prefixOf } from "./filters";
 import { requestsOf } from "./series";
 
 export function Totals({ traffic: { total, from, until } }: { traffic: Traffic }) {
   const requests = requestsOf(total);
   const seconds = Math.max(1, (Date.parse(until) - Date.parse(from)) / 1000);
-  const time = (ms: number | null | undefined) => (ms == null ? "–" : took(ms));
   return (
     <Card flush>
       <dl className="summary">
@@ -27,9 +27,9 @@ export function Totals({ traffic: { total, from, until } }: { traffic: Traffic }
         </div>
         <div>
           <dt>Response time</dt>
-          <dd className="num">{time(total.p95_ms)} p95</dd>
+          <dd className="num">{tookOr(total.p95_ms)} p95</dd>
           <dd className="sub num">
-            {time(total.p50_ms)} p50, {time(total.p99_ms)} p99
+            {tookOr(total.p50_ms)} p50, {tookOr(total.p99_ms)} p99
           </dd>
         </div>
         <div>
@@ -46,7 +46,7 @@ export function Paths({ paths, onPath }: { paths: PathTraffic[]; onPath: (path: 
   return (
     <Card
       title="Paths"
-      text="Most asked for. Numbers and ids are counted together as *; choose one to see its requests."
+      text="Most asked for. Numbers and ids are counted together as *; choose one to see requests that begin like it."
       flush
     >
       <div className="table-wrap">
@@ -63,14 +63,18 @@ export function Paths({ paths, onPath }: { paths: PathTraffic[]; onPath: (path: 
             {paths.map(({ path, requests, errors, mean_ms }) => (
               <tr key={path} className="linked">
                 <td>
-                  <button
-                    type="button"
-                    className="row-link"
-                    aria-label={`Requests of ${path}`}
-                    onClick={() => onPath(path)}
-                  >
+                  {prefixOf(path) === "/" ? (
                     <code>{path}</code>
-                  </button>
+                  ) : (
+                    <button
+                      type="button"
+                      className="row-link"
+                      aria-label={`Requests that begin with ${prefixOf(path)}`}
+                      onClick={() => onPath(path)}
+                    >
+                      <code>{path}</code>
+                    </button>
+                  )}
                 </td>
                 <td className="end num">{count(requests)}</td>
                 <td className="end num">

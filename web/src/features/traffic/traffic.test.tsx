@@ -1,7 +1,7 @@
-import { fireEvent, screen, waitFor, within } from "@testing-library/react";
+import { act, fireEvent, screen, waitFor, within } from "@testing-library/react";
 import { HttpResponse, http, type RequestHandler } from "msw";
 import { Outlet } from "react-router";
-import { afterEach, describe, expect, it, vi } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import type { AccessSample, Traffic } from "@/api/traffic";
 import { ago, makeApp, makeSample, makeSum, makeTraffic, pickSamples } from "@/testing/data";
 import { renderAt } from "@/testing/render";
@@ -39,8 +39,6 @@ function open(
 /** By text: to look for roles takes so long that it would hold up what is waited for. */
 const rows = () =>
   screen.queryAllByText(/^(GET|POST) \//, { selector: "code" }).map((code) => code.textContent);
-
-afterEach(() => void vi.useRealTimers());
 
 describe("the traffic of an app", () => {
   it("says how much there was, how much failed, and how long it took", async () => {
@@ -120,8 +118,7 @@ describe("the requests that were kept", () => {
   it("are those of a path once it is chosen", async () => {
     const path = { path: "/users/*", requests: 40, errors: 1, mean_ms: 3 };
     const { user, router } = open(samples, { paths: [path] });
-    window.HTMLElement.prototype.scrollIntoView = vi.fn();
-    await user.click(await screen.findByRole("button", { name: "Requests of /users/*" }));
+    await user.click(await screen.findByRole("button", { name: "Requests that begin with /users/" }));
     await waitFor(() => expect(rows()).toEqual(["GET /users/17", "POST /users/18"]));
     expect(router.state.location.search).toBe("?path=%2Fusers%2F");
     expect(screen.getByLabelText("Path begins with")).toHaveValue("/users/");
@@ -138,6 +135,14 @@ describe("the requests that were kept", () => {
     await user.click(screen.getByRole("button", { name: "Clear" }));
     await waitFor(() => expect(rows()).toHaveLength(3));
     expect(router.state.location.search).toBe("");
+  });
+  it("keep what is chosen while a filter is typed", async () => {
+    const { user, router } = open(samples);
+    await screen.findByText("GET /about");
+    await user.type(screen.getByLabelText("Status"), "5xx");
+    await user.click(screen.getByRole("button", { name: "7 d" }));
+    await waitFor(() => expect(rows()).toEqual(["GET /users/17"]));
+    expect(router.state.location.search).toBe("?range=7d&status=5xx");
   });
   it("say at the field what the server does not take", async () => {
     const refusal = { code: "invalid", message: "this is no address", field: "client", request_id: "r-1" };
@@ -166,6 +171,18 @@ describe("the requests that were kept", () => {
     expect(asked.slice(before).filter((one) => one.startsWith("requests"))).toEqual([]);
     await user.click(screen.getByRole("button", { name: "Follow" }));
     expect(rows()).toHaveLength(50);
+  });
+  it("rest after a return to older pages, which would all be fetched again and again", async () => {
+    vi.useFakeTimers({ shouldAdvanceTime: true });
+    const many = Array.from({ length: 60 }, (_, index) => makeSample({ path: `/${index}` }));
+    const { asked, user, router } = open(many);
+    await user.click(await screen.findByRole("button", { name: "Show more" }));
+    expect(await screen.findByText("GET /59")).toBeInTheDocument();
+    await act(() => router.navigate("/"));
+    expect(screen.getByRole("button", { name: "Follow" })).toHaveAttribute("aria-pressed", "false");
+    const before = asked.length;
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect(asked.slice(before).filter((one) => one.startsWith("requests"))).toEqual([]);
   });
   it("tell all that is known of one", async () => {
     const { user, router } = open(samples);
