@@ -18,6 +18,8 @@ const pages = [
   failed,
   "/nodes",
   "/settings",
+  "/doctor",
+  "/certificates",
 ];
 
 /** Runs in the page: texts that are too faint for what is behind them. */

@@ -326,6 +326,8 @@ class World {
     if (resource === "node-tokens") return this.answerNodeTokens(method, key, json, response);
     if (resource === "tokens") return this.answerTokens(method, key, json, response);
     if (resource === "registries") return this.answerRegistries(method, key, part, json, response);
+    // Nothing is set up of these; a page says so.
+    if (["zones", "dns-providers", "route-tokens"].includes(resource)) return send(response, 200, list([]));
     if (resource === "audit") return send(response, 200, list(this.audit()));
     return send(response, 404, problem("not_found", "There is nothing here."));
   }

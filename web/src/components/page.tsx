@@ -132,7 +132,7 @@ export function ErrorNotice({ error, retry }: { error: unknown; retry?: () => vo
     >
       {problem.hint && <p>{problem.hint}</p>}
       {problem.requestId && (
-        <p className="row faint">
+        <p className="row muted">
           Request <code>{problem.requestId}</code> <Copy text={problem.requestId} label="Copy request id" />
         </p>
       )}
