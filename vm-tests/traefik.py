@@ -66,6 +66,10 @@ with subtest("a worker's zone is answered by a Traefik of its own, once it has i
     client.wait_until_succeeds(f"{near} | grep -F 'by the worker'", timeout=60)
     t.assertEqual(worker1.succeed("stat -c '%a' /run/wisehosting-worker-traefik/traefik.yaml").strip(), "600")
     worker1.fail("(systemctl show '*'; journalctl --no-pager; ps axeww) | grep -Ff /secrets/route-token")
+    # The node's key is in it.
+    as_traefik = "runuser -u wisehosting-worker-traefik --"
+    worker1.succeed(f"{as_traefik} cat /run/wisehosting-worker-traefik/traefik.yaml > /dev/null")
+    worker1.fail(f"{as_traefik} cat /var/lib/wisehosting/mesh/identity.json")
     worker1.succeed("systemd-analyze security --no-pager --threshold=20 wisehosting-worker-traefik.service")
     worker1.succeed("systemctl restart wisehosting-worker-traefik.service")
     client.wait_until_succeeds(near, timeout=60)

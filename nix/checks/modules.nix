@@ -353,6 +353,20 @@ in
     in
     failures (zone token) == [ ]
     && (config.services.wisehosting.worker.settings.ingress or null) == null
+    # Whoever is in that group reads the node's key.
+    &&
+      lib.intersectLists [ "wisehosting" ] (
+        let
+          unit = config.systemd.services.wisehosting-worker-traefik.serviceConfig;
+          user = config.users.users.${unit.User};
+        in
+        [
+          unit.Group
+          user.group
+        ]
+        ++ user.extraGroups
+        ++ lib.toList (unit.SupplementaryGroups or [ ])
+      ) == [ ]
     && lib.elem 8080 config.networking.firewall.allowedTCPPorts
     && complains "tokenFile" (zone { })
     && complains "two engines" {

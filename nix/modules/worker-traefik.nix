@@ -18,8 +18,29 @@ let
   # Traefik takes its static configuration from one place only, and the store is no place for a token. From file to file,
   # because arguments and environments can be read by others.
   provider = pkgs.writeText "provider.jq" ''
-    .providers.http.endpoint = $node[0].control_planes[0] + "/v1/traefik/config?worker_id=" + $node[0].node_id
+    .providers.http.endpoint = $control_plane + "/v1/traefik/config?worker_id=" + $node[0].node_id
     | .providers.http.headers.Authorization = "Bearer " + ($token | rtrimstr("\n"))
+  '';
+
+  # As root, because the identity also holds this node's key, which is not for what faces the internet. The folder is new
+  # at each start: nothing of Traefik's is in it yet.
+  render = pkgs.writeShellScript "${name}-render" ''
+    set -euo pipefail
+    umask 0077
+    identity=${top.mesh.settings.state_dir}/identity.json
+    # Traefik takes one address: that of the first control plane that answers, or of the first one.
+    mapfile -t control_planes < <(jq -r '.control_planes[]' "$identity")
+    control_plane=''${control_planes[0]}
+    for url in "''${control_planes[@]}"; do
+      if curl --silent --fail --max-time 2 --output /dev/null "$url/health"; then
+        control_plane=$url
+        break
+      fi
+    done
+    jq --arg control_plane "$control_plane" --slurpfile node "$identity" \
+      --rawfile token "$CREDENTIALS_DIRECTORY/route_token" \
+      --from-file ${provider} ${static} > "$RUNTIME_DIRECTORY/traefik.yaml"
+    chown ${name}: "$RUNTIME_DIRECTORY/traefik.yaml"
   '';
 in
 {
@@ -66,9 +87,10 @@ in
       providers.http.pollInterval = "5s";
     };
 
+    users.groups.${name} = { };
     users.users.${name} = {
       isSystemUser = true;
-      group = "wisehosting";
+      group = name;
       description = "Traefik of the WiseHosting worker";
     };
 
@@ -85,23 +107,21 @@ in
         "wisehosting-mesh.service"
       ]
       ++ socketUnits;
-      path = [ pkgs.jq ];
-      preStart = ''
-        jq --slurpfile node ${top.mesh.settings.state_dir}/identity.json \
-          --rawfile token "$CREDENTIALS_DIRECTORY/route_token" \
-          --from-file ${provider} ${static} > "$RUNTIME_DIRECTORY/traefik.yaml"
-      '';
+      path = [
+        pkgs.curl
+        pkgs.jq
+      ];
       stopIfChanged = false;
       serviceConfig =
         wh.hardening
         // wh.kept
         // {
+          ExecStartPre = "+${render}";
           # JSON is YAML.
           ExecStart = "${lib.getExe cfg.package} --configFile=/run/${name}/traefik.yaml";
           LoadCredential = wh.loadCredentials { route_token = cfg.tokenFile; };
           User = name;
-          # Of those who may read which node this is.
-          Group = "wisehosting";
+          Group = name;
           RuntimeDirectory = name;
           RuntimeDirectoryMode = "0700";
           TimeoutStopSec = "20s";
