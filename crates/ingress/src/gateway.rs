@@ -95,6 +95,7 @@ impl Prepared {
 
 /// What was in force before. Taking it apart takes milliseconds for thousands of routes, and may wait.
 #[derive(Debug)]
+#[must_use = "it is taken apart where it is dropped: hold it until that may take its time"]
 pub struct Replaced(#[expect(dead_code, reason = "held to be dropped")] Arc<Live>);
 
 #[derive(Debug, Default)]
@@ -136,7 +137,7 @@ impl Gateway {
     pub fn apply(&self, spec: &ProxySpec) -> Vec<Problem> {
         let mut prepared = self.prepare(spec);
         let problems = std::mem::take(&mut prepared.problems);
-        self.swap(prepared);
+        drop(self.swap(prepared));
         problems
     }
 

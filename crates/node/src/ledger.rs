@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tracing::error;
 
-/// The desired state of one agent: in memory, and whole on disk before anybody acts on it.
+/// The desired state of one agent: in memory, and whole on disk before it is acknowledged.
 #[derive(Debug)]
 pub struct Ledger<T> {
     path: PathBuf,
@@ -48,7 +48,7 @@ impl<T: Serialize + DeserializeOwned> Ledger<T> {
         supersedes(self.current.as_ref().map(|current| current.generation), generation, first_after_connect)
     }
 
-    /// Puts `versioned` on disk, then in force. Call before acting on it.
+    /// Puts `versioned` on disk, then in memory. Call before acknowledging it.
     pub fn store(&mut self, versioned: Versioned<T>) -> io::Result<&Versioned<T>> {
         let text = serde_json::to_vec_pretty(&versioned).map_err(io::Error::other)?;
         daemon::file::replace(&self.path, &text, 0o600)?;

@@ -119,7 +119,7 @@ impl Cache {
         Some(ProxySpec { certificates, ..stored.spec.clone() })
     }
 
-    /// Puts `versioned` on disk. Call before acting on it.
+    /// Puts `versioned` on disk. Call before acknowledging it.
     pub(crate) fn store(&mut self, versioned: Versioned<ProxySpec>) -> io::Result<()> {
         let Versioned { generation, mut spec } = versioned;
         let key = self.key.as_ref().ok_or_else(|| {

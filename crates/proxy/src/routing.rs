@@ -24,9 +24,16 @@ pub(crate) struct Routing {
     /// Serves the public, or behind Traefik the challenges that Traefik sends on and the pages of apps that cannot answer.
     gateway: Arc<Gateway>,
     traefik: Option<Traefik>,
-    cache: Mutex<Cache>,
+    held: Mutex<Held>,
     /// What is being served, as far as this process knows: behind Traefik 0 until Traefik shows it.
     generation: AtomicI64,
+}
+
+#[derive(Debug)]
+struct Held {
+    cache: Cache,
+    /// What the gateway serves: another one than on disk after that could not be written.
+    in_force: Generation,
 }
 
 /// What became of an offered spec.
@@ -51,24 +58,26 @@ impl Routing {
     ) -> anyhow::Result<Self> {
         let cache = Cache::load(folder, key)
             .with_context(|| format!("the routes in {} cannot be read", folder.display()))?;
-        let routing = Self { gateway, traefik, cache: Mutex::new(cache), generation: AtomicI64::new(0) };
-        routing.serve_cached(&routing.cache())?;
+        let held = Mutex::new(Held { cache, in_force: 0 });
+        let routing = Self { gateway, traefik, held, generation: AtomicI64::new(0) };
+        routing.serve_cached(&mut routing.held())?;
         Ok(routing)
     }
 
     /// Takes the key of this host's identity, and serves the certificates that waited for it. Blocks for the disk.
     pub(crate) fn unlock(&self, key: SealKey) -> anyhow::Result<()> {
-        let mut cache = self.cache();
-        let locked = cache.is_locked();
-        cache.unlock(key)?;
-        if locked { self.serve_cached(&cache) } else { Ok(()) }
+        let mut held = self.held();
+        let locked = held.cache.is_locked();
+        held.cache.unlock(key)?;
+        if locked { self.serve_cached(&mut held) } else { Ok(()) }
     }
 
-    fn serve_cached(&self, cache: &Cache) -> anyhow::Result<()> {
+    fn serve_cached(&self, Held { cache, in_force }: &mut Held) -> anyhow::Result<()> {
         let table = cache.table();
         let nothing = ProxySpec::default();
         let spec = table.as_ref().unwrap_or(&nothing);
         report(&self.gateway.apply(&own(spec, self.traefik.as_ref())));
+        *in_force = cache.generation();
         match &self.traefik {
             Some(traefik) => traefik.write(&self.gateway.servable(spec))?,
             None => self.generation.store(cache.generation(), Ordering::Relaxed),
@@ -83,8 +92,8 @@ impl Routing {
         Ok(())
     }
 
-    fn cache(&self) -> MutexGuard<'_, Cache> {
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What carries the requests.
@@ -92,17 +101,27 @@ impl Routing {
         if self.traefik.is_some() { "traefik" } else { "builtin" }
     }
 
+    /// Which routes visitors get while the newest ones cannot be written.
+    pub(crate) fn served_unwritten(&self) -> &'static str {
+        if self.traefik.is_some() { "those before" } else { "the new ones" }
+    }
+
     /// The spec that is being served for certain.
     pub(crate) fn generation(&self) -> Generation {
         self.generation.load(Ordering::Relaxed)
     }
 
-    /// Takes `offered` if it counts. An error means that it could not be written: it is served, but must not be
-    /// acknowledged; the same one may be offered again. Blocks for the disk.
+    /// Takes `offered` if it counts. An error means that it could not be written and must not be acknowledged; the same
+    /// one may be offered again. The gateway serves it already; Traefik serves what it did before. Blocks for the disk.
     pub(crate) fn take(&self, offered: &Versioned<ProxySpec>, first: bool) -> anyhow::Result<Taken> {
-        let mut cache = self.cache();
+        let mut held = self.held();
+        let Held { cache, in_force } = &mut *held;
         let generation = offered.generation;
-        if cache.takes(generation, first) {
+        let takes = cache.takes(generation, first);
+        if !takes && generation != cache.generation() {
+            return Ok(Taken::Old);
+        }
+        if takes || generation != *in_force {
             let prepared = self.gateway.prepare(&own(&offered.spec, self.traefik.as_ref()));
             report(&prepared.problems);
             if prepared.hosts() == 0 && !offered.spec.routes.is_empty() {
@@ -113,9 +132,10 @@ impl Routing {
                 return Ok(Taken::Bad);
             }
             let _replaced = self.gateway.swap(prepared);
-            cache.store(offered.clone()).context("`state_dir` cannot be written")?;
-        } else if generation != cache.generation() {
-            return Ok(Taken::Old);
+            *in_force = generation;
+            if takes {
+                cache.store(offered.clone()).context("`state_dir` cannot be written")?;
+            }
         }
         match &self.traefik {
             Some(traefik) => {
@@ -220,5 +240,21 @@ mod tests {
         std::fs::create_dir(gone).expect("folder");
         assert_eq!(routing.take(&spec(4, "a.test"), false).expect("disk"), Taken::InForce(4));
         assert_eq!(routing.generation(), 4);
+    }
+
+    #[test]
+    fn the_spec_on_disk_is_served_again_when_it_is_offered_after_one_that_could_not_be_written() {
+        let folder = tempfile::tempdir().expect("temp dir");
+        let (there, away) = (folder.path().join("there"), folder.path().join("away"));
+        std::fs::create_dir(&there).expect("folder");
+        let routing = routing(&there);
+        let mut four = spec(4, "a.test");
+        four.spec.routes.extend(spec(4, "b.test").spec.routes);
+        routing.take(&four, true).expect("disk");
+        std::fs::rename(&there, away).expect("rename");
+        routing.take(&spec(5, "c.test"), false).expect_err("no folder");
+        assert_eq!(routing.gateway.counts().0, 1);
+        assert_eq!(routing.take(&four, true).expect("nothing to write"), Taken::InForce(4));
+        assert_eq!((routing.generation(), routing.gateway.counts().0), (4, 2));
     }
 }

@@ -102,9 +102,10 @@ impl Sync {
             Ok(Taken::Old | Taken::Bad) => {}
             Err(error) => {
                 let error = format!("{error:#}");
+                let served = self.routing.served_unwritten();
                 warn!(
                     error,
-                    "the new routes are in force, but cannot be written and are not acknowledged until they are: is the disk full?"
+                    "the new routes cannot be written and are not acknowledged until they are: is the disk full? Visitors get {served}"
                 );
                 self.waiting = Some((spec, first));
             }

@@ -1,7 +1,7 @@
 //! What the worker answers for: on disk, and in force.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context as _;
 use ingress::Gateway;
@@ -15,9 +15,15 @@ pub const FILE: &str = "zones.json";
 
 pub(super) struct Table {
     gateway: Arc<Gateway>,
-    ledger: Mutex<Ledger<ProxySpec>>,
+    held: Mutex<Held>,
     /// Whether there is anything to answer for.
     wanted: watch::Sender<bool>,
+}
+
+struct Held {
+    ledger: Ledger<ProxySpec>,
+    /// What is served: another one than on disk after that could not be written.
+    in_force: Generation,
 }
 
 /// What became of an offered table.
@@ -40,11 +46,17 @@ impl Table {
             warn!(%problem, "left out of the routes of the zones");
         }
         let wanted = watch::channel(gateway.counts().0 > 0).0;
-        Ok(Self { gateway, ledger: Mutex::new(ledger), wanted })
+        let held = Mutex::new(Held { in_force: ledger.generation(), ledger });
+        Ok(Self { gateway, held, wanted })
     }
 
+    /// Of the table on disk.
     pub(super) fn generation(&self) -> Generation {
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner).generation()
+        self.held().ledger.generation()
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tells when there is something to answer for, and when no longer.
@@ -56,11 +68,14 @@ impl Table {
     /// acknowledged; the same one may be offered again. What is not acknowledged stops nothing that the table on disk
     /// names, so a crash before the disk has it does no harm. Blocks for the disk.
     pub(super) fn take(&self, offered: Versioned<ProxySpec>, first: bool) -> anyhow::Result<Taken> {
-        let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.held();
         let generation = offered.generation;
-        if !ledger.takes(generation, first) {
-            let is_same = generation == ledger.generation();
-            return Ok(if is_same { Taken::InForce(generation) } else { Taken::Old });
+        let takes = held.ledger.takes(generation, first);
+        if !takes && generation != held.ledger.generation() {
+            return Ok(Taken::Old);
+        }
+        if !takes && generation == held.in_force {
+            return Ok(Taken::InForce(generation));
         }
         let prepared = self.gateway.prepare(&offered.spec);
         for problem in prepared.problems.iter().take(20) {
@@ -71,12 +86,16 @@ impl Table {
             warn!(generation, "no route of the new table can be served: those before it stay in force");
             return Ok(Taken::Bad);
         }
-        self.gateway.swap(prepared);
-        ledger.store(offered).context("`state_dir` cannot be written")?;
-        if hosts > 0 || *self.wanted.borrow() {
+        let _replaced = self.gateway.swap(prepared);
+        held.in_force = generation;
+        let before = *self.wanted.borrow();
+        self.wanted.send_if_modified(|wanted| std::mem::replace(wanted, hosts > 0) != (hosts > 0));
+        if takes {
+            held.ledger.store(offered).context("`state_dir` cannot be written")?;
+        }
+        if hosts > 0 || before {
             info!(generation, hosts, "routes of the zones in force");
         }
-        self.wanted.send_if_modified(|wanted| std::mem::replace(wanted, hosts > 0) != (hosts > 0));
         Ok(Taken::InForce(generation))
     }
 }
@@ -129,5 +148,33 @@ mod tests {
         assert_eq!(table.take(spec(5, &["NOT A HOST"]), false).expect("disk"), Taken::Bad);
         assert_eq!(table.take(spec(4, &["a.test"]), false).expect("disk"), Taken::InForce(4));
         assert_eq!((table.generation(), table.gateway.counts().0), (4, 1));
+    }
+
+    #[test]
+    fn a_table_that_cannot_be_written_is_answered_for_but_not_acknowledged_until_it_is() {
+        let folder = tempfile::tempdir().expect("temp dir");
+        let gone = folder.path().join("gone");
+        let table = table(&gone);
+        table.take(spec(4, &["a.test"]), false).expect_err("no folder");
+        assert_eq!((table.generation(), table.gateway.counts().0), (0, 1));
+        assert!(*table.watch().borrow());
+        std::fs::create_dir(gone).expect("folder");
+        assert_eq!(table.take(spec(4, &["a.test"]), false).expect("disk"), Taken::InForce(4));
+        assert_eq!(table.generation(), 4);
+    }
+
+    #[test]
+    fn the_table_on_disk_is_served_again_when_it_is_offered_after_one_that_could_not_be_written() {
+        let folder = tempfile::tempdir().expect("temp dir");
+        let (there, away) = (folder.path().join("there"), folder.path().join("away"));
+        std::fs::create_dir(&there).expect("folder");
+        let table = table(&there);
+        let four = || spec(4, &["a.test", "b.test"]);
+        table.take(four(), true).expect("disk");
+        std::fs::rename(&there, away).expect("rename");
+        table.take(spec(5, &[]), false).expect_err("no folder");
+        assert_eq!((table.gateway.counts().0, *table.watch().borrow()), (0, false));
+        assert_eq!(table.take(four(), true).expect("nothing to write"), Taken::InForce(4));
+        assert_eq!((table.gateway.counts().0, *table.watch().borrow()), (2, true));
     }
 }
