@@ -50,6 +50,16 @@ with subtest("keys are for Traefik's group alone, and not in what everybody can 
     proxy1.fail(f"grep -RFf /root/key {static} /etc/systemd/system")
     proxy1.fail("(systemctl show '*'; journalctl --no-pager; ps axeww; curl -sS http://127.0.0.1:8079/api/rawdata) | grep -Ff /root/key")
 
+with subtest("Traefik's access log does not grow for ever while the agent is stopped"):
+    log = f"{FOLDER}/access.log"
+    proxy1.succeed("systemctl stop wisehosting-proxy.service")
+    proxy1.succeed(f"test -s {log} && systemctl start wisehosting-traefik-log.service && test -s {log}")
+    # As large as what is emptied, without the disk for it.
+    proxy1.succeed(f"truncate --size=65M {log} && systemctl start wisehosting-traefik-log.service")
+    proxy1.succeed(f"test $(stat -c %s {log}) -lt 65536")
+    proxy1.succeed("systemctl is-active wisehosting-traefik-log.timer wisehosting-traefik.service")
+    proxy1.succeed("systemctl start wisehosting-proxy.service")
+
 with subtest("metrics are for the mesh, the API for the host itself"):
     control.wait_until_succeeds("curl -sS --fail --max-time 5 http://10.50.0.21:8092/metrics | grep -F traefik_service_requests_total", timeout=60)
     for port in [8078, 8079, 8092]:

@@ -68,7 +68,7 @@ in
               level = "INFO";
               format = "json";
             };
-            # The agent counts the apps' requests by it, and empties it.
+            # The agent counts the apps' requests by it, and empties it once it is long.
             accessLog = {
               filePath = accessLog;
               format = "json";
@@ -133,6 +133,22 @@ in
           # Requests in flight have Traefik's ten seconds to end.
           TimeoutStopSec = "20s";
         };
+    };
+
+    # While the agent is stopped Traefik goes on writing, and nobody empties what it writes. Far above where the agent does,
+    # so that nothing is lost that it would have read.
+    systemd.services.wisehosting-traefik-log = {
+      description = "Empty Traefik's access log if the WiseHosting proxy does not";
+      startAt = "minutely";
+      serviceConfig = wh.hardening // {
+        Type = "oneshot";
+        ExecStart = "${pkgs.findutils}/bin/find ${accessLog} -size +64M -exec ${pkgs.coreutils}/bin/truncate --size=0 {} +";
+        User = "wisehosting-traefik";
+        Group = "wisehosting-traefik";
+        ReadWritePaths = [ accessLog ];
+        # Not a line in the journal every minute.
+        LogLevelMax = "notice";
+      };
     };
 
     services.wisehosting.healthGate.checks.proxy.units = [ "wisehosting-traefik.service" ];

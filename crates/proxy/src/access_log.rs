@@ -47,6 +47,20 @@ struct Place {
     rest: Vec<u8>,
 }
 
+/// What went wrong last, so that the same failure again and again is one line, not one per second.
+#[derive(Debug, Default)]
+struct Problem(String);
+
+impl Problem {
+    fn tell(&mut self, outcome: anyhow::Result<()>, means: &'static str) {
+        let problem = outcome.err().map(|error| format!("{error:#}")).unwrap_or_default();
+        if !problem.is_empty() && problem != self.0 {
+            warn!(error = problem, "{means}");
+        }
+        self.0 = problem;
+    }
+}
+
 impl AccessLog {
     pub(crate) fn new(path: PathBuf) -> Self {
         Self { path, recorder: Recorder::default(), apps: Mutex::default() }
@@ -63,25 +77,28 @@ impl AccessLog {
         self.recorder.drain()
     }
 
-    /// Reads until `stop`, and then what came last.
-    pub(crate) async fn follow(self: Arc<Self>, stop: CancellationToken) -> anyhow::Result<()> {
+    /// Reads until `stop`, and then what came last; `after` is cancelled when that is done.
+    pub(crate) async fn follow(
+        self: Arc<Self>,
+        stop: CancellationToken,
+        after: CancellationToken,
+    ) -> anyhow::Result<()> {
+        let _after = after.drop_guard();
         let mut place = self.end();
-        let mut told = String::new();
+        let (mut unread, mut long) = (Problem::default(), Problem::default());
         loop {
             let more = stop.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_some();
             let log = Arc::clone(&self);
-            let (after, read) = tokio::task::spawn_blocking(move || {
+            let (behind, read, emptied) = tokio::task::spawn_blocking(move || {
                 let read = log.read(&mut place);
-                (place, read)
+                // Not before all of it was read.
+                let emptied = if read.is_ok() { log.empty(&mut place) } else { Ok(()) };
+                (place, read, emptied)
             })
             .await?;
-            place = after;
-            // The same failure again and again is one line, not one per second.
-            let problem = read.err().map(|error| format!("{error:#}")).unwrap_or_default();
-            if !problem.is_empty() && problem != told {
-                warn!(error = problem, "no traffic is told of this proxy's apps");
-            }
-            told = problem;
+            place = behind;
+            unread.tell(read, "no traffic is told of this proxy's apps");
+            long.tell(emptied, "Traefik's access log grows: what is in it is told, but it cannot be emptied");
             if !more {
                 return Ok(());
             }
@@ -122,9 +139,14 @@ impl AccessLog {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Empties a file that was read and is long. Blocks for the disk.
+    fn empty(&self, place: &mut Place) -> anyhow::Result<()> {
         if place.offset > LONG {
-            let emptied = OpenOptions::new().write(true).open(&self.path).and_then(|file| file.set_len(0));
-            emptied.with_context(|| format!("{} cannot be emptied", self.setting()))?;
+            let file = OpenOptions::new().write(true).open(&self.path).with_context(|| self.setting())?;
+            file.set_len(0).with_context(|| self.setting())?;
             *place = Place { inode: place.inode, ..Place::default() };
         }
         Ok(())

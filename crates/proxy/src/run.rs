@@ -78,10 +78,16 @@ pub async fn run(config: Config, mut inherited: Inherited) -> anyhow::Result<Exi
         }
         Ok(())
     });
-    if let Some(log) = log {
-        lifecycle.spawn("access log", log.follow(served.clone()));
-    }
-    lifecycle.spawn("agent", keep_agent(config.node_dir, keys, routing, traffic, served));
+    // What is served at last is reported, too.
+    let all_read = match log {
+        Some(log) => {
+            let read = CancellationToken::new();
+            lifecycle.spawn("access log", log.follow(served, read.clone()));
+            read
+        }
+        None => served,
+    };
+    lifecycle.spawn("agent", keep_agent(config.node_dir, keys, routing, traffic, all_read));
     lifecycle.run(ending.limit()).await
 }
 

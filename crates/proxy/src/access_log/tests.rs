@@ -109,23 +109,40 @@ fn a_long_file_is_emptied_once_it_is_read() {
     let times = usize::try_from(LONG).expect("small") / LINES.len() + 1;
     append(&log, LINES.repeat(times).as_bytes());
     log.read(&mut place).expect("readable");
+    log.empty(&mut place).expect("writable");
     assert_eq!(std::fs::metadata(&log.path).expect("there").len(), 0);
     append(&log, LINES.as_bytes());
     log.read(&mut place).expect("readable");
     assert_eq!(requests(&log), 7 * (times as u64 + 1));
 }
 
+#[test]
+fn a_long_file_that_cannot_be_emptied_is_a_failure_of_its_own() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (log, mut place) = (log(folder.path()), Place::default());
+    append(&log, LINES.as_bytes());
+    log.read(&mut place).expect("readable");
+    let behind = LONG + 1;
+    place.offset = behind;
+    std::fs::remove_file(&log.path).expect("remove");
+    std::fs::create_dir(&log.path).expect("what nobody can empty");
+    let error = log.empty(&mut place).expect_err("a folder");
+    assert!(format!("{error:#}").contains("`traefik.access_log`"), "{error:#}");
+    assert_eq!((place.offset, requests(&log)), (behind, 7));
+}
+
 #[tokio::test]
-async fn what_came_last_is_read_at_the_end() {
+async fn what_came_last_is_read_before_its_end_is_told() {
     let folder = tempfile::tempdir().expect("a folder");
     let log = Arc::new(log(folder.path()));
-    let stop = CancellationToken::new();
-    let follow = Arc::clone(&log).follow(stop.clone());
+    let (stop, after) = (CancellationToken::new(), CancellationToken::new());
+    let follow = Arc::clone(&log).follow(stop.clone(), after.clone());
     let write = async {
         append(&log, LINES.as_bytes());
         stop.cancel();
+        after.cancelled().await;
+        assert_eq!(requests(&log), 7);
     };
     let (ended, ()) = tokio::join!(follow, write);
     ended.expect("a soft end");
-    assert_eq!(requests(&log), 7);
 }
