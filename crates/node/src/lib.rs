@@ -3,6 +3,7 @@
 //! The mesh agent (`wisehosting-mesh`) joins the host and owns the tunnel. The other agents of the host wait for the
 //! identity that it writes ([`identity::wait_for`]) and hold a link of their own ([`link::Link`]).
 
+pub mod agent;
 pub mod facts;
 pub mod identity;
 pub mod ledger;

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 use uuid::Uuid;
 
-use crate::link::{LinkHandle, SendError};
+use crate::link::{Link, LinkHandle, SendError};
 
 /// How often there is a report, if there was anything.
 const EVERY: Duration = Duration::from_secs(10);
@@ -79,6 +79,20 @@ impl Reports {
             outstanding: VecDeque::new(),
             every: EVERY,
         }
+    }
+
+    /// Runs `link` and what takes its messages with the reports beside them. The link outlives what is said over it at
+    /// last.
+    pub async fn beside(
+        &mut self,
+        link: Link,
+        handle: &LinkHandle,
+        inbox: impl Future<Output = anyhow::Result<()>>,
+        stop: CancellationToken,
+    ) -> anyhow::Result<()> {
+        let reported = CancellationToken::new();
+        let reports = self.run(handle, stop, reported.clone());
+        tokio::try_join!(link.run(reported), inbox, reports).map(|((), (), ())| ())
     }
 
     /// Reports over `link` until `stop`, and then, if the control plane listens, what came last; `after` is cancelled

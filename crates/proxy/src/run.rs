@@ -3,7 +3,7 @@
 use std::fs::DirBuilder;
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use node::traffic::Reports;
 use protocol::identity::{AgentKind, NodeIdentity};
 use protocol::report::{Hello, HostFacts};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use crate::cache::Keys;
 use crate::config::Config;
@@ -27,8 +27,6 @@ use crate::public::{Ending, Public};
 use crate::routing::Routing;
 use crate::sync::Sync;
 
-/// How soon a link is tried again that could not even be set up.
-const AGENT_RETRY: Duration = Duration::from_secs(30);
 const MESH_RETRY: Duration = Duration::from_secs(5);
 
 /// Runs the proxy until it is told to stop.
@@ -87,69 +85,45 @@ pub async fn run(config: Config, mut inherited: Inherited) -> anyhow::Result<Exi
         }
         None => served,
     };
-    lifecycle.spawn("agent", keep_agent(config.node_dir, keys, routing, traffic, all_read));
+    let agent = Agent { keys, routing, traffic };
+    lifecycle.spawn("agent", node::agent::keep(config.node_dir, agent, all_read));
     lifecycle.run(ending.limit()).await
 }
 
-/// Keeps an agent running. Whatever happens to it, the routes on disk are served, so the process goes on.
-async fn keep_agent(
-    node_dir: PathBuf,
+/// The link and everything behind it.
+struct Agent {
     keys: Keys,
     routing: Arc<Routing>,
-    mut traffic: Reports,
-    stop: CancellationToken,
-) -> anyhow::Result<()> {
-    while let Some(identity) = node::identity::wait_for(&node_dir, &stop).await {
-        if let Some(key) = keys.of(Some(&identity)) {
-            let unlocking = Arc::clone(&routing);
-            tokio::task::spawn_blocking(move || unlocking.unlock(key)).await??;
-        }
-        let ended = tokio::select! {
-            ended = agent(identity.clone(), Arc::clone(&routing), &mut traffic, stop.clone()) => ended,
-            true = node::identity::wait_for_another(&node_dir, &identity, &stop) => continue,
-        };
-        if stop.is_cancelled() {
-            break;
-        }
-        if let Err(error) = ended {
-            error!(
-                error = format!("{error:#}"),
-                "no link to the control plane is possible; routes are served as they were"
-            );
-        }
-        stop.run_until_cancelled(tokio::time::sleep(AGENT_RETRY)).await;
-    }
-    Ok(())
+    traffic: Reports,
 }
 
-/// The link and everything behind it.
-async fn agent(
-    identity: NodeIdentity,
-    routing: Arc<Routing>,
-    traffic: &mut Reports,
-    stop: CancellationToken,
-) -> anyhow::Result<()> {
-    let jobs = JobList::default();
-    let (known, of_hello) = (jobs.clone(), Arc::clone(&routing));
-    let (link, handle, events) = Link::new(LinkConfig {
-        identity,
-        agent: AgentKind::Proxy,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        root_pem: None,
-        hello: Box::new(move || Hello {
+impl node::agent::Agent for Agent {
+    const FAILED: &'static str = "no link to the control plane is possible; routes are served as they were";
+
+    async fn run(&mut self, identity: NodeIdentity, stop: CancellationToken) -> anyhow::Result<()> {
+        if let Some(key) = self.keys.of(Some(&identity)) {
+            let unlocking = Arc::clone(&self.routing);
+            tokio::task::spawn_blocking(move || unlocking.unlock(key)).await??;
+        }
+        let jobs = JobList::default();
+        let (known, of_hello) = (jobs.clone(), Arc::clone(&self.routing));
+        let (link, handle, events) = Link::new(LinkConfig {
+            identity,
+            agent: AgentKind::Proxy,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            generation: of_hello.generation(),
-            jobs: known.ids(),
-            build_slots: 0,
-            host: HostFacts { engine: Some(of_hello.engine().to_owned()), ..node::facts::host_facts() },
-        }),
-        timing: Timing::default(),
-    })?;
-    let sync = Sync::new(handle.clone(), routing, Jobs::new(handle.clone(), &jobs));
-    // The link outlives what is said over it at last.
-    let reported = CancellationToken::new();
-    let traffic = traffic.run(&handle, stop.clone(), reported.clone());
-    tokio::try_join!(link.run(reported), sync.run(events, stop), traffic).map(|((), (), ())| ())
+            root_pem: None,
+            hello: Box::new(move || Hello {
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                generation: of_hello.generation(),
+                jobs: known.ids(),
+                build_slots: 0,
+                host: HostFacts { engine: Some(of_hello.engine().to_owned()), ..node::facts::host_facts() },
+            }),
+            timing: Timing::default(),
+        })?;
+        let sync = Sync::new(handle.clone(), Arc::clone(&self.routing), Jobs::new(handle.clone(), &jobs));
+        self.traffic.beside(link, &handle, sync.run(events, stop.clone()), stop).await
+    }
 }
 
 /// `/health` and `/metrics` on the address that the setting `key` names. Routes are served whether or not this

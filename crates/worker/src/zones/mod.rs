@@ -18,15 +18,13 @@ use protocol::message::{Applied, FromAgent, FromControlPlane};
 use protocol::report::Hello;
 use protocol::spec::{Spec, Versioned};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, warn};
+use tracing::warn;
 
 pub use table::FILE;
 use table::{Table, Taken};
 
 /// Time for running requests after a stop.
 pub const GRACE: Duration = Duration::from_secs(30);
-/// How soon a link is tried again that could not even be set up.
-const AGENT_RETRY: Duration = Duration::from_secs(30);
 /// How soon a table that could not be written is tried again.
 const WRITE_RETRY: Duration = Duration::from_secs(5);
 
@@ -55,61 +53,39 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> anyhow::Result<
         listener::run(Arc::clone(&gateway), settings.address, table.watch(), stop.clone()).await
     };
     let recorded = Arc::clone(&gateway);
-    let traffic = Reports::new(move || recorded.traffic());
-    let agent = keep_agent(settings.node_dir, Arc::clone(&table), traffic, served.clone());
+    let agent = Agent { table: Arc::clone(&table), traffic: Reports::new(move || recorded.traffic()) };
+    let agent = node::agent::keep(settings.node_dir, agent, served.clone());
     tokio::try_join!(upkeep, listening, agent).map(|((), (), ())| ())
 }
 
-/// Keeps an agent running. Whatever happens to it, the table on disk is served, so the process goes on.
-async fn keep_agent(
-    node_dir: PathBuf,
+/// The link and everything behind it.
+struct Agent {
     table: Arc<Table>,
-    mut traffic: Reports,
-    stop: CancellationToken,
-) -> anyhow::Result<()> {
-    while let Some(identity) = node::identity::wait_for(&node_dir, &stop).await {
-        let ended = tokio::select! {
-            ended = agent(identity.clone(), Arc::clone(&table), &mut traffic, stop.clone()) => ended,
-            true = node::identity::wait_for_another(&node_dir, &identity, &stop) => continue,
-        };
-        if stop.is_cancelled() {
-            break;
-        }
-        if let Err(error) = ended {
-            let error = format!("{error:#}");
-            error!(error, "zones have no link to the control plane; they are served as they were");
-        }
-        stop.run_until_cancelled(tokio::time::sleep(AGENT_RETRY)).await;
-    }
-    Ok(())
+    traffic: Reports,
 }
 
-async fn agent(
-    identity: NodeIdentity,
-    table: Arc<Table>,
-    traffic: &mut Reports,
-    stop: CancellationToken,
-) -> anyhow::Result<()> {
-    let of_hello = Arc::clone(&table);
-    let (link, handle, events) = Link::new(LinkConfig {
-        identity,
-        agent: AgentKind::Ingress,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        root_pem: None,
-        hello: Box::new(move || Hello {
+impl node::agent::Agent for Agent {
+    const FAILED: &'static str = "zones have no link to the control plane; they are served as they were";
+
+    async fn run(&mut self, identity: NodeIdentity, stop: CancellationToken) -> anyhow::Result<()> {
+        let of_hello = Arc::clone(&self.table);
+        let (link, handle, events) = Link::new(LinkConfig {
+            identity,
+            agent: AgentKind::Ingress,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            generation: of_hello.generation(),
-            jobs: Vec::new(),
-            build_slots: 0,
-            host: node::facts::host_facts(),
-        }),
-        timing: Timing::default(),
-    })?;
-    let inbox = take_all(handle.clone(), events, table, stop.clone());
-    // The link outlives what is said over it at last.
-    let reported = CancellationToken::new();
-    let traffic = traffic.run(&handle, stop, reported.clone());
-    tokio::try_join!(link.run(reported), inbox, traffic).map(|((), (), ())| ())
+            root_pem: None,
+            hello: Box::new(move || Hello {
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                generation: of_hello.generation(),
+                jobs: Vec::new(),
+                build_slots: 0,
+                host: node::facts::host_facts(),
+            }),
+            timing: Timing::default(),
+        })?;
+        let inbox = take_all(handle.clone(), events, Arc::clone(&self.table), stop.clone());
+        self.traffic.beside(link, &handle, inbox, stop).await
+    }
 }
 
 /// In force first, then on disk, then acknowledged.
