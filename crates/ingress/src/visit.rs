@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use http::header::{HOST, REFERER, USER_AGENT};
 use http::{HeaderValue, Method, Request, Response, Uri, Version};
 use hyper::ext::Protocol;
-use protocol::traffic::{AccessSample, cut};
+use protocol::traffic::{AccessSample, before_query, cut};
 
 use crate::body::{ResponseBody, Upload};
 use crate::observe::RouteMetrics;
@@ -186,11 +186,6 @@ impl Note {
         });
         (self.path, self.weight, sample)
     }
-}
-
-/// Of an address; the rest may hold secrets.
-fn before_query(address: &str) -> &str {
-    address.split(['?', '#']).next().unwrap_or_default()
 }
 
 pub(crate) fn micros(took: Duration) -> u64 {

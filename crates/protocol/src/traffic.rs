@@ -192,8 +192,7 @@ impl<'de> Deserialize<'de> for Latency {
 /// A path under which requests for the same thing of an app are counted together: without its query, and with `*` for
 /// each part that is a number, a UUID or another long hexadecimal name.
 pub fn path_pattern(path: &str) -> String {
-    let path = path.split('?').next().unwrap_or_default();
-    let parts = path.split('/').map(|part| if is_name_of_one(part) { "*" } else { part });
+    let parts = before_query(path).split('/').map(|part| if is_name_of_one(part) { "*" } else { part });
     let pattern: Vec<&str> = parts.collect();
     cut(&pattern.join("/")).to_owned()
 }
@@ -203,6 +202,11 @@ fn is_name_of_one(part: &str) -> bool {
     let hex = part.bytes().filter(u8::is_ascii_hexdigit).count();
     let only = |of: fn(u8) -> bool| !part.is_empty() && part.bytes().all(of);
     only(|byte| byte.is_ascii_digit()) || (hex >= 16 && only(|byte| byte.is_ascii_hexdigit() || byte == b'-'))
+}
+
+/// Of an address or a path; the rest may hold secrets.
+pub fn before_query(address: &str) -> &str {
+    address.split(['?', '#']).next().unwrap_or_default()
 }
 
 /// The first [`MAX_TEXT`] characters.
@@ -259,6 +263,7 @@ mod tests {
             ("/f/0b1e2d3c-4a5b-6c7d-8e9f-a0b1c2d3e4f5", "/f/*"),
             ("/assets/app-5f3a.js", "/assets/app-5f3a.js"),
             ("/deadbeef", "/deadbeef"),
+            ("/callback#token=s3cret?", "/callback"),
             ("/", "/"),
         ];
         for (path, pattern) in cases {

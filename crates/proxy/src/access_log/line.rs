@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use ingress::traffic::AppRecorder;
-use protocol::traffic::{AccessSample, cut};
+use protocol::traffic::{AccessSample, before_query, cut};
 use serde::Deserialize;
 
 /// A line of the log; `Duration` in nanoseconds.
@@ -87,8 +87,4 @@ impl Line<'_> {
             upstream: self.service_addr.as_deref().and_then(|address| address.parse().ok()),
         });
     }
-}
-
-fn before_query(address: &str) -> &str {
-    address.split(['?', '#']).next().unwrap_or_default()
 }
