@@ -408,7 +408,82 @@ in
     && complains "entryPoints.web" (single {
       proxy.engine = "traefik";
       worker.settings.ingress = "0.0.0.0:80";
-    });
+    })
+    && complains "entryPoints.game" (single {
+      proxy.engine = "traefik";
+      proxy.traefik.settings.entryPoints = {
+        dns.address = "203.0.113.1:53/udp";
+        game.address = ":53/udp";
+      };
+    })
+    &&
+      failures (single {
+        proxy.engine = "traefik";
+        proxy.traefik.settings.entryPoints.game.address = ":8080/udp";
+      }) == [ ];
+
+  "Traefik's entry points may be written in each form that it takes, and systemd listens for them" =
+    let
+      entryPoints = {
+        web.address = ":80/tcp";
+        websecure.address = "[::]:443";
+        traefik.address = "127.0.0.1:8079/tcp";
+        dns.address = "203.0.113.1:53/udp";
+        game.address = ":27015/UDP";
+      };
+      module = {
+        imports = [ (alone "proxy") ];
+        services.wisehosting.proxy = {
+          engine = "traefik";
+          traefik.settings = { inherit entryPoints; };
+        };
+      };
+      config = host module;
+      listens =
+        name:
+        let
+          socket = config.systemd.sockets."wisehosting-traefik-${name}".socketConfig;
+        in
+        [
+          (socket.ListenStream or null)
+          (socket.ListenDatagram or null)
+        ];
+      opened = config.networking.firewall.allowedTCPPorts;
+    in
+    failures module == [ ]
+    &&
+      map listens [
+        "web"
+        "websecure"
+        "dns"
+        "game"
+      ] == [
+        [
+          "80"
+          null
+        ]
+        [
+          "[::]:443"
+          null
+        ]
+        [
+          null
+          "203.0.113.1:53"
+        ]
+        [
+          null
+          "27015"
+        ]
+      ]
+    && lib.elem 80 opened
+    && lib.elem 443 opened
+    && config.services.wisehosting.proxy.settings.traefik.api == "http://127.0.0.1:8079"
+    && !evaluates (
+      toplevel (host {
+        imports = [ module ];
+        services.wisehosting.proxy.traefik.settings.entryPoints.quic.address = ":443/quic";
+      })
+    );
 
   "a firewall that flushes the containers' rules is refused" = complains "flushRuleset" {
     imports = [ (alone "worker") ];

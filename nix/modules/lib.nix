@@ -11,12 +11,27 @@ let
       name = "secretPath";
       description = "absolute path outside the Nix store, as a string";
     };
+
+  # The parts of `203.0.113.1:80`, `[::]:80` and `:80`, behind which Traefik may have `/tcp` or `/udp`.
+  listenOf =
+    address:
+    let
+      parts = builtins.match "(.*):([0-9]+)(/(tcp|udp))?" (lib.toLower address);
+      part = lib.elemAt parts;
+    in
+    if parts == null then
+      throw "services.wisehosting: nothing can listen on `${address}`: write `HOST:PORT` or `:PORT`, for Traefik with `/udp` behind it where that is meant."
+    else
+      {
+        host = part 0;
+        port = lib.toInt (part 1);
+        protocol = if part 3 == null then "tcp" else part 3;
+      };
 in
 {
-  inherit secretPath;
+  inherit secretPath listenOf;
 
-  # The port of `203.0.113.1:80`, `[::]:80` or `:80`.
-  portOf = address: lib.toInt (lib.last (lib.splitString ":" address));
+  portOf = address: (listenOf address).port;
 
   mkSecret =
     { description, example }:
@@ -55,11 +70,15 @@ in
     unit:
     lib.mapAttrs' (
       name: entryPoint:
+      let
+        inherit (listenOf entryPoint.address) host port protocol;
+        listen = if protocol == "udp" then "ListenDatagram" else "ListenStream";
+      in
       lib.nameValuePair "${unit}-${name}" {
         description = "Traefik's entry point ${name}";
         wantedBy = [ "sockets.target" ];
         socketConfig = {
-          ListenStream = lib.removePrefix ":" entryPoint.address;
+          ${listen} = lib.optionalString (host != "") "${host}:" + toString port;
           FileDescriptorName = name;
           Service = "${unit}.service";
           Backlog = 4096;

@@ -17,12 +17,8 @@ let
   controlPlane = named "controlPlane.settings.api_server" (
     lib.filterAttrs (name: _: lib.hasSuffix "listen" name) cfg.controlPlane.settings.api_server
   );
-  # What Traefik takes over UDP meets nobody.
   entryPoints =
-    { settings, ... }:
-    lib.mapAttrs (_: entryPoint: lib.removeSuffix "/tcp" entryPoint.address) (
-      lib.filterAttrs (_: entryPoint: !lib.hasSuffix "/udp" entryPoint.address) settings.entryPoints
-    );
+    { settings, ... }: lib.mapAttrs (_: entryPoint: entryPoint.address) settings.entryPoints;
   worker = {
     "worker.settings.ingress" = cfg.worker.settings.ingress or null;
     "worker.settings.mesh.port" = mesh cfg.worker.settings.mesh.port;
@@ -46,18 +42,19 @@ let
       }
   );
 
-  listeners = lib.mapAttrsToList (option: address: { inherit option address; }) (
-    lib.filterAttrs (_: address: address != null) (
-      lib.optionalAttrs cfg.controlPlane.enable controlPlane
-      // lib.optionalAttrs cfg.worker.enable worker
-      // lib.optionalAttrs cfg.proxy.enable proxy
-    )
-  );
+  listeners =
+    lib.mapAttrsToList (option: address: { inherit option address; } // wh.listenOf address)
+      (
+        lib.filterAttrs (_: address: address != null) (
+          lib.optionalAttrs cfg.controlPlane.enable controlPlane
+          // lib.optionalAttrs cfg.worker.enable worker
+          // lib.optionalAttrs cfg.proxy.enable proxy
+        )
+      );
 
-  hostOf = address: lib.removeSuffix ":${toString (wh.portOf address)}" address;
   everywhere =
-    address:
-    lib.elem (hostOf address) [
+    listener:
+    lib.elem listener.host [
       ""
       "0.0.0.0"
       "[::]"
@@ -65,10 +62,9 @@ let
   meet =
     one: other:
     one.option < other.option
-    && wh.portOf one.address == wh.portOf other.address
-    && (
-      everywhere one.address || everywhere other.address || hostOf one.address == hostOf other.address
-    );
+    && one.port == other.port
+    && one.protocol == other.protocol
+    && (everywhere one || everywhere other || one.host == other.host);
   met = lib.concatMap (
     one:
     map (other: [

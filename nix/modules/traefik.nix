@@ -16,6 +16,7 @@ let
   file = "${folder}/dynamic.yaml";
   accessLog = "${folder}/access.log";
   meshAddress = if top.self == null then null else top.self.meshAddress;
+  api = wh.listenOf entryPoints.traefik.address;
 
   # systemd listens for all but the API, whose callers should notice when Traefik is down.
   sockets = wh.entryPointSockets "wisehosting-traefik" (removeAttrs entryPoints [ "traefik" ]);
@@ -43,7 +44,7 @@ in
     services.wisehosting.proxy = {
       settings.traefik = {
         dynamic_file = lib.mkDefault file;
-        api = lib.mkDefault "http://${entryPoints.traefik.address}";
+        api = lib.mkDefault "http://${api.host}:${toString api.port}";
         access_log = lib.mkDefault accessLog;
       };
       traefik = {
