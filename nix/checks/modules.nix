@@ -514,9 +514,21 @@ in
     && !local { urlFile = "/run/secrets/url"; }
     && !local { url = "postgres://wisehosting@db.example.com/wisehosting"; }
     && !(host (clustered "host" { })).services.postgresql.enable;
-  "a password in the database's URL is refused" = complains "`passwordFile`" (database {
-    url = "postgres://wisehosting:secret@db.example.com/wisehosting";
-  });
+  "a password in the database's URL is refused, wherever it is written" =
+    let
+      refused =
+        url:
+        complains "`passwordFile`" (database {
+          inherit url;
+        });
+    in
+    refused "postgres://wisehosting:secret@db.example.com/wisehosting"
+    && refused "postgres://wisehosting@db.example.com/wisehosting?sslmode=require&password=secret"
+    && complains "`passwordFile`" {
+      imports = [ (fleetWith { }) ];
+      services.wisehosting.controlPlane.settings.database.url =
+        "postgres://wisehosting:secret@db.example.com/wisehosting";
+    };
   "two databases are refused" = complains "`createLocally = false`" (database {
     createLocally = true;
     url = "postgres://wisehosting@db.example.com/wisehosting";

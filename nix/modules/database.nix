@@ -27,6 +27,13 @@ let
     .priority;
 
   path = "services.wisehosting.controlPlane.database";
+
+  hasPassword =
+    url:
+    lib.any (pattern: builtins.match pattern url != null) [
+      "[^:/]+://[^/@]*:[^/@]*@.*"
+      ".*[?&]password=.*"
+    ];
 in
 {
   imports = [ ./database-cluster.nix ];
@@ -87,8 +94,12 @@ in
     (lib.mkIf top.controlPlane.enable {
       assertions = [
         {
-          assertion = builtins.match "[^:/]+://[^/@]*:[^/@]*@.*" (toString cfg.url) == null;
-          message = "${path}.url has a password, which would be in the world-readable store. Put it into a file and name that with `passwordFile`, or put the whole URL into one and name it with `urlFile`.";
+          assertion =
+            !lib.any hasPassword [
+              (toString cfg.url)
+              (top.controlPlane.settings.database.url or "")
+            ];
+          message = "${path}: the URL has a password, which would be in the world-readable store. Put it into a file and name that with `passwordFile`, or put the whole URL into one and name it with `urlFile`.";
         }
         {
           assertion = cfg.url == null || cfg.urlFile == null;
