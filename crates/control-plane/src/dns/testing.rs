@@ -5,15 +5,15 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hickory_resolver::proto::op::{Message, ResponseCode};
-use hickory_resolver::proto::rr::rdata::TXT;
-use hickory_resolver::proto::rr::{RData, Record};
+use hickory_resolver::proto::rr::rdata::{CNAME, TXT};
+use hickory_resolver::proto::rr::{Name, RData, Record};
 use tokio::net::UdpSocket;
 use tokio::task::JoinSet;
 
 use super::config::Resolver;
 
-/// Names and what is said of them: TXT values, or a code. Of others, that they are not there.
-type Names = Arc<Mutex<HashMap<String, Result<Vec<String>, ResponseCode>>>>;
+/// Names and what is said of them: records, or a code. Of others, that they are not there.
+type Names = Arc<Mutex<HashMap<String, Result<Vec<RData>, ResponseCode>>>>;
 
 pub(crate) struct FakeResolver {
     pub(crate) address: SocketAddr,
@@ -35,7 +35,16 @@ impl FakeResolver {
     }
 
     pub(crate) fn txt(&self, name: &str, values: &[&str]) {
-        self.say(name, Ok(values.iter().map(ToString::to_string).collect()));
+        // Longer values come in parts.
+        let parts = |value: &str| {
+            value.as_bytes().chunks(255).map(|part| String::from_utf8_lossy(part).into_owned()).collect()
+        };
+        self.say(name, Ok(values.iter().map(|value| RData::TXT(TXT::new(parts(value)))).collect()));
+    }
+
+    pub(crate) fn alias(&self, name: &str, target: &str) {
+        let target = Name::from_ascii(format!("{target}.")).expect("a name");
+        self.say(name, Ok(vec![RData::CNAME(CNAME(target))]));
     }
 
     pub(crate) fn fail(&self, name: &str, code: ResponseCode) {
@@ -46,7 +55,7 @@ impl FakeResolver {
         self.names.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
 
-    fn say(&self, name: &str, said: Result<Vec<String>, ResponseCode>) {
+    fn say(&self, name: &str, said: Result<Vec<RData>, ResponseCode>) {
         self.names.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), said);
     }
 }
@@ -66,13 +75,9 @@ fn answer(query: &Message, names: &Names) -> Message {
     let name = asked.name().to_ascii().trim_end_matches('.').to_ascii_lowercase();
     let said = names.lock().unwrap_or_else(PoisonError::into_inner).get(&name).cloned();
     match said.unwrap_or(Err(ResponseCode::NXDomain)) {
-        Ok(values) => {
-            for value in values {
-                // Longer values come in parts.
-                let parts =
-                    value.as_bytes().chunks(255).map(|part| String::from_utf8_lossy(part).into_owned());
-                let txt = RData::TXT(TXT::new(parts.collect()));
-                reply.add_answer(Record::from_rdata(asked.name().clone(), 60, txt));
+        Ok(records) => {
+            for record in records {
+                reply.add_answer(Record::from_rdata(asked.name().clone(), 60, record));
             }
         }
         Err(code) => reply.metadata.response_code = code,

@@ -9,7 +9,8 @@ use protocol::ids::JobId;
 use sha2::{Digest, Sha256};
 use tracing::{info, warn};
 
-use super::{Open, Record, authority, delegation, store};
+use super::delegation::{self, Place};
+use super::{Open, Record, authority, store};
 use crate::app::AppState;
 use crate::certificates;
 use crate::http::{Code, Error, Result};
@@ -40,21 +41,11 @@ pub async fn publish(
     host: &str,
     key_authorization: &str,
 ) -> Result<Published> {
-    let mut record = record(host, key_authorization);
-    let target = delegation::target(app, host).await;
+    let place = place(app, ordered, host).await?;
+    let record = Record { name: place.name, ..record(host, key_authorization) };
     let mut conn = app.db.acquire().await?;
-    let owner = certificates::store::owner(&mut conn, ordered).await?;
-    let place = target.as_deref().unwrap_or(host);
-    let Some(id) = store::covering(&mut conn, place, owner).await? else {
-        let alias = target.as_ref().map(|_| format!(", of which {} is an alias", record.name));
-        let message = format!("no DNS provider covers {place}{}", alias.unwrap_or_default());
-        return Err(Error::invalid("host", message).hint("Add one: `wh dns-provider add`"));
-    };
-    if let Some(target) = target {
-        record.name = target;
-    }
-    let provider = store::open(&mut conn, &app.vault, id).await?;
-    let is_new = store::note(&mut conn, id, job, &record).await?;
+    let provider = store::open(&mut conn, &app.vault, place.provider).await?;
+    let is_new = store::note(&mut conn, place.provider, job, &record).await?;
     drop(conn);
     if is_new {
         provider.set(&record).await.map_err(unavailable)?;
@@ -67,6 +58,23 @@ pub async fn publish(
         }
     }
     wait(&provider, &record, PATIENCE).await
+}
+
+/// Where the record of a challenge for the order `ordered` goes.
+async fn place(app: &AppState, ordered: &str, host: &str) -> Result<Place> {
+    let mut conn = app.db.acquire().await?;
+    let owner = certificates::store::owner(&mut conn, ordered).await?;
+    // The record of a wildcard domain answers for the challenge's name as well: that is no alias which anybody made.
+    if let Ok(place) = delegation::place(&mut conn, host, owner, None).await? {
+        return Ok(place);
+    }
+    drop(conn);
+    let target = delegation::target(app, host).await.map_err(|error| {
+        Error::new(Code::Unavailable, format!("{error:#}")).hint("See `dns.resolvers` of the configuration")
+    })?;
+    let mut conn = app.db.acquire().await?;
+    let place = delegation::place(&mut conn, host, owner, target.as_deref()).await?;
+    place.map_err(|why| Error::invalid("host", why.to_string()).hint(why.remedy(host)))
 }
 
 /// Waits until each name server answers the record.

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::process::Stdio;
 use std::time::Duration;
 
+use daemon::reconcile::Reconciler as _;
 use protocol::identity::AgentKind;
+use protocol::ids::JobId;
 use protocol::job::{ChallengeKind, Work};
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -17,6 +19,7 @@ use crate::dns::alias;
 use crate::dns::config::Resolver;
 use crate::hub::tests::{Mesh, hello, nothing};
 use crate::jobs;
+use crate::reconcile::certificates::Certificates;
 
 const SECRET: &str = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
 const WRONG: &str = "bm90IHRoZSBrZXkgdGhhdCB0aGUgc2VydmVyIGhhcyE=";
@@ -40,16 +43,25 @@ impl Named {
              key \"wisehosting\" {{ algorithm hmac-sha256; secret \"{SECRET}\"; }};
              zone \"example.com\" {{ type primary; file \"{path}/zone\";
                update-policy {{ grant wisehosting zonesub TXT; }}; }};
-             zone \"other.test\" {{ type primary; file \"{path}/other\"; }};"
+             zone \"own.test\" {{ type primary; file \"{path}/own\";
+               update-policy {{ grant wisehosting zonesub TXT; }}; }};
+             zone \"other.test\" {{ type primary; file \"{path}/other\"; }};
+             zone \"example.net\" {{ type primary; file \"{path}/net\"; }};"
         );
         let zone = "$TTL 60\n@ SOA ns hostmaster 1 3600 600 86400 60\n@ NS ns\nns A 127.0.0.1\n";
+        let apps = format!("{zone}*.route A 192.0.2.1\n");
+        // With the record that a wildcard domain has.
+        let own = format!("{zone}*.wild CNAME hello.route.example.com.\n");
         // Of somebody who takes no updates from here and leaves the challenge of one name to the other zone.
-        let other = "$TTL 60\n@ SOA ns hostmaster 1 3600 600 86400 60\n@ NS ns\nns A 127.0.0.1\n\
-                     _acme-challenge.app CNAME hop\nhop CNAME app.acme.example.com.\n\
-                     _acme-challenge.abroad CNAME abroad.example.net.\n_acme-challenge.loop CNAME _acme-challenge.loop\n";
+        let other = format!(
+            "{zone}_acme-challenge.app CNAME hop\nhop CNAME app.acme.example.com.\n\
+             _acme-challenge.abroad CNAME abroad.example.net.\n_acme-challenge.loop CNAME _acme-challenge.loop\n\
+             _acme-challenge.evil CNAME hello.route.example.com.\n"
+        );
         std::fs::write(folder.path().join("named.conf"), config).expect("write");
-        std::fs::write(folder.path().join("zone"), zone).expect("write");
-        std::fs::write(folder.path().join("other"), other).expect("write");
+        for (name, text) in [("zone", apps.as_str()), ("own", own.as_str()), ("other", other.as_str()), ("net", zone)] {
+            std::fs::write(folder.path().join(name), text).expect("write");
+        }
         let process = Command::new("named")
             .args(["-f", "-c"])
             .arg(folder.path().join("named.conf"))
@@ -95,6 +107,24 @@ async fn named_mesh(pool: PgPool) -> (Mesh, Named) {
 async fn add(mesh: &Mesh, provider: Value) -> String {
     let stored = mesh.test.owner().await.post("/api/v1/dns-providers", provider).await.expect(200);
     format!("/api/v1/dns-providers/{}", stored["id"].as_str().expect("id"))
+}
+
+/// The app has these domains.
+async fn domains(mesh: &Mesh, hostnames: &[&str]) {
+    sqlx::query(
+        "insert into domains (id, app_id, hostname, token, state, verified_at, created_by)
+         select gen_random_uuid(), id, unnest($1::text[]), '', 'verified', now(), '' from apps",
+    )
+    .bind(hostnames)
+    .execute(&mesh.test.app.db)
+    .await
+    .expect("domains");
+}
+
+/// Why nothing is ordered for a name that wants a certificate.
+async fn put_off(mesh: &Mesh, host: &str) -> String {
+    let error = sqlx::query_scalar("select error from certificates where host = $1").bind(host);
+    error.fetch_one(&mesh.test.app.db).await.expect("a certificate that is wanted")
 }
 
 #[sqlx::test(migrator = "crate::db::MIGRATIONS")]
@@ -162,8 +192,9 @@ async fn records_beside_the_challenges_stay(pool: PgPool) {
     let (mesh, named) = named_mesh(pool).await;
     add(&mesh, named.provider(SECRET)).await;
     let mut conn = mesh.test.app.db.acquire().await.expect("connection");
-    let id = super::store::covering(&mut conn, "a.b.example.com", None).await.expect("row").expect("covered");
-    let provider = super::store::open(&mut conn, &mesh.test.app.vault, id).await.expect("opens");
+    let found =
+        super::store::covering(&mut conn, "a.b.example.com", None).await.expect("row").expect("covered");
+    let provider = super::store::open(&mut conn, &mesh.test.app.vault, found.id).await.expect("opens");
     let record =
         |value: &str| Record { name: "_acme-challenge.a.b.example.com".to_owned(), value: value.to_owned() };
     provider.set(&record("one")).await.expect("set");
@@ -183,28 +214,18 @@ async fn a_challenge_that_is_an_alias_is_answered_where_it_leads(pool: PgPool) {
         ("_acme-challenge.loop.other.test", None),
         ("_acme-challenge.none.other.test", None),
     ] {
-        assert_eq!(alias::follow(&[named.address], name).await.as_deref(), leads, "{name}");
+        let found = alias::follow(&[named.address], name).await.expect(name);
+        assert_eq!(found.as_deref(), leads, "{name}");
     }
     add(&mesh, named.provider(SECRET)).await;
-    sqlx::query(
-        "insert into domains (id, app_id, hostname, token, state, verified_at, created_by)
-         select gen_random_uuid(), id, unnest(array['*.app.other.test', '*.abroad.other.test']), '', 'verified', now(), ''
-         from apps",
-    )
-    .execute(&mesh.test.app.db)
-    .await
-    .expect("domains");
+    domains(&mesh, &["*.app.other.test", "*.abroad.other.test"]).await;
     let joined = mesh.join("p1", &["proxy"]).await;
     let mut proxy = mesh.dial(&joined, AgentKind::Proxy, hello(Vec::new())).await;
     proxy.settle(&nothing()).await;
     let job = order(&mesh, &mut proxy).await;
     let Work::Certificate(work) = &job.work else { panic!("{job:?}") };
     assert_eq!((work.host.as_str(), work.challenge), ("*.app.other.test", ChallengeKind::Dns01));
-    let put_off: String =
-        sqlx::query_scalar("select error from certificates where host = '*.abroad.other.test'")
-            .fetch_one(&mesh.test.app.db)
-            .await
-            .expect("a certificate that is wanted");
+    let put_off = put_off(&mesh, "*.abroad.other.test").await;
     assert!(put_off.contains("make _acme-challenge.abroad.other.test a CNAME"), "{put_off}");
 
     let path = format!("/v1/jobs/{}/challenges", job.id);
@@ -218,4 +239,43 @@ async fn a_challenge_that_is_an_alias_is_answered_where_it_leads(pool: PgPool) {
     jobs::store::finish(&mut conn, job.id, "failed", None).await.expect("row");
     super::challenge::sweep(&mesh.test.app).await.expect("sweep");
     assert!(named.texts("app.acme.example.com.").await.is_empty(), "removed where it was set");
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn the_record_of_a_wildcard_domain_is_no_alias_of_its_challenge(pool: PgPool) {
+    let (mesh, named) = named_mesh(pool).await;
+    let own = json!({ "zone": "own.test", "platform": true, "settings": named.provider(SECRET)["settings"] });
+    for provider in [own, named.provider(SECRET)] {
+        add(&mesh, provider).await;
+    }
+    domains(&mesh, &["*.wild.own.test"]).await;
+    let joined = mesh.join("p1", &["proxy"]).await;
+    let mut proxy = mesh.dial(&joined, AgentKind::Proxy, hello(Vec::new())).await;
+    proxy.settle(&nothing()).await;
+    let job = order(&mesh, &mut proxy).await;
+    let set =
+        super::challenge::publish(&mesh.test.app, job.id, "*.wild.own.test", "wild.own.test", "t.thumbprint");
+    assert_eq!(set.await.expect("set"), super::challenge::Published::Everywhere);
+    let record = super::challenge::record("wild.own.test", "t.thumbprint");
+    assert_eq!(named.texts("_acme-challenge.wild.own.test.").await, [record.value]);
+    assert!(
+        named.texts("hello.route.example.com.").await.is_empty(),
+        "the app has its address from a wildcard"
+    );
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn an_alias_cannot_take_the_address_from_a_name_that_is_served(pool: PgPool) {
+    let (mesh, named) = named_mesh(pool).await;
+    add(&mesh, named.provider(SECRET)).await;
+    domains(&mesh, &["*.evil.other.test"]).await;
+    Certificates(mesh.test.app.clone()).pass().await.expect("orders");
+    let words = put_off(&mesh, "*.evil.other.test").await;
+    assert!(words.contains("take *.route.example.com off the DNS"), "{words}");
+    // Also where the alias came after the order.
+    let (app, job) = (&mesh.test.app, JobId::new());
+    let refused = super::challenge::publish(app, job, "*.evil.other.test", "evil.other.test", "t.thumbprint");
+    let refused = format!("{:?}", refused.await.expect_err("refused"));
+    assert!(refused.contains("hello.route.example.com"), "{refused}");
+    assert!(named.texts("hello.route.example.com.").await.is_empty());
 }

@@ -86,20 +86,52 @@ pub async fn delete(conn: &mut PgConnection, id: DnsProviderId) -> sqlx::Result<
     Ok(())
 }
 
+/// A provider, and what it can set: this name and all below it.
+#[derive(Debug)]
+pub struct Covering {
+    pub id: DnsProviderId,
+    pub zone: String,
+}
+
 /// The provider that can set records for `name`: of its organization before those of the platform, and of these the one
 /// with the longest zone. Names of the platform have no organization.
 pub async fn covering(
     conn: &mut PgConnection,
     name: &str,
     organization: Option<OrganizationId>,
-) -> sqlx::Result<Option<DnsProviderId>> {
-    sqlx::query_scalar!(
-        r#"select id as "id: DnsProviderId" from dns_providers
+) -> sqlx::Result<Option<Covering>> {
+    sqlx::query_as!(
+        Covering,
+        r#"select id as "id: DnsProviderId", zone from dns_providers
            where (organization_id is null or organization_id = $2)
              and ($1 = zone or right($1, length(zone) + 1) = '.' || zone)
            order by organization_id is null, length(zone) desc limit 1"#,
         name.strip_prefix("*.").unwrap_or(name),
         organization as _
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// A name that is served at `branch` or below it, or is `wildcard`, if there is one: of an app, of a zone or of the
+/// dashboard.
+pub async fn served_in(
+    conn: &mut PgConnection,
+    branch: &str,
+    wildcard: Option<&str>,
+) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar!(
+        r#"select host as "host!" from (
+               select host from owned_hosts
+               union all
+               select host from fronts
+               union all
+               select '*.' || suffix from zones
+           ) as served
+           where host = $1 or right(host, length($1) + 1) = '.' || $1 or host = $2
+           order by host limit 1"#,
+        branch,
+        wildcard
     )
     .fetch_optional(conn)
     .await

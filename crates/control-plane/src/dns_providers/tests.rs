@@ -4,14 +4,20 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use daemon::reconcile::Reconciler as _;
+use hickory_resolver::proto::op::ResponseCode;
+use protocol::ids::JobId;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use super::Record;
 use super::cloudflare::Cloudflare;
+use super::{Record, challenge, delegation};
+use crate::certificates::order_tests::mesh_with;
+use crate::dns::testing::FakeResolver;
 use crate::http::permission::MemberRole;
+use crate::reconcile::certificates::Certificates;
 use crate::testing::TestApp;
 
 const TOKEN: &str = "hunter2-hunter2-hunter2-hunter2-hunter2";
@@ -200,4 +206,104 @@ async fn cloudflare_sets_a_record_once_beside_others_and_removes_that_one() {
     let stranger = Cloudflare { token: "other".to_owned(), api: Some(api_url) };
     let error = stranger.set(&one).await.expect_err("no access").to_string();
     assert!(error.contains("Authentication error (10000)"), "{error}");
+}
+
+/// A fleet with a provider for `acme.example.com` that asks `resolver` about the world outside, and a domain `*.shop.test`.
+async fn with_wildcard(pool: PgPool, resolver: &FakeResolver) -> TestApp {
+    let resolvers = vec![resolver.resolver()];
+    let mesh = mesh_with(pool, "https://ca.example.com/dir", |config| config.dns.resolvers = resolvers).await;
+    mesh.test.owner().await.post(PATH, provider("acme.example.com", true)).await.expect(200);
+    sqlx::query(
+        "insert into domains (id, app_id, hostname, token, state, verified_at, created_by)
+         select gen_random_uuid(), id, '*.shop.test', '', 'verified', now(), '' from apps",
+    )
+    .execute(&mesh.test.app.db)
+    .await
+    .expect("domain");
+    // The app's own name, which would be ordered first and alone.
+    sqlx::query("insert into certificates (host, retry_at) values ($1, now() + interval '1 hour')")
+        .bind("hello.route.example.com")
+        .execute(&mesh.test.app.db)
+        .await
+        .expect("row");
+    mesh.test
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn a_name_whose_alias_nobody_could_tell_waits_for_somebody_who_can(pool: PgPool) {
+    let resolver = FakeResolver::start().await;
+    let app = with_wildcard(pool, &resolver).await;
+    let name = "_acme-challenge.shop.test";
+    resolver.alias(name, "hop.shop.test");
+    resolver.fail("hop.shop.test", ResponseCode::ServFail);
+    let ordered = async || {
+        Certificates(app.app.clone()).pass().await.expect("orders");
+        let row: (bool, Option<String>) = sqlx::query_as(
+            "select exists (select from jobs where jobs.host = certificates.host), error from certificates
+             where host = '*.shop.test'",
+        )
+        .fetch_one(&app.app.db)
+        .await
+        .expect("a certificate that is wanted");
+        sqlx::query("update certificates set retry_at = now() where host like '*.%'")
+            .execute(&app.app.db)
+            .await
+            .expect("due");
+        row
+    };
+    let (is_ordered, why) = ordered().await;
+    let why = why.expect("a reason");
+    assert!(!is_ordered && why.contains("SERVFAIL") && !why.contains("no DNS provider"), "{why}");
+    let set = challenge::publish(&app.app, JobId::new(), "*.shop.test", "shop.test", "t.thumbprint").await;
+    let refused = format!("{:?}", set.expect_err("nobody knows"));
+    assert!(refused.contains("Unavailable"), "{refused}");
+    resolver.alias("hop.shop.test", "shop.acme.example.com");
+    assert!(ordered().await.0, "they are asked again");
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn aliases_of_all_hosts_are_looked_up(pool: PgPool) {
+    let resolver = FakeResolver::start().await;
+    let app = with_wildcard(pool, &resolver).await;
+    let hosts: Vec<String> = (0..45).map(|n| format!("*.shop-{n}.test")).collect();
+    for n in 0..45 {
+        resolver.alias(&format!("_acme-challenge.shop-{n}.test"), &format!("shop-{n}.acme.example.com"));
+    }
+    let found = delegation::targets(&app.app, hosts).await;
+    assert_eq!(found.len(), 45);
+    assert_eq!(found["*.shop-44.test"].as_ref().expect("known").as_deref(), Some("shop-44.acme.example.com"));
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn a_challenge_goes_where_it_takes_no_address_away(pool: PgPool) {
+    let app = TestApp::new(pool).await;
+    let owner = app.owner().await;
+    owner.post("/api/v1/apps", json!({ "slug": "hello" })).await.expect(201);
+    for zone in ["example.com", "acme.route.example.com"] {
+        owner.post(PATH, provider(zone, true)).await.expect(200);
+    }
+    let mut conn = app.app.db.acquire().await.expect("connection");
+    for (target, served) in [
+        ("shop.acme.example.com", None),
+        ("_acme-challenge.example.com", None),
+        ("shop._acme.example.com", None),
+        // Told to be a zone of its own.
+        ("shop.acme.route.example.com", None),
+        ("hello.route.example.com", Some("*.route.example.com")),
+        ("nobody.route.example.com", Some("*.route.example.com")),
+        ("_acme-challenge.hello.route.example.com", Some("*.route.example.com")),
+        ("route.example.com", Some("*.route.example.com")),
+        ("example.com", Some("*.route.example.com")),
+    ] {
+        let place = delegation::place(&mut conn, "*.evil.test", None, Some(target)).await.expect("rows");
+        let refused = match place {
+            Ok(place) => {
+                assert_eq!(place.name, target);
+                None
+            }
+            Err(delegation::NoPlace::Served { host, .. }) => Some(host),
+            Err(other) => panic!("{target}: {other}"),
+        };
+        assert_eq!(refused.as_deref(), served, "{target}");
+    }
 }

@@ -1,8 +1,6 @@
 //! Every name that is served has a certificate: ordered when it is missing, renewed when the CA wants it or at two thirds
 //! of its time, tried again with growing pauses when an order failed, and never more often than the budget allows.
 
-use std::collections::HashMap;
-
 use anyhow::Context;
 use chrono::{TimeDelta, Utc};
 use daemon::reconcile::Reconciler;
@@ -18,7 +16,8 @@ use crate::certificates::store::attempts::{self, Attempt};
 use crate::certificates::store::{self, Due};
 use crate::certificates::{account, imports};
 use crate::config::Acme;
-use crate::dns_providers::{self, delegation};
+use crate::dns_providers;
+use crate::dns_providers::delegation::{self, Targets};
 use crate::jobs;
 
 pub struct Certificates(pub AppState);
@@ -27,6 +26,8 @@ pub struct Certificates(pub AppState);
 const AT_ONCE: i64 = 10;
 /// How soon it is looked again whether what is in an order's way has gone.
 const LOOK_AGAIN: TimeDelta = TimeDelta::minutes(30);
+/// How soon resolvers are asked again that could not tell.
+const ASK_AGAIN: TimeDelta = TimeDelta::minutes(2);
 
 impl Reconciler for Certificates {
     fn name(&self) -> &'static str {
@@ -49,8 +50,8 @@ impl Reconciler for Certificates {
     }
 }
 
-/// Where challenges of names are answered that no provider covers and that want DNS-01.
-async fn delegated(app: &AppState, acme: &Acme) -> anyhow::Result<HashMap<String, String>> {
+/// Of what the challenges of names are aliases that no provider covers and that want DNS-01.
+async fn delegated(app: &AppState, acme: &Acme) -> anyhow::Result<Targets> {
     let mut conn = app.db.acquire().await?;
     let mut uncovered = Vec::new();
     if dns_providers::store::is_any(&mut conn).await? {
@@ -73,7 +74,7 @@ async fn order_due(
     app: &AppState,
     conn: &mut PgConnection,
     acme: &Acme,
-    delegated: &HashMap<String, String>,
+    delegated: &Targets,
 ) -> anyhow::Result<()> {
     let now = Utc::now();
     let account = account::find(app, conn, acme.directory()).await?;
@@ -132,18 +133,22 @@ async fn plan(
     acme: &Acme,
     due: &Due,
     kind: Kind,
-    delegated: &HashMap<String, String>,
+    delegated: &Targets,
 ) -> anyhow::Result<Result<(Attempt, Option<String>), Wait>> {
     let host = &due.host;
-    let place = delegated.get(host).unwrap_or(host);
-    let provider = dns_providers::store::covering(conn, place, due.organization_id).await?;
+    let target = match delegated.get(host) {
+        Some(Ok(target)) => target.as_deref(),
+        Some(Err(error)) => {
+            let why = format!("Tried again soon: {error:#}");
+            return Ok(Err(Wait { until: Utc::now() + ASK_AGAIN, why }));
+        }
+        None => None,
+    };
+    let place = delegation::place(conn, host, due.organization_id, target).await?;
     let last = attempts::last(conn, host).await?;
-    let Some(challenge) = order::challenge(host, provider.is_some(), acme.challenge, last.as_ref()) else {
-        let why = format!(
-            "No DNS provider covers {host}, and wildcards need one: add it with `wh dns-provider add`, or make {} a CNAME of a name that one covers.",
-            delegation::challenge_name(host)
-        );
-        return Ok(Err(Wait { until: Utc::now() + LOOK_AGAIN, why }));
+    let Some(challenge) = order::challenge(host, place.is_ok(), acme.challenge, last.as_ref()) else {
+        let why = place.err().map(|why| format!("Wildcards need DNS-01, but {why}. {}.", why.remedy(host)));
+        return Ok(Err(Wait { until: Utc::now() + LOOK_AGAIN, why: why.unwrap_or_default() }));
     };
     // CAs that said when to renew know what is replaced, and do not count it.
     let knows = due.renew_at.is_some() && due.directory.as_deref() == Some(acme.directory());

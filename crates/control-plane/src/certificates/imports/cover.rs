@@ -30,6 +30,11 @@ pub fn covers(name: &str, host: &str) -> bool {
         })
 }
 
+/// The wildcard that covers `host`, whether or not there is one.
+pub fn wildcard_of(host: &str) -> Option<String> {
+    host.split_once('.').map(|(_, parent)| format!("*.{parent}"))
+}
+
 /// The host names that the certificate for `names` is served for: the organization's own that it covers, and its names
 /// below a wildcard host of the organization's that nobody else has.
 pub fn served<'a>(names: &'a [String], owned: &'a [Owned]) -> Vec<&'a str> {
