@@ -4321,7 +4321,7 @@ export interface components {
             mode?: components["schemas"]["ZoneMode"] | null;
             /** Format: int32 */
             port?: number | null;
-            /** @description Of the Traefiks that serve the zone; empty for none: the control plane has certificates ordered again. */
+            /** @description Of the Traefiks that serve the zone; empty or `none` for none: the control plane has certificates ordered again. */
             resolver?: string | null;
             worker?: string | null;
         };
@@ -4343,7 +4343,10 @@ export interface components {
              * @description At which visitors reach a direct zone; 8080 when absent. 443 says that something in front speaks HTTPS.
              */
             port?: number | null;
-            /** @description Of the Traefiks that serve the zone: it orders the certificates of its apps' names, and nobody else does. */
+            /**
+             * @description Of the Traefiks that serve the zone: it orders the certificates of its apps' names, and nobody else does. Empty or
+             *     `none` for none.
+             */
             resolver?: string | null;
             suffix: string;
             /** @description Id or name of the worker that a direct zone points at. */

@@ -44,11 +44,11 @@ pub async fn views(
                   latest.state as "latest_state?: State", latest.created_at as "latest_created_at?",
                   latest.finished_at as "latest_finished_at?",
                   seen.instances as "seen?: Json<Vec<Seen>>",
-                  case when imported.id is not null then 'issued' when zones.resolver is not null then 'elsewhere'
-                       else certificates.state end as certificate_state,
-                  coalesce(imported.not_after, certificates.not_after) as not_after,
-                  coalesce(imported.issuer, certificates.issuer) as issuer,
-                  case when imported.id is null then certificates.error end as certificate_error
+                  case when zones.resolver is null then certificates.state
+                       when exists (select from served_apps where served_apps.id = apps.id) then 'elsewhere'
+                       end as certificate_state,
+                  certificates.not_after as "not_after?", certificates.issuer as "issuer?",
+                  certificates.error as "certificate_error?"
            from apps
            join environments on environments.id = apps.environment_id
            join projects on projects.id = environments.project_id
@@ -70,19 +70,7 @@ pub async fn views(
                from instances
                where app_id = apps.id and wanted and task is null and deployment_id = current.deployment_id
            ) seen
-           -- The zone's wildcard, once it is there, else the app's own.
-           left join lateral (
-               select state, not_after, issuer, error from certificates
-               where zones.resolver is null
-                 and (host = '*.' || zones.suffix and not_after > now() or host = apps.slug || '.' || zones.suffix)
-               order by host like '*.%' desc limit 1
-           ) certificates on true
-           left join lateral (
-               select id, not_after, issuer from imported_certificates
-               where organization_id = projects.organization_id and not_after > now()
-                 and names && array[apps.slug || '.' || zones.suffix, '*.' || zones.suffix]
-               order by imported_at desc limit 1
-           ) imported on true
+           left join certificates on certificates.host = apps.slug || '.' || zones.suffix and zones.resolver is null
            where projects.organization_id = $1 and apps.deleted_at is null
              and ($2::uuid is null or apps.id = $2)
              and ($3::text is null or projects.slug = $3)

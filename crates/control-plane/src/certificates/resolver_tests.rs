@@ -56,7 +56,24 @@ async fn nothing_is_ordered_or_served_for_names_of_a_resolver(pool: PgPool) {
     assert!(refused["message"].as_str().is_some_and(|words| words.contains("own resolver")), "{refused}");
     assert_eq!(owner.get("/api/v1/apps/hello").await.expect(200)["certificate"]["state"], "elsewhere");
 
-    owner.patch(ZONE, json!({ "resolver": "" })).await.expect(200);
+    // Of an app that is not served yet nobody orders anything; what was ordered for the zone is not served either.
+    owner.post("/api/v1/apps", json!({ "slug": "later" })).await.expect(201);
+    owner.get("/api/v1/certificates/later.route.example.com").await.expect(404);
+    sqlx::query(
+        "insert into certificates (host, state, chain_pem, key_pem, not_before, not_after)
+         values ('*.route.example.com', 'issued', 'CHAIN', 'KEY', now(), now() + interval '80 days')",
+    )
+    .execute(&mesh.test.app.db)
+    .await
+    .expect("row");
+    assert_eq!(owner.get("/api/v1/apps/later").await.expect(200)["certificate"]["state"], "none");
+    sqlx::query("delete from certificates where host like '*.%'")
+        .execute(&mesh.test.app.db)
+        .await
+        .expect("row");
+
+    let zone = owner.patch(ZONE, json!({ "resolver": "none" })).await.expect(200);
+    assert_eq!(zone["resolver"], json!(null));
     sqlx::query("update certificates set retry_at = now()").execute(&mesh.test.app.db).await.expect("row");
     assert_eq!(orders(&mesh).await, [HOST]);
 }

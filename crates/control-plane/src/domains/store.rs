@@ -41,7 +41,9 @@ pub async fn list(conn: &mut PgConnection, app: AppId, hostname: Option<&str>) -
                   missing_since, next_check_at, expires_at, created_by, domains.created_at,
                   apps.slug, apps.slug || '.' || zones.suffix as "app_host!", zones.mode,
                   case when zones.resolver is null then certificates.state
-                       when domains.state = 'verified' then 'elsewhere' end as "certificate_state?",
+                       when domains.state = 'verified'
+                            and exists (select from served_apps where served_apps.id = apps.id) then 'elsewhere'
+                       end as "certificate_state?",
                   certificates.not_after as "not_after?",
                   certificates.issuer as "issuer?", certificates.error as "certificate_error?"
            from domains

@@ -15,6 +15,7 @@ use super::store::{self, Row, Settings};
 use super::{Mode, Zone, rules};
 use crate::app::{App, AppState};
 use crate::bus::{self, Topic};
+use crate::certificates::imports;
 use crate::generations::{self, Consumer};
 use crate::http::caller::Caller;
 use crate::http::extract::Path;
@@ -110,7 +111,8 @@ struct ZoneRequest {
     worker: Option<String>,
     /// At which visitors reach a direct zone; 8080 when absent. 443 says that something in front speaks HTTPS.
     port: Option<u16>,
-    /// Of the Traefiks that serve the zone: it orders the certificates of its apps' names, and nobody else does.
+    /// Of the Traefiks that serve the zone: it orders the certificates of its apps' names, and nobody else does. Empty or
+    /// `none` for none.
     resolver: Option<String>,
     /// New apps get it.
     #[serde(default)]
@@ -140,6 +142,7 @@ async fn create_zone(
     let mode = request.mode.unwrap_or(implied);
     let resolver = request.resolver.as_deref().unwrap_or_default();
     let settings = settled(&mut tx, mode, request.worker.as_deref(), request.port, resolver).await?;
+    check_imports(&mut tx, &suffix, &settings).await?;
     let id = store::insert(&mut tx, &suffix, &settings).await?;
     if request.default {
         store::make_default(&mut tx, id).await?;
@@ -160,7 +163,7 @@ async fn settled(
     port: Option<u16>,
     resolver: &str,
 ) -> Result<Settings> {
-    let resolver = if resolver.is_empty() { None } else { Some(rules::resolver(resolver)?) };
+    let resolver = rules::resolver(resolver)?;
     match (mode, worker) {
         (Mode::Direct, _) if resolver.is_some() => {
             Err(Error::invalid("resolver", "a direct zone has no certificates: its worker speaks plain HTTP"))
@@ -185,6 +188,18 @@ async fn settled(
     }
 }
 
+/// A Traefik that is given a certificate for all names of the zone has its resolver order nothing for them.
+async fn check_imports(conn: &mut PgConnection, suffix: &str, settings: &Settings) -> Result<()> {
+    if settings.resolver.is_none() {
+        return Ok(());
+    }
+    let Some(organization) = imports::store::bringer(conn, suffix).await? else { return Ok(()) };
+    let message = format!(
+        "the organization {organization} has imported a certificate for *.{suffix}, in place of which no resolver orders any"
+    );
+    Err(Error::invalid("resolver", message).hint("Have it removed first: `wh cert remove`"))
+}
+
 /// The worker that a request names in `worker`, by id or name.
 pub async fn find_worker(conn: &mut PgConnection, worker: &str) -> Result<NodeId> {
     let node = nodes::api::find(conn, worker).await.map_err(|error| error.field("worker"))?;
@@ -201,7 +216,7 @@ struct ZonePatch {
     mode: Option<Mode>,
     worker: Option<String>,
     port: Option<u16>,
-    /// Of the Traefiks that serve the zone; empty for none: the control plane has certificates ordered again.
+    /// Of the Traefiks that serve the zone; empty or `none` for none: the control plane has certificates ordered again.
     resolver: Option<String>,
     /// New apps get this zone. `false` changes nothing: choose another one instead.
     #[serde(default)]
@@ -228,6 +243,7 @@ async fn update_zone(
     };
     let after = patched(&mut tx, &zone, &patch).await?;
     if after != before {
+        check_imports(&mut tx, &suffix, &after).await?;
         store::update(&mut tx, zone.id, &after).await?;
         generations::raise(&mut tx, Consumer::Routes).await?;
         bus::say(&mut tx, Topic::Certificates, &suffix).await?;

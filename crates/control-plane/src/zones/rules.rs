@@ -25,15 +25,18 @@ pub fn checked(text: &str) -> Result<String> {
     Ok(suffix)
 }
 
-/// A name as Traefik's static configuration has it.
-pub fn resolver(text: &str) -> Result<String> {
+/// A name as Traefik's static configuration has it; none when there is nothing or `none`.
+pub fn resolver(text: &str) -> Result<Option<String>> {
     let name = text.trim();
+    if name.is_empty() || name == "none" {
+        return Ok(None);
+    }
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
-    if name.is_empty() || name.len() > 63 || !name.bytes().all(is_plain) {
+    if name.len() > 63 || !name.bytes().all(is_plain) {
         return Err(Error::invalid("resolver", format!("`{name}` is no name of a certificate resolver"))
             .hint("It is the name below `certificatesResolvers` in Traefik's configuration: letters, digits, - and _"));
     }
-    Ok(name.to_owned())
+    Ok(Some(name.to_owned()))
 }
 
 /// Why a direct zone may not be answered. `ingress` is whether the worker's is connected, absent when it never was; a
@@ -140,8 +143,11 @@ mod tests {
 
     #[test]
     fn a_resolver_has_a_plain_name() {
-        assert_eq!(resolver(" le-dns_1 ").expect("a name"), "le-dns_1");
-        for bad in ["", "a b", "a`b", "ä", &"a".repeat(64)] {
+        assert_eq!(resolver(" le-dns_1 ").expect("a name").as_deref(), Some("le-dns_1"));
+        for none in ["", " ", "none"] {
+            assert_eq!(resolver(none).expect("nothing"), None);
+        }
+        for bad in ["a b", "a`b", "ä", &"a".repeat(64)] {
             assert!(resolver(bad).is_err(), "{bad}");
         }
     }

@@ -45,8 +45,7 @@ fn body(answer: ZoneAnswer) -> Map<String, Value> {
     let mut body = Map::new();
     body.extend(answer.worker.map(|worker| ("worker".to_owned(), Value::from(worker))));
     body.extend(answer.port.map(|port| ("port".to_owned(), Value::from(port))));
-    let resolver = answer.resolver.map(|name| if name == "none" { String::new() } else { name });
-    body.extend(resolver.map(|name| ("resolver".to_owned(), Value::from(name))));
+    body.extend(answer.resolver.map(|name| ("resolver".to_owned(), Value::from(name))));
     if answer.default {
         body.insert("default".to_owned(), Value::from(true));
     }

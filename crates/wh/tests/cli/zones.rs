@@ -43,7 +43,7 @@ fn a_direct_zone_is_added_with_its_records_changed_and_removed() {
     assert!(run.err.contains("does not listen"), "{run:?}");
     User::new().wh(&mock, &["zone", "set", "de.example.com", "--resolver", "none"]).succeeded();
     let sent: Vec<Value> = mock.asked()[2..].iter().map(crate::mock::Asked::json).collect();
-    assert_eq!(sent, [json!({ "resolver": "le" }), json!({ "resolver": "" })]);
+    assert_eq!(sent, [json!({ "resolver": "le" }), json!({ "resolver": "none" })]);
     User::new().wh(&mock, &["zone", "set", "de.example.com", "--resolver", "le", "--worker", "w1"]).failed(2);
     let run = User::new().wh(&mock, &["zone", "rm", "de.example.com"]).succeeded();
     assert!(run.err.contains("removed"), "{run:?}");

@@ -9,7 +9,9 @@ use protocol::spec::Certificate;
 pub enum Owner {
     Own,
     Others,
-    /// The dashboard's.
+    /// Of others, served, and without a certificate of ours: a resolver of Traefik's own orders it.
+    Resolvers,
+    /// The dashboard's, and wildcards of zones whose certificates a resolver of Traefik's own orders.
     Platform,
 }
 
@@ -36,8 +38,15 @@ pub fn wildcard_of(host: &str) -> Option<String> {
 }
 
 /// The host names that the certificate for `names` is served for: the organization's own that it covers, and its names
-/// below a wildcard host of the organization's that nobody else has.
+/// below a wildcard host of the organization's that nobody else has. For none while it fits a name of others that is a
+/// resolver's: a Traefik that is given it orders nothing for that name.
 pub fn served<'a>(names: &'a [String], owned: &'a [Owned]) -> Vec<&'a str> {
+    let resolvers = |name: &String| {
+        owned.iter().any(|owned| owned.owner == Owner::Resolvers && covers(name, &owned.host))
+    };
+    if names.iter().any(resolvers) {
+        return Vec::new();
+    }
     let own = || owned.iter().filter(|owned| owned.owner == Owner::Own).map(|owned| owned.host.as_str());
     let hosts = own().filter(|host| names.iter().any(|name| covers(name, host)));
     let is_taken = |name: &str| owned.iter().any(|owned| owned.owner != Owner::Own && owned.host == name);
@@ -63,9 +72,8 @@ pub fn strangers<'a>(
     }
     let all: HashSet<&str> =
         served.iter().flat_map(|certificate| &certificate.hosts).map(String::as_str).collect();
-    let wildcard = |host: &str| host.split_once('.').map(|(_, parent)| format!("*.{parent}"));
     let has_own =
-        |host: &str| all.contains(host) || wildcard(host).is_some_and(|name| all.contains(name.as_str()));
+        |host: &str| all.contains(host) || wildcard_of(host).is_some_and(|name| all.contains(name.as_str()));
     let mut strangers: Vec<String> =
         hosts.filter(|host| names.iter().any(|name| covers(name, host)) && !has_own(host)).cloned().collect();
     strangers.sort_unstable();
@@ -85,12 +93,13 @@ pub enum Refusal<'a> {
 /// Whether the organization may bring a certificate for `names`. A name that nobody has is let pass, because the usual
 /// certificate is for a name and its `www` or its wildcard; it is not served.
 pub fn check<'a>(names: &'a [String], owned: &[Owned]) -> Result<(), Refusal<'a>> {
+    let is_own = |name: &String| owned.iter().any(|owned| owned.owner == Owner::Own && owned.host == *name);
     // The dashboard often has a name beside the apps', below the same wildcard.
     let is_of_others = |name: &&String| {
         owned.iter().any(|Owned { host, owner }| match owner {
             Owner::Own => false,
-            Owner::Others => covers(name, host),
-            Owner::Platform => *name == host,
+            Owner::Others | Owner::Resolvers => covers(name, host),
+            Owner::Platform => *name == host || covers(host, name) && !is_own(name),
         })
     };
     if let Some(name) = names.iter().find(is_of_others) {
@@ -166,5 +175,23 @@ mod tests {
         assert_eq!(check(&names(&["wh.test"]), &with_dashboard), Err(Refusal::OfOthers("wh.test")));
         assert_eq!(check(&names(&["shop.test", "*.test"]), &with_dashboard), Ok(()));
         assert_eq!(served(&names(&["*.test"]), &with_dashboard), ["shop.test"]);
+    }
+
+    #[test]
+    fn names_of_a_resolvers_zone_that_others_can_get_are_refused() {
+        let zone = Owned { host: "*.zone.test".to_owned(), owner: Owner::Platform };
+        let all = [owned(&["a.zone.test"], &[]), vec![zone]].concat();
+        assert_eq!(check(&names(&["a.zone.test"]), &all), Ok(()));
+        for name in ["*.zone.test", "b.zone.test"] {
+            assert_eq!(check(&names(&["a.zone.test", name]), &all), Err(Refusal::OfOthers(name)));
+        }
+    }
+
+    #[test]
+    fn one_that_fits_a_name_for_which_a_resolver_orders_is_not_served() {
+        let theirs = Owned { host: "b.zone.test".to_owned(), owner: Owner::Resolvers };
+        let all = [owned(&["a.zone.test"], &[]), vec![theirs]].concat();
+        assert_eq!(served(&names(&["*.zone.test"]), &all), [] as [&str; 0]);
+        assert_eq!(served(&names(&["a.zone.test"]), &all), ["a.zone.test"]);
     }
 }

@@ -20,18 +20,24 @@ fn identity(id: Uuid) -> String {
 /// All host names, as the organization sees them.
 pub async fn owned(conn: &mut PgConnection, organization: OrganizationId) -> sqlx::Result<Vec<Owned>> {
     let rows = sqlx::query!(
-        r#"select host as "host!", organization_id = $1 as own from owned_hosts
-           union all select host, null from fronts"#,
+        r#"select host as "host!", organization_id = $1 as own,
+                  host in (select host from resolver_hosts) as "resolvers!" from owned_hosts
+           union all
+           select host, null, false from fronts
+           union all
+           select '*.' || suffix, null, false from zones where resolver is not null"#,
         organization as _
     )
     .fetch_all(conn)
     .await?;
-    let owner = |own| match own {
+    let owner = |own, resolvers| match own {
         Some(true) => Owner::Own,
+        Some(false) if resolvers => Owner::Resolvers,
         Some(false) => Owner::Others,
         None => Owner::Platform,
     };
-    Ok(rows.into_iter().map(|row| Owned { host: row.host, owner: owner(row.own) }).collect())
+    let owned = rows.into_iter().map(|row| Owned { owner: owner(row.own, row.resolvers), host: row.host });
+    Ok(owned.collect())
 }
 
 /// All of the organization, the newest first.
@@ -147,6 +153,7 @@ pub async fn chain(conn: &mut PgConnection, id: Uuid) -> sqlx::Result<Option<Str
 #[derive(Debug)]
 struct Valid {
     id: Uuid,
+    names: Vec<String>,
     hosts: Vec<String>,
 }
 
@@ -166,18 +173,28 @@ async fn valid(conn: &mut PgConnection) -> sqlx::Result<Vec<Valid>> {
     let mut found = Vec::with_capacity(rows.len());
     for row in rows {
         if let Some((owned, taken)) = owned_by.get_mut(&row.organization_id) {
-            found.push(Valid { id: row.id, hosts: newest(&row.names, owned, taken) });
+            let hosts = newest(&row.names, owned, taken);
+            found.push(Valid { id: row.id, names: row.names, hosts });
         }
     }
     Ok(found)
 }
 
-/// Names of all that have not ended.
+/// Names of all that are served.
 pub async fn names(conn: &mut PgConnection) -> sqlx::Result<Vec<String>> {
+    let served = valid(conn).await?.into_iter().filter(|valid| !valid.hosts.is_empty());
+    let names: BTreeSet<String> = served.flat_map(|valid| valid.names).collect();
+    Ok(names.into_iter().collect())
+}
+
+/// Slug of an organization that brought a certificate for all names directly below `suffix` which has not ended.
+pub async fn bringer(conn: &mut PgConnection, suffix: &str) -> sqlx::Result<Option<String>> {
     sqlx::query_scalar!(
-        r#"select distinct unnest(names) as "name!" from imported_certificates where not_after > now() order by 1"#
+        "select slug from imported_certificates join organizations on organizations.id = organization_id
+         where not_after > now() and '*.' || $1 = any(names) order by slug limit 1",
+        suffix
     )
-    .fetch_all(conn)
+    .fetch_optional(conn)
     .await
 }
 
@@ -197,7 +214,7 @@ pub async fn merge(
         certificate.hosts.retain(|host| !taken.contains(host));
     }
     ordered.retain(|certificate| !certificate.hosts.is_empty());
-    for Valid { id, hosts } in valid.into_iter().filter(|valid| !valid.hosts.is_empty()) {
+    for Valid { id, hosts, .. } in valid.into_iter().filter(|valid| !valid.hosts.is_empty()) {
         let row = sqlx::query!("select chain_pem, key_pem from imported_certificates where id = $1", id)
             .fetch_one(&mut *conn)
             .await?;

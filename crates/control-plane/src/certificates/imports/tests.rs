@@ -1,7 +1,7 @@
 //! From the import to the table that serves it, and back.
 
 use daemon::reconcile::Reconciler;
-use protocol::spec::Certificate;
+use protocol::spec::{Certificate, ProxySpec};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
@@ -31,9 +31,25 @@ async fn owner_of(test: &TestApp, app: &str, organization: &str) -> Client {
     owner
 }
 
-async fn served(test: &TestApp) -> Vec<Certificate> {
+/// The app's first deployment is live.
+async fn deploy(test: &TestApp, app: &str) {
+    sqlx::query(
+        "insert into deployments (id, app_id, number, kind, settings, variables, created_by, state)
+         select gen_random_uuid(), id, 1, 'build', '{}', '', '', 'live' from apps where slug = $1",
+    )
+    .bind(app)
+    .execute(&test.app.db)
+    .await
+    .expect("deployment");
+}
+
+async fn table(test: &TestApp) -> ProxySpec {
     let mut conn = test.app.db.acquire().await.expect("connection");
-    proxy_spec(&test.app, &mut conn).await.expect("spec").certificates
+    proxy_spec(&test.app, &mut conn).await.expect("spec")
+}
+
+async fn served(test: &TestApp) -> Vec<Certificate> {
+    table(test).await.certificates
 }
 
 fn hosts(certificates: &[Certificate]) -> Vec<Vec<&str>> {
@@ -172,4 +188,40 @@ async fn an_app_that_comes_below_an_imported_wildcard_is_served_with_it(pool: Pg
     ImportedCertificates(test.app.clone()).pass().await.expect("pass");
     assert_eq!(source(&test, "later.route.example.com").await, "imported");
     assert_eq!(hosts(&served(&test).await), [[HOST, "later.route.example.com"]]);
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn one_that_fits_names_of_a_resolver_shuts_nobody_out(pool: PgPool) {
+    let test = TestApp::new(pool).await;
+    let owner = owner_of(&test, "hello", "acme").await;
+    let wildcard = import(&owner, &["*.route.example.com"]).await;
+    let resolver = json!({ "resolver": "le" });
+    let zone = "/api/v1/zones/route.example.com";
+    let refused = test.owner().await.patch(zone, resolver.clone()).await.expect(422);
+    assert!(refused["message"].as_str().expect("message").contains("organization acme"), "{refused}");
+    // As it may have been before that was refused.
+    sqlx::query("update zones set resolver = 'le'").execute(&test.app.db).await.expect("zone");
+    deploy(&test, "hello").await;
+    assert_eq!(hosts(&served(&test).await), [[HOST]], "nobody else is there");
+    let state = async || owner.get("/api/v1/apps/hello").await.expect(200)["certificate"]["state"].clone();
+    assert_eq!(state().await, "issued");
+
+    owner_of(&test, "theirs", "other").await;
+    deploy(&test, "theirs").await;
+    let spec = table(&test).await;
+    assert_eq!((spec.refused, hosts(&spec.certificates)), (Vec::new(), Vec::new()));
+    assert_eq!(spec.resolvers.len(), 2, "a Traefik orders for both");
+    assert_eq!(state().await, "elsewhere");
+    assert_eq!(owner.get(PATH).await.expect(200)["items"][0]["hosts"], json!([]));
+
+    let id = wildcard["id"].as_str().expect("id");
+    owner.delete(&format!("{PATH}/{id}?confirm=*.route.example.com")).await.expect(204);
+    sqlx::query("delete from deployments").execute(&test.app.db).await.expect("nobody is served");
+    for names in [&["*.route.example.com"][..], &[HOST, "later.route.example.com"]] {
+        let refused = owner.post(PATH, made(names)).await.expect(422);
+        assert!(refused["message"].as_str().expect("message").contains("name of others"), "{refused}");
+    }
+    import(&owner, &[HOST]).await;
+    test.owner().await.patch(zone, json!({ "resolver": "none" })).await.expect(200);
+    test.owner().await.patch(zone, resolver).await.expect(200);
 }
