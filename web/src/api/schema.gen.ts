@@ -442,7 +442,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Some of the app's requests one by one, the newest first. Failed ones are kept before others. */
+        /** Some of the app's requests one by one, the newest first. Failed ones are kept for longer where there are many. */
         get: operations["list_requests"];
         put?: never;
         post?: never;
@@ -1374,9 +1374,15 @@ export interface components {
             items: components["schemas"]["AccessedRequest"][];
             /**
              * Format: int32
-             * @description For how many days requests are kept.
+             * @description For how many days requests are kept at most; 0 where none are.
              */
             kept_days: number;
+            /**
+             * Format: date-time
+             * @description The time of the oldest one of the app that is kept, whether or not it is asked for; null without any. Of an app with
+             *     many requests that is less than the days, and a failed one.
+             */
+            kept_since?: string | null;
             /** @description `before` of the next page; null on the last one. */
             next?: string | null;
         };

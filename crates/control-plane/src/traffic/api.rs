@@ -69,7 +69,7 @@ async fn read_traffic(
     Ok(Json(Traffic { range, step_s, from: window.from, until: window.until, points, total, paths, sources }))
 }
 
-/// Some of the app's requests one by one, the newest first. Failed ones are kept before others.
+/// Some of the app's requests one by one, the newest first. Failed ones are kept for longer where there are many.
 #[utoipa::path(get, path = "/apps/{app}/requests", tag = "traffic", params(("app" = String, Path, description = "Id or slug"), RequestsQuery), responses((status = 200, body = Requests)))]
 async fn list_requests(
     State(app): State<AppState>,
@@ -82,5 +82,6 @@ async fn list_requests(
     let found = apps::api::find(&mut conn, &caller, &key).await?;
     let (items, next) = read::requests(&mut conn, found.id, &filter).await?;
     let next = next.map(|cursor| cursor.to_string());
-    Ok(Json(Requests { items, next, kept_days: app.config.traffic.requests_kept_days }))
+    let kept_since = read::kept_since(&mut conn, found.id).await?;
+    Ok(Json(Requests { items, next, kept_days: app.config.traffic.kept_days(), kept_since }))
 }

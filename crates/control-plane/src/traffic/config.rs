@@ -17,7 +17,7 @@ pub struct Traffic {
     pub hours_kept_days: u16,
     /// Days for which requests are kept.
     pub requests_kept_days: u8,
-    /// Requests of one app that are kept: the newest; 0 for none.
+    /// Requests of one app that are kept: the newest, with room for as many failed ones as others; 0 for none.
     pub requests_per_app: u32,
 }
 
@@ -34,6 +34,11 @@ impl Default for Traffic {
 }
 
 impl Traffic {
+    /// For how many days requests are kept at most; 0 where none are.
+    pub fn kept_days(&self) -> u8 {
+        if self.requests_per_app == 0 { 0 } else { self.requests_kept_days }
+    }
+
     pub(crate) fn check(&self) -> Result<(), Invalid> {
         let within = |field: &str, value: u32, least: u32, most: u32| {
             if (least..=most).contains(&value) {

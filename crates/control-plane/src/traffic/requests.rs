@@ -148,8 +148,11 @@ pub struct Requests {
     pub items: Vec<Accessed>,
     /// `before` of the next page; null on the last one.
     pub next: Option<String>,
-    /// For how many days requests are kept.
+    /// For how many days requests are kept at most; 0 where none are.
     pub kept_days: u8,
+    /// The time of the oldest one of the app that is kept, whether or not it is asked for; null without any. Of an app with
+    /// many requests that is less than the days, and a failed one.
+    pub kept_since: Option<DateTime<Utc>>,
 }
 
 #[cfg(test)]

@@ -152,6 +152,7 @@ async fn steps_and_ranges_are_told_and_an_app_without_requests_has_none(pool: Pg
     assert_eq!(refused["field"], "range");
     let page = listed(&owner, "").await;
     assert_eq!((&page["items"], &page["next"], &page["kept_days"]), (&json!([]), &json!(null), &json!(7)));
+    assert_eq!(page["kept_since"], json!(null));
 }
 
 #[sqlx::test(migrator = "crate::db::MIGRATIONS")]
@@ -353,6 +354,39 @@ async fn the_newest_requests_are_kept_for_their_days(pool: PgPool) {
         .expect("older");
     keeper.pass().await.expect("pass");
     assert_eq!(paths_of(&listed(&owner, "").await), ["/1"]);
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn failed_requests_are_not_driven_out_by_others(pool: PgPool) {
+    let mesh = Mesh::with(pool.clone(), |config| config.traffic.requests_per_app = 4).await;
+    let owner = mesh.test.owner().await;
+    owner.post("/api/v1/apps", json!({ "slug": "hello" })).await.expect(201);
+    let mut edge = proxy(&mesh, "edge1").await;
+    let now = Utc::now();
+    let named = |n: i64, status| AccessSample {
+        at: now - TimeDelta::seconds(n),
+        ..sample(&format!("/{n}"), status, 1)
+    };
+    let mut keeper = Traffic(mesh.test.app.clone());
+    let few = [named(1, 200), named(2, 404), named(3, 200), named(4, 200), named(60, 503)];
+    edge.settle(&report(1, vec![sampled(few.to_vec())])).await;
+    keeper.pass().await.expect("pass");
+    let page = listed(&owner, "limit=1").await;
+    assert_eq!(paths_of(&listed(&owner, "").await), ["/1", "/2", "/3", "/60"]);
+    let since = page["kept_since"].as_str().expect("a time").parse::<DateTime<Utc>>().expect("a time");
+    assert_eq!((now - since).num_seconds(), 60, "also where the oldest is not on the page");
+    // Nor the others by them.
+    edge.settle(&report(2, vec![sampled((5..=9).map(|n| named(n, 500)).collect())])).await;
+    keeper.pass().await.expect("pass");
+    assert_eq!(paths_of(&listed(&owner, "").await), ["/1", "/2", "/5", "/6"]);
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn where_no_requests_are_kept_nobody_is_told_of_days(pool: PgPool) {
+    let mesh = Mesh::with(pool, |config| config.traffic.requests_per_app = 0).await;
+    let owner = mesh.test.owner().await;
+    owner.post("/api/v1/apps", json!({ "slug": "hello" })).await.expect(201);
+    assert_eq!(listed(&owner, "").await["kept_days"], 0);
 }
 
 #[sqlx::test(migrator = "crate::db::MIGRATIONS")]

@@ -73,20 +73,23 @@ impl AppRecorder {
         }
     }
 
-    /// Records a request that something else served: its status, time, bytes from its client and to it, and path
-    /// without query. `sample` is asked for what is told of it if it is told whole.
+    /// Records a request that something else served: its status, time (none where that says nothing), bytes from its
+    /// client and to it, and path without query. `sample` is asked for what is told of it if it is told whole.
     pub fn record(
         &self,
         status: u16,
-        took_us: u64,
+        took_us: Option<u64>,
         (received, sent): (u64, u64),
         path: &str,
         sample: impl FnOnce() -> AccessSample,
     ) {
         let chosen = self.choose(status, Instant::now());
-        self.finished(status, took_us, received, sent);
+        match took_us {
+            Some(took_us) => self.finished(status, took_us, received, sent),
+            None => self.counted(status, received, sent),
+        }
         if chosen.any() {
-            self.keep(cut(path), chosen.weight, status, took_us, chosen.whole.then(sample));
+            self.keep(cut(path), chosen.weight, status, took_us.unwrap_or(0), chosen.whole.then(sample));
         }
     }
 
@@ -105,6 +108,11 @@ impl AppRecorder {
     /// Counts one finished request.
     pub(crate) fn finished(&self, status: u16, took_us: u64, received: u64, sent: u64) {
         self.latency[Latency::bucket(took_us)].fetch_add(1, Ordering::Relaxed);
+        self.counted(status, received, sent);
+    }
+
+    /// The same without its time.
+    fn counted(&self, status: u16, received: u64, sent: u64) {
         self.moved(received, sent);
         let class = usize::from(status / 100).clamp(1, 5) - 1;
         // Last, so that a drain that sees the request sees the rest of it.

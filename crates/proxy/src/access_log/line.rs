@@ -66,7 +66,7 @@ impl Line<'_> {
         let (received, sent) = (bytes(self.request_content_size), bytes(self.downstream_content_size));
         let path = before_query(&self.request_path);
         // How long a WebSocket stayed says nothing about how soon it was there.
-        let counted_us = if self.downstream_status == 101 { 0 } else { took_us };
+        let counted_us = Some(took_us).filter(|_| self.downstream_status != 101);
         for _ in 0..self.retry_attempts.min(16) {
             app.upstream_failed();
         }

@@ -66,6 +66,19 @@ fn lines_of_a_real_traefik_are_the_requests_of_the_apps() {
 }
 
 #[test]
+fn how_long_a_websocket_stayed_is_no_time_of_a_request() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (log, mut place) = (log(folder.path()), Place::default());
+    let line = LINES.lines().find(|line| line.contains("/users/17")).expect("a request");
+    let upgraded = line.replace(r#""DownstreamStatus":200"#, r#""DownstreamStatus":101"#);
+    append(&log, format!("{line}\n{upgraded}\n").as_bytes());
+    log.read(&mut place).expect("readable");
+    let traffic = log.traffic();
+    let [shop] = traffic.as_slice() else { panic!("{traffic:?}") };
+    assert_eq!((shop.requests, shop.latency.count()), ([1, 1, 0, 0, 0], 1));
+}
+
+#[test]
 fn a_line_counts_once_however_it_arrives_and_broken_ones_are_skipped() {
     let folder = tempfile::tempdir().expect("a folder");
     let (log, mut place) = (log(folder.path()), Place::default());

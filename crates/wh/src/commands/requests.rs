@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Local, Utc};
+use chrono::{DateTime, Local, TimeDelta, Utc};
 
 use super::Shell;
 use crate::api::types::{Accessed, AccessedPage};
@@ -24,6 +24,8 @@ const PAGE: u8 = 200;
 const PAGES: usize = 5;
 /// Requests that are remembered as shown: those of two looks.
 const SEEN: usize = 2 * PAGES * PAGE as usize;
+/// How late a request may come in: what a host tells later counts for the time at which it is told.
+const LATE: TimeDelta = TimeDelta::minutes(5);
 
 pub(crate) async fn run(shell: &Shell, asked: args::Requests) -> Result<()> {
     let app = asked.app_name.clone().map_or_else(|| shell.app(), Ok)?;
@@ -33,10 +35,10 @@ pub(crate) async fn run(shell: &Shell, asked: args::Requests) -> Result<()> {
         return follow(shell.ui, &wanted, page.items).await;
     }
     if shell.ui.json {
-        return crate::ui::json(&page.items);
+        return crate::ui::json(&page);
     }
     if page.items.is_empty() {
-        shell.ui.note(&format!("no such requests in the last {} days", page.kept_days));
+        shell.ui.note(&none(&page));
         return Ok(());
     }
     let mut table = Table::new(&["WHEN", "STATUS", "METHOD", "HOST", "PATH", "TOOK", "CLIENT", "NODE"]);
@@ -54,6 +56,21 @@ pub(crate) async fn run(shell: &Shell, asked: args::Requests) -> Result<()> {
         ]);
     }
     crate::ui::data(&table.render(shell.ui.out_paint()))
+}
+
+/// Why there may be none.
+fn none(page: &AccessedPage) -> String {
+    match page.kept_since {
+        _ if page.kept_days == 0 => {
+            "no requests are kept: `traffic.requests_per_app` of the control plane is 0".to_owned()
+        }
+        Some(since) => format!(
+            "no such requests among those that are kept, for {} days at most: the oldest came {}",
+            page.kept_days,
+            age_of(Some(since))
+        ),
+        None => format!("no requests in the last {} days", page.kept_days),
+    }
 }
 
 fn filter(asked: &args::Requests) -> Vec<(&'static str, String)> {
@@ -93,11 +110,12 @@ impl Wanted {
         let mut before = None;
         for _ in 0..PAGES {
             let page = self.page(PAGE, before.as_deref()).await?;
-            let wanted = found.len() + page.items.len();
+            let oldest = page.items.last().map(|request| request.at);
+            let known = found.len();
             found.extend(page.items.into_iter().filter(|request| seen.lacks(request)));
             before = page.next;
-            // Behind one that was seen there are no others.
-            if before.is_none() || found.len() < wanted {
+            // Hosts tell theirs by turns: one that was seen may have others behind it, a page of them hardly.
+            if before.is_none() || found.len() == known || oldest.is_none_or(|oldest| seen.is_over(oldest)) {
                 break;
             }
         }
@@ -110,6 +128,7 @@ struct Seen {
     ids: VecDeque<String>,
     /// What is older was there before the first look, which was not to show it.
     from: Option<DateTime<Utc>>,
+    newest: Option<DateTime<Utc>>,
 }
 
 impl Seen {
@@ -117,7 +136,13 @@ impl Seen {
         self.from.is_none_or(|from| request.at >= from) && !self.ids.contains(&request.id)
     }
 
+    /// Whether nothing can have come in any more behind a request of that time.
+    fn is_over(&self, at: DateTime<Utc>) -> bool {
+        self.newest.is_some_and(|newest| at < newest - LATE)
+    }
+
     fn note(&mut self, request: &Accessed) {
+        self.newest = self.newest.max(Some(request.at));
         self.ids.push_back(request.id.clone());
         if self.ids.len() > SEEN {
             self.ids.pop_front();
@@ -127,7 +152,7 @@ impl Seen {
 
 /// Until the reader stops.
 async fn follow(ui: Ui, wanted: &Wanted, first: Vec<Accessed>) -> Result<()> {
-    let mut seen = Seen { ids: VecDeque::new(), from: first.last().map(|oldest| oldest.at) };
+    let mut seen = Seen { ids: VecDeque::new(), from: first.last().map(|oldest| oldest.at), newest: None };
     let mut new = first;
     let mut lost: Option<Instant> = None;
     loop {

@@ -32,7 +32,8 @@ fn request(n: u32, status: u16) -> Value {
 }
 
 fn page(items: &[Value], next: Value) -> Reply {
-    reply(200, json!({ "items": items, "next": next, "kept_days": 7 }))
+    let since = chrono::Utc::now() - chrono::TimeDelta::hours(3);
+    reply(200, json!({ "items": items, "next": next, "kept_days": 7, "kept_since": since }))
 }
 
 #[test]
@@ -87,7 +88,12 @@ fn requests_are_asked_for_by_what_they_are() {
     let mut args =
         vec!["requests", "--app", "hello", "--json", "-n", "5", "--status", "5xx", "--method", "GET"];
     args.extend(["--path", "/api", "--host", "h", "--client", "192.0.2.0/24", "--slower-than", "2s"]);
-    assert_eq!(user.wh(&mock, &args).succeeded().json()[0]["status"], 502);
+    let told = user.wh(&mock, &args).succeeded().json();
+    assert_eq!(
+        (&told["items"][0]["status"], &told["next"], &told["kept_days"]),
+        (&json!(502), &json!("n"), &json!(7))
+    );
+    assert!(told["kept_since"].is_string(), "{told}");
     let filter =
         "status=5xx&method=GET&path=%2Fapi&host=h&client=192%2E0%2E2%2E0%2F24&slower_than_ms=2000&limit=5";
     assert_eq!(mock.lines(), ["limit=50", filter].map(|query| format!("GET /apps/hello/requests?{query}")));
@@ -114,5 +120,41 @@ fn followed_requests_come_once_each_and_the_oldest_first() {
         .collect();
     assert_eq!(ids, ["2", "3", "9"]);
     let asked = ["limit=2", "limit=200", "limit=200"];
+    assert_eq!(mock.lines(), asked.map(|query| format!("{kinds}?{query}")));
+}
+
+#[test]
+fn who_finds_nothing_is_told_what_is_kept() {
+    let none = |kept_days: u32, kept_since: Value| {
+        let page = json!({ "items": [], "next": null, "kept_days": kept_days, "kept_since": kept_since });
+        let mock = Mock::start(vec![("GET /apps/hello/requests", reply(200, page))]);
+        User::new().wh(&mock, &["requests", "hello"]).succeeded().err
+    };
+    let since = json!(chrono::Utc::now() - chrono::TimeDelta::hours(3));
+    for (told, words) in [
+        (none(7, since), "7 days at most: the oldest came 3h ago"),
+        (none(7, json!(null)), "no requests in the last 7 days"),
+        (none(0, json!(null)), "requests_per_app"),
+    ] {
+        assert!(told.contains(words), "{told}");
+    }
+}
+
+#[test]
+fn a_request_that_came_late_is_followed_behind_ones_that_were_seen() {
+    let kinds = "GET /apps/hello/requests";
+    let gone = reply(404, json!({ "code": "not_found", "message": "there is no app hello" }));
+    let mock = Mock::start(vec![
+        (kinds, page(&[request(5, 200), request(4, 200), request(1, 200)], json!("older"))),
+        (kinds, page(&[request(6, 200), request(5, 200)], json!("second"))),
+        (kinds, page(&[request(4, 200), request(3, 200)], json!("third"))),
+        (kinds, page(&[request(1, 200)], json!("fourth"))),
+        (kinds, gone),
+    ]);
+    let run = User::new().wh(&mock, &["requests", "hello", "--follow", "--json"]).failed(4);
+    let told: Vec<Value> = run.out.lines().map(|line| serde_json::from_str(line).expect("a line")).collect();
+    let ids: Vec<&Value> = told.iter().map(|request| &request["id"]).collect();
+    assert_eq!(ids, ["1", "4", "5", "3", "6"]);
+    let asked = ["limit=50", "limit=200", "limit=200&before=second", "limit=200&before=third", "limit=200"];
     assert_eq!(mock.lines(), asked.map(|query| format!("{kinds}?{query}")));
 }

@@ -1,7 +1,7 @@
 import { useInfiniteQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { asApiError } from "@/api/errors";
-import { type AccessSample, type Filters, isNewest, requestsQuery } from "@/api/traffic";
+import { type AccessSample, type AccessSamples, type Filters, isNewest, requestsQuery } from "@/api/traffic";
 import { Button } from "@/components/button";
 import { Card, Empty, MoreButton } from "@/components/page";
 import { Rows } from "@/components/rows";
@@ -50,7 +50,7 @@ export function Requests({ app, filters, onFilters, follow, onFollow }: Props) {
   return (
     <Card
       title="Requests"
-      text={noteOf(samples ?? [], pages?.[0]?.kept_days)}
+      text={noteOf(samples ?? [], pages?.[0])}
       flush
       actions={
         <Button
@@ -81,7 +81,11 @@ export function Requests({ app, filters, onFilters, follow, onFollow }: Props) {
             <Empty
               icon="clock"
               title="No requests yet"
-              text="They appear here within seconds after they were answered."
+              text={
+                pages?.[0]?.kept_days === 0
+                  ? "The control plane is configured to keep none."
+                  : "They appear here within seconds after they were answered."
+              }
               command={cli.requests(app)}
             />
           )
@@ -105,8 +109,10 @@ export function Requests({ app, filters, onFilters, follow, onFollow }: Props) {
 }
 
 /** What is in the list, and what of a request is not. */
-function noteOf(samples: AccessSample[], keptDays: number | undefined): string {
-  const kept = keptDays === undefined ? "" : `, kept for ${keptDays === 1 ? "a day" : `${keptDays} days`}`;
+function noteOf(samples: AccessSample[], page: AccessSamples | undefined): string {
+  const { kept_days: days = 0, kept_since: since } = page ?? {};
+  const oldest = since ? ` (the oldest: ${exact(since)})` : "";
+  const kept = days === 0 ? "" : `, kept for ${days === 1 ? "a day" : `${days} days`} at most${oldest}`;
   const sample = `A sample: of each host 5 a second, of errors up to 50 at once${kept}, without their queries.`;
   if (samples.length === 0) return sample;
   if (samples.every(({ client }) => !client)) return `${sample} Addresses of clients are not kept.`;

@@ -112,8 +112,13 @@ describe("the requests that were kept", () => {
   ];
   it("are a sample, which the page says, with what is kept of clients", async () => {
     open(samples);
-    expect(await screen.findByText(/^A sample.*kept for 7 days.*the network is kept/)).toBeInTheDocument();
+    expect(await screen.findByText(/^A sample.*kept for 7 days at most \(the oldest: .*the network is kept/)).toBeInTheDocument();
     expect(rows()).toEqual(["GET /users/17", "POST /users/18", "GET /about"]);
+  });
+  it("are none where the control plane is configured so, which the page says", async () => {
+    const none = { items: [], next: null, kept_days: 0, kept_since: null };
+    open([], {}, "/", http.get("*/api/v1/apps/shop/requests", () => HttpResponse.json(none)));
+    expect(await screen.findByText("The control plane is configured to keep none.")).toBeInTheDocument();
   });
   it("are those of a path once it is chosen", async () => {
     const path = { path: "/users/*", requests: 40, errors: 1, mean_ms: 3 };

@@ -84,6 +84,25 @@ async fn add_up(db: &PgPool, at: DateTime<Utc>) -> sqlx::Result<bool> {
     Ok(added.rows_affected() > 0)
 }
 
+/// Deletes the rows of a table that are older than some days.
+macro_rules! delete_older {
+    ($db:expr, $table:literal, $days:expr) => {
+        in_batches(|| {
+            sqlx::query!(
+                "delete from "
+                    + $table
+                    + " where ctid = any(array(select ctid from "
+                    + $table
+                    + " where at < now() - make_interval(days => $1) limit $2))",
+                $days,
+                ROWS
+            )
+            .execute($db)
+        })
+        .await?
+    };
+}
+
 /// Deletes what the configuration does not want kept.
 pub async fn sweep(db: &PgPool, config: &Traffic) -> sqlx::Result<()> {
     let (hours, days) = (i32::from(config.minutes_kept_h), i32::from(config.hours_kept_days));
@@ -100,26 +119,8 @@ pub async fn sweep(db: &PgPool, config: &Traffic) -> sqlx::Result<()> {
         .execute(db)
     })
     .await?;
-    in_batches(|| {
-        sqlx::query!(
-            "delete from traffic_hours where ctid = any(array(
-                 select ctid from traffic_hours where at < now() - make_interval(days => $1) limit $2))",
-            days,
-            ROWS
-        )
-        .execute(db)
-    })
-    .await?;
-    in_batches(|| {
-        sqlx::query!(
-            "delete from traffic_paths where ctid = any(array(
-                 select ctid from traffic_paths where at < now() - make_interval(days => $1) limit $2))",
-            PATHS_DAYS,
-            ROWS
-        )
-        .execute(db)
-    })
-    .await?;
+    delete_older!(db, "traffic_hours", days);
+    delete_older!(db, "traffic_paths", PATHS_DAYS);
     sqlx::query!("delete from traffic_sources where reported_at < now() - make_interval(days => $1)", days)
         .execute(db)
         .await?;
@@ -131,16 +132,7 @@ pub async fn sweep(db: &PgPool, config: &Traffic) -> sqlx::Result<()> {
 
 async fn sweep_requests(db: &PgPool, config: &Traffic) -> sqlx::Result<()> {
     let (days, kept) = (i32::from(config.requests_kept_days), i64::from(config.requests_per_app));
-    in_batches(|| {
-        sqlx::query!(
-            "delete from traffic_requests where ctid = any(array(
-                 select ctid from traffic_requests where at < now() - make_interval(days => $1) limit $2))",
-            days,
-            ROWS
-        )
-        .execute(db)
-    })
-    .await?;
+    delete_older!(db, "traffic_requests", days);
     let full: Vec<AppId> = sqlx::query_scalar!(
         r#"select app_id from traffic_requests group by app_id having count(*) > $1"#,
         kept
@@ -148,10 +140,14 @@ async fn sweep_requests(db: &PgPool, config: &Traffic) -> sqlx::Result<()> {
     .fetch_all(db)
     .await?;
     for app in full {
+        // Failed ones and others by turns: neither drives out the other.
         in_batches(|| {
             sqlx::query!(
                 "delete from traffic_requests where id = any(array(
-                     select id from traffic_requests where app_id = $1 order by at desc, id desc offset $2 limit $3))",
+                     select id from (
+                         select id, row_number() over (partition by status >= 500 order by at desc, id desc) as place
+                         from traffic_requests where app_id = $1
+                     ) as ranked order by place, id desc offset $2 limit $3))",
                 app as _,
                 kept,
                 ROWS

@@ -151,6 +151,13 @@ pub async fn requests(
     Ok((items.collect(), next))
 }
 
+/// The time of the app's oldest request.
+pub async fn kept_since(conn: &mut PgConnection, app: AppId) -> sqlx::Result<Option<DateTime<Utc>>> {
+    sqlx::query_scalar!("select min(at) from traffic_requests where app_id = $1", app as _)
+        .fetch_one(conn)
+        .await
+}
+
 /// An address, or a network where no more is kept of one.
 fn shown(client: IpNet) -> String {
     if client.prefix_len() == client.max_prefix_len() {

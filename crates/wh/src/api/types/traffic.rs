@@ -97,10 +97,14 @@ pub(crate) struct Accessed {
 }
 
 /// Some requests, the newest first.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct AccessedPage {
     pub(crate) items: Vec<Accessed>,
     pub(crate) next: Option<String>,
+    /// 0 where none are kept.
     #[serde(default)]
     pub(crate) kept_days: u32,
+    /// Of the oldest one of the app.
+    #[serde(default)]
+    pub(crate) kept_since: Option<DateTime<Utc>>,
 }
