@@ -3,9 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Whether `address` may be reached on behalf of somebody: not a private, loopback, link-local or reserved one, nor one
-/// that carries such an address to a translator.
+/// that carries such an address to a translator. One of IPv4 in the clothes of IPv6 is taken for what it is.
 pub fn is_public(address: IpAddr) -> bool {
-    match address {
+    match address.to_canonical() {
         IpAddr::V4(address) => is_public_v4(address),
         IpAddr::V6(address) => is_public_v6(address),
     }
@@ -50,7 +50,7 @@ mod tests {
         ] {
             assert!(!is_public(private.parse().expect("address")), "{private}");
         }
-        for public in ["192.0.2.53", "2001:db8::53", "1.1.1.1"] {
+        for public in ["192.0.2.53", "2001:db8::53", "1.1.1.1", "::ffff:1.1.1.1"] {
             assert!(is_public(public.parse().expect("address")), "{public}");
         }
     }

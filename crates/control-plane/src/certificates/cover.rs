@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use protocol::ids::OrganizationId;
 use sqlx::PgConnection;
 
-use super::imports::cover::covers;
+use super::imports::cover::{covers, wildcard_of};
 use super::store;
 use crate::apps::{Certificate, Certification};
 
@@ -28,7 +28,7 @@ fn over<'a>(host: &str, served: &'a [Served]) -> Option<(&'a Served, &'a str)> {
 impl Certificate {
     /// Tells of the certificate that takes the place of one of the host's own.
     fn cover(&mut self, host: &str, served: &[Served]) {
-        // Where a resolver of its own orders, what we ordered is not served.
+        // Where a resolver of Traefik's own orders, what we ordered is not served.
         let ours = self.state != Certification::Elsewhere;
         let Some((served, name)) =
             over(host, served).filter(|(served, name)| served.imported || ours && *name != host)
@@ -52,9 +52,8 @@ pub async fn complete<'a>(
     hosts: impl Iterator<Item = (&'a str, &'a mut Certificate)>,
 ) -> sqlx::Result<()> {
     let hosts: Vec<_> = hosts.collect();
-    let wildcard = |host: &str| host.split_once('.').map(|(_, parent)| format!("*.{parent}"));
     let mut names: Vec<String> =
-        hosts.iter().flat_map(|(host, _)| [Some((*host).to_owned()), wildcard(host)]).flatten().collect();
+        hosts.iter().flat_map(|(host, _)| [Some((*host).to_owned()), wildcard_of(host)]).flatten().collect();
     names.sort_unstable();
     names.dedup();
     let served = store::served(conn, organization, &names).await?;

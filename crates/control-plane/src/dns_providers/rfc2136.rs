@@ -138,7 +138,7 @@ impl Rfc2136 {
             .await
             .with_context(|| format!("name server {} has no address", self.server))?;
         let found: Vec<SocketAddr> = found.collect();
-        let usable = found.iter().find(|address| anywhere || is_public(address.ip().to_canonical()));
+        let usable = found.iter().find(|address| anywhere || is_public(address.ip()));
         usable.copied().with_context(|| {
             format!(
                 "name server {} is in a private network, which only a provider of the platform may be",

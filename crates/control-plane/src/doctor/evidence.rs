@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 use super::store::{self, ProxyRow, TargetRow};
 use super::{Answer, Door, Evidence, Knock, Name, Proxy, Route, Target, knock};
 use crate::app::AppState;
+use crate::certificates::imports::cover::wildcard_of;
 use crate::dns::addresses;
 use crate::generations::{self, Consumer};
 use crate::nodes::v4;
@@ -120,14 +121,13 @@ fn worker(name: &Name) -> Option<NodeId> {
 
 /// The route that a request for `/` of the host takes.
 fn route_of(spec: &ProxySpec, host: &str) -> Option<Route> {
-    let wildcard = host.split_once('.').map(|(_, parent)| format!("*.{parent}"));
     let of = |wanted: &str| {
         let fits = |route: &&protocol::spec::Route| {
             route.path == "/" && route.hosts.iter().any(|host| host == wanted)
         };
         spec.routes.iter().find(fits)
     };
-    let route = of(host).or_else(|| of(&wildcard?))?;
+    let route = of(host).or_else(|| of(&wildcard_of(host)?))?;
     Some(Route {
         app: route.app.clone(),
         upstreams: route.upstreams.len(),
@@ -162,7 +162,7 @@ async fn doors(
     let addresses: BTreeSet<IpAddr> = answers.flat_map(|answer| answer.addresses.iter().copied()).collect();
     let asked = addresses.into_iter().take(DOORS).map(async |address: IpAddr| {
         let ours = proxies.iter().any(|proxy| proxy.address == Some(address));
-        if ours || is_public(address.to_canonical()) {
+        if ours || is_public(address) {
             match name {
                 // At 443 something in front of the worker answers like a proxy.
                 Name::Direct { port, .. } if *port != 443 => knock::plain_door(host, address, *port).await,

@@ -303,7 +303,7 @@ async fn view(app: &App, conn: &mut PgConnection, id: AppId, hostname: &str) -> 
 async fn views(app: &App, conn: &mut PgConnection, id: AppId, hostname: Option<&str>) -> Result<Vec<Domain>> {
     let rows = store::list(conn, id, hostname).await?;
     let mut addresses = store::proxy_addresses(conn).await?;
-    addresses.retain(|address| app.config.dns.private_names || is_public(address.to_canonical()));
+    addresses.retain(|address| app.config.dns.private_names || is_public(*address));
     let led = store::paths(conn, id).await?;
     let views = rows.into_iter().map(|row| {
         let own = led.iter().filter(|(domain, _)| *domain == row.id).map(|(_, path)| path.clone()).collect();

@@ -38,30 +38,11 @@ pub fn days_left(end: DateTime<Utc>, now: DateTime<Utc>) -> i64 {
 }
 
 impl Facts {
-    /// Of a host name that an imported certificate is served for.
-    pub(super) fn imported(host: &str, imported: &ImportedCertificate, has_ca: bool) -> Self {
+    /// Of a host name of which nothing else is known.
+    fn nothing(host: &str, source: Source) -> Self {
         Self {
             host: host.to_owned(),
-            source: Source::Imported,
-            issuer: Some(imported.issuer.clone()),
-            not_before: Some(imported.not_before),
-            not_after: Some(imported.not_after),
-            staging: false,
-            failures: 0,
-            retry_at: None,
-            renew_at: None,
-            asked: false,
-            ordering: false,
-            has_ca,
-            resolver: None,
-        }
-    }
-
-    /// Of a host name whose certificates a resolver of Traefik's orders.
-    pub(super) fn of_resolver(host: &str, resolver: String) -> Self {
-        Self {
-            host: host.to_owned(),
-            source: Source::Resolver,
+            source,
             issuer: None,
             not_before: None,
             not_after: None,
@@ -72,8 +53,24 @@ impl Facts {
             asked: false,
             ordering: false,
             has_ca: false,
-            resolver: Some(resolver),
+            resolver: None,
         }
+    }
+
+    /// Of a host name that an imported certificate is served for.
+    pub(super) fn imported(host: &str, imported: &ImportedCertificate, has_ca: bool) -> Self {
+        Self {
+            issuer: Some(imported.issuer.clone()),
+            not_before: Some(imported.not_before),
+            not_after: Some(imported.not_after),
+            has_ca,
+            ..Self::nothing(host, Source::Imported)
+        }
+    }
+
+    /// Of a host name whose certificates a resolver of Traefik's orders.
+    pub(super) fn of_resolver(host: &str, resolver: String) -> Self {
+        Self { resolver: Some(resolver), ..Self::nothing(host, Source::Resolver) }
     }
 
     /// Somebody asked for a new one, and nothing is in the way of its order.
@@ -179,21 +176,7 @@ mod tests {
     }
 
     fn nothing() -> Facts {
-        Facts {
-            host: "a.test".to_owned(),
-            source: Source::Acme,
-            issuer: None,
-            not_before: None,
-            not_after: None,
-            staging: false,
-            failures: 0,
-            retry_at: None,
-            renew_at: None,
-            asked: false,
-            ordering: false,
-            has_ca: true,
-            resolver: None,
-        }
+        Facts { has_ca: true, ..Facts::nothing("a.test", Source::Acme) }
     }
 
     fn ending(days: i64) -> Facts {

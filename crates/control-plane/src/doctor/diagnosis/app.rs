@@ -47,11 +47,7 @@ fn route_on_proxies(evidence: &Evidence, route: &Route) -> Finding {
         .fix("That takes less than a second; if it stays so, look at the proxy's log.");
     }
     if route.maintenance {
-        return Finding::warning(
-            Check::Route,
-            format!("The app {} is in maintenance: visitors see a page that says so.", route.app),
-        )
-        .fix("End it: `wh route maintenance off`.");
+        return in_maintenance(route);
     }
     if !lost.is_empty() {
         return Finding::warning(
@@ -67,6 +63,11 @@ fn route_on_proxies(evidence: &Evidence, route: &Route) -> Finding {
         Check::Route,
         format!("The route to the app {} is in force on every proxy (table {generation}).", route.app),
     )
+}
+
+pub(super) fn in_maintenance(route: &Route) -> Finding {
+    let summary = format!("The app {} is in maintenance: visitors see a page that says so.", route.app);
+    Finding::warning(Check::Route, summary).fix("End it: `wh route maintenance off`.")
 }
 
 pub(super) fn targets(evidence: &Evidence, route: &Route) -> Vec<Finding> {

@@ -1,5 +1,6 @@
 //! The way to an app in a zone that one worker serves by itself: a port of that worker, and no proxy.
 
+use super::app;
 use crate::doctor::{Check, Door, Evidence, Finding, Knock, Proxy};
 
 /// Whether the zone's port answers where DNS leads. `port` is not 443, which something in front of the worker has.
@@ -55,11 +56,7 @@ pub(super) fn route(evidence: &Evidence, worker: &str) -> Finding {
         .fix("That takes less than a second; if it stays so, look at the worker's log.");
     }
     if route.maintenance {
-        return Finding::warning(
-            Check::Route,
-            format!("The app {} is in maintenance: visitors see a page that says so.", route.app),
-        )
-        .fix("End it: `wh route maintenance off`.");
+        return app::in_maintenance(route);
     }
     Finding::ok(
         Check::Route,
