@@ -51,6 +51,8 @@ pub struct Options {
     pub proxy_protocol: Vec<IpNet>,
     /// Requests are recorded for [`Gateway::traffic`].
     pub traffic: bool,
+    /// `forward_auth` may name private addresses, as whoever writes the table runs this machine.
+    pub asks_anywhere: bool,
 }
 
 impl Default for Options {
@@ -61,6 +63,7 @@ impl Default for Options {
             limits: Limits::default(),
             proxy_protocol: Vec::new(),
             traffic: false,
+            asks_anywhere: false,
         }
     }
 }
@@ -107,8 +110,9 @@ struct Live {
 impl Gateway {
     /// A gateway without routes.
     pub fn new(options: Options) -> Arc<Self> {
+        let routes = RouteTable::asking(options.asks_anywhere);
         Arc::new(Self {
-            live: ArcSwap::from_pointee(Live::default()),
+            live: ArcSwap::from_pointee(Live { routes, ..Live::default() }),
             clients: Clients::new(options.limits.connections_per_client),
             traffic: options.traffic.then(Recorder::default),
             options,
@@ -182,7 +186,7 @@ impl Gateway {
     pub(crate) async fn answer(
         &self,
         connection: Arc<Connection>,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
     ) -> Response<ResponseBody> {
         let route = match self.direct(&connection, &request) {
             Ok(route) => route,
@@ -190,7 +194,7 @@ impl Gateway {
         };
         let asked = Asked::new(&route.metrics, self.traffic.as_ref(), &connection, &request);
         if let Some(rules) = &route.rules
-            && let Some(response) = Box::pin(rules.answer(connection.visitor(), &request)).await
+            && let Some(response) = Box::pin(rules.answer(connection.visitor(), &mut request)).await
         {
             return asked.answered_here(response);
         }

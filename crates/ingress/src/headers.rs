@@ -72,6 +72,17 @@ pub(crate) fn prepare_request<B>(request: &mut Request<B>, origin: &Origin, upgr
     }
 }
 
+/// A request's own headers for somebody who is asked about it: without those of its connection and its body, and without
+/// what it says of its origin.
+pub(crate) fn about(headers: &HeaderMap) -> HeaderMap {
+    let mut headers = headers.clone();
+    remove(&mut headers, |name| {
+        tells_origin(name) || ["expect", "content-length", "trailer"].contains(&name)
+    });
+    join_cookies(&mut headers);
+    headers
+}
+
 /// Whether the sender reads trailers (`TE: trailers`).
 fn takes_trailers(headers: &HeaderMap) -> bool {
     headers.get_all(TE).iter().any(|value| {

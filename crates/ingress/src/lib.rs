@@ -12,6 +12,7 @@ mod challenge;
 mod conversation;
 pub mod drain;
 mod extended_connect;
+mod forward_auth;
 pub mod gateway;
 mod grpc;
 mod h2c;

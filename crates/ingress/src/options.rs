@@ -9,8 +9,9 @@
 //! 3. `canonical_host`: before a password is asked for, because browsers keep those by host;
 //! 4. `rate_limit`: before a password is checked, so that it slows guessing;
 //! 5. `basic_auth`: before all that says something about the app;
-//! 6. `redirects`;
-//! 7. `max_body_bytes`.
+//! 6. `forward_auth`: as well, and after what costs less;
+//! 7. `redirects`;
+//! 8. `max_body_bytes`.
 
 mod access;
 mod auth;
@@ -32,6 +33,7 @@ use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use protocol::spec::{Route, RouteOptions};
 
 use crate::body::ResponseBody;
+use crate::forward_auth::{Asker, Guard};
 use crate::pages::{Extra, Page, wants_json};
 use crate::server::Scheme;
 use access::{Maintenance, Networks};
@@ -39,6 +41,7 @@ use auth::{Auth, Verdict, Verifier};
 pub(crate) use compress::Gzip;
 pub(crate) use eject::Health;
 use headers::Changes;
+pub(crate) use headers::frames;
 use rate::{Buckets, Limit};
 use redirects::{Asked, Canonical, Rule};
 use sticky::Sticky;
@@ -50,6 +53,14 @@ const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-pref
 pub(crate) struct Shared {
     verifier: Arc<Verifier>,
     buckets: Arc<Buckets>,
+    asker: Arc<Asker>,
+}
+
+impl Shared {
+    /// See [`Asker::new`].
+    pub(crate) fn asking(anywhere: bool) -> Self {
+        Self { asker: Arc::new(Asker::new(anywhere)), ..Self::default() }
+    }
 }
 
 /// The options of one route that concern requests and answers.
@@ -60,6 +71,7 @@ pub(crate) struct Rules {
     canonical: Option<Canonical>,
     rate: Option<Limit>,
     auth: Option<Auth>,
+    guard: Option<Guard>,
     redirects: Vec<Rule>,
     pub(crate) max_body_bytes: Option<u64>,
     compress: bool,
@@ -113,6 +125,10 @@ impl Rules {
                 .basic_auth
                 .as_ref()
                 .map(|auth| Auth::new(auth, Arc::clone(&shared.verifier), report)),
+            guard: options
+                .forward_auth
+                .as_ref()
+                .map(|auth| Guard::new(auth, Arc::clone(&shared.asker), report)),
             redirects,
             max_body_bytes: options.max_body_bytes,
             compress: options.compress,
@@ -127,18 +143,24 @@ impl Rules {
     pub(crate) async fn answer<B>(
         &self,
         visitor: Visitor,
-        request: &Request<B>,
+        request: &mut Request<B>,
     ) -> Option<Response<ResponseBody>> {
-        let (uri, headers) = (request.uri(), request.headers());
-        let asked = Asked::new(visitor.scheme, uri, headers);
-        if let Some(answer) = self.turned_away(visitor, headers, &asked) {
+        let asked = Asked::new(visitor.scheme, request.uri(), request.headers());
+        if let Some(answer) = self.turned_away(visitor, request.headers(), &asked) {
             return Some(answer);
         }
         if let Some(auth) = &self.auth
-            && let Some(page) = ask(auth, headers).await
+            && let Some(page) = ask(auth, request.headers()).await
         {
             return Some(page);
         }
+        if let Some(guard) = &self.guard
+            && let Some(refusal) = guard.refuse(visitor, request).await
+        {
+            return Some(refusal);
+        }
+        let headers = request.headers();
+        let asked = Asked::new(visitor.scheme, request.uri(), headers);
         if let Some((status, location)) = self.redirects.iter().find_map(|rule| rule.location(&asked)) {
             return Some(self.redirect(status, location, headers));
         }
@@ -201,6 +223,9 @@ impl Rules {
         if self.auth.is_some() {
             // It was meant for this proxy: the app has no use for the password.
             request.headers_mut().remove(AUTHORIZATION);
+        }
+        if let Some(guard) = &self.guard {
+            guard.introduce(request);
         }
         if let Some(changes) = &self.request_headers {
             changes.apply(request.headers_mut());

@@ -37,6 +37,10 @@ pub enum Page {
     TooLarge,
     /// The client's address asks too often.
     TooMany,
+    /// Who decides on requests cannot be asked.
+    AuthUnreachable,
+    /// Who decides on requests does not answer.
+    AuthUnavailable,
 }
 
 /// What is said beyond the page's own words.
@@ -144,6 +148,22 @@ impl Page {
                 "Your address asks more often than this app allows. Please wait a moment and try again.",
             )
             .wait(1),
+            Self::AuthUnreachable => words(
+                StatusCode::BAD_GATEWAY,
+                "auth_unreachable",
+                "The sign-in cannot be reached",
+                "This app is open to those who signed in, and the service that knows them gave no usable answer. Please try again shortly.",
+            )
+            .owner("If the app is yours, look at the address of its forward_auth and at the service behind it.")
+            .wait(5),
+            Self::AuthUnavailable => words(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "auth_unavailable",
+                "The sign-in does not answer",
+                "This app is open to those who signed in, and the service that knows them does not answer. Please try again shortly.",
+            )
+            .owner("If the app is yours, look at the service that its forward_auth names.")
+            .wait(5),
             _ => self.words_about_the_app(),
         }
     }

@@ -61,6 +61,11 @@ pub struct RouteEntry {
 }
 
 impl RouteTable {
+    /// An empty one; for `anywhere` see [`crate::Options::asks_anywhere`].
+    pub(crate) fn asking(anywhere: bool) -> Self {
+        Self { shared: Arc::new(Shared::asking(anywhere)), ..Self::default() }
+    }
+
     /// The table of `spec`, and what of it cannot be served.
     pub fn build(spec: &ProxySpec) -> (Self, Vec<Problem>) {
         Self::default().succeed(spec)

@@ -4,11 +4,11 @@
 use std::net::SocketAddr;
 
 use protocol::spec::options::Maintenance;
-use protocol::spec::{ProxySpec, RouteOptions};
+use protocol::spec::{ForwardAuth, ProxySpec, RouteOptions};
 use sha2::{Digest, Sha256};
 
-use crate::dynamic;
 use crate::words::{Dynamic, Http, Middleware, Router, Server};
+use crate::{dynamic, forward_auth};
 
 const CHALLENGES: &str = "wisehosting-challenges";
 
@@ -46,7 +46,11 @@ pub fn behind(spec: &ProxySpec) -> ProxySpec {
     for route in &mut spec.routes {
         let maintenance =
             route.options.maintenance.take().map(|closed| Maintenance { allow: Vec::new(), ..closed });
-        *route.options = RouteOptions { maintenance, ..RouteOptions::default() };
+        // Of an app that nobody can be asked about, Traefik sends all requests here, and here nobody can be asked either.
+        let nobody = || ForwardAuth::new("app:nobody");
+        let forward_auth =
+            route.options.forward_auth.take().filter(forward_auth::is_closed).map(|_| nobody());
+        *route.options = RouteOptions { maintenance, forward_auth, ..RouteOptions::default() };
         route.https_only = false;
         route.upstreams.clear();
     }
@@ -145,6 +149,27 @@ mod tests {
         assert!(!own.https_only && !own.options.compress);
         let shown = own.options.maintenance.expect("a page");
         assert_eq!((shown.message.as_str(), shown.allow.as_slice()), ("Back at five", &[][..]));
+    }
+
+    #[test]
+    fn where_nobody_can_be_asked_the_agent_lets_nobody_in() {
+        let options = |auth| RouteOptions { forward_auth: Some(auth), ..RouteOptions::default() };
+        let of = |auth| ProxySpec {
+            routes: vec![Route { options: Box::new(options(auth)), ..route("/") }],
+            ..ProxySpec::default()
+        };
+        let asked =
+            ForwardAuth { skip: vec!["/health".to_owned()], ..ForwardAuth::new("https://auth.test/") };
+        let table: Value = serde_json::from_str(&render(&of(asked.clone()), AGENT).text).expect("JSON");
+        assert_eq!(table["http"]["routers"]["app-1"]["service"], "app-1");
+        assert!(behind(&of(asked.clone())).routes[0].options.is_default());
+        let nobody = of(ForwardAuth { url: "app:door/verify".to_owned(), ..asked });
+        let table: Value = serde_json::from_str(&render(&nobody, AGENT).text).expect("JSON");
+        let routers = &table["http"]["routers"];
+        assert_eq!(routers["app-1"]["service"], "wisehosting-closed");
+        assert_eq!(routers["app-1-skipped"]["service"], "app-1");
+        let own = behind(&nobody).routes.remove(0).options.forward_auth.expect("closed");
+        assert!(own.instances.is_empty() && own.skip.is_empty());
     }
 
     #[test]

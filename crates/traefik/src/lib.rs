@@ -5,6 +5,7 @@
 //! provider. What an option becomes, and what Traefik does not have, is in docs/operations/engines.md.
 
 pub mod file;
+mod forward_auth;
 mod options;
 mod rules;
 mod words;
@@ -16,6 +17,7 @@ use protocol::spec::options::UpstreamProtocol;
 use protocol::spec::{Certificate, ProxySpec, Route};
 use sha2::{Digest, Sha256};
 
+use options::Paths;
 use rules::{Group, Rule};
 pub use words::Dynamic;
 use words::{
@@ -140,15 +142,24 @@ impl Way {
 /// To the app, or to the canonical host; while there is maintenance to nowhere but for a few.
 fn ways(http: &mut Http, route: &Route, base: &str, rule: Rule, moved: bool) -> Vec<Way> {
     let options = &route.options;
-    let chain = if moved { options::moved(options) } else { options::whole(route) };
+    let guard = options.forward_auth.as_ref().filter(|_| !moved);
+    let (chain, service) = match guard {
+        Some(guard) if forward_auth::is_closed(guard) => (options::entry(options), http.close()),
+        _ if moved => (options::moved(options), base.to_owned()),
+        _ => (options::whole(route, Paths::Asked), base.to_owned()),
+    };
     let Some(maintenance) = &options.maintenance else {
-        let middlewares = http.name_all(chain);
-        return vec![Way { suffix: "", rule, middlewares, service: base.to_owned() }];
+        let skipped = guard.and_then(forward_auth::skipped).map(|paths| Way {
+            suffix: "-skipped",
+            rule: rule.and(&paths),
+            middlewares: http.name_all(options::whole(route, Paths::Skipped)),
+            service: base.to_owned(),
+        });
+        let asked = Way { suffix: "", rule, middlewares: http.name_all(chain), service };
+        return std::iter::once(asked).chain(skipped).collect();
     };
     let middlewares = http.name_all(options::entry(options));
-    http.services.insert(CLOSED.to_owned(), Service::of(Vec::new()));
-    http.use_transport(None);
-    let closed = Way { suffix: "", rule: rule.clone(), middlewares, service: CLOSED.to_owned() };
+    let closed = Way { suffix: "", rule: rule.clone(), middlewares, service: http.close() };
     if maintenance.allow.is_empty() {
         return vec![closed];
     }
@@ -156,7 +167,7 @@ fn ways(http: &mut Http, route: &Route, base: &str, rule: Rule, moved: bool) -> 
         suffix: "-open",
         rule: rule.within(maintenance.allow.iter().map(ToString::to_string)),
         middlewares: http.name_all(chain),
-        service: base.to_owned(),
+        service,
     };
     vec![closed, open]
 }
@@ -217,6 +228,13 @@ impl Http {
     pub(crate) fn serve(&mut self, name: String, address: SocketAddr) {
         self.services.insert(name, Service::of(vec![Server::at(address)]));
         self.use_transport(None);
+    }
+
+    /// The service of what nobody reaches.
+    fn close(&mut self) -> String {
+        self.services.insert(CLOSED.to_owned(), Service::of(Vec::new()));
+        self.use_transport(None);
+        CLOSED.to_owned()
     }
 
     fn use_transport(&mut self, timeout_s: Option<u32>) {

@@ -4,6 +4,7 @@
 use protocol::spec::options::{BasicAuth, HeaderChanges, RateLimit, Redirect, Retry};
 use protocol::spec::{Route, RouteOptions};
 
+use crate::forward_auth;
 use crate::words::{IpStrategy, Middleware, SourceCriterion};
 
 /// What the built-in engine takes for text, as far as types can be listed.
@@ -50,12 +51,23 @@ pub(crate) fn moved(options: &RouteOptions) -> Vec<Middleware> {
     chain
 }
 
+/// Paths about which a service is asked, or nobody is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Paths {
+    Asked,
+    Skipped,
+}
+
 /// All of the way to the app, the outermost first: in the order of docs/operations/routes.md.
-pub(crate) fn whole(route: &Route) -> Vec<Middleware> {
+pub(crate) fn whole(route: &Route, for_paths: Paths) -> Vec<Middleware> {
     let options = &route.options;
     let mut chain = entry(options);
     chain.extend(options.rate_limit.as_ref().map(rate_limit));
     chain.extend(options.basic_auth.as_ref().map(basic_auth));
+    if let Some(auth) = &options.forward_auth {
+        chain.extend(forward_auth::unspoofed(auth, for_paths));
+        chain.extend(forward_auth::question(auth).filter(|_| for_paths == Paths::Asked));
+    }
     chain.extend(headers(&options.request_headers, &options.response_headers));
     chain.extend(options.redirects.iter().filter_map(redirect));
     if options.compress {

@@ -78,8 +78,13 @@ impl Rule {
     pub(crate) fn within(&self, networks: impl Iterator<Item = String>) -> Self {
         let networks: Vec<String> =
             networks.map(|network| format!("ClientIP({})", literal(&network))).collect();
+        self.and(&format!("({})", networks.join(" || ")))
+    }
+
+    /// For requests that `narrower` fits as well, before this one.
+    pub(crate) fn and(&self, narrower: &str) -> Self {
         Self {
-            text: format!("({}) && ({})", self.text, networks.join(" || ")),
+            text: format!("({}) && {narrower}", self.text),
             priority: self.priority.map(|priority| priority + 1),
         }
     }
@@ -98,7 +103,7 @@ fn host_rule(host: &str) -> String {
 }
 
 /// A string in a rule. Rules are Go expressions, so no text may end its own quotes.
-fn literal(text: &str) -> String {
+pub(crate) fn literal(text: &str) -> String {
     if text.contains('`') { format!("{text:?}") } else { format!("`{text}`") }
 }
 

@@ -162,6 +162,18 @@ pub(crate) enum Middleware {
         realm: String,
         remove_header: bool,
     },
+    ForwardAuth {
+        address: String,
+        /// Said at all, because without it some of what clients say of their origin passes.
+        trust_forward_header: bool,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        auth_request_headers: Vec<String>,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        auth_response_headers: Vec<String>,
+        /// A `Location` stays as it is, rather than to be of the service's host.
+        preserve_location_header: bool,
+        max_response_body_size: u32,
+    },
     Buffering {
         max_request_body_bytes: u64,
     },
@@ -194,6 +206,7 @@ impl Middleware {
             Self::RateLimit { .. } => "rate-limit",
             Self::RedirectRegex { .. } => "redirect",
             Self::BasicAuth { .. } => "auth",
+            Self::ForwardAuth { .. } => "forward-auth",
             Self::Buffering { .. } => "body-limit",
             Self::Headers { .. } => "headers",
             Self::Compress { .. } => "compress",

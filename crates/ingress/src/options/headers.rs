@@ -25,6 +25,11 @@ const FIXED: [HeaderName; 15] = [
     CONTENT_RANGE,
 ];
 
+/// Whether a header is not a route's to change.
+pub(crate) fn frames(name: &HeaderName) -> bool {
+    FIXED.contains(name)
+}
+
 /// Changes to one direction, ready to apply.
 #[derive(Debug)]
 pub(crate) struct Changes {
@@ -36,7 +41,7 @@ impl Changes {
     /// `None` when nothing is changed. `side` is the option's name.
     pub(crate) fn new(changes: &HeaderChanges, side: &str, report: &mut impl FnMut(String)) -> Option<Self> {
         let mut name_of = |name: &str| match HeaderName::try_from(name) {
-            Ok(name) if FIXED.contains(&name) => {
+            Ok(name) if frames(&name) => {
                 report(format!("changes the header `{name}` in {side}, which is not a route's to change"));
                 None
             }

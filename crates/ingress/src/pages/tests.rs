@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 
-const ALL: [Page; 16] = [
+const ALL: [Page; 18] = [
     Page::BadRequest("The request has no Host header."),
     Page::UnknownHost,
     Page::NoInstance,
@@ -19,6 +19,8 @@ const ALL: [Page; 16] = [
     Page::Unauthorized,
     Page::TooLarge,
     Page::TooMany,
+    Page::AuthUnreachable,
+    Page::AuthUnavailable,
 ];
 
 #[test]

@@ -7,6 +7,7 @@ mod compression;
 mod downgrade;
 mod drain;
 mod floods;
+mod forward_auth;
 mod grpc;
 mod http1;
 mod instances;

@@ -1,6 +1,7 @@
 //! Desired state: sent whole to the agent that owns it, with a generation; written to disk before it is acknowledged,
 //! and, where acting on it could not be taken back, before it is acted on; converged to again and again.
 
+pub mod forward_auth;
 mod kind;
 pub mod options;
 mod proxy;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{AppId, InstanceId, NodeId};
 use crate::registry::CopyOrder;
+pub use forward_auth::ForwardAuth;
 pub use options::RouteOptions;
 pub use proxy::{AlpnChallenge, Certificate, HttpChallenge, ProxySpec, Route, Unavailable, Upstream};
 

@@ -65,6 +65,7 @@ impl Standalone {
             limits: (&self.limits).into(),
             proxy_protocol: self.proxy_protocol.clone(),
             traffic: self.traffic.is_some(),
+            asks_anywhere: true,
             ..Options::default()
         }
     }

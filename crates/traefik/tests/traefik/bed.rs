@@ -63,6 +63,12 @@ fn serve(name: &str, stream: &TcpStream, http2: &AtomicBool) {
         if request.contains("/slow ") {
             std::thread::sleep(Duration::from_secs(3));
         }
+        if let Some(verdict) = verdict(&request) {
+            if (&mut &*stream).write_all(verdict.as_bytes()).is_err() {
+                return;
+            }
+            continue;
+        }
         let kind = if request.contains("/big.bin") { "application/octet-stream" } else { "text/html" };
         let padding = if request.contains("/big") { "text ".repeat(1000) } else { String::new() };
         let answer = format!("{name}\n{request}{padding}");
@@ -74,6 +80,17 @@ fn serve(name: &str, stream: &TcpStream, http2: &AtomicBool) {
             return;
         }
     }
+}
+
+/// What a service says that is asked about requests.
+fn verdict(request: &str) -> Option<&'static str> {
+    let asked = request.starts_with("GET /verify");
+    let known = request.contains("session=ann") && request.contains("X-Forwarded-Uri: /inside?a=b");
+    asked.then_some(if known {
+        "HTTP/1.1 200 OK\r\nRemote-User: ann\r\nX-Secret: 1\r\nContent-Length: 0\r\n\r\n"
+    } else {
+        "HTTP/1.1 302 Found\r\nLocation: /login\r\nSet-Cookie: try=1\r\nContent-Length: 5\r\n\r\nfirst"
+    })
 }
 
 fn read_head(reader: &mut impl BufRead) -> Option<String> {

@@ -12,7 +12,7 @@ use protocol::ids::InstanceId;
 use protocol::spec::options::{
     BasicAuth, Eject, HeaderChanges, Maintenance, RateLimit, Redirect, Retry, UpstreamProtocol,
 };
-use protocol::spec::{ProxySpec, Route, RouteOptions, Upstream};
+use protocol::spec::{ForwardAuth, ProxySpec, Route, RouteOptions, Upstream};
 
 /// bcrypt's own test vector, of the password `U*U`.
 const HASH: &str = "$2b$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW";
@@ -43,6 +43,21 @@ fn redirect(from: &str, to: &str, status: u16) -> Redirect {
 
 fn none() -> RouteOptions {
     RouteOptions::default()
+}
+
+fn guarded(instances: &[SocketAddr]) -> RouteOptions {
+    let auth = ForwardAuth {
+        instances: instances.to_vec(),
+        response_headers: vec!["Remote-User".to_owned()],
+        skip: vec!["/public/*".to_owned()],
+        ..ForwardAuth::new("app:door/verify")
+    };
+    RouteOptions { forward_auth: Some(auth), ..none() }
+}
+
+/// Not of the world outside: the control plane takes no such address.
+fn outside(address: SocketAddr) -> ForwardAuth {
+    ForwardAuth::new(format!("http://{address}/verify"))
 }
 
 /// One table with everything, and each option's hosts.
@@ -95,6 +110,10 @@ fn table(a: &App, b: &App, dead: SocketAddr) -> ProxySpec {
             "auth",
             RouteOptions { basic_auth: Some(BasicAuth { realm: "Staff".to_owned(), users }), ..none() },
         ),
+        one("guarded", guarded(&[b.address])),
+        one("guardless", guarded(&[])),
+        one("outside", RouteOptions { forward_auth: Some(outside(b.address)), ..none() }),
+        one("unasked", RouteOptions { forward_auth: Some(outside(dead)), ..none() }),
         one("allowed", RouteOptions { allow: vec![net("127.0.0.0/8"), net("fd00::/8")], ..none() }),
         one("refused", RouteOptions { allow: vec![net("10.0.0.0/8")], ..none() }),
         one(
@@ -158,6 +177,7 @@ fn traefik_does_what_the_options_say() {
     redirects(&bed);
     headers_and_compression(&bed);
     access(&bed);
+    asked(&bed);
     limits(&bed);
     upstreams(&bed, &a);
 }
@@ -236,6 +256,28 @@ fn access(bed: &Bed) {
     }
     assert_eq!(bed.get("open.test", "/", &[]).app(), "a");
     assert_eq!(bed.get("nobody.test", "/", &[]).app(), "agent");
+}
+
+fn asked(bed: &Bed) {
+    let spoofed = "Remote-User: admin";
+    let let_in =
+        bed.get("guarded.test", "/inside?a=b", &["Cookie: session=ann", spoofed, "Remote_User: admin"]);
+    assert_eq!((let_in.app(), let_in.path()), ("a", "/inside?a=b"), "{let_in:?}");
+    assert!(let_in.body.contains("Remote-User: ann") && !let_in.body.contains("admin"), "{let_in:?}");
+    assert!(!let_in.body.contains("X-Secret"), "{let_in:?}");
+    for path in ["/inside?a=b", "/public", "/public/../inside", "/public/%2e%2e/inside"] {
+        let refused = bed.get("guarded.test", path, &[spoofed]);
+        assert!(matches!(refused.status, 302 | 400), "{path}: {refused:?}");
+    }
+    let refused = bed.get("guarded.test", "/", &[]);
+    assert_eq!((refused.header("location"), refused.header("set-cookie")), (Some("/login"), Some("try=1")));
+    let skipped = bed.get("guarded.test", "/public/x", &[spoofed, "Remote_User: admin"]);
+    assert_eq!((skipped.app(), skipped.body.contains("admin")), ("a", false), "{skipped:?}");
+    assert_eq!(bed.get("guardless.test", "/", &["Cookie: session=ann"]).app(), "agent");
+    assert_eq!(bed.get("guardless.test", "/public/x", &[]).app(), "a");
+    let away = bed.get("outside.test", "/", &[]);
+    assert!(away.header("location").is_some_and(|to| to.starts_with("http://127.0.0.1:")), "{away:?}");
+    assert_eq!(bed.get("unasked.test", "/", &[]).status, 500, "never open");
 }
 
 fn limits(bed: &Bed) {
