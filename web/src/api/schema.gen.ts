@@ -2227,6 +2227,25 @@ export interface components {
             /** @description The likely cause. */
             cause: string;
         };
+        /**
+         * @description Each request is first shown to a service. What that answers with 2xx goes on to the app; any other answer is the
+         *     client's.
+         */
+        ForwardAuth: {
+            /** @description Headers of a request that the service sees; all when empty. */
+            request_headers?: string[];
+            /** @description Headers of the service's answer that the app sees. What clients send under these names never reaches the app. */
+            response_headers?: string[];
+            /** @description Paths for which nobody is asked: whole (`/health`), or with `/*` at the end for everything below (`/public/*`). */
+            skip?: string[];
+            /**
+             * Format: int32
+             * @description Seconds that the service may take; 5 when absent.
+             */
+            timeout_s?: number;
+            /** @description An address such as `https://auth.example.com/verify`, or `app:SLUG/verify` for an app of the same project. */
+            url: string;
+        };
         /** @description What is at a path, and in which instance that was seen. */
         FoundFile: {
             instance: components["schemas"]["InstanceId"];
@@ -3821,6 +3840,8 @@ export interface components {
             compress: boolean;
             /** @default null */
             eject: components["schemas"]["Eject"] | null;
+            /** @default null */
+            forward_auth: components["schemas"]["ForwardAuth"] | null;
             /**
              * @description Redirect plain HTTP to HTTPS; `true` when absent.
              * @default null

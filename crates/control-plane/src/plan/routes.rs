@@ -166,7 +166,8 @@ impl Served {
     }
 }
 
-fn upstreams(backends: &[Backend]) -> Vec<Upstream> {
+/// Those that serve.
+pub(super) fn upstreams(backends: &[Backend]) -> Vec<Upstream> {
     let healthy = backends.iter().filter(|backend| backend.state == InstanceState::Healthy);
     let mut upstreams: Vec<Upstream> = healthy
         .map(|backend| Upstream {

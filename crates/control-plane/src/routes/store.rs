@@ -7,9 +7,12 @@ use protocol::ids::{AppId, DomainId, NodeId};
 use protocol::spec::{Generation, RouteOptions};
 use sqlx::PgConnection;
 use sqlx::types::Json;
+use uuid::Uuid;
 
 use super::api::RouteConsumer;
 use crate::nodes::v4;
+use crate::plan;
+use crate::plan::guards::Named;
 use crate::plan::routes::{Backend, Branch, Served, Site};
 
 /// All apps that the proxies answer for, with their host names and their instances in rotation.
@@ -22,17 +25,50 @@ pub async fn served(conn: &mut PgConnection) -> sqlx::Result<Vec<Served>> {
     .fetch_all(&mut *conn)
     .await?;
     let mut sites = sites(conn).await?;
-    let mut backends = backends(conn).await?;
     let served = apps.into_iter().map(|app| Served {
         sites: sites.remove(&app.id).unwrap_or_default(),
-        backends: backends.remove(&app.id).unwrap_or_default(),
+        backends: Vec::new(),
         app_id: app.id,
         slug: app.slug,
         stopped: app.stopped,
         starting: app.starting,
         options: app.options.0,
     });
-    Ok(served.collect())
+    with_backends(conn, served.collect()).await
+}
+
+/// Those that serve each app, and those that are asked about its requests.
+async fn with_backends(conn: &mut PgConnection, mut served: Vec<Served>) -> sqlx::Result<Vec<Served>> {
+    let mut backends = backends(conn).await?;
+    let named: Vec<Named> = plan::guards::wanted(&served).into_iter().collect();
+    plan::guards::appoint(&mut served, &guards(conn, &named).await?, &backends);
+    for app in &mut served {
+        app.backends = backends.remove(&app.app_id).unwrap_or_default();
+    }
+    Ok(served)
+}
+
+/// The apps that are meant, of the same project as those that name them.
+pub async fn guards(conn: &mut PgConnection, named: &[Named]) -> sqlx::Result<HashMap<Named, AppId>> {
+    if named.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let (apps, slugs): (Vec<Uuid>, Vec<String>) =
+        named.iter().map(|(app, slug)| (app.0, slug.clone())).unzip();
+    let rows = sqlx::query!(
+        r#"select named.app_id as "app_id!: AppId", named.slug as "slug!", guard.id as "guard: AppId"
+           from unnest($1::uuid[], $2::text[]) as named (app_id, slug)
+           join apps on apps.id = named.app_id
+           join environments on environments.id = apps.environment_id
+           join apps guard on guard.slug = named.slug
+           join environments of_guard on of_guard.id = guard.environment_id
+           where of_guard.project_id = environments.project_id"#,
+        &apps,
+        &slugs
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| ((row.app_id, row.slug), row.guard)).collect())
 }
 
 /// Hosts whose certificates a resolver of the Traefiks orders, with its name.
@@ -113,7 +149,6 @@ pub async fn direct(conn: &mut PgConnection, worker: NodeId) -> sqlx::Result<Vec
     )
     .fetch_all(&mut *conn)
     .await?;
-    let mut backends = backends(conn).await?;
     let served = apps.into_iter().map(|app| Served {
         sites: vec![Site {
             host: app.host,
@@ -121,14 +156,14 @@ pub async fn direct(conn: &mut PgConnection, worker: NodeId) -> sqlx::Result<Vec
             options: app.options.0.clone(),
             branches: Vec::new(),
         }],
-        backends: backends.remove(&app.id).unwrap_or_default(),
+        backends: Vec::new(),
         app_id: app.id,
         slug: app.slug,
         stopped: app.stopped,
         starting: app.starting,
         options: app.options.0,
     });
-    Ok(served.collect())
+    with_backends(conn, served.collect()).await
 }
 
 /// About how many routes the proxies have: one for each host name.

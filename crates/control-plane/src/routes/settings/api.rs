@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Own, Patch, View, check, detail, store, users, view};
+use super::{Own, Patch, View, check, detail, forward_auth, store, users, view};
 use crate::app::{App, AppState};
 use crate::apps::api::{find, hold};
 use crate::audit;
@@ -194,10 +194,14 @@ async fn change(
         set.retain(|_, value| !value.is_null());
     }
     unset.iter().try_for_each(|key| check::known(key))?;
+    let asks = set.contains_key("forward_auth");
     let after = from.changed(understood(set, &place).await?, &unset);
     let canonical = place.effective().options()?.canonical_host;
     place.put(after.clone());
     place.check(canonical.as_deref())?;
+    if let Some(auth) = place.effective().options()?.forward_auth.filter(|_| asks) {
+        forward_auth::check_for(&mut tx, place.app, &place.hosts(), &auth).await?;
+    }
     if after != before {
         keep(&mut tx, &place).await?;
         let detail = detail(&before, &after, hostname);

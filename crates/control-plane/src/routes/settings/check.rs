@@ -8,7 +8,7 @@ use protocol::spec::RouteOptions;
 use protocol::spec::options::HeaderChanges;
 use serde_json::{Map, Value, json};
 
-use super::redirects;
+use super::{forward_auth, redirects};
 use crate::http::{Error, Result};
 
 /// Headers changed in one direction.
@@ -118,6 +118,7 @@ pub fn check(options: &RouteOptions) -> Result<()> {
     headers(&options.response_headers, "response_headers")?;
     network_count(&options.allow, "allow")?;
     limits(options)?;
+    options.forward_auth.as_ref().map_or(Ok(()), forward_auth::check)?;
     if let Some(maintenance) = &options.maintenance {
         network_count(&maintenance.allow, "maintenance.allow")?;
         let text = &maintenance.message;
@@ -162,7 +163,7 @@ fn limits(options: &RouteOptions) -> Result<()> {
     Ok(())
 }
 
-fn range(field: &str, value: u32, least: u32, most: u32) -> Result<()> {
+pub(super) fn range(field: &str, value: u32, least: u32, most: u32) -> Result<()> {
     if (least..=most).contains(&value) {
         return Ok(());
     }
@@ -234,7 +235,7 @@ fn headers(changes: &HeaderChanges, field: &str) -> Result<()> {
     Ok(())
 }
 
-fn header_name(name: &str, at: &str, of_request: bool) -> Result<()> {
+pub(super) fn header_name(name: &str, at: &str, of_request: bool) -> Result<()> {
     let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     if name.is_empty() || name.len() > 100 || !name.bytes().all(token) {
         return Err(Error::invalid(at, format!("`{name}` is no header name"))
@@ -343,7 +344,7 @@ mod tests {
     fn nothing_can_be_said_of_every_option() {
         let options = json!({
             "canonical_host": null, "redirects": null, "request_headers": null, "response_headers": null,
-            "basic_auth": null, "allow": null, "rate_limit": null, "max_body_bytes": null, "compress": null,
+            "basic_auth": null, "forward_auth": null, "allow": null, "rate_limit": null, "max_body_bytes": null, "compress": null,
             "maintenance": null, "sticky": null, "balance": null, "upstream_protocol": null, "timeout_s": null,
             "retry": null, "eject": null, "https_redirect": null,
         });

@@ -3,6 +3,7 @@
 
 pub mod api;
 pub mod check;
+pub mod forward_auth;
 pub mod redirects;
 pub mod store;
 #[cfg(test)]

@@ -160,3 +160,58 @@ async fn everybody_who_sees_the_app_reads_what_was_done(pool: PgPool) {
         assert!(line.ends_with(end), "{said:?}");
     }
 }
+
+#[sqlx::test(migrator = "MIGRATIONS")]
+async fn an_app_of_the_same_project_may_be_asked_and_no_other(pool: PgPool) {
+    let (app, owner) = hello(pool).await;
+    for slug in ["door", "stranger"] {
+        owner.post("/api/v1/apps", json!({ "slug": slug })).await.expect(201);
+    }
+    for statement in [
+        "insert into projects (id, organization_id, slug, name)
+         select gen_random_uuid(), organization_id, 'other', 'Other' from projects",
+        "insert into environments (id, project_id, slug)
+         select gen_random_uuid(), id, 'production' from projects where slug = 'other'",
+        "update apps set environment_id = environments.id from environments
+         join projects on projects.id = project_id where projects.slug = 'other' and apps.slug = 'stranger'",
+    ] {
+        sqlx::query(statement).execute(&app.app.db).await.expect(statement);
+    }
+    let asks = |url: &str| json!({ "set": { "forward_auth": { "url": url, "skip": ["/health"] } } });
+    for (url, word) in [
+        ("app:stranger/verify", "no app `stranger` in this app's project"),
+        ("app:nobody/verify", "no app `nobody`"),
+        ("http://10.50.0.1:8081/", "no public address"),
+        ("https://hello.route.example.com/verify", "one of the app's own"),
+    ] {
+        let refused = owner.patch(ROUTES, asks(url)).await.expect(422);
+        assert_eq!(refused["field"], "forward_auth.url", "{refused}");
+        assert!(refused["message"].as_str().is_some_and(|message| message.contains(word)), "{refused}");
+        assert!(refused["hint"].is_string(), "{refused}");
+    }
+    let kept: Value = sqlx::query_scalar("select route_options from apps where slug = 'hello'")
+        .fetch_one(&app.app.db)
+        .await
+        .expect("options");
+    assert_eq!(kept, json!({}));
+    let view = owner.patch(ROUTES, asks("app:door/verify")).await.expect(200);
+    assert_eq!(view["own"]["forward_auth"], json!({ "url": "app:door/verify", "skip": ["/health"] }));
+    owner.patch(ROUTES, asks("https://hello.route.example.com/health")).await.expect(200);
+    owner.patch(ROUTES, asks("app:door/verify")).await.expect(200);
+
+    // An app that leaves the project, or another one that takes its name, is not asked any more.
+    let mut conn = app.app.db.acquire().await.expect("connection");
+    let hello: protocol::ids::AppId = sqlx::query_scalar("select id from apps where slug = 'hello'")
+        .fetch_one(&mut *conn)
+        .await
+        .expect("id");
+    let named = [(hello, "door".to_owned()), (hello, "stranger".to_owned())];
+    let found = crate::routes::store::guards(&mut conn, &named).await.expect("guards");
+    assert_eq!(found.keys().collect::<Vec<_>>(), [&named[0]]);
+    let leave = "update apps set environment_id = (select environment_id from apps where slug = 'stranger')
+                 where slug = 'door'";
+    sqlx::query(leave).execute(&mut *conn).await.expect(leave);
+    assert!(crate::routes::store::guards(&mut conn, &named).await.expect("guards").is_empty());
+    // What is there already keeps nobody from changing something else.
+    owner.patch(ROUTES, json!({ "set": { "compress": true } })).await.expect(200);
+}
