@@ -34,9 +34,35 @@ pub(crate) enum RouteCommand {
     /// Ask visitors for a name and a password
     #[command(subcommand)]
     Auth(AuthCommand),
+    /// Let a service decide on each request, as a sign-in in front of the app
+    #[command(subcommand)]
+    ForwardAuth(ForwardAuthCommand),
     /// Let only clients of some networks in
     #[command(subcommand)]
     Allow(AllowCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ForwardAuthCommand {
+    /// Ask about each request: 2xx lets it on, any other answer goes to the client
+    On {
+        /// Address of the service, or app:SLUG/PATH for an app of the same project
+        url: String,
+        /// A header of the service's answer that the app sees; may be repeated
+        #[arg(long, value_name = "NAME")]
+        response_header: Vec<String>,
+        /// A header of the request that the service sees; may be repeated, all without it
+        #[arg(long, value_name = "NAME")]
+        request_header: Vec<String>,
+        /// A path for which nobody is asked: /health, or /public/* for everything below; may be repeated
+        #[arg(long, value_name = "PATH")]
+        skip: Vec<String>,
+        /// Seconds that the service may take; 5 without it
+        #[arg(long, value_name = "SECONDS")]
+        timeout: Option<u32>,
+    },
+    /// Ask nobody
+    Off,
 }
 
 #[derive(Debug, Subcommand)]
@@ -109,6 +135,11 @@ const KEYS: &[(&str, Kind)] = &[
     ("https_redirect", Kind::Flag),
     ("allow", Kind::Words),
     ("basic_auth.realm", Kind::Text),
+    ("forward_auth.url", Kind::Text),
+    ("forward_auth.request_headers", Kind::Words),
+    ("forward_auth.response_headers", Kind::Words),
+    ("forward_auth.skip", Kind::Words),
+    ("forward_auth.timeout_s", Kind::Number),
     ("maintenance.message", Kind::Text),
     ("maintenance.retry_after_s", Kind::Number),
     ("maintenance.allow", Kind::Words),
@@ -212,6 +243,7 @@ fn parse(word: &str, value: &str) -> Result<Value> {
                 "redirects" => "`wh route redirect add FROM TO`".to_owned(),
                 "basic_auth" => "`wh route auth add USER`".to_owned(),
                 "maintenance" => "`wh route maintenance on`".to_owned(),
+                "forward_auth" => "`wh route forward-auth on URL`".to_owned(),
                 _ => {
                     let parts = KEYS.iter().map(|(key, _)| *key).filter(|key| key.starts_with(word));
                     parts.collect::<Vec<_>>().join(", ")

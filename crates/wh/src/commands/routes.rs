@@ -11,7 +11,8 @@ use super::Shell;
 use crate::api::{Client, path};
 use crate::failure::{Failure, Result};
 use crate::route::{
-    self, AllowCommand, AuthCommand, MaintenanceCommand, Options, RedirectCommand, RouteCommand,
+    self, AllowCommand, AuthCommand, ForwardAuthCommand, MaintenanceCommand, Options, RedirectCommand,
+    RouteCommand,
 };
 use crate::ui::prompt;
 use crate::ui::table::{Cell, Table};
@@ -40,6 +41,7 @@ pub(crate) async fn run(shell: &Shell, domain: Option<String>, command: Option<R
         RouteCommand::Maintenance(command) => maintenance(command),
         RouteCommand::Redirect(command) => redirect(&now.effective, command)?,
         RouteCommand::Auth(command) => auth(&now.effective, command)?,
+        RouteCommand::ForwardAuth(command) => forward_auth(command),
         RouteCommand::Allow(command) => allow(&now.effective, command)?,
     };
     send(shell, &client, &at, &now, &patch).await
@@ -112,6 +114,26 @@ fn maintenance(command: MaintenanceCommand) -> Value {
                 page.insert("allow".to_owned(), json!(allow));
             }
             set("maintenance", Value::Object(page))
+        }
+    }
+}
+
+fn forward_auth(command: ForwardAuthCommand) -> Value {
+    match command {
+        ForwardAuthCommand::Off => json!({ "unset": ["forward_auth"] }),
+        ForwardAuthCommand::On { url, response_header, request_header, skip, timeout } => {
+            let mut auth = Map::from_iter([("url".to_owned(), json!(url))]);
+            for (name, list) in
+                [("response_headers", response_header), ("request_headers", request_header), ("skip", skip)]
+            {
+                if !list.is_empty() {
+                    auth.insert(name.to_owned(), json!(list));
+                }
+            }
+            if let Some(seconds) = timeout {
+                auth.insert("timeout_s".to_owned(), json!(seconds));
+            }
+            set("forward_auth", Value::Object(auth))
         }
     }
 }

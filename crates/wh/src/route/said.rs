@@ -10,10 +10,11 @@ use crate::context::nearest;
 use crate::settings::Kind;
 
 /// Options whose default is nothing at all: `"none"` says so, as on the command line.
-const MAY_BE_NONE: [&str; 8] = [
+const MAY_BE_NONE: [&str; 9] = [
     "basic_auth",
     "canonical_host",
     "eject",
+    "forward_auth",
     "https_redirect",
     "maintenance",
     BODY,
@@ -158,6 +159,9 @@ mod tests {
             X-Frame-Options = "DENY"
             [maintenance]
             allow = ["::1"]
+            [forward_auth]
+            url = "app:door/verify"
+            skip = ["/health", "/public/*"]
         "#;
         assert_eq!(
             said(text).expect("valid"),
@@ -170,6 +174,7 @@ mod tests {
                 "rate_limit": { "requests": 20 },
                 "response_headers": { "set": { "X-Frame-Options": "DENY" } },
                 "maintenance": { "allow": ["::1/128"] },
+                "forward_auth": { "url": "app:door/verify", "skip": ["/health", "/public/*"] },
             })
         );
     }
@@ -180,6 +185,7 @@ mod tests {
             ("compres = true", "did you mean `compress`?"),
             ("rate_limit = { request = 5 }", "did you mean `rate_limit.requests`?"),
             ("rate_limit = 5", "rate_limit has parts"),
+            ("forward_auth = \"app:door\"", "forward_auth has parts"),
             ("compress = \"none\"", "compress must be true or false"),
             ("timeout_s = \"soon\"", "timeout_s must be a whole number"),
             ("timeout_s = -1", "timeout_s must be a whole number"),

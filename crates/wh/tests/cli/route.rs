@@ -57,6 +57,27 @@ fn maintenance_is_one_word() {
 }
 
 #[test]
+fn a_service_is_put_in_front_and_changed_part_by_part() {
+    let auth = json!({ "url": "app:door/verify", "response_headers": ["Remote-User"], "skip": ["/health"] });
+    let sent = |before: Value, after: Value, words: &[&str]| {
+        let mock = Mock::start(vec![(AT, routes(before)), (PATCH, routes(after))]);
+        let run = User::new().wh(&mock, &[&["route"], words, &["--app", "a"]].concat()).succeeded();
+        (mock.one(PATCH).json(), run.err)
+    };
+    let guarded = || json!({ "forward_auth": auth.clone() });
+    let on =
+        ["forward-auth", "on", "app:door/verify", "--response-header", "Remote-User", "--skip", "/health"];
+    let (all, told) = sent(json!({}), guarded(), &on);
+    assert_eq!(all, json!({ "set": { "forward_auth": auth.clone() } }));
+    assert!(told.contains("forward_auth.url – → app:door/verify"), "{told}");
+    let (one, _) = sent(guarded(), guarded(), &["set", "forward_auth.skip=/health /public/*"]);
+    assert_eq!(one["set"]["forward_auth"]["skip"], json!(["/health", "/public/*"]));
+    assert_eq!(one["set"]["forward_auth"]["url"], "app:door/verify");
+    let (none, _) = sent(guarded(), json!({}), &["forward-auth", "off"]);
+    assert_eq!(none, json!({ "unset": ["forward_auth"] }));
+}
+
+#[test]
 fn a_password_comes_from_standard_input_and_others_stay() {
     let before = json!({ "basic_auth": { "realm": "Staff", "users": { "ann": null } } });
     let mock = Mock::start(vec![(AT, routes(before.clone())), (PATCH, routes(before))]);

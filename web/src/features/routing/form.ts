@@ -5,6 +5,11 @@ export interface RoutingForm {
   allow: string;
   realm: string;
   users: User[];
+  authUrl: string;
+  authResponse: string;
+  authRequest: string;
+  authSkip: string;
+  authTimeout: string;
   canonicalHost: string;
   plainHttp: boolean;
   redirects: string;
@@ -41,10 +46,16 @@ const text = (number: number | null | undefined) => (number == null ? "" : Strin
 
 export function formOf(options: RouteOptions): RoutingForm {
   const { request_headers: request, response_headers: response, rate_limit: rate, retry, eject } = options;
+  const auth = options.forward_auth;
   return {
     allow: (options.allow ?? []).join("\n"),
     realm: options.basic_auth?.realm ?? "",
     users: Object.keys(options.basic_auth?.users ?? {}).map((name) => ({ name, password: "", known: true })),
+    authUrl: auth?.url ?? "",
+    authResponse: (auth?.response_headers ?? []).join("\n"),
+    authRequest: (auth?.request_headers ?? []).join("\n"),
+    authSkip: (auth?.skip ?? []).join("\n"),
+    authTimeout: text(auth?.timeout_s ?? 5),
     canonicalHost: options.canonical_host ?? "",
     plainHttp: options.https_redirect === false,
     redirects: (options.redirects ?? [])
@@ -97,6 +108,7 @@ export function optionsOf(form: RoutingForm): Record<string, unknown> {
     const users = form.users.map(({ name, password }) => [name.trim(), password ? { password } : null]);
     put("basic_auth", { ...(form.realm && { realm: form.realm }), users: Object.fromEntries(users) });
   }
+  put("forward_auth", forwardAuth(form), form.authUrl.trim());
   put("canonical_host", form.canonicalHost);
   put("https_redirect", false, form.plainHttp);
   const redirects = lines(form.redirects).map((line) => {
@@ -124,6 +136,17 @@ export function optionsOf(form: RoutingForm): Record<string, unknown> {
   put("retry", retry, retry.attempts !== 3 || perTry || form.onGatewayError);
   put("eject", { failures: Number(form.failures), for_s: Number(form.ejectFor) }, form.eject);
   return options;
+}
+
+function forwardAuth(form: RoutingForm) {
+  const [response, request, skip] = [form.authResponse, form.authRequest, form.authSkip].map(lines);
+  return {
+    url: form.authUrl.trim(),
+    ...(response?.length && { response_headers: response }),
+    ...(request?.length && { request_headers: request }),
+    ...(skip?.length && { skip }),
+    ...(Number(form.authTimeout) !== 5 && { timeout_s: Number(form.authTimeout) }),
+  };
 }
 
 function headers(set: string, remove: string): [unknown, boolean] {
@@ -163,6 +186,7 @@ const numbers: [keyof RoutingForm, number, number, boolean][] = [
   ["perTry", 1, 3600, false],
   ["failures", 1, 100, true],
   ["ejectFor", 1, 3600, true],
+  ["authTimeout", 1, 60, true],
 ];
 
 /** What is plainly wrong; the rest is the server's to say. */
@@ -182,6 +206,11 @@ export function problemsOf(form: RoutingForm): Problems {
   }
   const redirect = lines(form.redirects).find((line) => !/^\S+\s+\S+(\s+\d{3})?$/.test(line));
   if (redirect) problems.redirects = `“${redirect}” is not FROM TO, or FROM TO STATUS.`;
+  const address = form.authUrl.trim();
+  if (address && !/^(https?:\/\/|app:)\S+$/.test(address))
+    problems.authUrl = `“${address}” is neither an http(s) address nor app:SLUG/path.`;
+  const path = lines(form.authSkip).find((line) => !line.startsWith("/"));
+  if (path) problems.authSkip = `“${path}” does not begin with /.`;
   const names = form.users.map((user) => user.name.trim());
   if (form.users.some((user) => !user.name.trim() || (!user.known && !user.password)))
     problems.users = "Every user has a name and a password.";
@@ -193,6 +222,11 @@ const fields: Record<string, keyof RoutingForm> = {
   allow: "allow",
   "basic_auth.realm": "realm",
   basic_auth: "users",
+  "forward_auth.response_headers": "authResponse",
+  "forward_auth.request_headers": "authRequest",
+  "forward_auth.skip": "authSkip",
+  "forward_auth.timeout_s": "authTimeout",
+  forward_auth: "authUrl",
   canonical_host: "canonicalHost",
   redirects: "redirects",
   "request_headers.set": "requestSet",

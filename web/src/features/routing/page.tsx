@@ -11,6 +11,7 @@ import { useToast } from "@/components/toast";
 import { Unsaved } from "@/components/unsaved";
 import { AccessFields, BalanceFields, HeaderFields, LimitFields, RedirectFields } from "./fields";
 import { formOf, optionsOf, patchOf, problemsOf, serverProblem } from "./form";
+import { ForwardAuthFields } from "./forward-auth";
 import { MaintenanceCard } from "./maintenance";
 
 export function Component() {
@@ -120,6 +121,12 @@ function Editor({ app, domain, settings }: EditorProps) {
     <form className="stack loose" onSubmit={submit} noValidate>
       <Card title="Access" text="Who gets in. Without either, everybody does.">
         <AccessFields {...props} />
+      </Card>
+      <Card
+        title="Sign-in"
+        text="A service that is asked about each request, such as oauth2-proxy or Authelia."
+      >
+        <ForwardAuthFields {...props} />
       </Card>
       <Card title="Redirects" text="Which requests are answered with another address.">
         <RedirectFields {...props} hosts={settings.hosts} />

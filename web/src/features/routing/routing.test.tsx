@@ -32,6 +32,13 @@ function show(path = "/routing") {
 describe("the form of routing options", () => {
   const everything: RouteOptions = {
     allow: ["10.0.0.0/8"],
+    forward_auth: {
+      url: "app:door/verify",
+      response_headers: ["Remote-User", "Remote-Email"],
+      request_headers: ["Cookie"],
+      skip: ["/health", "/public/*"],
+      timeout_s: 9,
+    },
     canonical_host: "www.example.com",
     https_redirect: false,
     redirects: [{ from: "/old", to: "/new", status: 302 }],
@@ -94,6 +101,39 @@ describe("the routing page", () => {
     expect(asked).toEqual([{ set: { maintenance: { message: "Back at five" } }, unset: [] }]);
     await user.click(screen.getByRole("button", { name: "Open again" }));
     await waitFor(() => expect(asked[1]).toEqual({ set: {}, unset: ["maintenance"] }));
+  });
+
+  it("puts a sign-in in front of the app, and says at its field what cannot be asked", async () => {
+    answer("get", "/api/v1/apps/{app}/routes", settings({}));
+    const { user } = show();
+    const address = await screen.findByLabelText(/Address of the sign-in/);
+    expect(screen.queryByLabelText(/Paths for which nobody is asked/)).not.toBeInTheDocument();
+    const put = async (field: HTMLElement, text: string) => {
+      await user.click(field);
+      await user.paste(text);
+    };
+    await put(address, "auth.example.com");
+    expect(screen.getByText(/neither an http\(s\) address nor app:SLUG/)).toBeInTheDocument();
+    await user.clear(address);
+    await put(address, "app:door/verify");
+    await put(screen.getByLabelText(/Headers that the app sees/), "Remote-User");
+    await put(screen.getByLabelText(/Paths for which nobody is asked/), "/health");
+    refuse("patch", "/api/v1/apps/{app}/routes", 422, {
+      code: "invalid",
+      message: "there is no app `door` in this app's project",
+      field: "forward_auth.url",
+      hint: null,
+    });
+    await user.click(screen.getByRole("button", { name: "Save routing" }));
+    expect(await screen.findByText(/no app `door` in this/)).toBeInTheDocument();
+    const auth = { url: "app:door/verify", response_headers: ["Remote-User"], skip: ["/health"] };
+    const asked = answer(
+      "patch",
+      "/api/v1/apps/{app}/routes",
+      settings({ forward_auth: { ...auth, timeout_s: 5 } }),
+    );
+    await user.click(screen.getByRole("button", { name: "Save routing" }));
+    await waitFor(() => expect(asked).toEqual([{ set: { forward_auth: auth }, unset: [] }]));
   });
 
   it("shows what is wrong at its field", async () => {
