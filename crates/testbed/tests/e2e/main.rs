@@ -15,6 +15,7 @@ mod engine;
 mod examples;
 mod exec;
 mod forged;
+mod forward_auth;
 mod front;
 mod git;
 mod guard;
@@ -47,6 +48,7 @@ fn tests() -> Vec<Test> {
         power::TESTS,
         hello::TESTS,
         bad_input::TESTS,
+        forward_auth::TESTS,
         front::TESTS,
         crashes::TESTS,
         oneoff::TESTS,
