@@ -18,6 +18,12 @@ pub trait Reconciler: Send {
 
     /// One pass. An error is published and logged; the next signal or tick tries again.
     fn pass(&mut self) -> impl Future<Output = anyhow::Result<()>> + Send;
+
+    /// Least time between two passes: for what looks at everything and is in no hurry, while signals come one after the
+    /// other. None in general.
+    fn rest(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// Wakes a reconciler. Cheap to clone; signals during a pass make one more pass.
@@ -74,16 +80,37 @@ pub async fn drive(
             status.last_error = result.err().map(|error| format!("{error:#}"));
         }
         tokio::select! {
-            () = activator.0.notified() => {}
-            () = tokio::time::sleep(period) => {}
+            () = next(&activator, reconciler.rest(), period) => {}
             () = stop.cancelled() => return Ok(()),
         }
+    }
+}
+
+/// Until the next pass. Signals that come during the rest are remembered.
+async fn next(activator: &Activator, rest: Duration, period: Duration) {
+    tokio::time::sleep(rest).await;
+    tokio::select! {
+        () = activator.0.notified() => {}
+        () = tokio::time::sleep(period.saturating_sub(rest)) => {}
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn signals_during_a_rest_make_one_pass_after_it() {
+        let (rest, period) = (Duration::from_millis(20), Duration::from_millis(50));
+        let activator = Activator::new();
+        activator.signal();
+        activator.signal();
+        let began = Instant::now();
+        next(&activator, rest, period).await;
+        assert!(began.elapsed() >= rest);
+        next(&activator, rest, period).await;
+        assert!(began.elapsed() >= rest + period, "nobody has signalled since");
+    }
 
     struct Counts(Arc<Notify>);
 

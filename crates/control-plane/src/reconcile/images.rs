@@ -2,6 +2,7 @@
 //! every image that went.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
 use daemon::reconcile::Reconciler;
@@ -22,6 +23,11 @@ pub struct Images(pub AppState);
 impl Reconciler for Images {
     fn name(&self) -> &'static str {
         "images"
+    }
+
+    /// Every deployment wakes it several times, and each pass weighs all images of all apps.
+    fn rest(&self) -> Duration {
+        Duration::from_secs(5)
     }
 
     async fn pass(&mut self) -> anyhow::Result<()> {

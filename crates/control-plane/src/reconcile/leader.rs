@@ -84,6 +84,10 @@ impl<R: Reconciler> Reconciler for Only<R> {
     async fn pass(&mut self) -> anyhow::Result<()> {
         if self.leader.0.load(Ordering::Acquire) { self.reconciler.pass().await } else { Ok(()) }
     }
+
+    fn rest(&self) -> Duration {
+        self.reconciler.rest()
+    }
 }
 
 #[cfg(test)]

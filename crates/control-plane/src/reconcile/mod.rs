@@ -105,6 +105,10 @@ impl<R: Reconciler> Reconciler for Bounded<R> {
     async fn pass(&mut self) -> anyhow::Result<()> {
         tokio::time::timeout(PASS, self.0.pass()).await.context("Postgres was waited for too long")?
     }
+
+    fn rest(&self) -> Duration {
+        self.0.rest()
+    }
 }
 
 /// Turns changes into signals.
