@@ -190,6 +190,30 @@ export const nixos = (over = {}) => ({
 });
 
 /**
+ * @param {Partial<Schemas["NodeHealth"]>} [over]
+ * @returns {Schemas["NodeHealth"]}
+ */
+export const makeHealth = (over = {}) => ({
+  missing_since: null,
+  failures: 0,
+  checked_at: null,
+  next_check_at: null,
+  error: null,
+  clock_offset_ms: 14,
+  clock_measured_at: ago(24),
+  ...over,
+});
+
+/**
+ * @param {Schemas["Node"]["status"]} from
+ * @param {Schemas["Node"]["status"]} to
+ * @param {string} reason
+ * @param {number} age seconds
+ * @returns {Schemas["NodeTransition"]}
+ */
+export const makeTransition = (from, to, reason, age) => ({ id: id(), at: ago(age), from, to, reason });
+
+/**
  * @param {string} name
  * @param {Partial<Schemas["Node"]>} [over]
  * @returns {Schemas["Node"]}
@@ -210,6 +234,7 @@ export function makeNode(name, over = {}) {
     status: "online",
     status_since: ago(6 * DAY),
     last_seen_at: ago(7),
+    health: makeHealth(),
     agents: kinds.map((kind) => ({
       kind,
       version: "0.1.0",
@@ -217,6 +242,10 @@ export function makeNode(name, over = {}) {
       last_seen_at: over.last_seen_at ?? ago(7),
       generation: 128,
       applied_generation: 128,
+      clock_offset_ms: 14,
+      clock_measured_at: ago(24),
+      refusal: null,
+      refused_at: null,
     })),
     host: {
       architecture: "x86_64",
@@ -366,6 +395,13 @@ export function makeWorld() {
       status: "offline",
       status_since: ago(9 * MINUTE),
       last_seen_at: ago(9 * MINUTE),
+      health: makeHealth({
+        missing_since: ago(10 * MINUTE),
+        failures: 4,
+        checked_at: ago(80),
+        next_check_at: ago(-46),
+        error: "no answer from 10.50.0.13:8090 within 5 s",
+      }),
       instances: 1,
     }),
     makeNode("edge-1", { roles: ["proxy"], mesh_address: "10.50.0.40" }),

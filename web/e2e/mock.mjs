@@ -23,6 +23,7 @@ import {
   makeQueuedBuild,
   makeRelease,
   makeStages,
+  makeTransition,
   makeVariable,
   makeWorld,
   preview,
@@ -127,6 +128,15 @@ const BUILD_LINES = [
   "COMMIT wisehosting/hello:0199d2c4",
   "\u001b[32mSuccessfully tagged\u001b[0m wisehosting/hello:0199d2c4",
 ];
+
+/** @param {Schemas["Node"]} node */
+const nodeHistory = ({ status, health }) =>
+  status === "offline"
+    ? [
+        makeTransition("online", "offline", `3 checks in a row failed: ${health.error}`, 540),
+        makeTransition("joining", "online", "its mesh agent is connected", 46 * 86_400),
+      ]
+    : [makeTransition("joining", "online", "its mesh agent is connected", 46 * 86_400)];
 
 class World {
   /** @param {boolean} firstRun @param {number} stageMs */
@@ -322,7 +332,7 @@ class World {
     if (resource === "certificates") return this.answerCertificates(method, key, part, response);
     if (resource === "notices") return send(response, 200, list(this.notices));
     if (resource === "jobs") return send(response, 200, list(this.queue()));
-    if (resource === "nodes") return this.answerNodes(method, key, response);
+    if (resource === "nodes") return this.answerNodes(method, key, part, response);
     if (resource === "node-tokens") return this.answerNodeTokens(method, key, json, response);
     if (resource === "tokens") return this.answerTokens(method, key, json, response);
     if (resource === "registries") return this.answerRegistries(method, key, part, json, response);
@@ -825,12 +835,13 @@ class World {
     this.announce("apps", app.id);
   }
 
-  /** @param {string} method @param {string} key @param {Response} response */
-  answerNodes(method, key, response) {
+  /** @param {string} method @param {string} key @param {string | undefined} part @param {Response} response */
+  answerNodes(method, key, part, response) {
     if (key === "") return send(response, 200, list(this.nodes));
     const node = this.nodes.find((one) => one.name === key || one.id === key);
     if (!node) return send(response, 404, problem("node_unknown", "There is no such node."));
-    if (method === "GET") return send(response, 200, node);
+    if (part === "history") return send(response, 200, list(nodeHistory(node)));
+    if (method === "GET" || part === "check") return send(response, 200, node);
     if (node.instances > 0)
       return send(
         response,

@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::front::Proxies;
 use crate::http::limits::Limits;
 use crate::hub::Hub;
+use crate::nodes::health::{breaker::Breakers, probe};
 use crate::secrets::Secrets;
 use crate::traefik::Tables;
 use crate::vault::Vault;
@@ -37,6 +38,10 @@ pub struct App {
     pub stopping: CancellationToken,
     /// The agents' connections.
     pub hub: Hub,
+    /// Which nodes took no connections lately.
+    pub breakers: Breakers,
+    /// What nodes are asked with whether they are there.
+    pub check_client: probe::Client,
     /// Route tables as a polling Traefik gets them.
     pub traefik: Tables,
     /// Who may forward requests to the front.
@@ -56,6 +61,8 @@ impl App {
             limits: Limits::default(),
             stopping: CancellationToken::new(),
             hub: Hub::default(),
+            breakers: Breakers::default(),
+            check_client: probe::Client::default(),
             traefik: Tables::default(),
             proxies: Proxies::default(),
             reconcilers: Mutex::default(),

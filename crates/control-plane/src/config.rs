@@ -13,6 +13,7 @@ use url::Url;
 
 pub use crate::certificates::config::{Acme, Budget};
 use crate::dns::config::Dns;
+use crate::nodes::health::config::NodeHealth;
 use crate::traffic::config::Traffic;
 
 /// The whole file.
@@ -28,6 +29,8 @@ pub struct Config {
     /// Nodes known by their mesh address, which need no join token.
     #[serde(default)]
     pub nodes: Vec<DeclaredNode>,
+    #[serde(default)]
+    pub node_health: NodeHealth,
     #[serde(default)]
     pub limits: Limits,
     #[serde(default)]
@@ -213,6 +216,7 @@ impl Check for Config {
         self.mesh.check()?;
         self.check_front()?;
         self.images.check()?;
+        self.node_health.check()?;
         self.dns.check()?;
         self.traffic.check()?;
         if !is_domain(&self.proxy.subdomain_base) {
@@ -378,6 +382,16 @@ mesh_address = "10.50.0.11"
             ("public_key =", "labels.disk = \"a\\nb\"\npublic_key =", "`nodes[0].labels`"),
             ("[proxy]", "[images]\nkeep_releases = 0\n[proxy]", "`images.keep_releases`"),
             ("[proxy]", "[images]\nremove_after_s = 1\n[proxy]", "`images.remove_after_s`"),
+            (
+                "[proxy]",
+                "[node_health]\ncheck_intervals_s = [30, 20, 300, 900, 1800]\n[proxy]",
+                "`node_health.check_intervals_s`",
+            ),
+            (
+                "[proxy]",
+                "[node_health]\nheartbeat_patience_s = 60\n[proxy]",
+                "`node_health.heartbeat_patience_s`",
+            ),
             ("[proxy]", "[traffic]\nminutes_kept_h = 1\n[proxy]", "`traffic.minutes_kept_h`"),
             ("[proxy]", "[traffic]\nclient_addresses = \"some\"\n[proxy]", "client_addresses"),
             ("[proxy]", "[dns]\nresolvers = []\n[proxy]", "`dns.resolvers`"),

@@ -225,6 +225,7 @@ pub fn control_plane(
             "proxy": { "subdomain_base": topology::ZONE },
             "dns": { "resolvers": [format!("{INET_ADDRESS}:8053")], "private_names": true },
             "images": { "keep_releases": 2, "remove_after_s": 10 },
+            "node_health": { "check_intervals_s": [2, 2, 5, 5, 5], "check_timeout_s": 2 },
             "acme": {
                 "directory": format!("https://{INET_ADDRESS}:14000/dir"),
                 "contact": "mailto:ops@example.com",

@@ -210,6 +210,11 @@ export const useDeleteNodeToken = () =>
     unwrap(api.DELETE("/api/v1/node-tokens/{id}", { params: { path: { id } } })),
   );
 
+export const useCheckNode = () =>
+  useListChange(keys.nodes, (node: string) =>
+    unwrap(api.POST("/api/v1/nodes/{node}/check", { params: { path: { node } } })),
+  );
+
 export const useDeleteNode = () =>
   useListChange(keys.nodes, (node: string) =>
     unwrap(api.DELETE("/api/v1/nodes/{node}", { params: { path: { node } } })),

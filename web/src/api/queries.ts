@@ -186,6 +186,17 @@ export const nodeQuery = (node: string) =>
     ...live,
   });
 
+/** When it went and came back; the newest first. */
+export const nodeHistoryQuery = (node: string) =>
+  queryOptions({
+    queryKey: [...keys.nodes, node, "history"],
+    queryFn: async ({ signal }) => {
+      const params = { path: { node }, query: { limit: 50 } };
+      return (await unwrap(api.GET("/api/v1/nodes/{node}/history", { params, signal }))).items;
+    },
+    ...live,
+  });
+
 export const nodeTokensQuery = queryOptions({
   queryKey: keys.nodeTokens,
   queryFn: async ({ signal }) => (await unwrap(api.GET("/api/v1/node-tokens", { signal }))).items,

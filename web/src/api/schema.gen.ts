@@ -1042,6 +1042,43 @@ export interface paths {
         patch: operations["update_node"];
         trace?: never;
     };
+    "/api/v1/nodes/{node}/check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Asks the node at once whether it is there, whenever the next check is due. The answer is the node as it is after that,
+         *     also when nobody answered: `health.error` then says why.
+         */
+        post: operations["check_node"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/nodes/{node}/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** When the node became online, offline or unreachable, and why; the newest first. */
+        get: operations["list_node_history"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/notices": {
         parameters: {
             query?: never;
@@ -1404,12 +1441,23 @@ export interface components {
         Agent: {
             /** @description The one that it says is in force. */
             applied_generation: components["schemas"]["i64"];
+            /** Format: date-time */
+            clock_measured_at?: string | null;
+            /**
+             * Format: int64
+             * @description Its clock against the control plane's, in milliseconds: more is ahead.
+             */
+            clock_offset_ms?: number | null;
             connected: boolean;
             /** @description The newest generation of its desired state. */
             generation: components["schemas"]["i64"];
             kind: components["schemas"]["AgentKind"];
             /** Format: date-time */
             last_seen_at?: string | null;
+            /** @description Why its last message was not taken. Null once it is connected again. */
+            refusal?: string | null;
+            /** Format: date-time */
+            refused_at?: string | null;
             version: string;
         };
         /**
@@ -2555,6 +2603,7 @@ export interface components {
             declared_labels: string[];
             /** @description Where others reach its tunnel. */
             endpoint?: string | null;
+            health: components["schemas"]["NodeHealth"];
             host: components["schemas"]["HostFacts"];
             id: components["schemas"]["NodeId"];
             images?: components["schemas"]["NodeImages"] | null;
@@ -2579,6 +2628,38 @@ export interface components {
             warnings: string[];
             /** @description DNS suffix that the host serves. */
             zone?: string | null;
+        };
+        /** @description How a node is, and how that is known. */
+        NodeHealth: {
+            /**
+             * Format: date-time
+             * @description When it was asked, or called by itself, last.
+             */
+            checked_at?: string | null;
+            /** Format: date-time */
+            clock_measured_at?: string | null;
+            /**
+             * Format: int64
+             * @description Its clock against the control plane's, in milliseconds: more is ahead. As newly measured as any agent's.
+             */
+            clock_offset_ms?: number | null;
+            /** @description What the last check found instead of an answer. */
+            error?: string | null;
+            /**
+             * Format: int32
+             * @description Checks in a row that found nobody.
+             */
+            failures: number;
+            /**
+             * Format: date-time
+             * @description Since when no agent of it is connected and heard from. Null while one is, and before the first has called.
+             */
+            missing_since?: string | null;
+            /**
+             * Format: date-time
+             * @description When it is asked next. Null while that is not needed.
+             */
+            next_check_at?: string | null;
         };
         /**
          * Format: uuid
@@ -2632,7 +2713,7 @@ export interface components {
          * @description Whether a node answers.
          * @enum {string}
          */
-        NodeStatus: "joining" | "online" | "offline";
+        NodeStatus: "joining" | "online" | "offline" | "unreachable";
         /** @description A join token as the API lists it. */
         NodeToken: {
             /** Format: date-time */
@@ -2664,6 +2745,16 @@ export interface components {
             name?: string | null;
             /** @description What the host may become. */
             roles: components["schemas"]["Role"][];
+        };
+        /** @description A node became online, offline or unreachable. */
+        NodeTransition: {
+            /** Format: date-time */
+            at: string;
+            from: components["schemas"]["NodeStatus"];
+            /** Format: uuid */
+            id: string;
+            reason: string;
+            to: components["schemas"]["NodeStatus"];
         };
         /** @description A notice as people see it. */
         Notice: {
@@ -3095,6 +3186,7 @@ export interface components {
                 declared_labels: string[];
                 /** @description Where others reach its tunnel. */
                 endpoint?: string | null;
+                health: components["schemas"]["NodeHealth"];
                 host: components["schemas"]["HostFacts"];
                 id: components["schemas"]["NodeId"];
                 images?: components["schemas"]["NodeImages"] | null;
@@ -3141,6 +3233,23 @@ export interface components {
                 used_at?: string | null;
                 /** @description Name of the node that joined with it. */
                 used_by?: string | null;
+            }[];
+            /**
+             * Format: uuid
+             * @description Where the next page begins; null on the last one.
+             */
+            next?: string | null;
+        };
+        /** @description One page of a list. */
+        Page_NodeTransition: {
+            items: {
+                /** Format: date-time */
+                at: string;
+                from: components["schemas"]["NodeStatus"];
+                /** Format: uuid */
+                id: string;
+                reason: string;
+                to: components["schemas"]["NodeStatus"];
             }[];
             /**
              * Format: uuid
@@ -6275,6 +6384,53 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Node"];
+                };
+            };
+        };
+    };
+    check_node: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                node: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Node"];
+                };
+            };
+        };
+    };
+    list_node_history: {
+        parameters: {
+            query?: {
+                /** @description `next` of the page before. */
+                cursor?: string;
+                /** @description At most 200; 50 when absent. */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                node: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_NodeTransition"];
                 };
             };
         };

@@ -56,6 +56,7 @@ export const instanceState: Record<Instance["state"], StatusView> = {
 export const nodeStatus: Record<Node["status"], StatusView> = {
   online: { tone: "ok", label: "Online" },
   offline: { tone: "bad", label: "Offline" },
+  unreachable: { tone: "bad", label: "Unreachable" },
   joining: { tone: "busy", label: "Joining" },
 };
 

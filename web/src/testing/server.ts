@@ -21,6 +21,7 @@ type Success<P extends keyof paths, M extends Method> = paths[P][M] extends { re
 export const server = setupServer(
   http.get("*/api/v1/setup", () => HttpResponse.json({ needed: false })),
   http.get("*/api/v1/tombstones", () => HttpResponse.json({ items: [], next: null })),
+  http.get("*/api/v1/nodes/:node/history", () => HttpResponse.json({ items: [], next: null })),
   http.get("*/api/v1/zones", () => HttpResponse.json({ items: [], next: null })),
 );
 

@@ -27,6 +27,10 @@ impl Reconciler for Census {
         let mut conn = app.db.acquire().await?;
         for node in store::nodes(&mut conn).await? {
             gauge!("wisehosting_node_online", "node" => node.name.clone()).set(flag(node.online));
+            gauge!("wisehosting_node_check_failures", "node" => node.name.clone()).set(node.failures);
+            if let Some(offset) = node.clock_offset_s {
+                gauge!("wisehosting_node_clock_offset_seconds", "node" => node.name.clone()).set(offset);
+            }
             if let Some(peers) = node.peers {
                 gauge!("wisehosting_mesh_peers", "node" => node.name.clone()).set(count(peers));
                 gauge!("wisehosting_mesh_peers_silent", "node" => node.name).set(count(node.silent));

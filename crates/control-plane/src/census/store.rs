@@ -11,6 +11,10 @@ const SILENT_AFTER_S: i64 = 180;
 pub struct Node {
     pub name: String,
     pub online: bool,
+    /// Checks in a row that found nobody.
+    pub failures: i32,
+    /// Its clock against ours, as newly measured as any agent's.
+    pub clock_offset_s: Option<f64>,
     /// Peers of its tunnel; absent when its mesh agent has never said.
     pub peers: Option<i64>,
     /// Peers without a handshake for a while.
@@ -20,7 +24,10 @@ pub struct Node {
 pub async fn nodes(conn: &mut PgConnection) -> sqlx::Result<Vec<Node>> {
     sqlx::query_as!(
         Node,
-        r#"select name, status = 'online' as "online!",
+        r#"select name, status = 'online' as "online!", check_failures as failures,
+                  (select clock_offset_ms::float8 / 1000 from agents
+                   where node_id = nodes.id and clock_measured_at is not null
+                   order by clock_measured_at desc limit 1) as clock_offset_s,
                   jsonb_array_length(report -> 'peers')::bigint as peers,
                   (select count(*) from jsonb_array_elements(report -> 'peers') as peer
                    where coalesce((peer ->> 'handshake_age_s')::bigint > $1, true)) as "silent!"

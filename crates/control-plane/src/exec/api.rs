@@ -16,6 +16,7 @@ use crate::config::Limits;
 use crate::http::caller::{self, Caller};
 use crate::http::extract::Path;
 use crate::http::{Body, Code, Error, Permission, Result, guard};
+use crate::nodes::health::breaker;
 use crate::{apps, audit};
 
 pub fn router(app: &AppState) -> OpenApiRouter<AppState> {
@@ -45,6 +46,7 @@ async fn create_exec(
         let instance = choose(&found.slug, instances, request.instance)?;
         (Place::Instance(instance.id), instance.node, instance.release)
     };
+    breaker::admit(&app, &mut tx, node.id).await?;
     let open = store::count_open(&mut tx, caller.organization_id, found.id).await?;
     check_room(&app.config.limits, &found.slug, &open, place)?;
     let exec = Exec { id: ExecId::new(), instance: place.instance(), node: node.name, release };

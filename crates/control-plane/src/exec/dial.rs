@@ -9,6 +9,7 @@ use futures_util::SinkExt;
 use protocol::exec::{ExecTicket, FreshTicket, MAX_FRAME, MAX_OPEN_FRESH, Open};
 use protocol::identity::SigningKey;
 use tokio::net::TcpStream;
+use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -38,6 +39,7 @@ pub(super) async fn dial(app: &App, session: &Attached) -> anyhow::Result<WebSoc
     let limits = WebSocketConfig::default().max_message_size(Some(MAX_FRAME)).max_frame_size(Some(MAX_FRAME));
     let dialled = timeout(DIAL, async {
         let stream = TcpStream::connect(address).await?;
+        app.breakers.record(session.node, true);
         // A key that is typed goes at once.
         stream.set_nodelay(true)?;
         let (mut socket, _) =
@@ -45,7 +47,13 @@ pub(super) async fn dial(app: &App, session: &Attached) -> anyhow::Result<WebSoc
         socket.send(Message::text(open)).await?;
         anyhow::Ok(socket)
     });
-    dialled.await.context("the worker did not answer in time")?
+    let dialled = dialled.await.context("the worker did not answer in time").flatten();
+    let no_connection =
+        dialled.as_ref().is_err_and(|error| error.is::<std::io::Error>() || error.is::<Elapsed>());
+    if no_connection {
+        app.breakers.record(session.node, false);
+    }
+    dialled
 }
 
 /// What a worker is called with.

@@ -56,7 +56,7 @@ async fn read_files(
     write_down(&mut tx, &caller, "files.read", &target).await?;
     tx.commit().await?;
     let answer = target.request(&app, Way::Out, "/files").await?.send().await;
-    let answer = target.check(answer).await?;
+    let answer = target.check(&app, answer).await?;
     let tar = Meter::default().cap(answer.bytes_stream(), app.config.limits.copy_bytes).map(move |chunk| {
         let _held = &slot;
         chunk
@@ -89,7 +89,7 @@ async fn write_files(
         return Err(Error::new(Code::ArchiveTooLarge, format!("a copy has at most {limit} bytes"))
             .hint("The limit is limits.copy_bytes of the control plane"));
     }
-    target.check(answer).await?;
+    target.check(&app, answer).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -105,7 +105,7 @@ async fn find_file(
     let target = find(&mut conn, &caller, &key, place).await?;
     drop(conn);
     let answer = target.request(&app, Way::Out, "/files/kind").await?.timeout(QUICK).send().await;
-    let said = target.check(answer).await?.json().await;
+    let said = target.check(&app, answer).await?.json().await;
     let kind = said.context("the worker tells no kind of file")?;
     Ok(Json(FoundFile { instance: target.instance.id, kind }))
 }

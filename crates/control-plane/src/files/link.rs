@@ -14,6 +14,7 @@ use crate::app::App;
 use crate::apps::instances::Instance;
 use crate::http::{Code, Error, Result};
 use crate::nodes;
+use crate::nodes::health::breaker;
 use crate::plan::worker::WORKER_PORT;
 use crate::vault::Purpose;
 
@@ -40,6 +41,7 @@ impl Target {
     pub(super) async fn request(&self, app: &App, way: Way, end: &str) -> Result<RequestBuilder> {
         let instance = self.instance.id;
         let mut conn = app.db.acquire().await?;
+        breaker::admit(app, &mut conn, self.instance.node.id).await?;
         let node = nodes::store::known(&mut conn, self.instance.node.id).await?;
         drop(conn);
         let node =
@@ -71,9 +73,11 @@ impl Target {
     /// The worker's answer, if it is a success.
     pub(super) async fn check(
         &self,
+        app: &App,
         answer: reqwest::Result<reqwest::Response>,
     ) -> Result<reqwest::Response> {
         let node = &self.instance.node.name;
+        app.breakers.record(self.instance.node.id, !answer.as_ref().is_err_and(reqwest::Error::is_connect));
         let answer = answer.map_err(|error| {
             tracing::warn!(node.name = node, error = %error, "a copy failed");
             Error::new(Code::Unavailable, format!("the copy from or to {node} broke off"))

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
-use protocol::ids::OrganizationId;
+use protocol::ids::{NodeId, OrganizationId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use super::error::{Code, Error, Result};
@@ -38,6 +38,8 @@ pub struct Limits {
     pub domain_checks: Limiter<OrganizationId>,
     /// Examinations of host names asked for by one organization.
     pub examinations_by_organization: Limiter<OrganizationId>,
+    /// Checks of a node that people ask for.
+    pub node_checks: Limiter<NodeId>,
     hashing: Semaphore,
     examinations: Semaphore,
     streams: Arc<Semaphore>,
@@ -53,6 +55,7 @@ impl Default for Limits {
             join: Limiter::per_minute("join attempts from your address", 30),
             domain_checks: Limiter::per_minute("looks at the DNS of your organization", 60),
             examinations_by_organization: Limiter::per_minute("examinations by your organization", 20),
+            node_checks: Limiter::per_minute("checks of this node", 10),
             hashing: Semaphore::new(HASHING),
             examinations: Semaphore::new(EXAMINATIONS),
             streams: Arc::new(Semaphore::new(STREAMS)),

@@ -104,6 +104,7 @@ fn public_routes(app: &AppState) -> Router {
     let (api, document) = api(app);
     let document = get(move || std::future::ready(Json(document.clone())));
     let api = api.route("/api/v1/openapi.json", document).merge(nodes::join::router());
+    let api = api.merge(nodes::health::alias::router(app));
     api.merge(health::router()).merge(web::router()).with_state(app.clone())
 }
 

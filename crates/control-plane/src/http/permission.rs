@@ -5,6 +5,7 @@
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use axum::routing::MethodRouter;
 use serde::{Deserialize, Serialize};
 use utoipa::openapi::extensions::ExtensionsBuilder;
 use utoipa::openapi::path::{Operation, PathItem};
@@ -115,6 +116,15 @@ pub fn guard(
         extend(operation, "x-permission", permission.name());
     }
     (schemas, paths, router.layer(from_fn_with_state((app.clone(), permission), check)))
+}
+
+/// The same for an alias, which is not in the document.
+pub fn guard_alias(
+    app: &AppState,
+    permission: Permission,
+    route: MethodRouter<AppState>,
+) -> MethodRouter<AppState> {
+    route.layer(from_fn_with_state((app.clone(), permission), check))
 }
 
 /// A route that anyone may call. `reason` says how it protects itself.

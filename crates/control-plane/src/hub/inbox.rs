@@ -24,12 +24,19 @@ pub(super) fn parse(mut envelope: Envelope) -> Result<(MessageId, FromAgent), Un
 }
 
 /// The agent has come.
-pub(super) async fn hello(app: &AppState, agent: &Agent, serial: u64, hello: Hello) -> anyhow::Result<()> {
+pub(super) async fn hello(
+    app: &AppState,
+    agent: &Agent,
+    serial: u64,
+    hello: Hello,
+    offset_ms: i64,
+) -> anyhow::Result<()> {
     let (node, kind) = (&agent.node, agent.kind);
     let key = Key { node: node.id, kind };
     let mut tx = app.db.begin().await?;
     nodes::store::agent_connected(&mut tx, node.id, kind, app.replica, &hello).await?;
-    nodes::store::health::refresh(&mut tx, node.id).await?;
+    nodes::store::checks::clock(&mut tx, node.id, kind, offset_ms).await?;
+    nodes::store::health::refresh(&mut tx, &app.config.node_health, node.id, kind).await?;
     jobs::store::renew(&mut tx, node.id, jobs::kind_of(kind)).await?;
     bus::say(&mut tx, Topic::Nodes, node.id).await?;
     bus::say(&mut tx, Topic::Jobs, node.id).await?;
@@ -41,9 +48,14 @@ pub(super) async fn hello(app: &AppState, agent: &Agent, serial: u64, hello: Hel
 }
 
 /// Takes one message in. An error closes the connection: the agent sends again what was not acknowledged.
-pub(super) async fn take(app: &AppState, agent: &Agent, message: FromAgent) -> anyhow::Result<()> {
+pub(super) async fn take(
+    app: &AppState,
+    agent: &Agent,
+    message: FromAgent,
+    offset_ms: i64,
+) -> anyhow::Result<()> {
     let kind = message.kind();
-    match store(app, agent, message).await {
+    match store(app, agent, message, offset_ms).await {
         Ok(()) => Ok(()),
         // Data that the schema refuses will be refused every time.
         Err(error) if is_refused_data(&error) => {
@@ -55,7 +67,7 @@ pub(super) async fn take(app: &AppState, agent: &Agent, message: FromAgent) -> a
     }
 }
 
-async fn store(app: &AppState, agent: &Agent, message: FromAgent) -> anyhow::Result<()> {
+async fn store(app: &AppState, agent: &Agent, message: FromAgent, offset_ms: i64) -> anyhow::Result<()> {
     let (node, kind) = (agent.node.id, agent.kind);
     if !may_say(kind, &message) {
         warn!(node.name = agent.node.name, agent = %kind, message = message.kind(), "an agent of another kind says this: ignored");
@@ -69,7 +81,7 @@ async fn store(app: &AppState, agent: &Agent, message: FromAgent) -> anyhow::Res
             return Ok(());
         }
         FromAgent::Heartbeat(heartbeat) => {
-            nodes::store::health::heartbeat(&mut tx, node, kind, &heartbeat).await?;
+            nodes::store::health::heartbeat(&mut tx, node, kind, &heartbeat, offset_ms).await?;
         }
         FromAgent::Host(host) => nodes::store::health::host(&mut tx, node, &host).await?,
         FromAgent::Applied(applied) => {

@@ -12,6 +12,7 @@ use axum::routing::{get, post};
 pub use registry::{Hub, Key};
 
 use crate::app::AppState;
+use crate::nodes::health::alias;
 use crate::nodes::{join, leave};
 use crate::{jobs, registries, traefik};
 
@@ -23,6 +24,7 @@ pub fn mesh_router() -> Router<AppState> {
         .route("/v1/workers/register", post(token::register))
         .route("/v1/workers/refresh-token", post(token::refresh))
         .route("/v1/workers/ws", get(socket::upgrade))
+        .merge(alias::heartbeats())
         .merge(jobs::api::mesh_router())
         .merge(registries::places::mesh_router())
         .merge(traefik::api::mesh_router())

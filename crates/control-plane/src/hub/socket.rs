@@ -72,6 +72,9 @@ async fn run(app: AppState, agent: Agent, signing_key: SigningKey, socket: WebSo
     if let Some(refusal) = reason.downcast_ref::<Refusal>() {
         metrics::counter!("wisehosting_envelopes_refused_total", "code" => refusal.code()).increment(1);
         warn!(node.id = %key.node, node.name = agent.node.name, agent = %key.kind, code = refusal.code(), reason = %refusal, "an envelope was refused");
+        if let Err(error) = note_refusal(&app, key, refusal).await {
+            debug!(error = format!("{error:#}"), "a refusal is not noted");
+        }
         let refused = Refused { code: refusal.code().to_owned(), message: refusal.to_string() };
         // The connection ends whether or not the other side hears why.
         let _ = timeout(CLOSE, writer.send(&FromControlPlane::Refused(refused))).await;
@@ -85,6 +88,18 @@ async fn run(app: AppState, agent: Agent, signing_key: SigningKey, socket: WebSo
     {
         debug!(error = format!("{error:#}"), "the end of a connection is noted later");
     }
+}
+
+/// So that the node does not just vanish.
+async fn note_refusal(app: &AppState, key: Key, refusal: &Refusal) -> anyhow::Result<()> {
+    let offset_ms = match refusal {
+        Refusal::Skew { skew_ms } => Some(*skew_ms),
+        _ => None,
+    };
+    let mut tx = app.db.begin().await?;
+    store::checks::refused(&mut tx, key.node, key.kind, &refusal.to_string(), offset_ms).await?;
+    tx.commit().await?;
+    Ok(())
 }
 
 async fn disconnected(app: &AppState, key: Key) -> anyhow::Result<()> {
@@ -129,6 +144,14 @@ impl Writer {
     }
 }
 
+/// A message that was checked.
+struct Received {
+    id: MessageId,
+    message: FromAgent,
+    /// The agent's clock against ours when it was signed, less its way here.
+    offset_ms: i64,
+}
+
 struct Reader<'a> {
     app: &'a AppState,
     agent: &'a Agent,
@@ -140,18 +163,18 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     async fn run(&mut self) -> anyhow::Result<Infallible> {
-        let (_, first) = match timeout(HELLO, self.next()).await {
+        let Received { message: first, offset_ms, .. } = match timeout(HELLO, self.next()).await {
             Ok(first) => first?,
             Err(_) => bail!("no hello within {HELLO:?}"),
         };
         let FromAgent::Hello(hello) = first else {
             bail!("the first message was {}, not hello", first.kind())
         };
-        inbox::hello(self.app, self.agent, self.serial, hello).await?;
+        inbox::hello(self.app, self.agent, self.serial, hello, offset_ms).await?;
         loop {
-            let (id, message) = self.next().await?;
+            let Received { id, message, offset_ms } = self.next().await?;
             let reliable = message.delivery() == Delivery::Reliable;
-            match timeout(STORE, inbox::take(self.app, self.agent, message)).await {
+            match timeout(STORE, inbox::take(self.app, self.agent, message, offset_ms)).await {
                 Ok(taken) => taken?,
                 Err(_) => bail!("Postgres took no message for {STORE:?}"),
             }
@@ -162,16 +185,18 @@ impl Reader<'_> {
     }
 
     /// The next message that this version understands.
-    async fn next(&mut self) -> anyhow::Result<(MessageId, FromAgent)> {
+    async fn next(&mut self) -> anyhow::Result<Received> {
         loop {
             let Ok(received) = timeout(SILENCE, self.stream.next()).await else {
                 bail!("the agent said nothing for {SILENCE:?}")
             };
             match received.context("the agent closed the connection")?.context("the connection broke")? {
                 Message::Text(text) => {
-                    let envelope = self.receiver.open(&text, now_ms())?;
+                    let now = now_ms();
+                    let envelope = self.receiver.open(&text, now)?;
+                    let offset_ms = envelope.sent_at_ms.saturating_sub(now);
                     match inbox::parse(envelope) {
-                        Ok(found) => return Ok(found),
+                        Ok((id, message)) => return Ok(Received { id, message, offset_ms }),
                         Err(error) => {
                             warn!(node.name = self.agent.node.name, agent = %self.key.kind, error = format!("{error:#}"), "message skipped");
                         }

@@ -67,7 +67,8 @@ pub async fn workers(conn: &mut PgConnection) -> sqlx::Result<Vec<Worker>> {
     sqlx::query_as!(
         Worker,
         r#"select nodes.id as "node: NodeId", name,
-                  nodes.status = 'online' and agents.connected_to is not null as "online!", status_since as since,
+                  missing_since is null and agents.connected_to is not null as "online!",
+                  coalesce(missing_since, status_since) as "since!",
                   coalesce(images_total_bytes, 0) as "image_bytes!"
            from nodes join agents on agents.node_id = nodes.id and kind = 'worker'
            where removed_at is null and 'worker' = any(roles) order by name"#

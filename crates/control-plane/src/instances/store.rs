@@ -215,7 +215,7 @@ pub async fn image_holders(conn: &mut PgConnection, images: &[String]) -> sqlx::
     sqlx::query_as!(
         HolderRow,
         r#"select distinct holder.image_id as "image_id!", nodes.id as "node: NodeId", nodes.mesh_address as address,
-                  nodes.status = 'online' as "online!", nodes.signing_key
+                  nodes.status = 'online' and missing_since is null as "online!", nodes.signing_key
            from (
                select image_id, node_id from node_images where image_id = any($1)
                union

@@ -31,6 +31,7 @@ pub fn router(app: &AppState) -> OpenApiRouter<AppState> {
         .routes(guard(app, Permission::NodeRead, routes!(read_node)))
         .routes(guard(app, Permission::NodeWrite, routes!(super::labels::update_node)))
         .routes(guard(app, Permission::NodeWrite, routes!(delete_node)))
+        .merge(super::health::api::router(app))
         .routes(guard(app, Permission::NodeWrite, routes!(create_node_token)))
         .routes(guard(app, Permission::NodeRead, routes!(list_node_tokens)))
         .routes(guard(app, Permission::NodeWrite, routes!(delete_node_token)))

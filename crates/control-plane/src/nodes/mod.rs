@@ -3,6 +3,7 @@
 pub mod api;
 pub mod declared;
 pub mod enrol;
+pub mod health;
 pub mod join;
 pub mod labels;
 pub mod leave;
@@ -38,6 +39,7 @@ pub struct Node {
     pub status: Status,
     pub status_since: DateTime<Utc>,
     pub last_seen_at: Option<DateTime<Utc>>,
+    pub health: health::Health,
     pub agents: Vec<Agent>,
     pub host: HostFacts,
     pub labels: Labels,
@@ -65,6 +67,12 @@ pub struct Agent {
     pub generation: Generation,
     /// The one that it says is in force.
     pub applied_generation: Generation,
+    /// Its clock against the control plane's, in milliseconds: more is ahead.
+    pub clock_offset_ms: Option<i64>,
+    pub clock_measured_at: Option<DateTime<Utc>>,
+    /// Why its last message was not taken. Null once it is connected again.
+    pub refusal: Option<String>,
+    pub refused_at: Option<DateTime<Utc>>,
 }
 
 /// How a node came to be.
@@ -84,8 +92,24 @@ pub enum Origin {
 pub enum Status {
     /// Known, but none of its agents has called yet.
     Joining,
+    /// An agent of it is connected, or it answers checks.
     Online,
+    /// Nobody answered three checks in a row.
     Offline,
+    /// Nobody answered for so long that it is asked every quarter of an hour, or less.
+    Unreachable,
+}
+
+impl Status {
+    /// The column's and the API's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Joining => "joining",
+            Self::Online => "online",
+            Self::Offline => "offline",
+            Self::Unreachable => "unreachable",
+        }
+    }
 }
 
 /// A join token as the API lists it.

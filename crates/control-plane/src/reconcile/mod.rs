@@ -53,7 +53,8 @@ pub fn tasks(app: &AppState, lifecycle: &mut Lifecycle) {
     let wakes = [Topic::Instances, Topic::Deployments, Topic::Nodes, Topic::Jobs];
     start.one(leader.only(rollouts::Rollouts(app.clone())), seconds(2), &wakes);
     start.one(leader.only(jobs::Jobs::new(app.clone())), seconds(15), &[]);
-    start.one(leader.only(node_health::NodeHealth(app.clone())), seconds(15), &[]);
+    let often = seconds(app.config.node_health.check_intervals_s[0].min(5).into());
+    start.one(leader.only(node_health::NodeHealth(app.clone())), often, &[]);
     // Nodes: the first proxy came, and can order the dashboard's.
     let wakes = [Topic::Certificates, Topic::Deployments, Topic::Nodes];
     start.one(leader.only(certificates::Certificates(app.clone())), seconds(30), &wakes);

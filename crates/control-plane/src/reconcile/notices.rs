@@ -5,8 +5,8 @@ use sqlx::PgConnection;
 use tracing::{info, warn};
 
 use crate::app::AppState;
-use crate::certificates;
 use crate::notices::{Step, Trouble, plan, store};
+use crate::{certificates, nodes};
 
 pub struct Notices(pub AppState);
 
@@ -30,7 +30,9 @@ impl Reconciler for Notices {
 
 /// All that is off now; each feature adds its own.
 async fn troubles(conn: &mut PgConnection) -> sqlx::Result<Vec<Trouble>> {
-    certificates::troubles::find(conn).await
+    let mut found = certificates::troubles::find(conn).await?;
+    found.extend(nodes::health::troubles::find(conn).await?);
+    Ok(found)
 }
 
 fn log(step: &Step<'_>) {

@@ -1,12 +1,12 @@
 //! What has had its time goes: logs and ended jobs after 14 days, deleted apps after 7, ended sessions of users and in instances, codes,
-//! challenges, and uploads that nobody deployed.
+//! challenges, how nodes went and came back, and uploads that nobody deployed.
 
 use chrono::Utc;
 use daemon::reconcile::Reconciler;
 
 use crate::app::AppState;
 use crate::generations::{self, Consumer};
-use crate::{archives, certificates, deployments, exec, logs, notices, tombstones};
+use crate::{archives, certificates, deployments, exec, logs, nodes, notices, tombstones};
 
 pub struct Retention(pub AppState);
 
@@ -40,6 +40,7 @@ impl Reconciler for Retention {
         exec::store::sweep(&mut conn).await?;
         notices::store::sweep(&mut conn).await?;
         certificates::store::attempts::sweep(&mut conn).await?;
+        nodes::store::checks::sweep(&mut conn, self.0.config.node_health.history_days).await?;
         drop(conn);
         tombstones::sweep(&self.0).await?;
         refresh_tickets(&self.0).await

@@ -59,9 +59,32 @@ async fn an_app_comes_back_with_its_cable(bed: Arc<Bed>) -> Result<()> {
     let (app, node) = placed(&bed, "unplugged").await?;
     bed.cluster.cut(&node)?;
     bed.fails(&app).await?;
+    missed(&bed, &app, &node).await?;
     bed.cluster.heal(&node)?;
     bed.serves(&app, |page| page == "unplugged").await?;
     bed.online(&node).await?;
+    let history = bed.wh_json(&app.folder, &["node", "history", &node]).await?;
+    let gone = history.as_array().into_iter().flatten().find(|one| one["to"] == "offline");
+    let reason = gone.and_then(|one| one["reason"].as_str()).context("never offline")?;
+    ensure!(history[0]["to"] == "online", "{history}");
+    ensure!(reason.contains("checks in a row failed: no answer from 10.50.0."), "{reason}");
+    Ok(())
+}
+
+/// A node that was cut off is offline with the reason, and nobody waits for it.
+async fn missed(bed: &Bed, app: &App, node: &str) -> Result<()> {
+    let path = format!("/nodes/{node}");
+    let health = until("the loss noticed", 2 * MINUTE, || async {
+        let node = bed.cluster.api()?.get(&path).await?;
+        Ok((node["status"] == "offline").then(|| node["health"].clone()))
+    })
+    .await?;
+    ensure!(health["missing_since"].is_string() && health["next_check_at"].is_string(), "{health}");
+    let said = |output: std::process::Output| String::from_utf8_lossy(&output.stderr).into_owned();
+    let check = said(bed.try_wh(&app.folder, &["node", "check", node]).await?);
+    ensure!(check.contains("does not answer: no answer from"), "{check}");
+    let exec = said(bed.try_wh(&app.folder, &["exec", &app.name, "--", "true"]).await?);
+    ensure!(exec.contains("missing since"), "{exec}");
     Ok(())
 }
 

@@ -29,7 +29,9 @@ pub(crate) use dns_providers::{DnsProvider, DnsProviderTest};
 pub(crate) use doctor::{DoctorReport, Finding};
 pub(crate) use domains::Domain;
 pub(crate) use git::{GitAccess, GitAccessAnswer};
-pub(crate) use nodes::{Agent, NewNodeToken, Node, NodeImages, NodeToken, OperatingSystem};
+pub(crate) use nodes::{
+    Agent, Health, NewNodeToken, Node, NodeImages, NodeToken, OperatingSystem, Transition,
+};
 pub(crate) use notices::Notice;
 pub(crate) use queue::QueuedBuild;
 pub(crate) use registries::Registry;

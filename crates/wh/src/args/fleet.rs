@@ -84,6 +84,10 @@ pub(crate) enum NodeCommand {
     Ls,
     /// Show one node and its agents
     Show { name: String },
+    /// Ask a node at once whether it is there
+    Check { name: String },
+    /// When a node went and came back, and why
+    History { name: String },
     /// Set or remove labels of a node; alone: list
     Label {
         name: String,

@@ -20,6 +20,7 @@ mod init;
 mod local;
 mod logs;
 mod manual;
+mod node_health;
 mod nodes;
 mod notices;
 mod plan;

@@ -6,7 +6,7 @@ use chrono::Utc;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{Shell, short};
+use super::{Shell, node_health, short};
 use crate::api::path;
 use crate::api::types::{Agent, NewNodeToken, Node, NodeImages, NodeToken, OperatingSystem};
 use crate::args::{NodeCommand, NodeTokenCommand};
@@ -20,6 +20,8 @@ pub(crate) async fn run(shell: &Shell, command: NodeCommand) -> Result<()> {
     match command {
         NodeCommand::Ls => ls(shell).await,
         NodeCommand::Show { name } => show(shell, &name).await,
+        NodeCommand::Check { name } => node_health::check(shell, &name).await,
+        NodeCommand::History { name } => node_health::history(shell, &name).await,
         NodeCommand::Label { name, changes } => label(shell, &name, &changes).await,
         NodeCommand::Rm { name } => {
             shell.client()?.delete(&path(&["nodes", &name])).await?;
@@ -39,13 +41,26 @@ async fn ls(shell: &Shell) -> Result<()> {
         shell.ui.note("no nodes yet: `wh node token create --role worker` prints how one joins");
         return Ok(());
     }
-    let mut table = Table::new(&["NODE", "ROLES", "STATUS", "MESH", "INSTANCES", "AGENTS", "SEEN", "SYSTEM"]);
+    let mut table = Table::new(&[
+        "NODE",
+        "ROLES",
+        "STATUS",
+        "SINCE",
+        "CHECKS",
+        "MESH",
+        "INSTANCES",
+        "AGENTS",
+        "SEEN",
+        "SYSTEM",
+    ]);
     for node in &nodes {
         let connected = node.agents.iter().filter(|agent| agent.connected).count();
         table.row(vec![
             Cell::name(&node.name),
             Cell::plain(node.roles.join(", ")),
             Cell::status(&node.status),
+            Cell::dim(age_of(node.status_since)),
+            Cell::plain(node_health::brief(&node.health, Utc::now())),
             Cell::plain(node.mesh_address.as_deref().unwrap_or_default()),
             Cell::plain(node.instances.to_string()),
             Cell::plain(format!("{connected}/{}", node.agents.len())),
@@ -85,6 +100,7 @@ async fn show(shell: &Shell, name: &str) -> Result<()> {
         ("instances", node.instances.to_string()),
         ("joined", age_of(node.created_at)),
     ];
+    rows.splice(2..2, node_health::rows(&node.health, Utc::now()));
     if let Some(os) = &host.os {
         rows.extend(os::rows(os, Utc::now(), paint));
     }

@@ -39,9 +39,8 @@ impl Paint {
     pub(crate) fn status(self, word: &str) -> String {
         match word {
             "running" | "live" | "healthy" | "online" | "issued" | "done" => self.green(word),
-            "failed" | "crash-looping" | "unhealthy" | "exited" | "offline" | "expired" | "critical" => {
-                self.wrap("31", word)
-            }
+            "failed" | "crash-looping" | "unhealthy" | "exited" | "offline" | "unreachable" | "expired"
+            | "critical" => self.wrap("31", word),
             "deploying" | "queued" | "building" | "rolling-out" | "starting" | "pulling" | "pending"
             | "joining" | "degraded" | "expiring" | "ordering" | "warning" => self.yellow(word),
             _ => self.dim(word),

@@ -32,6 +32,17 @@ pub(crate) fn age(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
     }
 }
 
+/// `now`, `in 40s`, `in 3m`, `in 5h`.
+pub(crate) fn until(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
+    let seconds = between(now, at).as_secs();
+    match seconds {
+        0 => "now".to_owned(),
+        1..60 => format!("in {seconds}s"),
+        60..3600 => format!("in {}m", seconds / 60),
+        _ => format!("in {}h", seconds / 3600),
+    }
+}
+
 /// Age of a time that may be missing.
 pub(crate) fn age_of(at: Option<DateTime<Utc>>) -> String {
     at.map(|at| age(at, Utc::now())).unwrap_or_default()
@@ -122,6 +133,8 @@ mod tests {
         let now = Utc::now();
         assert_eq!(age(now + chrono::TimeDelta::seconds(30), now), "now");
         assert_eq!(age(now - chrono::TimeDelta::hours(50), now), "2d ago");
+        let ahead = [-5, 0, 59, 60, 1800, 7200].map(|s| until(now + chrono::TimeDelta::seconds(s), now));
+        assert_eq!(ahead, ["now", "now", "in 59s", "in 1m", "in 30m", "in 2h"]);
     }
 
     #[test]

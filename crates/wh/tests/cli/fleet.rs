@@ -56,3 +56,77 @@ fn labels_are_set_removed_and_listed() {
         user.wh(&mock, &["node", "label", "w1", "--", bad]).failed(2);
     }
 }
+
+/// A node that nobody has heard of for a while, as the API tells it.
+fn silent() -> serde_json::Value {
+    let ago = |seconds: i64| (chrono::Utc::now() - chrono::TimeDelta::seconds(seconds)).to_rfc3339();
+    json!({
+        "name": "w1", "status": "offline", "status_since": ago(245),
+        "health": {
+            "missing_since": ago(605), "failures": 4, "checked_at": ago(65), "next_check_at": ago(-130),
+            "error": "no answer from 10.50.0.11:8090 within 5 s", "clock_offset_ms": -370_000, "clock_measured_at": ago(605),
+        },
+        "warnings": ["its worker agent is refused: envelope `ts` is -370000 ms away"],
+    })
+}
+
+#[test]
+fn a_node_that_is_gone_tells_how_often_it_was_asked_and_when_it_is_next() {
+    let mock = Mock::start(vec![
+        ("GET /nodes", reply(200, json!({ "items": [silent()], "next": null }))),
+        ("GET /nodes/w1", reply(200, silent())),
+    ]);
+    let user = User::new();
+    let list = user.wh(&mock, &["node", "ls"]).succeeded().out;
+    assert!(list.contains("offline  4m ago  4 failed, next in 2m"), "{list}");
+    let shown = user.wh(&mock, &["node", "show", "w1"]).succeeded().out;
+    for line in [
+        "no agent is connected since 10m ago",
+        "last 1m ago, 4 failed, next in 2m",
+        "no answer from 10.50.0.11:8090 within 5 s",
+        "370 s behind, measured 10m ago",
+        "its worker agent is refused",
+    ] {
+        assert!(shown.contains(line), "{line} in {shown}");
+    }
+}
+
+#[test]
+fn a_check_succeeds_when_the_node_answers_and_fails_with_the_reason() {
+    let answers = json!({ "name": "w2", "status": "online", "health": { "error": null } });
+    let mock = Mock::start(vec![
+        ("POST /nodes/w1/check", reply(200, silent())),
+        ("POST /nodes/w2/check", reply(200, answers)),
+    ]);
+    let user = User::new();
+    let failed = user.wh(&mock, &["node", "check", "w1"]).failed(1);
+    assert!(
+        failed.err.contains("w1 does not answer: no answer from 10.50.0.11:8090 within 5 s (4 failed"),
+        "{failed:?}"
+    );
+    let answered = user.wh(&mock, &["node", "check", "w2"]).succeeded();
+    assert!(answered.err.contains("w2 answers: online"), "{answered:?}");
+    let told = user.wh(&mock, &["node", "check", "w1", "--json"]).failed(1);
+    assert_eq!(told.json()["health"]["failures"], 4);
+}
+
+#[test]
+fn the_history_of_a_node_is_listed_with_the_reasons() {
+    let one = |from: &str, to: &str, reason: &str| json!({ "id": "x", "at": "2026-11-22T04:31:10Z", "from": from, "to": to, "reason": reason });
+    let items =
+        [one("offline", "online", "its worker agent is connected"), one("online", "offline", "no answer")];
+    let mock = Mock::start(vec![
+        ("GET /nodes/w1/history", reply(200, json!({ "items": items, "next": null }))),
+        ("GET /nodes/w2/history", reply(200, json!({ "items": [], "next": null }))),
+    ]);
+    let user = User::new();
+    let shown = user.wh(&mock, &["node", "history", "w1"]).succeeded().out;
+    let lines: Vec<&str> = shown.lines().collect();
+    assert!(
+        lines[1].contains("2026-11-22 04:31:10 UTC  online   offline  its worker agent is connected"),
+        "{shown}"
+    );
+    assert!(lines[2].contains("offline  online   no answer"), "{shown}");
+    assert_eq!(user.wh(&mock, &["node", "history", "w1", "--json"]).succeeded().json()[1]["to"], "offline");
+    assert!(user.wh(&mock, &["node", "history", "w2"]).succeeded().err.contains("as it is"));
+}

@@ -11,6 +11,7 @@ import { Time } from "@/components/time";
 import { cli } from "@/lib/cli";
 import { nodeStatus, viewOf } from "@/lib/status";
 import { AddNodeDialog } from "./add";
+import { CheckSummary } from "./health";
 import { AgentMarks, Labels, Roles } from "./parts";
 import { System } from "./system";
 import { NodeTokens } from "./tokens";
@@ -78,6 +79,7 @@ function NodeTable({ nodes }: { nodes: Node[] }) {
               </td>
               <td>
                 <Status view={viewOf(nodeStatus, node.status)} at={node.status_since} />
+                <CheckSummary health={node.health} />
                 {node.last_seen_at && (
                   <span className="sub nowrap" style={{ paddingLeft: 21 }}>
                     seen <Time at={node.last_seen_at} />

@@ -13,6 +13,8 @@ import { Badge, Status } from "@/components/status";
 import { Time } from "@/components/time";
 import { useToast } from "@/components/toast";
 import { nodeStatus, viewOf } from "@/lib/status";
+import { sentence } from "@/lib/text";
+import { Health, History, Missing } from "./health";
 import { ImageFacts } from "./images";
 import { agentView, Labels, Roles } from "./parts";
 import { SystemFacts } from "./system";
@@ -71,20 +73,19 @@ function Seen({ node }: { node: Node }) {
 function Detail({ node }: { node: Node }) {
   return (
     <>
-      {node.status === "offline" && (
-        <Notice tone="warn" title="The control plane does not hear from this node">
-          Its apps go on running. Look at the host's network and at{" "}
-          <code>systemctl status 'wisehosting-*'</code>.
-        </Notice>
-      )}
+      <Missing node={node} />
       {node.warnings.map((warning) => (
-        <Notice tone="warn" title="This host is near its limits" key={warning}>
-          {warning}.
+        <Notice tone="warn" title="This host needs a look" key={warning}>
+          {sentence(warning)}.
         </Notice>
       ))}
       <div className="columns">
-        <Agents node={node} />
         <div className="stack loose">
+          <Agents node={node} />
+          <History node={node} />
+        </div>
+        <div className="stack loose">
+          <Health node={node} />
           <Host node={node} />
           {node.origin === "enrolled" && <Remove node={node} />}
         </div>

@@ -254,12 +254,12 @@ function issuesOf(apps: App[], nodes: Node[]): Issue[] {
     return issues;
   });
   const ofNodes = nodes
-    .filter((node) => node.status === "offline")
+    .filter((node) => node.status === "offline" || node.status === "unreachable")
     .map((node) => ({
       key: node.id,
       to: `/nodes/${node.name}`,
       view: { tone: "bad" as const, label: node.name },
-      text: "Offline",
+      text: viewOf(nodeStatus, node.status).label,
       at: node.status_since,
     }));
   return [...ofNodes, ...ofApps];

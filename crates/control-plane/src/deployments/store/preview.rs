@@ -12,7 +12,7 @@ pub async fn serving(conn: &mut PgConnection, app: AppId) -> sqlx::Result<Vec<Se
         Serving,
         r#"select instances.id as "id: InstanceId", nodes.name as node,
                   instances.state = 'healthy'
-                  and not (nodes.status = 'offline' and status_since < now() - make_interval(secs => $2)) as "healthy!"
+                  and not coalesce(missing_since < now() - make_interval(secs => $2), false) as "healthy!"
            from instances join nodes on nodes.id = instances.node_id
            where app_id = $1 and wanted and in_rotation order by instances.id"#,
         app as _,

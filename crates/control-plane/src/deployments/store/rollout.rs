@@ -165,7 +165,7 @@ async fn serving(conn: &mut PgConnection, rolling: &Rolling) -> sqlx::Result<(Ve
     let rows = sqlx::query!(
         r#"select instances.id, nodes.name, release_id = $3 as "same!",
                   instances.state = 'healthy'
-                  and not (nodes.status = 'offline' and status_since < now() - make_interval(secs => $4)) as "healthy!"
+                  and not coalesce(missing_since < now() - make_interval(secs => $4), false) as "healthy!"
            from instances join nodes on nodes.id = instances.node_id
            where app_id = $1 and in_rotation and deployment_id <> $2 order by instances.id"#,
         rolling.app_id as _,
@@ -181,7 +181,7 @@ async fn serving(conn: &mut PgConnection, rolling: &Rolling) -> sqlx::Result<(Ve
     Ok((kept.collect(), old.into_iter().map(|row| row.id).collect()))
 }
 
-/// Seconds for which a node may be offline before its instances are placed elsewhere.
+/// Seconds for which a node may be missing before its instances are placed elsewhere.
 pub(super) const GONE_S: f64 = 60.0;
 
 /// Healthy instances of the live release that left the table and still run.
@@ -193,7 +193,7 @@ async fn back(conn: &mut PgConnection, app: AppId) -> sqlx::Result<usize> {
            join nodes on nodes.id = instances.node_id
            where instances.app_id = $1 and wanted and not in_rotation and out_generation is not null
              and instances.state = 'healthy'
-             and not (nodes.status = 'offline' and status_since < now() - make_interval(secs => $2))"#,
+             and not coalesce(missing_since < now() - make_interval(secs => $2), false)"#,
         app as _,
         GONE_S
     )
@@ -202,11 +202,11 @@ async fn back(conn: &mut PgConnection, app: AppId) -> sqlx::Result<usize> {
     Ok(usize::try_from(count).unwrap_or_default())
 }
 
-/// Nodes that are offline and had an instance of the deployment.
+/// Nodes that are missing and had an instance of the deployment.
 async fn lost(conn: &mut PgConnection, id: DeploymentId) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar!(
         "select distinct nodes.name from instances join nodes on nodes.id = instances.node_id
-         where deployment_id = $1 and not wanted and task is null and nodes.status = 'offline' order by nodes.name",
+         where deployment_id = $1 and not wanted and task is null and missing_since is not null order by nodes.name",
         id as _
     )
     .fetch_all(conn)
@@ -216,7 +216,7 @@ async fn lost(conn: &mut PgConnection, id: DeploymentId) -> sqlx::Result<Vec<Str
 async fn new_instances(conn: &mut PgConnection, id: DeploymentId) -> sqlx::Result<Vec<New>> {
     let rows = sqlx::query!(
         r#"select instances.id, nodes.name, instances.state, in_rotation, report as "report: Json<InstanceReport>",
-                  (nodes.status = 'offline' and status_since < now() - make_interval(secs => $2)) as "gone!"
+                  coalesce(missing_since < now() - make_interval(secs => $2), false) as "gone!"
            from instances join nodes on nodes.id = instances.node_id
            where deployment_id = $1 and wanted and task is null order by instances.id"#,
         id as _,

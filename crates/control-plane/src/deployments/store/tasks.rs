@@ -90,7 +90,7 @@ pub async fn running(
         r#"select instances.id, app_id, deployment_id, node_id, nodes.name, state,
                   report as "report: Json<InstanceReport>",
                   extract(epoch from now() - instances.created_at)::float8 as "age_s!",
-                  (nodes.status = 'offline' and status_since < now() - make_interval(secs => $3)) as "gone!"
+                  coalesce(missing_since < now() - make_interval(secs => $3), false) as "gone!"
            from instances join nodes on nodes.id = instances.node_id
            where wanted and task = $1 and ($2::uuid is null or deployment_id = $2) order by instances.id"#,
         task as _,

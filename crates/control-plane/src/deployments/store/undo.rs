@@ -40,7 +40,7 @@ pub async fn situation(conn: &mut PgConnection, app: AppId) -> sqlx::Result<Situ
                   deployments.state = 'cancelled' as "cancelled!",
                   deployments.state in ('failed', 'cancelled') as "ended!",
                   instances.state = 'healthy'
-                  and not (nodes.status = 'offline' and status_since < now() - make_interval(secs => $2)) as "healthy!"
+                  and not coalesce(missing_since < now() - make_interval(secs => $2), false) as "healthy!"
            from instances
            join deployments on deployments.id = instances.deployment_id
            join nodes on nodes.id = instances.node_id

@@ -8,18 +8,26 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::checks;
 use crate::bus::{self, Topic};
+use crate::nodes::health::config::NodeHealth;
+use crate::nodes::health::connected;
 
 /// A replica that has not said for so long that it holds a connection is gone, and the connection with it.
 pub const PRESENCE_LASTS_S: f64 = 60.0;
 
-/// Settles the status of one node: online while any of its agents is connected.
-pub async fn refresh(conn: &mut PgConnection, id: NodeId) -> sqlx::Result<()> {
-    settle(conn, Some(id.0)).await
+/// Settles the status of one node, an agent of which came just now.
+pub async fn refresh(
+    conn: &mut PgConnection,
+    config: &NodeHealth,
+    id: NodeId,
+    came: AgentKind,
+) -> sqlx::Result<()> {
+    settle(conn, config, Some(id), &format!("its {came} agent is connected")).await
 }
 
 /// Settles the status of all nodes.
-pub async fn refresh_all(conn: &mut PgConnection) -> sqlx::Result<()> {
+pub async fn refresh_all(conn: &mut PgConnection, config: &NodeHealth) -> sqlx::Result<()> {
     sqlx::query!(
         "update agents set connected_to = null
          where connected_to is not null and last_seen_at < now() - make_interval(secs => $1)",
@@ -27,26 +35,21 @@ pub async fn refresh_all(conn: &mut PgConnection) -> sqlx::Result<()> {
     )
     .execute(&mut *conn)
     .await?;
-    settle(conn, None).await
+    settle(conn, config, None, "an agent of it is connected").await
 }
 
-async fn settle(conn: &mut PgConnection, only: Option<Uuid>) -> sqlx::Result<()> {
-    let changed = sqlx::query_scalar!(
-        "with seen as (
-             select nodes.id,
-                    case when exists (select 1 from agents where node_id = nodes.id and connected_to is not null)
-                         then 'online' when nodes.status = 'joining' then 'joining' else 'offline' end as status
-             from nodes where removed_at is null and ($1::uuid is null or nodes.id = $1)
-         )
-         update nodes set status = seen.status, status_since = now()
-         from seen where nodes.id = seen.id and nodes.status <> seen.status
-         returning nodes.id",
-        only
-    )
-    .fetch_all(&mut *conn)
-    .await?;
-    for node in changed {
-        bus::say(conn, Topic::Nodes, node).await?;
+async fn settle(
+    conn: &mut PgConnection,
+    config: &NodeHealth,
+    only: Option<NodeId>,
+    reason: &str,
+) -> sqlx::Result<()> {
+    for node in checks::changed(conn, config, only).await? {
+        if node.present {
+            connected(conn, &node, reason.to_owned()).await?;
+        } else {
+            checks::lose(conn, node.id).await?;
+        }
     }
     Ok(())
 }
@@ -91,15 +94,18 @@ pub async fn heartbeat(
     node: NodeId,
     kind: AgentKind,
     heartbeat: &Heartbeat,
+    offset_ms: i64,
 ) -> sqlx::Result<()> {
     sqlx::query!(
-        "update agents set heartbeat = $3, last_seen_at = now() where node_id = $1 and kind = $2",
+        "update agents set heartbeat = $3, heartbeat_at = now(), last_seen_at = now()
+         where node_id = $1 and kind = $2",
         node as _,
         kind as _,
         Json(heartbeat) as _
     )
     .execute(&mut *conn)
     .await?;
+    checks::clock(conn, node, kind, offset_ms).await?;
     sqlx::query!("update nodes set last_seen_at = now() where id = $1", node as _).execute(conn).await?;
     Ok(())
 }

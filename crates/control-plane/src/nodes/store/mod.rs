@@ -1,5 +1,6 @@
 //! SQL of nodes, join tokens and agents.
 
+pub mod checks;
 pub mod health;
 pub mod labels;
 
@@ -17,6 +18,7 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::enrol::Grant;
+use super::health::{Health, clock};
 use super::{Agent, Node, NodeToken, Origin, Status, inet, roles, v4, words};
 use crate::generations::Consumer;
 use crate::http::page::PageQuery;
@@ -200,7 +202,7 @@ pub async fn known(conn: &mut PgConnection, id: NodeId) -> sqlx::Result<Option<K
 pub async fn remove(conn: &mut PgConnection, id: NodeId) -> sqlx::Result<()> {
     sqlx::query!(
         "update nodes set removed_at = now(), api_key_digest = null, signing_key = null,
-                status = 'offline', status_since = now()
+                status = 'offline', status_since = now(), missing_since = coalesce(missing_since, now())
          where id = $1",
         id as _
     )
@@ -250,7 +252,7 @@ pub async fn agent_connected(
          on conflict (node_id, kind) do update
          set version = excluded.version, build_slots = excluded.build_slots,
              connected_to = excluded.connected_to, connected_at = now(), last_seen_at = now(),
-             applied_generation = excluded.applied_generation",
+             applied_generation = excluded.applied_generation, refusal = null, refused_at = null",
         id as _,
         kind as _,
         hello.version,
@@ -295,6 +297,11 @@ struct NodeRow {
     status: Status,
     status_since: DateTime<Utc>,
     last_seen_at: Option<DateTime<Utc>>,
+    missing_since: Option<DateTime<Utc>>,
+    check_failures: i32,
+    checked_at: Option<DateTime<Utc>>,
+    next_check_at: Option<DateTime<Utc>>,
+    check_error: Option<String>,
     host: Json<HostFacts>,
     labels: Json<Labels>,
     declared_labels: Json<Labels>,
@@ -303,13 +310,30 @@ struct NodeRow {
     created_at: DateTime<Utc>,
 }
 
+impl NodeRow {
+    fn health(&self, agents: &[Agent]) -> Health {
+        let newest = agents.iter().max_by_key(|agent| agent.clock_measured_at);
+        Health {
+            missing_since: self.missing_since,
+            failures: self.check_failures,
+            checked_at: self.checked_at,
+            next_check_at: self.next_check_at,
+            error: self.check_error.clone(),
+            clock_offset_ms: newest.and_then(|agent| agent.clock_offset_ms),
+            clock_measured_at: newest.and_then(|agent| agent.clock_measured_at),
+        }
+    }
+}
+
 /// One page of the nodes, or the one that `only` names by id or name.
 pub async fn list(conn: &mut PgConnection, page: &PageQuery, only: Option<&str>) -> sqlx::Result<Vec<Node>> {
     let rows = sqlx::query_as!(
         NodeRow,
         r#"select id, name, roles, origin as "origin: Origin", mesh_address, public_key, endpoint,
                   status as "status: Status", status_since,
-                  (select max(agents.last_seen_at) from agents where agents.node_id = nodes.id) as last_seen_at,
+                  greatest(nodes.last_seen_at, (select max(agents.last_seen_at) from agents where agents.node_id = nodes.id))
+                      as last_seen_at,
+                  missing_since, check_failures, checked_at, next_check_at, check_error,
                   host as "host: Json<HostFacts>", labels as "labels: Json<Labels>",
                   declared_labels as "declared_labels: Json<Labels>", zone,
                   (select count(*) from instances where instances.node_id = nodes.id and wanted) as "instances!",
@@ -329,26 +353,33 @@ pub async fn list(conn: &mut PgConnection, page: &PageQuery, only: Option<&str>)
     let mut images = images::store::of_nodes(conn, &ids).await?;
     let has_traefik = rows.iter().any(|row| row.host.engine.as_deref() == Some("traefik"));
     let routes = if has_traefik { routes::store::count(conn).await? } else { 0 };
-    let nodes = rows.into_iter().map(|row| Node {
-        warnings: routes::crowded(row.host.engine.as_deref(), routes).into_iter().collect(),
-        declared_labels: row.declared_labels.keys().cloned().collect(),
-        labels: row.labels.0.into_iter().chain(row.declared_labels.0).collect(),
-        zone: row.zone,
-        id: row.id,
-        name: row.name,
-        roles: roles(&row.roles),
-        origin: row.origin,
-        mesh_address: v4(row.mesh_address),
-        public_key: row.public_key,
-        endpoint: row.endpoint,
-        status: row.status,
-        status_since: row.status_since,
-        last_seen_at: row.last_seen_at,
-        agents: agents.remove(&row.id).unwrap_or_default(),
-        host: row.host.0,
-        instances: row.instances,
-        images: images.remove(&row.id),
-        created_at: row.created_at,
+    let nodes = rows.into_iter().map(|row| {
+        let agents = agents.remove(&row.id).unwrap_or_default();
+        let health = row.health(&agents);
+        let mut warnings = clock::warnings(health.clock_offset_ms, &agents);
+        warnings.extend(routes::crowded(row.host.engine.as_deref(), routes));
+        Node {
+            warnings,
+            health,
+            declared_labels: row.declared_labels.keys().cloned().collect(),
+            labels: row.labels.0.into_iter().chain(row.declared_labels.0).collect(),
+            zone: row.zone,
+            id: row.id,
+            name: row.name,
+            roles: roles(&row.roles),
+            origin: row.origin,
+            mesh_address: v4(row.mesh_address),
+            public_key: row.public_key,
+            endpoint: row.endpoint,
+            status: row.status,
+            status_since: row.status_since,
+            last_seen_at: row.last_seen_at,
+            agents,
+            host: row.host.0,
+            instances: row.instances,
+            images: images.remove(&row.id),
+            created_at: row.created_at,
+        }
     });
     Ok(nodes.collect())
 }
@@ -356,7 +387,7 @@ pub async fn list(conn: &mut PgConnection, page: &PageQuery, only: Option<&str>)
 async fn agents_of(conn: &mut PgConnection, nodes: &[Uuid]) -> sqlx::Result<HashMap<NodeId, Vec<Agent>>> {
     let rows = sqlx::query!(
         r#"select node_id, kind, version, connected_to is not null as "connected!", last_seen_at,
-                  coalesce(generation, 0) as "generation!", applied_generation
+                  coalesce(generation, 0) as "generation!", applied_generation, clock_offset_ms, clock_measured_at, refusal, refused_at
            from agents
            left join generations on consumer = case kind
                when 'mesh' then 'mesh' when 'proxy' then 'routes' when 'ingress' then 'routes' else 'worker:' || node_id end
@@ -374,6 +405,10 @@ async fn agents_of(conn: &mut PgConnection, nodes: &[Uuid]) -> sqlx::Result<Hash
             last_seen_at: row.last_seen_at,
             generation: row.generation,
             applied_generation: row.applied_generation,
+            clock_offset_ms: row.clock_offset_ms,
+            clock_measured_at: row.clock_measured_at,
+            refusal: row.refusal,
+            refused_at: row.refused_at,
         });
     }
     Ok(found)

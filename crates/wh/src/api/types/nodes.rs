@@ -27,6 +27,8 @@ pub(crate) struct Node {
     #[serde(default)]
     pub(crate) last_seen_at: Option<DateTime<Utc>>,
     #[serde(default)]
+    pub(crate) health: Health,
+    #[serde(default)]
     pub(crate) agents: Vec<Agent>,
     #[serde(default)]
     pub(crate) host: Option<Host>,
@@ -44,6 +46,28 @@ pub(crate) struct Node {
     pub(crate) images: Option<NodeImages>,
     #[serde(default)]
     pub(crate) created_at: Option<DateTime<Utc>>,
+}
+
+/// Whether it is heard from, and by what.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Health {
+    pub(crate) missing_since: Option<DateTime<Utc>>,
+    pub(crate) failures: u32,
+    pub(crate) checked_at: Option<DateTime<Utc>>,
+    pub(crate) next_check_at: Option<DateTime<Utc>>,
+    pub(crate) error: Option<String>,
+    pub(crate) clock_offset_ms: Option<i64>,
+    pub(crate) clock_measured_at: Option<DateTime<Utc>>,
+}
+
+/// A node went or came back.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Transition {
+    pub(crate) at: DateTime<Utc>,
+    pub(crate) from: String,
+    pub(crate) to: String,
+    pub(crate) reason: String,
 }
 
 /// What a node's images take.

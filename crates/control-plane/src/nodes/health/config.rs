@@ -1,0 +1,53 @@
+//! The table `node_health` of the configuration.
+
+use daemon::config::Invalid;
+use serde::Deserialize;
+
+/// When nodes are asked whether they are there.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NodeHealth {
+    /// Seconds between checks of a node that says nothing: after 0 to 2 failures, 3 to 5, 6 to 10, 11 to 20, and more.
+    pub check_intervals_s: [u32; 5],
+    /// Seconds for an answer.
+    pub check_timeout_s: u32,
+    /// Seconds without a heartbeat after which a connected agent does not count. Agents send one each minute.
+    pub heartbeat_patience_s: u32,
+    /// Days for which it is kept when a node went and came back.
+    pub history_days: u16,
+}
+
+impl Default for NodeHealth {
+    fn default() -> Self {
+        Self {
+            check_intervals_s: [30, 120, 300, 900, 1800],
+            check_timeout_s: 5,
+            heartbeat_patience_s: 150,
+            history_days: 90,
+        }
+    }
+}
+
+impl NodeHealth {
+    pub(crate) fn check(&self) -> Result<(), Invalid> {
+        let wrong = |field: &str, problem: &str| Err(Invalid::new(format!("node_health.{field}"), problem));
+        let steps = &self.check_intervals_s;
+        if !steps.is_sorted() || steps.iter().any(|seconds| !(1..=86_400).contains(seconds)) {
+            return wrong(
+                "check_intervals_s",
+                "must be five numbers from 1 to 86400, none smaller than the one before",
+            );
+        }
+        if !(1..=30).contains(&self.check_timeout_s) {
+            return wrong("check_timeout_s", "must be between 1 and 30");
+        }
+        // Two that come late.
+        if !(90..=3600).contains(&self.heartbeat_patience_s) {
+            return wrong("heartbeat_patience_s", "must be between 90 and 3600: agents send one each 60 s");
+        }
+        if !(1..=3650).contains(&self.history_days) {
+            return wrong("history_days", "must be between 1 and 3650");
+        }
+        Ok(())
+    }
+}
