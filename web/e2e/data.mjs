@@ -41,6 +41,14 @@ export const settings = () => ({
   command: null,
   containerfile: null,
   deploy: { strategy: "blue-green", pre_command: null, post_command: null, drain_s: 10, stop_grace_s: 10 },
+  placement: {
+    strategy: null,
+    required: [],
+    preferred: [],
+    pin: null,
+    anti_affinity: "soft",
+    max_per_node: null,
+  },
 });
 
 /**

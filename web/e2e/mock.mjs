@@ -32,6 +32,7 @@ import {
   unproven,
   ZONE,
 } from "./data.mjs";
+import { makePlacement } from "./placement.mjs";
 import { makeSample, makeSamples, makeSum, makeTraffic, pickSamples } from "./traffic.mjs";
 
 /** @typedef {import("./data.mjs").Schemas} Schemas */
@@ -332,7 +333,11 @@ class World {
     if (resource === "certificates") return this.answerCertificates(method, key, part, response);
     if (resource === "notices") return send(response, 200, list(this.notices));
     if (resource === "jobs") return send(response, 200, list(this.queue()));
+    if (resource === "nodes" && part === "placement" && method === "GET")
+      return send(response, 200, makePlacement(key));
     if (resource === "nodes") return this.answerNodes(method, key, part, response);
+    if (resource === "placement" || resource === "moves" || resource === "rebalance")
+      return send(response, 200, list([]));
     if (resource === "node-tokens") return this.answerNodeTokens(method, key, json, response);
     if (resource === "tokens") return this.answerTokens(method, key, json, response);
     if (resource === "registries") return this.answerRegistries(method, key, part, json, response);

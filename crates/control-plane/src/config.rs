@@ -14,6 +14,7 @@ use url::Url;
 pub use crate::certificates::config::{Acme, Budget};
 use crate::dns::config::Dns;
 use crate::nodes::health::config::NodeHealth;
+use crate::placement::config::Placement;
 use crate::traffic::config::Traffic;
 
 /// The whole file.
@@ -39,6 +40,8 @@ pub struct Config {
     pub dns: Dns,
     #[serde(default)]
     pub traffic: Traffic,
+    #[serde(default)]
+    pub placement: Placement,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -219,6 +222,7 @@ impl Check for Config {
         self.node_health.check()?;
         self.dns.check()?;
         self.traffic.check()?;
+        self.placement.check()?;
         if !is_domain(&self.proxy.subdomain_base) {
             return Err(Invalid::new(
                 "proxy.subdomain_base",
@@ -394,6 +398,8 @@ mesh_address = "10.50.0.11"
             ),
             ("[proxy]", "[traffic]\nminutes_kept_h = 1\n[proxy]", "`traffic.minutes_kept_h`"),
             ("[proxy]", "[traffic]\nclient_addresses = \"some\"\n[proxy]", "client_addresses"),
+            ("[proxy]", "[placement]\ncpu_overcommit = 0\n[proxy]", "`placement.cpu_overcommit`"),
+            ("[proxy]", "[placement]\nstrategy = \"random\"\n[proxy]", "strategy"),
             ("[proxy]", "[dns]\nresolvers = []\n[proxy]", "`dns.resolvers`"),
             ("[proxy]", "[dns]\nresolvers = [\"dns.example.com\"]\n[proxy]", "no address of a resolver"),
             ("[proxy]", "[acme]\ndirectory = \"letsencrypt\"\nchallenge = \"dns\"\n[proxy]", "challenge"),

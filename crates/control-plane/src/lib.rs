@@ -44,6 +44,7 @@ pub mod jobs;
 pub mod logs;
 pub mod nodes;
 pub mod notices;
+pub mod placement;
 pub mod plan;
 pub mod projects;
 pub mod reconcile;

@@ -226,6 +226,8 @@ pub fn control_plane(
             "dns": { "resolvers": [format!("{INET_ADDRESS}:8053")], "private_names": true },
             "images": { "keep_releases": 2, "remove_after_s": 10 },
             "node_health": { "check_intervals_s": [2, 2, 5, 5, 5], "check_timeout_s": 2 },
+            // Each host takes all of this machine for its own.
+            "placement": { "cpu_overcommit": 100, "memory_overcommit": 4 },
             "acme": {
                 "directory": format!("https://{INET_ADDRESS}:14000/dir"),
                 "contact": "mailto:ops@example.com",

@@ -1,5 +1,7 @@
 //! The project file, `wisehosting.toml`: what an app needs, kept beside its source.
 
+mod placement;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -7,6 +9,7 @@ use presets::Preset;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use self::placement::Placement;
 use crate::context::nearest;
 use crate::failure::{Exit, Failure, Result};
 use crate::route::Options;
@@ -26,6 +29,7 @@ pub(crate) struct Project {
     pub(crate) probe: Option<Probe>,
     pub(crate) resources: Resources,
     pub(crate) crash_guard: CrashGuard,
+    placement: Option<Placement>,
     pub(crate) env: Env,
     routes: Options,
     domains: BTreeMap<String, Wanted<way::Domain>>,
@@ -270,6 +274,7 @@ impl Project {
         if !guard.is_empty() {
             settings.insert("crash_guard".to_owned(), Value::Object(guard));
         }
+        put(&mut settings, "placement", self.placement.as_ref());
         let mut build = Map::new();
         put(&mut build, "folder", self.build.folder.clone());
         put(&mut build, "preset", self.build.preset);
@@ -346,8 +351,8 @@ mod tests {
             refused("weather = 1"),
             (
                 "f.toml line 1: unknown key `weather`".to_owned(),
-                "known here: app, project, build, run, deploy, probe, resources, crash_guard, env, routes, \
-                 domains"
+                "known here: app, project, build, run, deploy, probe, resources, crash_guard, placement, env, \
+                 routes, domains"
                     .to_owned()
             )
         );

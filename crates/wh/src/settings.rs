@@ -41,6 +41,12 @@ const KEYS: &[(&str, &str, Kind)] = &[
     ("resources.pids", "/resources/pids", Kind::Number),
     ("crash_guard.restarts", "/crash_guard/restarts", Kind::Number),
     ("crash_guard.calm_s", "/crash_guard/calm_s", Kind::Number),
+    ("placement.strategy", "/placement/strategy", Kind::Text),
+    ("placement.required", "/placement/required", Kind::Words),
+    ("placement.preferred", "/placement/preferred", Kind::Words),
+    ("placement.pin", "/placement/pin", Kind::Text),
+    ("placement.anti_affinity", "/placement/anti_affinity", Kind::Text),
+    ("placement.max_per_node", "/placement/max_per_node", Kind::Number),
     ("build.folder", "/containerfile/folder", Kind::Text),
     ("build.preset", "/containerfile/preset", Kind::Text),
     ("build.publish", "/containerfile/publish", Kind::Text),
@@ -63,7 +69,8 @@ const NEED_A_VALUE: [&str; 4] = ["run.replicas", "probe.type", "probe.path", "pr
 
 /// What is set, by its word, in the order of the documentation.
 pub(crate) fn flat(settings: &Value) -> Vec<(String, Value)> {
-    let at = |place: &str| settings.pointer(place).filter(|value| !value.is_null()).cloned();
+    let said = |value: &&Value| !value.is_null() && value.as_array().is_none_or(|list| !list.is_empty());
+    let at = |place: &str| settings.pointer(place).filter(said).cloned();
     let keys = KEYS.iter().filter_map(|(word, place, _)| Some(((*word).to_owned(), at(place)?)));
     // The root of the source is what no context means.
     let context = at(CONTEXT.1).filter(|folder| folder != ".").map(|folder| (CONTEXT.0.to_owned(), folder));
@@ -96,7 +103,7 @@ pub(crate) fn changes(before: &Value, after: &Value) -> Vec<Change> {
         };
         let impact = match word.split('.').next() {
             Some("build") => "build",
-            Some("deploy") => "nothing",
+            Some("deploy" | "placement") => "nothing",
             _ => "containers",
         };
         let (label, kind, impact) = (word.clone(), kind.to_owned(), impact.to_owned());

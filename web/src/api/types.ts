@@ -45,6 +45,7 @@ export type Predefined = Schemas["Predefined"];
 export type PlatformNotice = Schemas["Notice"];
 export type Pending = Schemas["Pending"];
 export type Deploy = Schemas["Deploy"];
+export type Placement = Schemas["Placement"];
 export type Preset = Schemas["Preset"];
 export type Probe = Schemas["Probe"];
 export type ProbeEvidence = Schemas["ProbeEvidence"];

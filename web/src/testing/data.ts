@@ -1,2 +1,3 @@
 export * from "../../e2e/data.mjs";
+export * from "../../e2e/placement.mjs";
 export * from "../../e2e/traffic.mjs";

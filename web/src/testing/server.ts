@@ -2,6 +2,7 @@ import { HttpResponse, http } from "msw";
 import { setupServer } from "msw/node";
 import type { paths } from "@/api/schema.gen";
 import type { Problem } from "@/api/types";
+import { makePlacement } from "./data";
 
 type Method = "get" | "post" | "patch" | "delete";
 
@@ -22,6 +23,11 @@ export const server = setupServer(
   http.get("*/api/v1/setup", () => HttpResponse.json({ needed: false })),
   http.get("*/api/v1/tombstones", () => HttpResponse.json({ items: [], next: null })),
   http.get("*/api/v1/nodes/:node/history", () => HttpResponse.json({ items: [], next: null })),
+  http.get("*/api/v1/placement/nodes", () => HttpResponse.json({ items: [], next: null })),
+  http.get("*/api/v1/moves", () => HttpResponse.json({ items: [], next: null })),
+  http.get("*/api/v1/nodes/:node/placement", ({ params }) =>
+    HttpResponse.json(makePlacement(String(params.node))),
+  ),
   http.get("*/api/v1/zones", () => HttpResponse.json({ items: [], next: null })),
 );
 

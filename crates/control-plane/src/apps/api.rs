@@ -18,6 +18,7 @@ use crate::http::error::violates;
 use crate::http::extract::{Path, Query};
 use crate::http::page::Page;
 use crate::http::{Body, Code, Error, Permission, Result, guard};
+use crate::placement::Placement;
 use crate::{audit, projects, tombstones, zones};
 
 pub fn router(app: &AppState) -> OpenApiRouter<AppState> {
@@ -105,6 +106,7 @@ struct AppRequest {
     crash_guard: Option<CrashGuard>,
     command: Option<Vec<String>>,
     deploy: Option<Deploy>,
+    placement: Option<Placement>,
 }
 
 impl AppRequest {
@@ -119,6 +121,7 @@ impl AppRequest {
             command: self.command.clone(),
             containerfile: None,
             deploy: self.deploy.clone().unwrap_or_default(),
+            placement: self.placement.clone().unwrap_or_default(),
         }
     }
 }

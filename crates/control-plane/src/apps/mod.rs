@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::deployments;
 use crate::http::extract::present;
+use crate::placement::Placement;
 use status::{InstanceCount, Status};
 
 /// What the next release of an app takes.
@@ -35,6 +36,7 @@ pub struct Settings {
     /// How to build; the defaults when null.
     pub containerfile: Option<Containerfile>,
     pub deploy: Deploy,
+    pub placement: Placement,
 }
 
 /// How a release comes to serve.
@@ -87,6 +89,7 @@ impl Default for Settings {
             command: None,
             containerfile: None,
             deploy: Deploy::default(),
+            placement: Placement::default(),
         }
     }
 }
@@ -133,6 +136,10 @@ pub struct SettingsPatch {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Deploy>)]
     pub deploy: Option<Option<Deploy>>,
+    /// Replaced as a whole.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<Placement>)]
+    pub placement: Option<Option<Placement>>,
 }
 
 impl SettingsPatch {
@@ -160,6 +167,9 @@ impl SettingsPatch {
         }
         if let Some(deploy) = self.deploy {
             settings.deploy = deploy.unwrap_or_default();
+        }
+        if let Some(placement) = self.placement {
+            settings.placement = placement.unwrap_or_default();
         }
     }
 }

@@ -6,7 +6,9 @@ use protocol::job::Containerfile;
 use protocol::spec::{CrashGuard, Probe, ProbeCheck, Resources};
 
 use super::Settings;
+use crate::config::is_label;
 use crate::http::{Code, Error, Result};
+use crate::placement::Placement;
 
 /// Names that the product uses itself, or that people trust in a hostname.
 const RESERVED: &[&str] = &[
@@ -146,7 +148,24 @@ pub fn check_settings(settings: &Settings, prefix: &str) -> Result<()> {
     if let Some(containerfile) = &settings.containerfile {
         check_containerfile(containerfile, &field("containerfile"))?;
     }
-    Ok(())
+    check_placement(&settings.placement, &field("placement"))
+}
+
+fn check_placement(placement: &Placement, field: &str) -> Result<()> {
+    for (name, constraints) in [("required", &placement.required), ("preferred", &placement.preferred)] {
+        if constraints.len() > 16 {
+            let message = format!("{field}.{name} may have at most 16 conditions");
+            return Err(Error::invalid(format!("{field}.{name}"), message));
+        }
+    }
+    if placement.pin.as_deref().is_some_and(|pin| !is_label(pin)) {
+        return Err(Error::invalid(format!("{field}.pin"), "pin must be the name of a node")
+            .hint("`wh node ls` lists the nodes"));
+    }
+    match placement.max_per_node {
+        Some(most) => range(format!("{field}.max_per_node"), most.into(), 1, 100),
+        None => Ok(()),
+    }
 }
 
 fn range(field: String, value: u32, least: u32, most: u32) -> Result<()> {
@@ -337,6 +356,14 @@ mod tests {
         let mut settings = Settings::default();
         change(&mut settings);
         format!("{:?}", check_settings(&settings, "settings.").expect_err("refused"))
+    }
+
+    #[test]
+    fn a_place_that_cannot_be_is_refused_by_its_field() {
+        let none = refused(|settings| settings.placement.max_per_node = Some(0));
+        assert!(none.contains("settings.placement.max_per_node"), "{none}");
+        let pin = refused(|settings| settings.placement.pin = Some("W 1".to_owned()));
+        assert!(pin.contains("settings.placement.pin"), "{pin}");
     }
 
     #[test]

@@ -186,6 +186,19 @@ pub async fn find(
     .await
 }
 
+/// Whose the app is.
+pub async fn organization(conn: &mut PgConnection, id: AppId) -> sqlx::Result<OrganizationId> {
+    sqlx::query_scalar!(
+        r#"select projects.organization_id as "organization: OrganizationId" from apps
+           join environments on environments.id = apps.environment_id
+           join projects on projects.id = environments.project_id
+           where apps.id = $1"#,
+        id as _
+    )
+    .fetch_one(conn)
+    .await
+}
+
 /// The app, held until the transaction ends: whoever numbers or changes something of it takes turns. `None` when it was
 /// deleted.
 pub async fn lock(conn: &mut PgConnection, id: AppId) -> sqlx::Result<Option<App>> {

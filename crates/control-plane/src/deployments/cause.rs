@@ -208,8 +208,8 @@ const TABLE: &[(&str, &str, &str)] = &[
     ),
     (
         "no_room",
-        "All workers are offline or full.",
-        "Look at the nodes' status, add a worker, or delete apps that nobody needs.",
+        "No worker that is online has room, or none fulfils what the app asks of its place.",
+        "Look at the nodes' status, add a worker, give apps less memory, or change the app's placement.",
     ),
     (
         "node_lost",

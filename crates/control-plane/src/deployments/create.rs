@@ -144,7 +144,11 @@ pub async fn again(
     let start = Start {
         kind,
         source: None,
-        settings: &Settings { replicas: of.settings.replicas, ..current.settings.0 },
+        settings: &Settings {
+            replicas: of.settings.replicas,
+            placement: of.settings.placement.clone(),
+            ..current.settings.0
+        },
         variables: &current.variables,
         build_variables: None,
         release: Some(current.id),
@@ -175,7 +179,7 @@ pub async fn replace(
     let start = Start {
         kind: Kind::Restart,
         source: None,
-        settings: &current.settings,
+        settings: &Settings { placement: of.settings.placement.clone(), ..current.settings.0 },
         variables: &current.variables,
         build_variables: None,
         release: Some(current.id),
@@ -239,6 +243,7 @@ pub async fn rollback(
         settings: &Settings {
             replicas: of.settings.replicas,
             deploy: of.settings.deploy.clone(),
+            placement: of.settings.placement.clone(),
             ..release.settings.0
         },
         variables: &release.variables,

@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 
 use super::store::rollout::{self, Rolling};
 use super::{Kind, create, store};
-use crate::app::AppState;
+use crate::app::{App, AppState};
 use crate::apps::{self, Settings, rules};
 use crate::http::caller::Caller;
 use crate::http::extract::{Path, Query};
@@ -25,15 +25,17 @@ pub(super) fn router(app: &AppState) -> OpenApiRouter<AppState> {
 
 /// Of new settings or variables for the image that serves.
 pub async fn of_settings(
+    app: &App,
     conn: &mut PgConnection,
     of: &apps::store::App,
     live: &Snapshot,
 ) -> sqlx::Result<Preview> {
-    simulate(conn, of, live, Kind::Settings, of.settings.for_image_of(&live.settings)).await
+    simulate(app, conn, of, live, Kind::Settings, of.settings.for_image_of(&live.settings)).await
 }
 
 /// Plans a deployment that nobody has made: no row is its own.
 async fn simulate(
+    app: &App,
     conn: &mut PgConnection,
     of: &apps::store::App,
     live: &Snapshot,
@@ -49,11 +51,12 @@ async fn simulate(
         image_id: live.image_id.clone(),
         settings: types::Json(settings),
         replaces: None,
+        target: None,
         switch_generation: None,
         preparation: None,
         idle_s: 0.0,
     };
-    let situation = rollout::situation(conn, &rolling).await?;
+    let situation = rollout::situation(conn, &rolling, &app.config.placement).await?;
     let serving = store::preview::serving(conn, of.id).await?;
     Ok(tell(situation, &serving, after))
 }
@@ -76,7 +79,11 @@ async fn preview_scale(
     let mut conn = app.db.acquire().await?;
     let found = apps::api::find(&mut conn, &caller, &key).await?;
     let live = create::current(&mut conn, &found).await?;
-    let settings = Settings { replicas: query.replicas, ..live.settings.0.clone() };
+    let settings = Settings {
+        replicas: query.replicas,
+        placement: found.settings.placement.clone(),
+        ..live.settings.0.clone()
+    };
     rules::check_settings(&settings, "")?;
-    Ok(Json(simulate(&mut conn, &found, &live, Kind::Scale, settings).await?))
+    Ok(Json(simulate(&app, &mut conn, &found, &live, Kind::Scale, settings).await?))
 }

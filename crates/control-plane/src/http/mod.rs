@@ -31,8 +31,8 @@ pub use permission::{Permission, guard, public};
 use crate::app::AppState;
 use crate::{
     activity, apps, archives, audit, certificates, deployments, dns_providers, doctor, domains, events, exec,
-    files, front, git_access, hub, identity, jobs, logs, nodes, notices, projects, registries, releases,
-    route_tokens, routes, tombstones, traffic, variables, zones,
+    files, front, git_access, hub, identity, jobs, logs, nodes, notices, placement, projects, registries,
+    releases, route_tokens, routes, tombstones, traffic, variables, zones,
 };
 
 #[derive(OpenApi)]
@@ -81,6 +81,7 @@ pub fn api(app: &AppState) -> (Router<AppState>, utoipa::openapi::OpenApi) {
         .merge(exec::api::router(app))
         .merge(files::api::router(app))
         .merge(nodes::api::router(app))
+        .merge(placement::api::router(app))
         .merge(doctor::api::router(app))
         .merge(zones::api::router(app))
         .merge(routes::api::router(app))

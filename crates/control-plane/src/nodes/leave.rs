@@ -41,7 +41,7 @@ pub(super) async fn take_out(
     if instances > 0 && !force {
         let message = format!("{instances} instances still run on {}", node.name);
         return Err(Error::new(Code::NodeHasInstances, message)
-            .hint("Deploy their apps again while the node is offline, so that they move to other nodes"));
+            .hint(format!("Move them to other nodes first: `wh node drain {}`", node.name)));
     }
     let zones = zones::store::of_node(tx, node.id).await?;
     if let (Some(zone), false) = (zones.first(), force) {

@@ -1,5 +1,6 @@
 //! Decisions without side effects: rows in, desired state or steps out. The same rows give the same bytes.
 
+pub mod fleet;
 pub mod guards;
 pub mod mesh;
 pub mod placement;

@@ -66,8 +66,9 @@ fn carry_out(now: &mut Situation, step: &Step) {
                 state: InstanceState::Starting,
                 failure: None,
             });
+            let turn = now.workers.iter().map(|worker| worker.turn).max().unwrap_or_default() + 1;
             let workers = now.workers.iter_mut().filter(|worker| worker.node == place.node);
-            workers.for_each(|worker| worker.take(place.port));
+            workers.for_each(|worker| worker.take(place.port, now.wish.needs, turn));
         }
         Step::Abandon { id, .. } => now.new.retain(|new| new.id != *id),
         Step::Probe => now.probing = true,
@@ -272,7 +273,11 @@ mod tests {
         now.workers[0].used_ports = crate::plan::placement::HOST_PORTS.skip(2).collect();
         assert_eq!(
             tell(now, &old, false).steps,
-            ["start an instance on w1", "start an instance on w1", "wait for a worker with a free port"]
+            [
+                "start an instance on w1",
+                "start an instance on w1",
+                "wait for a worker that can take an instance (w1: no free port)"
+            ]
         );
     }
 

@@ -284,12 +284,11 @@ impl World {
         });
         let on = |node: usize| self.instances.iter().filter(move |one| one.node == node);
         let workers = (0..NODES).filter(|node| self.nodes[*node].1).map(|node| Candidate {
-            node: self.nodes[node].0,
-            name: name(node),
             of_release: on(node).filter(own).count(),
             instances: on(node).filter(|one| one.wanted).count(),
             has_image: node == 0,
             used_ports: on(node).map(|one| one.port).collect(),
+            ..Candidate::new(self.nodes[node].0, name(node))
         });
         let behind = |proxy: &&Proxy| {
             proxy.connected && deployment.switched.is_some_and(|generation| proxy.applied < generation)
@@ -303,6 +302,7 @@ impl World {
             old: old.into_iter().map(|one| one.id).collect(),
             back: self.back().filter(|one| self.is_healthy(one)).count(),
             workers: workers.collect(),
+            wish: rollout::samples::wish(),
             lost: Vec::new(),
             probing: deployment.probing,
             switched: deployment.switched.is_some(),

@@ -18,9 +18,8 @@ use crate::deployments::store::tasks::{self, Preparation};
 use crate::deployments::store::undo;
 use crate::generations::{self, Consumer};
 use crate::instances::Task;
-use crate::plan;
-use crate::plan::placement::Candidate;
-use crate::plan::rollout::Step;
+use crate::plan::rollout::{Situation, Step};
+use crate::{placement, plan};
 
 pub struct Rollouts(pub AppState);
 
@@ -64,10 +63,11 @@ async fn advance_far(app: &AppState, id: DeploymentId) -> anyhow::Result<()> {
 }
 
 /// Takes the next steps of one deployment; `true` when more may follow at once.
-async fn advance(app: &AppState, id: DeploymentId) -> anyhow::Result<bool> {
+pub(crate) async fn advance(app: &AppState, id: DeploymentId) -> anyhow::Result<bool> {
     let mut tx = app.db.begin().await?;
     let Some(rolling) = rollout::lock(&mut tx, id).await? else { return Ok(false) };
-    let situation = rollout::situation(&mut tx, &rolling).await?;
+    placement::store::lock(&mut tx).await?;
+    let situation = rollout::situation(&mut tx, &rolling, &app.config.placement).await?;
     let mut again = false;
     let mut waiting_for = None;
     for step in plan::rollout::plan(&situation) {
@@ -76,7 +76,7 @@ async fn advance(app: &AppState, id: DeploymentId) -> anyhow::Result<bool> {
             step => {
                 info!(deployment.id = %id, app.id = %rolling.app_id, %step, "roll-out");
                 again |= matches!(step, Step::Prepared(_) | Step::Switch { .. } | Step::Abandon { .. });
-                take(&mut tx, &rolling, &situation.workers, step).await?;
+                take(&mut tx, &rolling, &situation, step).await?;
                 rollout::stepped(&mut tx, id).await?;
             }
         }
@@ -89,7 +89,7 @@ async fn advance(app: &AppState, id: DeploymentId) -> anyhow::Result<bool> {
 async fn take(
     conn: &mut PgConnection,
     rolling: &Rolling,
-    workers: &[Candidate],
+    situation: &Situation,
     step: Step,
 ) -> anyhow::Result<()> {
     let id = rolling.id;
@@ -137,7 +137,7 @@ async fn take(
         Step::GoLive => {
             rollout::go_live(conn, rolling).await?;
             progress::say_line(conn, id, "Live").await?;
-            after::begin(conn, rolling, workers).await?;
+            after::begin(conn, rolling, situation).await?;
         }
         Step::Fail(failure) => {
             progress::fail(conn, id, &failure).await?;

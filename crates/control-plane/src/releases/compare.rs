@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::store::Snapshot;
 use crate::apps::{Deploy, Settings, Strategy};
+use crate::placement::{self, AntiAffinity, Constraint, Placement};
 use crate::variables::{Open, Values};
 
 /// A release with its variables open.
@@ -128,6 +129,7 @@ pub fn settings(before: &Settings, after: &Settings) -> Difference {
     found.build_inputs(before, after, Impact::Build);
     found.settings(before, after);
     found.deploy(&before.deploy, &after.deploy);
+    found.placement(&before.placement, &after.placement);
     found.difference()
 }
 
@@ -211,9 +213,18 @@ impl Found {
     }
 
     fn settings(&mut self, before: &Settings, after: &Settings) {
-        // How a release comes to serve is no part of what it is.
-        let Settings { port, replicas, probe, resources, crash_guard, command, containerfile: _, deploy: _ } =
-            before;
+        // How a release comes to serve, and where, is no part of what it is.
+        let Settings {
+            port,
+            replicas,
+            probe,
+            resources,
+            crash_guard,
+            command,
+            containerfile: _,
+            deploy: _,
+            placement: _,
+        } = before;
         let port_of = |port: Option<u16>| port.map(|port| port.to_string());
         self.runs(("port", "port"), port_of(*port), port_of(after.port));
         self.value(("replicas", "replicas"), replicas, &after.replicas);
@@ -244,6 +255,28 @@ impl Found {
         let (drain, grace) = (("deploy.drain_s", "drain"), ("deploy.stop_grace_s", "time to stop"));
         self.note(drain, Impact::Nothing, seconds(drain_s), seconds(&after.drain_s));
         self.note(grace, Impact::Nothing, seconds(stop_grace_s), seconds(&after.stop_grace_s));
+    }
+
+    fn placement(&mut self, before: &Placement, after: &Placement) {
+        // Holds for what is placed from now on: the impact is none until then.
+        let Placement { strategy, required, preferred, pin, anti_affinity, max_per_node } = before;
+        let mut note = |name: (&str, &str), before, after| self.note(name, Impact::Nothing, before, after);
+        let words = |strategy: Option<placement::Strategy>| strategy.map(|strategy| strategy.to_string());
+        note(("placement.strategy", "placement"), words(*strategy), words(after.strategy));
+        let all = |constraints: &[Constraint]| {
+            let words: Vec<String> = constraints.iter().map(ToString::to_string).collect();
+            (!words.is_empty()).then(|| words.join(", "))
+        };
+        note(("placement.required", "required of nodes"), all(required), all(&after.required));
+        note(("placement.preferred", "preferred of nodes"), all(preferred), all(&after.preferred));
+        note(("placement.pin", "pinned to node"), pin.clone(), after.pin.clone());
+        let apart = |anti_affinity: AntiAffinity| {
+            Some(if anti_affinity == AntiAffinity::Hard { "always" } else { "if possible" }.to_owned())
+        };
+        let name = ("placement.anti_affinity", "replicas on different nodes");
+        note(name, apart(*anti_affinity), apart(after.anti_affinity));
+        let most = |most: Option<u16>| most.map(|most| most.to_string());
+        note(("placement.max_per_node", "most per node"), most(*max_per_node), most(after.max_per_node));
     }
 
     fn probe(&mut self, before: &Probe, after: &Probe) {
@@ -414,6 +447,14 @@ mod tests {
                 pull: true,
             }),
             deploy: Deploy { strategy: Strategy::Rolling, ..Deploy::default() },
+            placement: Placement {
+                strategy: Some(placement::Strategy::Spread),
+                required: vec![Constraint::Is("disk".to_owned(), "nvme".to_owned())],
+                preferred: vec![Constraint::HasNot("spot".to_owned())],
+                pin: Some("worker-2".to_owned()),
+                anti_affinity: AntiAffinity::Hard,
+                max_per_node: Some(2),
+            },
         }
     }
 
@@ -488,6 +529,21 @@ mod tests {
         let difference = pending(side(&live, &own), &asked, &open(own.clone()));
         assert_eq!(difference, Difference { changes: Vec::new(), impact: Impact::Nothing });
         assert!(!difference.needs_containers());
+    }
+
+    #[test]
+    fn where_instances_may_be_holds_for_the_next_ones() {
+        let after = Settings { placement: other().placement, ..Settings::default() };
+        insta::assert_snapshot!(text(&settings(&Settings::default(), &after)), @r"
+        Nothing: placement added: spread
+        Nothing: required of nodes added: disk=nvme
+        Nothing: preferred of nodes added: !spot
+        Nothing: pinned to node added: worker-2
+        Nothing: replicas on different nodes: if possible → always
+        Nothing: most per node added: 2
+        ");
+        let (live, own) = (release(Settings::default()), values(&[]));
+        assert_eq!(pending(side(&live, &own), &after, &open(own.clone())).changes, []);
     }
 
     #[test]

@@ -71,13 +71,14 @@ pub async fn of(
 
 /// What applying would do, if something can be applied.
 async fn preview(
+    app: &App,
     conn: &mut PgConnection,
     of: &apps::store::App,
     pending: &Pending,
 ) -> sqlx::Result<Option<Preview>> {
     match store::current(conn, of.id).await? {
         Some(live) if pending.applicable => {
-            deployments::preview::of_settings(conn, of, &live).await.map(Some)
+            deployments::preview::of_settings(app, conn, of, &live).await.map(Some)
         }
         _ => Ok(None),
     }
@@ -94,7 +95,7 @@ async fn read_pending(
     let found = apps::api::find(&mut conn, &caller, &key).await?;
     let values = variables::store::open(&mut conn, &app.vault, found.id).await?;
     let mut pending = of(&app, &mut conn, &found, &values).await?;
-    pending.preview = preview(&mut conn, &found, &pending).await?;
+    pending.preview = preview(&app, &mut conn, &found, &pending).await?;
     Ok(Json(pending))
 }
 

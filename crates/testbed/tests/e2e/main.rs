@@ -11,6 +11,7 @@ mod commands;
 mod crashes;
 mod doctor;
 mod domains;
+mod drains;
 mod engine;
 mod examples;
 mod exec;
@@ -61,6 +62,7 @@ fn tests() -> Vec<Test> {
     ];
     let breaking = [
         nodes::TESTS,
+        drains::TESTS,
         forged::TESTS,
         restarts::TESTS,
         images::TESTS,

@@ -11,6 +11,7 @@ mod domains;
 mod git;
 mod nodes;
 mod notices;
+mod placement;
 mod queue;
 mod registries;
 mod routes;
@@ -33,6 +34,7 @@ pub(crate) use nodes::{
     Agent, Health, NewNodeToken, Node, NodeImages, NodeToken, OperatingSystem, Transition,
 };
 pub(crate) use notices::Notice;
+pub(crate) use placement::{Drain, DrainLeft, Move, NodePlacement, PlannedMove};
 pub(crate) use queue::QueuedBuild;
 pub(crate) use registries::Registry;
 pub(crate) use routes::{NewRouteToken, RouteTable, RouteToken, RouteView};

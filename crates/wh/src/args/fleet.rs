@@ -95,11 +95,68 @@ pub(crate) enum NodeCommand {
         #[arg(value_name = "KEY=VALUE")]
         changes: Vec<String>,
     },
+    /// Show what workers have to give, and what of it is reserved
+    Capacity,
+    /// Let a worker take no new instances and builds; what runs on it stays
+    Cordon { name: String },
+    /// Let a worker take instances and builds again
+    Uncordon { name: String },
+    /// Cordon a worker and move its instances to others, a few at a time, without a failed request
+    Drain {
+        name: String,
+        /// Show what would move where, and what cannot
+        #[arg(long, conflicts_with = "detach")]
+        plan: bool,
+        /// Do not wait for the end
+        #[arg(long)]
+        detach: bool,
+    },
+    /// Set what a worker takes; alone: show
+    Settings {
+        name: String,
+        #[command(flatten)]
+        settings: NodeSettings,
+    },
     /// Forget a node that holds no instances
     Rm { name: String },
     /// Tokens by which new nodes join
     #[command(subcommand)]
     Token(NodeTokenCommand),
+}
+
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct NodeSettings {
+    /// Whether apps run on it
+    #[arg(long, value_name = "yes|no", value_parser = yes)]
+    pub(crate) apps: Option<bool>,
+    /// Whether it builds
+    #[arg(long, value_name = "yes|no", value_parser = yes)]
+    pub(crate) builds: Option<bool>,
+    /// Most instances of all apps on it, or `none`
+    #[arg(long, value_name = "NUMBER", value_parser = max_instances)]
+    pub(crate) max_instances: Option<MaxInstances>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum MaxInstances {
+    Most(u32),
+    None,
+}
+
+fn yes(text: &str) -> Result<bool, String> {
+    match text {
+        "yes" => Ok(true),
+        "no" => Ok(false),
+        _ => Err("must be yes or no".to_owned()),
+    }
+}
+
+fn max_instances(text: &str) -> Result<MaxInstances, String> {
+    if text == "none" {
+        return Ok(MaxInstances::None);
+    }
+    let most = text.parse().map_err(|_| "must be a whole number, or `none`".to_owned())?;
+    Ok(MaxInstances::Most(most))
 }
 
 #[derive(Debug, Subcommand)]

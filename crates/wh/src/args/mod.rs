@@ -17,7 +17,8 @@ pub(crate) use apps::{
     ReleasesCommand, Resize, Run, SettingsCommand, VariableFlags,
 };
 pub(crate) use fleet::{
-    ContextCommand, FleetCommand, Login, NodeCommand, NodeTokenCommand, QueueCommand, RegistryCommand,
+    ContextCommand, FleetCommand, Login, MaxInstances, NodeCommand, NodeSettings, NodeTokenCommand,
+    QueueCommand, RegistryCommand,
 };
 pub(crate) use routing::{
     AddDnsProvider, CertCommand, DnsProviderCommand, DomainCommand, DomainPathCommand, RouteTokenCommand,
@@ -255,6 +256,15 @@ pub(crate) enum Command {
     /// Look after the hosts
     #[command(subcommand, alias = "nodes")]
     Node(NodeCommand),
+    /// Show which instances are better off on other nodes
+    Rebalance {
+        /// Move them, a few at a time, without a failed request
+        #[arg(long)]
+        apply: bool,
+        /// Do not wait for the end
+        #[arg(long, requires = "apply")]
+        detach: bool,
+    },
     /// DNS suffixes that apps are served under; alone: list
     #[command(alias = "zones")]
     Zone {

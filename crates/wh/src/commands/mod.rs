@@ -21,6 +21,8 @@ mod local;
 mod logs;
 mod manual;
 mod node_health;
+mod moves;
+mod node_room;
 mod nodes;
 mod notices;
 mod plan;
@@ -100,6 +102,7 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Result<u8> {
         Command::Notices { all } => notices::run(shell, all).await,
         Command::DnsProvider { command } => dns_provider::run(shell, command).await,
         Command::Node(command) => nodes::run(shell, command).await,
+        Command::Rebalance { apply, detach } => moves::rebalance(shell, apply, detach).await,
         Command::Zone { command } => zones::run(shell, command).await,
         Command::Routes { search, worker } => {
             route_table::table(shell, worker.as_deref(), search.as_deref()).await

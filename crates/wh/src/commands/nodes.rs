@@ -6,7 +6,7 @@ use chrono::Utc;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{Shell, node_health, short};
+use super::{Shell, moves, node_health, node_room, short};
 use crate::api::path;
 use crate::api::types::{Agent, NewNodeToken, Node, NodeImages, NodeToken, OperatingSystem};
 use crate::args::{NodeCommand, NodeTokenCommand};
@@ -23,6 +23,11 @@ pub(crate) async fn run(shell: &Shell, command: NodeCommand) -> Result<()> {
         NodeCommand::Check { name } => node_health::check(shell, &name).await,
         NodeCommand::History { name } => node_health::history(shell, &name).await,
         NodeCommand::Label { name, changes } => label(shell, &name, &changes).await,
+        NodeCommand::Capacity => node_room::list(shell).await,
+        NodeCommand::Cordon { name } => node_room::cordon(shell, &name, true).await,
+        NodeCommand::Uncordon { name } => node_room::cordon(shell, &name, false).await,
+        NodeCommand::Drain { name, plan, detach } => moves::drain(shell, &name, plan, detach).await,
+        NodeCommand::Settings { name, settings } => node_room::settings(shell, &name, &settings).await,
         NodeCommand::Rm { name } => {
             shell.client()?.delete(&path(&["nodes", &name])).await?;
             shell.ui.done(&format!("forgot node {name}"));
@@ -82,6 +87,7 @@ async fn show(shell: &Shell, name: &str) -> Result<()> {
     }
     let paint = shell.ui.out_paint();
     let labels = labels(&node);
+    let room = node_room::rows_of(&shell.client()?, &node).await?;
     let host = node.host.unwrap_or_default();
     let machine =
         format!("{} cores, {} MiB, {} {}", host.cpus, host.memory_mb, host.architecture, host.kernel);
@@ -104,6 +110,7 @@ async fn show(shell: &Shell, name: &str) -> Result<()> {
     if let Some(os) = &host.os {
         rows.extend(os::rows(os, Utc::now(), paint));
     }
+    rows.extend(room);
     let images = node.images.unwrap_or_default();
     rows.extend(image_rows(&images));
     rows.extend(node.warnings.iter().map(|warning| ("warning", sanitize(warning))));

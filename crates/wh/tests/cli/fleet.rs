@@ -130,3 +130,129 @@ fn the_history_of_a_node_is_listed_with_the_reasons() {
     assert_eq!(user.wh(&mock, &["node", "history", "w1", "--json"]).succeeded().json()[1]["to"], "offline");
     assert!(user.wh(&mock, &["node", "history", "w2"]).succeeded().err.contains("as it is"));
 }
+
+fn room(changes: &serde_json::Value) -> serde_json::Value {
+    let mut node = json!({
+        "id": "n", "name": "w1", "online": true, "takes_apps": true, "takes_builds": true, "max_instances": null,
+        "cordoned_at": null, "capacity": { "cpu_millis": 39_000, "memory_mb": 7936 },
+        "reserved": { "cpu_millis": 1500, "memory_mb": 1024 }, "instances": 2
+    });
+    for (key, value) in changes.as_object().expect("changes") {
+        node[key] = value.clone();
+    }
+    node
+}
+
+#[test]
+fn workers_show_what_they_have_to_give_and_what_they_take() {
+    let told = [
+        room(&json!({})),
+        room(&json!({ "name": "w2", "takes_builds": false, "max_instances": 5 })),
+        room(&json!({ "name": "w3", "cordoned_at": "2026-01-01T00:00:00Z", "capacity": null })),
+    ];
+    let mock = Mock::start(vec![
+        ("GET /placement/nodes", reply(200, json!({ "items": told, "next": null }))),
+        ("GET /nodes/w1", reply(200, json!({ "name": "w1", "roles": ["worker"] }))),
+        ("GET /nodes/w1/placement", reply(200, room(&json!({})))),
+    ]);
+    let user = User::new();
+    let list = user.wh(&mock, &["node", "capacity"]).succeeded().out;
+    let lines: Vec<&str> = list.lines().collect();
+    assert_eq!(lines[1], "w1    2          1024 of 7936 MiB  1.5 of 39.0 cores  apps and builds");
+    assert_eq!(lines[2], "w2    2 of 5     1024 of 7936 MiB  1.5 of 39.0 cores  apps");
+    assert!(
+        lines[3].starts_with("w3    2          1024 MiB          1.5 cores          nothing new (cordoned"),
+        "{list}"
+    );
+    let shown = user.wh(&mock, &["node", "show", "w1"]).succeeded().out;
+    assert!(shown.contains("reserved memory") && shown.contains("1024 of 7936 MiB"), "{shown}");
+}
+
+#[test]
+fn what_a_worker_takes_is_set() {
+    let cordoned = room(&json!({ "cordoned_at": "2026-01-01T00:00:00Z" }));
+    let mock = Mock::start(vec![
+        ("PATCH /nodes/w1/placement", reply(200, room(&json!({ "takes_apps": false })))),
+        ("POST /nodes/w1/cordon", reply(200, cordoned)),
+        ("POST /nodes/w1/uncordon", reply(200, room(&json!({})))),
+    ]);
+    let user = User::new();
+    let args = ["node", "settings", "w1", "--apps", "no", "--max-instances", "none"];
+    assert!(user.wh(&mock, &args).succeeded().out.contains("takes            builds\n"));
+    let sent = mock.one("PATCH /nodes/w1/placement").json();
+    assert_eq!(sent, json!({ "takes_apps": false, "max_instances": null }));
+    user.wh(&mock, &["node", "settings", "w1", "--builds", "maybe"]).failed(2);
+    let run = user.wh(&mock, &["node", "cordon", "w1"]).succeeded();
+    assert!(run.err.contains("w1 takes nothing new; 2 instances run on"), "{run:#?}");
+    let run = user.wh(&mock, &["node", "uncordon", "w1"]).succeeded();
+    assert!(run.err.contains("w1 takes apps and builds"), "{run:#?}");
+}
+
+#[test]
+fn a_drain_is_followed_until_the_node_is_empty() {
+    let left = |stage: &str, problem: serde_json::Value| json!([{ "instance": "0198-abcdef12", "app": "shop", "stage": stage, "deployment": 7, "problem": problem }]);
+    let drain = |left: serde_json::Value, finished: serde_json::Value| {
+        reply(200, json!({ "instances": 1, "left": left, "finished_at": finished }))
+    };
+    let waits = json!("no worker can take it (w1: cordoned; w2: 512 MiB of memory short)");
+    let mock = Mock::start(vec![
+        ("POST /nodes/w1/drain", drain(left("waiting", waits), json!(null))),
+        ("GET /nodes/w1/drain", drain(left("moving", json!(null)), json!(null))),
+        ("GET /nodes/w1/drain", drain(json!([]), json!("2026-01-01T00:00:00Z"))),
+        ("POST /nodes/w2/drain", drain(left("waiting", json!(null)), json!(null))),
+        ("GET /nodes/w2/drain", reply(404, json!({ "code": "not_found", "message": "no drain of w2" }))),
+    ]);
+    let user = User::new();
+    let run = user.wh(&mock, &["node", "drain", "w1"]).succeeded();
+    for line in ["w2: 512 MiB of memory short", "another starts in its place (deployment 7)", "w1 is empty"] {
+        assert!(run.err.contains(line), "{run:#?}");
+    }
+    let run = user.wh(&mock, &["node", "drain", "w2"]).failed(5);
+    assert!(run.err.contains("was ended before it was empty"), "{run:#?}");
+    let run = user.wh(&mock, &["node", "drain", "w2", "--detach"]).succeeded();
+    assert!(run.err.contains("1 to go"), "{run:#?}");
+}
+
+fn planned(to: Option<&str>, reason: &str) -> serde_json::Value {
+    json!({ "instance": "0198-abcdef12", "app": "shop", "from": "w1", "to": to, "reason": reason })
+}
+
+#[test]
+fn what_a_drain_would_do_is_told_before() {
+    let moves = [planned(Some("w2"), "w1 is drained"), planned(None, "w2: cordoned")];
+    let mock = Mock::start(vec![(
+        "GET /nodes/w1/drain/preview",
+        reply(200, json!({ "items": moves, "next": null })),
+    )]);
+    let out = User::new().wh(&mock, &["node", "drain", "w1", "--plan"]).succeeded().out;
+    assert!(out.contains("w2       w1 is drained") && out.contains("nowhere  w2: cordoned"), "{out}");
+}
+
+#[test]
+fn a_rebalance_is_shown_first_and_carried_out_as_shown() {
+    let moves = json!({ "items": [planned(Some("w2"), "w1 is 90 % reserved")], "next": null });
+    let of = |state: &str, problem: serde_json::Value| {
+        let one = json!({ "instance": "0198-abcdef12", "app": "shop", "from": "w1", "to": "w2", "state": state,
+                          "problem": problem });
+        reply(200, json!({ "items": [one], "next": null }))
+    };
+    let mock = Mock::start(vec![
+        ("GET /rebalance/preview", reply(200, moves)),
+        ("POST /rebalance", reply(202, json!({ "items": [], "next": null }))),
+        ("GET /moves", of("moving", json!(null))),
+        ("GET /moves", of("done", json!(null))),
+        ("GET /moves", of("failed", json!("deployment 7: Nothing listens."))),
+    ]);
+    let user = User::new();
+    let run = user.wh(&mock, &["rebalance"]).succeeded();
+    assert!(run.out.contains("w1 is 90 % reserved") && run.err.contains("--apply"), "{run:#?}");
+    assert!(!mock.lines().iter().any(|line| line.starts_with("POST")), "{:?}", mock.lines());
+    let run = user.wh(&mock, &["rebalance", "--apply"]).succeeded();
+    assert!(run.err.contains("shop w1 → w2 done") && run.err.contains("moved 1 instances"), "{run:#?}");
+    assert_eq!(
+        mock.one("POST /rebalance").json(),
+        json!({ "moves": [{ "instance": "0198-abcdef12", "to": "w2", "reason": "w1 is 90 % reserved" }] })
+    );
+    let run = user.wh(&mock, &["rebalance", "--apply"]).failed(1);
+    assert!(run.err.contains("deployment 7: Nothing listens."), "{run:#?}");
+}

@@ -27,6 +27,27 @@ describe("the form of an app's settings", () => {
     expect(patch.probe).toEqual(settings.probe);
     expect(patch.deploy).toEqual(settings.deploy);
   });
+  it("gives back a placement as it was, and names a wrong one", () => {
+    const placement = {
+      strategy: "spread",
+      required: ["disk=nvme", "!spot"],
+      preferred: [],
+      pin: "worker-2",
+      anti_affinity: "hard",
+      max_per_node: 2,
+    } as const;
+    const form = formOf({
+      ...defaultSettings,
+      placement: { ...placement, required: [...placement.required], preferred: [] },
+    });
+    expect(patchOf(form).placement).toEqual(placement);
+    expect(patchOf(formOf(defaultSettings)).placement).toEqual(defaultSettings.placement);
+    expect(problemsOf({ ...form, required: "disk = nvme", maxPerNode: "0", pin: "Worker 2" })).toEqual({
+      required: expect.stringContaining("disk = nvme"),
+      maxPerNode: expect.anything(),
+      pin: expect.anything(),
+    });
+  });
   it("wants a program for a probe by command, and a status that exists", () => {
     const form = { ...formOf(defaultSettings), check: "command" as const, program: " \n" };
     expect(problemsOf(form)).toHaveProperty("program");

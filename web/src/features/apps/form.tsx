@@ -1,9 +1,17 @@
 import type { AppSettings, CrashGuard, Deploy, Probe, Resources, SettingsPatch } from "@/api/types";
 import { AreaField, Choices, TextField } from "@/components/field";
 import { type BuildForm, buildFormOf, buildNames, buildProblems, containerfileOf } from "./build";
+import {
+  defaultPlacement,
+  type PlacementForm,
+  placementFormOf,
+  placementNames,
+  placementOf,
+  placementProblems,
+} from "./placement-form";
 
 /** Settings as they are typed: numbers are text until they are sent. */
-export interface SettingsForm extends BuildForm {
+export interface SettingsForm extends BuildForm, PlacementForm {
   port: string;
   replicas: string;
   check: Probe["check"]["type"];
@@ -45,6 +53,7 @@ export const defaultSettings: AppSettings = {
   command: null,
   containerfile: null,
   deploy: { strategy: "blue-green", pre_command: null, post_command: null, drain_s: 10, stop_grace_s: 10 },
+  placement: defaultPlacement,
 };
 
 export function describeProbe({ check }: Probe): string {
@@ -57,6 +66,7 @@ export function formOf(settings: AppSettings): SettingsForm {
   const { probe, resources, crash_guard } = settings;
   return {
     ...buildFormOf(settings.containerfile),
+    ...placementFormOf(settings.placement),
     port: settings.port == null ? "" : String(settings.port),
     replicas: String(settings.replicas),
     check: probe.check.type,
@@ -98,7 +108,7 @@ const whole: [keyof SettingsForm, number, number][] = [
 ];
 
 export function problemsOf(form: SettingsForm): Problems {
-  const problems: Problems = buildProblems(form);
+  const problems: Problems = { ...buildProblems(form), ...placementProblems(form) };
   const check = (name: keyof SettingsForm, low: number, high: number) => {
     const value = Number(form[name]);
     if (!/^\d+$/.test(form[name].trim()) || value < low || value > high)
@@ -153,6 +163,7 @@ export function patchOf(form: SettingsForm): SettingsPatch {
       drain_s: Number(form.drain),
       stop_grace_s: Number(form.stopGrace),
     },
+    placement: placementOf(form),
   };
 }
 
@@ -165,6 +176,7 @@ function checkOf({ check, path, status, program }: SettingsForm): Probe["check"]
 /** Field names of the API to those of the form, for errors from the server. */
 const serverNames: Record<string, keyof SettingsForm> = {
   ...buildNames,
+  ...placementNames,
   port: "port",
   replicas: "replicas",
   probe: "path",

@@ -20,6 +20,7 @@ import {
   serverProblem,
 } from "./form";
 import { GitAccessCard } from "./git";
+import { PlacementFields } from "./placement";
 import { DeployFields } from "./rollout";
 import { ZoneCard } from "./zone";
 
@@ -71,6 +72,12 @@ export function Component() {
         </Card>
         <Card title="Crash guard" text="When an instance that ends by itself is not started again any more.">
           <CrashGuardFields {...props} />
+        </Card>
+        <Card
+          title="Placement"
+          text="On which nodes instances may be. Holds for what starts from now on; those that run stay."
+        >
+          <PlacementFields {...props} />
         </Card>
         <Card title="Command" text="Replaces the image's command.">
           <AreaField

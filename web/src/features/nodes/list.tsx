@@ -13,6 +13,8 @@ import { nodeStatus, viewOf } from "@/lib/status";
 import { AddNodeDialog } from "./add";
 import { CheckSummary } from "./health";
 import { AgentMarks, Labels, Roles } from "./parts";
+import { CordonMark } from "./placement";
+import { Rebalance } from "./rebalance";
 import { System } from "./system";
 import { NodeTokens } from "./tokens";
 
@@ -46,6 +48,7 @@ export function Component() {
           {(nodes) => <NodeTable nodes={nodes} />}
         </Rows>
       </Card>
+      <Rebalance />
       <NodeTokens />
       {adding && <AddNodeDialog nodes={nodes.data ?? []} onClose={() => setAdding(false)} />}
     </div>
@@ -85,6 +88,7 @@ function NodeTable({ nodes }: { nodes: Node[] }) {
                     seen <Time at={node.last_seen_at} />
                   </span>
                 )}
+                <CordonMark node={node} />
               </td>
               <td className="hide-small">
                 <Roles roles={node.roles} />

@@ -17,6 +17,7 @@ import { sentence } from "@/lib/text";
 import { Health, History, Missing } from "./health";
 import { ImageFacts } from "./images";
 import { agentView, Labels, Roles } from "./parts";
+import { PlacementCard } from "./placement";
 import { SystemFacts } from "./system";
 
 export function Component() {
@@ -87,6 +88,7 @@ function Detail({ node }: { node: Node }) {
         <div className="stack loose">
           <Health node={node} />
           <Host node={node} />
+          <PlacementCard node={node} />
           {node.origin === "enrolled" && <Remove node={node} />}
         </div>
       </div>

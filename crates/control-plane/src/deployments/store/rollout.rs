@@ -1,12 +1,11 @@
 //! SQL of roll-outs: what the planner looks at and what its steps change.
 
-use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use protocol::ids::{AppId, DeploymentId, InstanceId, NodeId, ReleaseId};
 use protocol::job::Stage;
 use protocol::report::InstanceReport;
-use protocol::spec::Generation;
+use protocol::spec::{Generation, Resources};
 use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
@@ -15,9 +14,10 @@ use super::tasks::{self, Preparation};
 use super::{Kind, ending, progress};
 use crate::apps::{Deploy, Settings};
 use crate::bus::{self, Topic};
-use crate::instances::store::image_holders;
 use crate::nodes::store::proxies_behind;
-use crate::plan::placement::{Candidate, Place};
+use crate::placement::config::Placement as Policy;
+use crate::placement::{self, store::Sought};
+use crate::plan::placement::{Place, Wish};
 use crate::plan::rollout::{Kept, New, Renewal, Situation};
 
 /// A deployment that is rolling out, held until the transaction ends.
@@ -31,6 +31,8 @@ pub struct Rolling {
     pub settings: Json<Settings>,
     /// The only instance of its release that it replaces.
     pub replaces: Option<InstanceId>,
+    /// Name of the only node that its instances may be on.
+    pub target: Option<String>,
     pub switch_generation: Option<Generation>,
     /// How far the command before it is; absent when it has not begun.
     pub preparation: Option<Preparation>,
@@ -44,6 +46,21 @@ impl Rolling {
             Some(id) => Renewal::One(id),
             None if self.kind.keeps_instances() => Renewal::Nothing,
             None => Renewal::All,
+        }
+    }
+
+    fn wish(&self, policy: &Policy) -> Wish {
+        let settings = &self.settings;
+        let wish = Wish::of(&settings.placement, &settings.resources, policy.strategy);
+        Wish { pin: self.target.clone().or(wish.pin), ..wish }
+    }
+
+    fn sought(&self) -> Sought<'_> {
+        Sought {
+            deployment: self.id,
+            staying: (self.renewal() != Renewal::All).then_some(self.release_id),
+            replaced: self.replaces,
+            image: &self.image_id,
         }
     }
 }
@@ -117,6 +134,7 @@ pub async fn lock(conn: &mut PgConnection, id: DeploymentId) -> sqlx::Result<Opt
         Rolling,
         r#"select deployments.id, deployments.app_id, deployments.kind, releases.id as release_id, image_id,
                   deployments.settings as "settings: Json<Settings>", replaces, switch_generation,
+                  (select name from nodes where nodes.id = target_node_id) as target,
                   preparation as "preparation: Preparation",
                   coalesce(extract(epoch from now() - stepped_at), 0)::float8 as "idle_s!"
            from deployments join releases on releases.id = release_id
@@ -127,8 +145,12 @@ pub async fn lock(conn: &mut PgConnection, id: DeploymentId) -> sqlx::Result<Opt
     .await
 }
 
-/// What the planner decides on.
-pub async fn situation(conn: &mut PgConnection, rolling: &Rolling) -> sqlx::Result<Situation> {
+/// What the planner decides on. Who lets it place instances holds [`placement::store::lock`].
+pub async fn situation(
+    conn: &mut PgConnection,
+    rolling: &Rolling,
+    policy: &Policy,
+) -> sqlx::Result<Situation> {
     let new = new_instances(conn, rolling.id).await?;
     let (kept, old) = serving(conn, rolling).await?;
     let probing = sqlx::query_scalar!(
@@ -150,7 +172,8 @@ pub async fn situation(conn: &mut PgConnection, rolling: &Rolling) -> sqlx::Resu
         kept,
         old,
         back: back(conn, rolling.app_id).await?,
-        workers: workers(conn, rolling).await?,
+        workers: placement::store::candidates(conn, policy, &rolling.sought()).await?,
+        wish: rolling.wish(policy),
         lost: lost(conn, rolling.id).await?,
         probing,
         switched: rolling.switch_generation.is_some(),
@@ -235,42 +258,6 @@ async fn new_instances(conn: &mut PgConnection, id: DeploymentId) -> sqlx::Resul
     Ok(new.collect())
 }
 
-async fn workers(conn: &mut PgConnection, rolling: &Rolling) -> sqlx::Result<Vec<Candidate>> {
-    let rows = sqlx::query!(
-        r#"select nodes.id, nodes.name,
-                  (select count(*) from instances where node_id = nodes.id and wanted) as "instances!",
-                  (select count(*) from instances
-                   where node_id = nodes.id and wanted
-                     and (deployment_id = $1
-                        or $2 and release_id = $3 and in_rotation and instances.id is distinct from $4)) as "own!"
-           from nodes join agents on agents.node_id = nodes.id and kind = 'worker' and connected_to is not null
-           where removed_at is null and 'worker' = any(roles) order by nodes.name"#,
-        rolling.id as _,
-        rolling.renewal() != Renewal::All,
-        rolling.release_id as _,
-        rolling.replaces as _
-    )
-    .fetch_all(&mut *conn)
-    .await?;
-    let images = [rolling.image_id.clone()];
-    let holders: BTreeSet<NodeId> =
-        image_holders(conn, &images).await?.into_iter().map(|row| row.node).collect();
-    let mut ports: HashMap<NodeId, BTreeSet<i32>> = HashMap::new();
-    for row in sqlx::query!("select node_id, host_port from instances").fetch_all(conn).await? {
-        ports.entry(row.node_id).or_default().insert(row.host_port);
-    }
-    let count = |count: i64| usize::try_from(count).unwrap_or(usize::MAX);
-    let candidates = rows.into_iter().map(|row| Candidate {
-        node: row.id,
-        of_release: count(row.own),
-        instances: count(row.instances),
-        has_image: holders.contains(&row.id),
-        used_ports: ports.remove(&row.id).unwrap_or_default(),
-        name: row.name,
-    });
-    Ok(candidates.collect())
-}
-
 /// One more instance is wanted.
 pub async fn start_instance(
     conn: &mut PgConnection,
@@ -278,19 +265,22 @@ pub async fn start_instance(
     id: InstanceId,
     place: &Place,
 ) -> sqlx::Result<()> {
+    let Resources { memory_mb, cpu_millis, .. } = rolling.settings.resources;
     sqlx::query!(
-        "insert into instances (id, app_id, release_id, deployment_id, node_id, host_port)
-         values ($1, $2, $3, $4, $5, $6)",
+        "insert into instances (id, app_id, release_id, deployment_id, node_id, host_port, memory_mb, cpu_millis)
+         values ($1, $2, $3, $4, $5, $6, $7, $8)",
         id as _,
         rolling.app_id as _,
         rolling.release_id as _,
         rolling.id as _,
         place.node as _,
-        place.port
+        place.port,
+        i32::try_from(memory_mb).unwrap_or(i32::MAX),
+        i32::try_from(cpu_millis).unwrap_or(i32::MAX)
     )
-    .execute(conn)
+    .execute(&mut *conn)
     .await?;
-    Ok(())
+    placement::store::took_turn(conn, place.node).await
 }
 
 /// The instance has to stop. Returns its node.

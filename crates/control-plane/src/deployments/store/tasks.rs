@@ -5,6 +5,7 @@ use std::time::Duration;
 use protocol::ids::{AppId, DeploymentId, InstanceId, NodeId};
 use protocol::job::Failure;
 use protocol::report::InstanceReport;
+use protocol::spec::Resources;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
@@ -30,16 +31,19 @@ pub async fn start(
     task: Task,
     place: &Place,
 ) -> sqlx::Result<()> {
+    let Resources { memory_mb, cpu_millis, .. } = rolling.settings.resources;
     sqlx::query!(
-        "insert into instances (id, app_id, release_id, deployment_id, node_id, host_port, task)
-         values ($1, $2, $3, $4, $5, $6, $7)",
+        "insert into instances (id, app_id, release_id, deployment_id, node_id, host_port, task, memory_mb, cpu_millis)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         InstanceId::new() as _,
         rolling.app_id as _,
         rolling.release_id as _,
         rolling.id as _,
         place.node as _,
         place.port,
-        task as _
+        task as _,
+        i32::try_from(memory_mb).unwrap_or(i32::MAX),
+        i32::try_from(cpu_millis).unwrap_or(i32::MAX)
     )
     .execute(conn)
     .await?;

@@ -195,6 +195,7 @@ async fn choose(
                       case agents.kind when 'proxy' then $3 else agents.build_slots end as "slots!"
                from agents
                join nodes on nodes.id = agents.node_id and nodes.removed_at is null
+                    and ($2 <> 'build' or nodes.takes_builds and nodes.cordoned_at is null)
                cross join lateral (
                    select count(*) as running from jobs
                    where jobs.state = 'running' and jobs.kind = $2 and jobs.node_id = agents.node_id) as load

@@ -55,11 +55,12 @@ pub async fn list(conn: &mut PgConnection, organization: OrganizationId) -> sqlx
     Ok(builds.collect())
 }
 
-/// Build slots of the connected workers, by name.
+/// Build slots of the connected workers, by name; none of those that take no builds now.
 pub async fn slots(conn: &mut PgConnection) -> sqlx::Result<Vec<Slots>> {
     sqlx::query_as!(
         Slots,
-        r#"select nodes.name as worker, agents.build_slots::bigint as "total!",
+        r#"select nodes.name as worker,
+                  case when takes_builds and cordoned_at is null then agents.build_slots else 0 end::bigint as "total!",
                   (select count(*) from jobs
                    where jobs.state = 'running' and jobs.kind = 'build' and jobs.node_id = agents.node_id) as "busy!"
            from agents join nodes on nodes.id = agents.node_id and nodes.removed_at is null

@@ -3,6 +3,7 @@
 use protocol::job::{Failure, Stage};
 use protocol::report::InstanceState;
 
+use super::super::placement::{Refusal, in_words};
 use super::{New, PLACE_LIMIT, PROXY_LIMIT, SETTLE_LIMIT, START_LIMIT, Situation};
 
 /// What the instance itself has shown. One that is in the table was healthy before: for it, see [`fell_ill`].
@@ -24,7 +25,7 @@ pub(super) fn unexplained(node: &str) -> Failure {
     )
 }
 
-pub(super) fn no_place(now: &Situation) -> Failure {
+pub(super) fn no_place(now: &Situation, refusals: &[Refusal]) -> Failure {
     let minutes = PLACE_LIMIT.as_secs() / 60;
     if !now.lost.is_empty() {
         let nodes = now.lost.join(", ");
@@ -37,12 +38,19 @@ pub(super) fn no_place(now: &Situation) -> Failure {
             format!("Bring {nodes} back or add a worker, then deploy again."),
         );
     }
-    let (message, hint) = if now.workers.is_empty() {
-        ("No worker was online", "Look at the nodes' status, or add a worker; then deploy again.")
+    let (message, hint) = if now.workers.iter().any(|worker| worker.online) {
+        let why = in_words(refusals);
+        (
+            format!("No worker could take an instance within {minutes} min: {why}."),
+            "Add a worker, give the app or others less memory, or ask less of the placement; then deploy again.",
+        )
     } else {
-        ("No worker had a free port", "Add a worker, or delete apps that nobody needs; then deploy again.")
+        (
+            format!("No worker was online within {minutes} min."),
+            "Look at the nodes' status, or add a worker; then deploy again.",
+        )
     };
-    failure("no_room", Stage::Start, format!("{message} within {minutes} min."), hint.to_owned())
+    failure("no_room", Stage::Start, message, hint.to_owned())
 }
 
 pub(super) fn no_word(nodes: &[&str]) -> Failure {

@@ -17,7 +17,7 @@ use protocol::job::Failure;
 use protocol::report::InstanceState;
 
 use self::prepare::Prepare;
-use super::placement::{Candidate, Place, choose};
+use super::placement::{Candidate, Place, Wish, choose, in_words};
 use crate::apps::Strategy;
 
 /// For how long a roll-out looks for a worker.
@@ -46,8 +46,9 @@ pub struct Situation {
     pub old: Vec<InstanceId>,
     /// Healthy instances of the live release that left the table for this one: what going back leads to.
     pub back: usize,
-    /// Workers that are online.
     pub workers: Vec<Candidate>,
+    /// What is asked of a worker.
+    pub wish: Wish,
     /// Nodes that were lost with an instance of this deployment on them.
     pub lost: Vec<String>,
     /// Whether the probe's stage has begun.
@@ -226,23 +227,27 @@ fn settle(now: &Situation, serving: &[&New]) -> Option<Step> {
 }
 
 fn start(now: &Situation, missing: usize) -> Vec<Step> {
-    match place(now, missing) {
+    match place(now, &now.wish, missing) {
         Ok(places) => places.into_iter().map(Step::Start).collect(),
         Err(step) => vec![step],
     }
 }
 
 /// Places for up to `count`, at least one; or what to do without.
-fn place(now: &Situation, count: usize) -> Result<Vec<Place>, Step> {
-    let places = choose(now.workers.clone(), count);
-    if !places.is_empty() {
-        return Ok(places);
+fn place(now: &Situation, wish: &Wish, count: usize) -> Result<Vec<Place>, Step> {
+    let choice = choose(wish, now.workers.clone(), count);
+    if !choice.places.is_empty() {
+        return Ok(choice.places);
     }
     if now.idle >= PLACE_LIMIT {
-        return Err(Step::Fail(Box::new(failure::no_place(now))));
+        return Err(Step::Fail(Box::new(failure::no_place(now, &choice.refusals))));
     }
-    let what = if now.workers.is_empty() { "a worker that is online" } else { "a worker with a free port" };
-    Err(Step::Wait(what.to_owned()))
+    let any_online = now.workers.iter().any(|worker| worker.online);
+    Err(Step::Wait(if any_online {
+        format!("a worker that can take an instance ({})", in_words(&choice.refusals))
+    } else {
+        "a worker that is online".to_owned()
+    }))
 }
 
 /// Not all of `staged` are healthy yet.

@@ -77,7 +77,7 @@ pub(super) fn plan(now: &Situation) -> Option<Vec<Step>> {
     let task = match &now.prepare {
         Prepare::Done => return None,
         Prepare::Due => {
-            return Some(match place(now, 1) {
+            return Some(match place(now, &now.wish.of_command(), 1) {
                 Ok(places) => places.into_iter().map(Step::Run).collect(),
                 Err(step) => vec![step],
             });

@@ -1,25 +1,24 @@
 //! What tests of the planner begin with.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use protocol::ids::{InstanceId, NodeId};
+use protocol::spec::Resources;
 
 use super::prepare::Prepare;
 use super::{New, Situation};
 use crate::apps::Strategy;
-use crate::plan::placement::Candidate;
+use crate::placement::{self, Placement};
+use crate::plan::placement::{Candidate, Wish};
 
 /// Empty; `w1` has the image.
 pub(crate) fn worker(name: &str) -> Candidate {
-    Candidate {
-        node: NodeId::new(),
-        name: name.to_owned(),
-        of_release: 0,
-        instances: 0,
-        has_image: name == "w1",
-        used_ports: BTreeSet::new(),
-    }
+    Candidate { has_image: name == "w1", ..Candidate::new(NodeId::new(), name.to_owned()) }
+}
+
+/// Of an app that asks nothing.
+pub(crate) fn wish() -> Wish {
+    Wish::of(&Placement::default(), &Resources::default(), placement::Strategy::default())
 }
 
 /// Two instances are to take the place of one, all at once, on two empty workers.
@@ -33,6 +32,7 @@ pub(crate) fn situation(new: Vec<New>) -> Situation {
         old: vec![InstanceId::new()],
         back: 0,
         workers: vec![worker("w1"), worker("w2")],
+        wish: wish(),
         lost: Vec::new(),
         probing: false,
         switched: false,

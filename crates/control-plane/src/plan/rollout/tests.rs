@@ -153,7 +153,7 @@ fn what_takes_too_long_fails_with_its_cause() {
     insta::assert_snapshot!(story.join("\n"), @r"
     fail: w2 went offline with an instance, and no other worker took it within 5 min. (node_lost)
     fail: No worker was online within 5 min. (no_room)
-    fail: No worker had a free port within 5 min. (no_room)
+    fail: No worker could take an instance within 5 min: w1, w2: no free port. (no_room)
     fail: The instances on w1, w2 neither became healthy nor failed within 15 min. (start_timeout)
     fail: The proxies p1 did not take the new route table within 2 min. (proxies_behind)
     fail: The instances on w2 were healthy, took requests and have not been healthy for 2 min since. (fell_ill)
