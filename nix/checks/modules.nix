@@ -295,6 +295,35 @@ in
     )
     && complains "which also runs it" (engine "builtin" { traefik.dynamic_file = "/t/t.yaml"; })
     && failures (engine "traefik" { drain_s = 15; }) == [ ];
+  "the ports of streams are open on a proxy that serves them, and low ones may be opened" =
+    let
+      proxy =
+        change:
+        host {
+          imports = [ (alone "proxy") ];
+          services.wisehosting.proxy = change;
+        };
+      open = change: (proxy change).networking.firewall.allowedUDPPortRanges;
+      rights =
+        change: (proxy change).systemd.services.wisehosting-proxy.serviceConfig.AmbientCapabilities or [ ];
+      all = {
+        from = 30000;
+        to = 30999;
+      };
+    in
+    open { } == [ all ]
+    &&
+      open { streamPorts = "30000-30999, 25"; } == [
+        all
+        {
+          from = 25;
+          to = 25;
+        }
+      ]
+    && open { streamPorts = ""; } == [ ]
+    && open { openFirewall = false; } == [ ]
+    && rights { } == [ ]
+    && rights { streamPorts = "25"; } == [ "CAP_NET_BIND_SERVICE" ];
   "the service manager waits as long as a proxy may drain" =
     (host {
       imports = [ (alone "proxy") ];

@@ -13,6 +13,17 @@ let
   builtin = cfg.engine == "builtin";
   inherit (cfg.settings) http https;
 
+  streams =
+    let
+      written = lib.splitString "," (lib.replaceStrings [ " " ] [ "" ] cfg.streamPorts);
+      ends = map (range: map lib.toInt (lib.splitString "-" range)) (lib.remove "" written);
+    in
+    map (range: {
+      from = lib.head range;
+      to = lib.last range;
+    }) ends;
+  lowStreams = builtin && lib.any (range: range.from < 1024) streams;
+
   # Traefik has its own words for these, and ports of its own.
   traefiks = lib.filter (key: cfg.settings ? ${key}) [
     "https"
@@ -40,7 +51,16 @@ in
     openFirewall = mkOption {
       type = types.bool;
       default = true;
-      description = "Whether the HTTP and HTTPS ports are reachable from outside.";
+      description = "Whether the HTTP and HTTPS ports, and those of `streamPorts`, are reachable from outside.";
+    };
+    streamPorts = mkOption {
+      type = types.str;
+      default = "30000-30999";
+      example = "30000-30999, 5432";
+      description = ''
+        Ports that apps may have for TCP and UDP, as `proxy.stream_ports` of the control plane says; empty for none. Nothing
+        listens there until an app publishes one.
+      '';
     };
     cacheKeyFile = wh.mkSecret {
       description = ''
@@ -144,6 +164,13 @@ in
           ProcSubset = "all";
           # After the drain, requests in flight have 30 seconds to end.
           TimeoutStopSec = cfg.settings.drain_s + 45;
+        }
+        # systemd holds HTTP's ports, and those of apps are opened as they are published: low ones need the right to, for
+        # which the proxy has to be in the host's user namespace.
+        // lib.optionalAttrs lowStreams {
+          AmbientCapabilities = [ "CAP_NET_BIND_SERVICE" ];
+          CapabilityBoundingSet = [ "CAP_NET_BIND_SERVICE" ];
+          PrivateUsers = false;
         };
     };
 
@@ -151,6 +178,8 @@ in
       (wh.portOf http)
       (wh.portOf https)
     ];
+    networking.firewall.allowedTCPPortRanges = lib.mkIf (builtin && cfg.openFirewall) streams;
+    networking.firewall.allowedUDPPortRanges = lib.mkIf (builtin && cfg.openFirewall) streams;
     networking.firewall.interfaces.${top.mesh.settings.interface}.allowedTCPPorts = [
       cfg.settings.mesh_port
     ];

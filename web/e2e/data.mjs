@@ -515,6 +515,30 @@ export function makeDomain(hostname, over = {}) {
   };
 }
 
+/**
+ * @param {Schemas["StreamProtocol"]} protocol
+ * @param {number} port
+ * @param {Partial<Schemas["AppStream"]>} [over]
+ * @returns {Schemas["AppStream"]}
+ */
+export function makeStream(protocol, port, over = {}) {
+  return {
+    protocol,
+    port,
+    address: `shop.${ZONE}:${port}`,
+    allow: [],
+    proxy_protocol: false,
+    tls: null,
+    max_connections: 1000,
+    idle_timeout_s: protocol === "tcp" ? 3600 : 60,
+    created_by: "ada@example.com",
+    created_at: ago(2 * DAY),
+    warning: null,
+    problems: [],
+    ...over,
+  };
+}
+
 /** What a domain lacks before its record has been seen. */
 export const unproven = (/** @type {string} */ hostname) =>
   makeDomain(hostname, {

@@ -23,6 +23,7 @@ import {
   makeQueuedBuild,
   makeRelease,
   makeStages,
+  makeStream,
   makeTransition,
   makeVariable,
   makeWorld,
@@ -348,6 +349,16 @@ class World {
   }
 
   /** @param {string} app */
+  streams(app) {
+    if (app !== "shop") return [];
+    const problem = "another process of this host has the port: find it with `ss -ltnp 'sport = :30001'`";
+    return [
+      makeStream("tcp", 30000),
+      makeStream("tcp", 30001, { problems: [{ node: "edge-1", problem, since: ago(600) }] }),
+    ];
+  }
+
+  /** @param {string} app */
   domains(app) {
     if (app !== "shop") return [];
     const paths = [{ id: id(), path: "/api", app: "orders-api", strip_prefix: true }];
@@ -408,6 +419,8 @@ class World {
       }
       case "GET domains":
         return send(response, 200, list(this.domains(app.slug)));
+      case "GET streams":
+        return send(response, 200, { items: this.streams(app.slug), ports: "30000-30999" });
       case "GET traffic": {
         const range = url.searchParams.get("range") ?? "24h";
         const none = { points: [], paths: [], sources: [], total: makeSum() };

@@ -19,6 +19,7 @@ export const makeSum = (over = {}) => ({
   requests: { "1xx": 0, "2xx": 0, "3xx": 0, "4xx": 0, "5xx": 0 },
   received_bytes: 0,
   sent_bytes: 0,
+  connections: 0,
   upstream_errors: 0,
   p50_ms: null,
   p95_ms: null,

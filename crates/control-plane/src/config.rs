@@ -15,6 +15,7 @@ pub use crate::certificates::config::{Acme, Budget};
 use crate::dns::config::Dns;
 use crate::nodes::health::config::NodeHealth;
 use crate::placement::config::Placement;
+use crate::streams::ports::Ports;
 use crate::traffic::config::Traffic;
 
 /// The whole file.
@@ -114,6 +115,9 @@ pub struct Proxy {
     /// Bearer of the Traefik provider endpoints. Credential `proxy_token` wins; without either one is made on first
     /// start.
     pub token: Option<SecretString>,
+    /// Ports of the proxies that apps may have for TCP and UDP, such as `30000-30999, 5432`; empty for none.
+    #[serde(default)]
+    pub stream_ports: Ports,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -228,6 +232,9 @@ impl Check for Config {
                 "proxy.subdomain_base",
                 "must be a domain name such as route.example.com",
             ));
+        }
+        if let Some((port, what)) = self.proxy.stream_ports.reserved(self) {
+            return Err(Invalid::new("proxy.stream_ports", format!("must not have {port}, which is {what}")));
         }
         if let Some(acme) = &self.acme {
             acme.check()?;
@@ -414,6 +421,8 @@ mesh_address = "10.50.0.11"
                 "[acme]\ndirectory = \"letsencrypt\"\nbudget.orders = 0\n[proxy]",
                 "`acme.budget.orders`",
             ),
+            ("[proxy]", "[proxy]\nstream_ports = \"30000-30999, 443\"", "`proxy.stream_ports`"),
+            ("[proxy]", "[proxy]\nstream_ports = \"0\"", "stream_ports"),
             ("public_key =", "zone = \"here\"\npublic_key =", "`nodes[0].zone`"),
         ] {
             let text = format!("{EXAMPLE}{NODE}").replacen(from, to, 1);

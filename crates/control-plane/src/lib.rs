@@ -52,6 +52,7 @@ pub mod registries;
 pub mod releases;
 pub mod route_tokens;
 pub mod routes;
+pub mod streams;
 pub mod tombstones;
 pub mod traefik;
 pub mod traffic;

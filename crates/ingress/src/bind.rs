@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use listenfd::ListenFd;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UdpSocket};
 
 /// Sockets that systemd passed on (`LISTEN_FDS`), not yet used.
 #[derive(Debug, Default)]
@@ -72,6 +72,24 @@ pub fn listen_early(key: &'static str, address: SocketAddr) -> Result<TcpListene
             TcpListener::from_std(listener)
         })
         .map_err(|reason| BindError { key, address, reason })
+}
+
+/// A listener for `address`.
+pub(crate) fn tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    let listener = bind(address, false)?;
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
+}
+
+/// A socket for datagrams to `address`.
+pub(crate) fn udp(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    UdpSocket::from_std(socket.into())
 }
 
 fn bind(address: SocketAddr, early: bool) -> io::Result<std::net::TcpListener> {

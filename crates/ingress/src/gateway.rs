@@ -15,8 +15,10 @@ use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use ipnet::IpNet;
 use protocol::spec::ProxySpec;
+use protocol::stream::StreamProblem;
 use protocol::traffic::AppTraffic;
 use rustls::sign::CertifiedKey;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -27,6 +29,7 @@ use crate::headers;
 use crate::limits::{Clients, Limits};
 use crate::pages::{Page, wants_json};
 use crate::server::{Connection, Scheme};
+use crate::streams::{Desk, StreamEntry, StreamKey, StreamTable};
 use crate::table::{RouteEntry, RouteTable, host_key};
 use crate::tls::CertificateTable;
 use crate::traffic::Recorder;
@@ -74,6 +77,8 @@ pub struct Gateway {
     live: ArcSwap<Live>,
     pub(crate) options: Options,
     pub(crate) clients: Arc<Clients>,
+    /// Between the table of streams and those who listen for it.
+    pub(crate) desk: Desk,
     traffic: Option<Recorder>,
     upstream_connections: TaskTracker,
     /// Second in which an upstream failure was logged last; one line a second tells enough.
@@ -105,6 +110,7 @@ pub struct Replaced(#[expect(dead_code, reason = "held to be dropped")] Arc<Live
 struct Live {
     routes: RouteTable,
     certificates: CertificateTable,
+    streams: StreamTable,
 }
 
 impl Gateway {
@@ -114,6 +120,7 @@ impl Gateway {
         Arc::new(Self {
             live: ArcSwap::from_pointee(Live { routes, ..Live::default() }),
             clients: Clients::new(options.limits.connections_per_client),
+            desk: Desk::default(),
             traffic: options.traffic.then(Recorder::default),
             options,
             upstream_connections: TaskTracker::new(),
@@ -128,13 +135,16 @@ impl Gateway {
         let (routes, mut problems) = before.routes.succeed(spec);
         let (certificates, more) = before.certificates.succeed(spec);
         problems.extend(more);
-        Prepared { live: Live { routes, certificates }, problems }
+        let streams = before.streams.succeed(&spec.streams, self.traffic.as_ref(), &mut problems);
+        Prepared { live: Live { routes, certificates, streams }, problems }
     }
 
     /// Puts `prepared` in force for every request that begins after this returns. Prepare and swap from one task at
     /// a time.
     pub fn swap(&self, prepared: Prepared) -> Replaced {
-        Replaced(self.live.swap(Arc::new(prepared.live)))
+        let replaced = Replaced(self.live.swap(Arc::new(prepared.live)));
+        self.desk.table_changed();
+        replaced
     }
 
     /// Prepares and swaps; what cannot be served is left out and returned.
@@ -148,6 +158,21 @@ impl Gateway {
     /// The certificate for a name of a TLS handshake.
     pub fn certificate(&self, name: &str) -> Option<Arc<CertifiedKey>> {
         self.live.load().certificates.find(&host_key(name)?).cloned()
+    }
+
+    /// The stream of a port, as the table in force has it.
+    pub(crate) fn stream(&self, key: StreamKey) -> Option<Arc<StreamEntry>> {
+        self.live.load().streams.find(key)
+    }
+
+    /// The ports to listen on.
+    pub(crate) fn stream_keys(&self) -> Vec<StreamKey> {
+        self.live.load().streams.keys()
+    }
+
+    /// What of the table's streams cannot be listened on, now and whenever that changes.
+    pub fn stream_problems(&self) -> watch::Receiver<Vec<StreamProblem>> {
+        self.desk.problems()
     }
 
     /// What a CA is shown that checks `name`.

@@ -25,6 +25,7 @@ pub mod proxy_protocol;
 mod seldom;
 pub mod server;
 mod stall;
+pub mod streams;
 pub mod table;
 pub mod tls;
 pub mod traffic;

@@ -153,11 +153,11 @@ impl Newcomer {
     }
 }
 
-fn handshake_timeout(limits: &Limits) -> Duration {
+pub(crate) fn handshake_timeout(limits: &Limits) -> Duration {
     HANDSHAKE_TIMEOUT.min(limits.head_timeout)
 }
 
-fn refused(reason: &'static str) {
+pub(crate) fn refused(reason: &'static str) {
     metrics::counter!("wisehosting_ingress_refused_connections_total", "reason" => reason).increment(1);
 }
 

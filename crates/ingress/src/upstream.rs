@@ -171,7 +171,7 @@ impl Endpoint {
         Ok(Checkout { sender: Sender::Http1(sender), may_be_stale: false })
     }
 
-    async fn open(&self) -> io::Result<TcpStream> {
+    pub(crate) async fn open(&self) -> io::Result<TcpStream> {
         let stream = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(self.address))
             .await
             .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no answer within 2 s"))??;

@@ -17,5 +17,6 @@ mod order;
 pub mod registry;
 pub mod report;
 pub mod spec;
+pub mod stream;
 mod ticket;
 pub mod traffic;

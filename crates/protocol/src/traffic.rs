@@ -24,7 +24,7 @@ pub struct TrafficReport {
     pub number: u64,
     /// End of the time that it covers.
     pub at: DateTime<Utc>,
-    /// At most [`MAX_APPS`], each with at least one request.
+    /// At most [`MAX_APPS`], each with at least one request, connection or byte.
     pub apps: Vec<AppTraffic>,
 }
 
@@ -38,6 +38,9 @@ pub struct AppTraffic {
     /// Bytes of bodies from clients, and to them.
     pub received_bytes: u64,
     pub sent_bytes: u64,
+    /// Connections to the app's streams.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub connections: u64,
     /// Attempts at an instance that brought no answer.
     pub upstream_errors: u64,
     pub latency: Latency,
@@ -47,6 +50,11 @@ pub struct AppTraffic {
     /// At most [`MAX_SAMPLES`], errors before others.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub samples: Vec<AccessSample>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// The requests for one path of an app.

@@ -1,5 +1,6 @@
 //! What serves the public, however the process learns its routes: listeners, upkeep, and their soft end.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +25,8 @@ pub(crate) struct Public {
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) http: Option<TcpListener>,
     pub(crate) https: Option<TcpListener>,
+    /// Where apps' own ports are listened on, if they are.
+    pub(crate) streams: Option<IpAddr>,
 }
 
 /// The end of a process that serves the public.
@@ -61,6 +64,13 @@ impl Public {
             info!(address = %listener.local_addr()?, scheme = scheme.as_str(), "listening");
             let serving = ingress::serve(Arc::clone(&self.gateway), listener, scheme, drain.clone());
             lifecycle.spawn(name, async move { Ok(serving.await?) });
+        }
+        if let Some(address) = self.streams {
+            let serving = ingress::streams::serve(Arc::clone(&self.gateway), address, drain.clone());
+            lifecycle.spawn("streams", async move {
+                serving.await;
+                Ok(())
+            });
         }
         let (maintained, served) = (self.gateway, ending.served.clone());
         lifecycle.spawn("upstream upkeep", async move {

@@ -13,6 +13,8 @@ use anyhow::Context;
 use daemon::seal::SealKey;
 use ingress::Gateway;
 use protocol::spec::{Generation, ProxySpec, Versioned};
+use protocol::stream::StreamProblem;
+use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::cache::Cache;
@@ -104,6 +106,11 @@ impl Routing {
     /// Which routes visitors get while the newest ones cannot be written.
     pub(crate) fn served_unwritten(&self) -> &'static str {
         if self.traefik.is_some() { "those before" } else { "the new ones" }
+    }
+
+    /// What of the spec's streams is not served.
+    pub(crate) fn stream_problems(&self) -> watch::Receiver<Vec<StreamProblem>> {
+        self.gateway.stream_problems()
     }
 
     /// The spec that is being served for certain.

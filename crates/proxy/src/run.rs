@@ -28,6 +28,8 @@ use crate::routing::Routing;
 use crate::sync::Sync;
 
 const MESH_RETRY: Duration = Duration::from_secs(5);
+/// Why a proxy has no streams.
+const BEHIND_TRAEFIK: &str = "Traefik carries this proxy's requests, and its ports are fixed in its own configuration: remove `[traefik]` from the proxy's configuration, or let clients connect to another proxy";
 
 /// Runs the proxy until it is told to stop.
 pub async fn run(config: Config, mut inherited: Inherited) -> anyhow::Result<ExitCode> {
@@ -48,6 +50,7 @@ pub async fn run(config: Config, mut inherited: Inherited) -> anyhow::Result<Exi
     let traffic = config.traefik.is_none();
     let gateway = Gateway::new(Options { https_port, limits, proxy_protocol, traffic, ..Options::default() });
     let challenges = http.local_addr()?;
+    let behind = config.traefik.is_some();
     let traefik = config.traefik.map(|traefik| Traefik::new(traefik, challenges)).transpose()?;
     let keys = Keys::from_environment()?;
     // Damage is told, and waited out, where the identity is needed.
@@ -60,7 +63,16 @@ pub async fn run(config: Config, mut inherited: Inherited) -> anyhow::Result<Exi
 
     let mut lifecycle = Lifecycle::new();
     let ending = Ending::new(&lifecycle, Duration::from_secs(config.drain_s.into()));
-    Public { gateway, http: Some(http), https }.spawn(&mut lifecycle, &ending)?;
+    // Behind Traefik only challenges come to `http`, and nobody from outside.
+    let streams = (!behind).then(|| challenges.ip());
+    if behind {
+        let refusing = ingress::streams::refuse(Arc::clone(&gateway), BEHIND_TRAEFIK, ending.served.clone());
+        lifecycle.spawn("streams", async move {
+            refusing.await;
+            Ok(())
+        });
+    }
+    Public { gateway, http: Some(http), https, streams }.spawn(&mut lifecycle, &ending)?;
     // What serving needs goes on while the process drains: a proxy that still serves still takes new routes.
     let served = ending.served.clone();
     lifecycle.spawn("metrics", daemon::status::fold_metrics(metrics.clone(), served.clone()));

@@ -6,6 +6,8 @@ use std::time::Duration;
 use node::link::{Events, LinkEvent, LinkHandle};
 use protocol::message::{Applied, FromAgent, FromControlPlane};
 use protocol::spec::{Generation, ProxySpec, Spec, Versioned};
+use protocol::stream::{StreamProblem, StreamReport};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
@@ -25,11 +27,13 @@ pub(crate) struct Sync {
     waiting: Option<(Arc<Versioned<ProxySpec>>, bool)>,
     /// The generation that was taken last, until it is served.
     unacknowledged: Option<Generation>,
+    streams: watch::Receiver<Vec<StreamProblem>>,
 }
 
 impl Sync {
     pub(crate) fn new(link: LinkHandle, routing: Arc<Routing>, jobs: Jobs) -> Self {
-        Self { link, routing, jobs, first: true, waiting: None, unacknowledged: None }
+        let streams = routing.stream_problems();
+        Self { link, routing, jobs, first: true, waiting: None, unacknowledged: None, streams }
     }
 
     /// Handles what the link says until `stop` or until the link ends.
@@ -58,6 +62,10 @@ impl Sync {
                 }
                 event = events.recv() => event,
                 () = self.jobs.reap() => continue,
+                Ok(()) = self.streams.changed() => {
+                    self.tell_streams().await?;
+                    continue;
+                }
                 () = retry => {
                     if let Some((spec, first)) = self.waiting.take() {
                         self.take(spec, first).await?;
@@ -67,13 +75,22 @@ impl Sync {
                 () = stop.cancelled() => None,
             };
             match event {
-                Some(LinkEvent::Connected) => self.first = true,
+                Some(LinkEvent::Connected) => {
+                    self.first = true;
+                    self.tell_streams().await?;
+                }
                 Some(LinkEvent::Disconnected) => {}
                 Some(LinkEvent::Message(message)) => self.handle(message).await?,
                 None => break,
             }
         }
         self.jobs.stop().await;
+        Ok(())
+    }
+
+    async fn tell_streams(&mut self) -> anyhow::Result<()> {
+        let problems = self.streams.borrow_and_update().clone();
+        self.link.send(FromAgent::Streams(StreamReport { problems })).await?;
         Ok(())
     }
 

@@ -136,6 +136,7 @@ describe("announced changes", () => {
       "jobs",
       "nodes",
       "releases",
+      "streams",
     ]);
     vi.useRealTimers();
   });

@@ -17,6 +17,7 @@ export const keys = {
   dnsProviders: ["dns-providers"],
   zones: ["zones"],
   routes: ["routes"],
+  streams: ["streams"],
   routeTokens: ["route-tokens"],
   certificates: ["certificates"],
   notices: ["notices"],

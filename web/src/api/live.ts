@@ -28,10 +28,10 @@ export function pollInterval(): number {
 
 /** What a change of a topic makes stale. */
 const staleBy: Record<Change["topic"], readonly (readonly string[])[]> = {
-  apps: [keys.apps, keys.env, keys.tombstones, keys.activity],
+  apps: [keys.apps, keys.env, keys.tombstones, keys.activity, keys.streams],
   deployments: [keys.deployments, keys.apps, keys.releases, keys.jobs, keys.activity],
   nodes: [keys.nodes, keys.nodeTokens, keys.jobs],
-  instances: [keys.instances, keys.apps, keys.nodes, keys.activity],
+  instances: [keys.instances, keys.apps, keys.nodes, keys.activity, keys.streams],
   certificates: [keys.apps, keys.domains, keys.certificates],
   notices: [keys.notices],
   domains: [keys.domains, keys.activity],

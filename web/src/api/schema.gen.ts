@@ -582,6 +582,42 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/apps/{app}/streams": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The app's streams: ports of the proxies that lead to it past HTTP. */
+        get: operations["list_streams"];
+        put?: never;
+        /** Adds a stream that leads to the app's own port. It is served by every proxy within a second. */
+        post: operations["add_stream"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/apps/{app}/streams/{protocol}/{port}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Adds the stream at this very port, or sets all options of the one that is there. */
+        put: operations["put_stream"];
+        post?: never;
+        /** Removes the stream. Nobody is let in from that moment on; who is connected has 30 seconds. */
+        delete: operations["remove_stream"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/apps/{app}/traffic": {
         parameters: {
             query?: never;
@@ -1733,6 +1769,28 @@ export interface components {
          * @enum {string}
          */
         AppStatus: "empty" | "deploying" | "running" | "degraded" | "failed" | "crash-looping" | "stopped" | "unknown";
+        /** @description A port of the proxies that leads to the app. */
+        AppStream: {
+            /** @description Where clients connect to: host and port. Absent when no name of the app leads to the proxies. */
+            address?: string | null;
+            allow: string[];
+            /** Format: date-time */
+            created_at: string;
+            created_by: string;
+            /** Format: int32 */
+            idle_timeout_s: number;
+            /** Format: int32 */
+            max_connections: number;
+            /** Format: int32 */
+            port: number;
+            /** @description Proxies that cannot listen on the port. */
+            problems: components["schemas"]["StreamIssue"][];
+            protocol: components["schemas"]["StreamProtocol"];
+            proxy_protocol: boolean;
+            tls?: string | null;
+            /** @description Why it may not work as a whole, and what to do. */
+            warning?: string | null;
+        };
         ApplyRequest: {
             /** @description The difference in words when absent. */
             message?: string | null;
@@ -1936,7 +1994,7 @@ export interface components {
          * @description Stable words for programs. The dashboard and `wh` branch on these, never on texts.
          * @enum {string}
          */
-        Code: "bad_request" | "unauthenticated" | "credentials_wrong" | "join_token_wrong" | "api_key_wrong" | "agent_token_wrong" | "forbidden" | "cross_site" | "setup_code_wrong" | "role_not_allowed" | "not_declared" | "not_found" | "release_unknown" | "setup_closed" | "slug_taken" | "name_taken" | "domain_taken" | "join_token_used" | "nothing_to_roll_back" | "release_not_kept" | "nothing_deployed" | "nothing_pending" | "variables_missing" | "variables_changed" | "deployment_running" | "app_stopped" | "not_running" | "not_queued" | "node_has_instances" | "node_has_zone" | "zone_in_use" | "mesh_full" | "certificate_fixed" | "certificate_recent" | "certificate_budget" | "join_token_expired" | "archive_too_large" | "invalid" | "slug_invalid" | "name_invalid" | "archive_unsafe" | "archive_not_gzip_tar" | "source_invalid" | "too_many" | "internal" | "unavailable";
+        Code: "bad_request" | "unauthenticated" | "credentials_wrong" | "join_token_wrong" | "api_key_wrong" | "agent_token_wrong" | "forbidden" | "cross_site" | "setup_code_wrong" | "role_not_allowed" | "not_declared" | "not_found" | "release_unknown" | "setup_closed" | "slug_taken" | "name_taken" | "domain_taken" | "port_taken" | "join_token_used" | "nothing_to_roll_back" | "release_not_kept" | "nothing_deployed" | "nothing_pending" | "variables_missing" | "variables_changed" | "deployment_running" | "app_stopped" | "not_running" | "not_queued" | "node_has_instances" | "node_has_zone" | "zone_in_use" | "mesh_full" | "certificate_fixed" | "certificate_recent" | "certificate_budget" | "join_token_expired" | "archive_too_large" | "invalid" | "slug_invalid" | "name_invalid" | "archive_unsafe" | "archive_not_gzip_tar" | "source_invalid" | "too_many" | "internal" | "unavailable";
         /** @description What would change if release `after` served in place of release `before`. */
         Comparison: components["schemas"]["ReleaseDifference"] & {
             /** Format: int32 */
@@ -4511,6 +4569,66 @@ export interface components {
         Strategy: "blue-green" | "rolling";
         /** @enum {string} */
         Stream: "stdout" | "stderr" | "system";
+        /** @description Why a proxy does not listen. */
+        StreamIssue: {
+            /** @description Name of the proxy. */
+            node: string;
+            /** @description With the remedy. */
+            problem: string;
+            /** Format: date-time */
+            since: string;
+        };
+        /** @description The streams of an app. */
+        StreamList: {
+            items: components["schemas"]["AppStream"][];
+            /** @description The ports that streams may have, such as `30000-30999, 5432`. */
+            ports: string;
+        };
+        /** @description What is done with the connections of a stream. */
+        StreamOptions: {
+            /**
+             * @description Addresses and networks that are let in; everybody when there is none.
+             * @default []
+             */
+            allow: string[];
+            /**
+             * Format: int32
+             * @description Seconds without a byte after which a connection is closed: 5 to 604800; 3600 for TCP and 60 for UDP when absent.
+             * @default null
+             */
+            idle_timeout_s: number | null;
+            /**
+             * Format: int32
+             * @description Connections, or clients of UDP, at once on each proxy: 1 to 10000; 1000 when absent.
+             * @default null
+             */
+            max_connections: number | null;
+            /**
+             * @description The app is told who connects, by a header of the PROXY protocol, version 2. TCP alone.
+             * @default false
+             */
+            proxy_protocol: boolean;
+            /**
+             * @description One of the app's host names: the proxy speaks TLS with its certificate. TCP alone.
+             * @default null
+             */
+            tls: string | null;
+        };
+        /**
+         * @description What is spoken below the app.
+         * @enum {string}
+         */
+        StreamProtocol: "tcp" | "udp";
+        /** @description A stream to add. */
+        StreamRequest: {
+            options?: components["schemas"]["StreamOptions"];
+            /**
+             * Format: int32
+             * @description One of the ports for streams; a free one when absent.
+             */
+            port?: number | null;
+            protocol: components["schemas"]["StreamProtocol"];
+        };
         /** @description An API token, without its secret. */
         Token: {
             /** Format: date-time */
@@ -4580,6 +4698,11 @@ export interface components {
         };
         /** @description What is told of a span of time. Percentiles are within an eighth of the truth and absent without requests. */
         TrafficNumbers: {
+            /**
+             * Format: int64
+             * @description Connections to the app's streams, and clients of those of UDP.
+             */
+            connections: number;
             /** Format: double */
             p50_ms?: number | null;
             /** Format: double */
@@ -4588,13 +4711,13 @@ export interface components {
             p99_ms?: number | null;
             /**
              * Format: int64
-             * @description Bytes of bodies from clients.
+             * @description Bytes of bodies and of streams from clients.
              */
             received_bytes: number;
             requests: components["schemas"]["TrafficRequests"];
             /**
              * Format: int64
-             * @description Bytes of bodies to clients.
+             * @description Bytes of bodies and of streams to clients.
              */
             sent_bytes: number;
             /**
@@ -6012,6 +6135,104 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["AppChanged"];
                 };
+            };
+        };
+    };
+    list_streams: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or slug */
+                app: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StreamList"];
+                };
+            };
+        };
+    };
+    add_stream: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or slug */
+                app: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StreamRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AppStream"];
+                };
+            };
+        };
+    };
+    put_stream: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or slug */
+                app: string;
+                protocol: components["schemas"]["StreamProtocol"];
+                port: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StreamOptions"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AppStream"];
+                };
+            };
+        };
+    };
+    remove_stream: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or slug */
+                app: string;
+                protocol: components["schemas"]["StreamProtocol"];
+                port: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
         };
     };

@@ -50,6 +50,9 @@ export const cli = {
   moveDomain: (app: string, hostname: string, to: string) =>
     `wh domain move ${quote(hostname)} ${quote(to)} --app ${quote(app)}`,
   removeDomain: (app: string, hostname: string) => `wh domain rm ${quote(hostname)} --app ${quote(app)}`,
+  addStream: (app: string) => `wh stream add tcp --app ${quote(app)}`,
+  removeStream: (app: string, protocol: string, port: number) =>
+    `wh stream rm ${protocol} ${port} --app ${quote(app)}`,
   addDnsProvider: () => "wh dns-provider add example.com --cloudflare",
   registryLogin: () => "wh registry login registry.example.com",
   certificates: () => "wh cert",

@@ -61,6 +61,9 @@ pub fn of(event: &Event) -> String {
         "domain.path" => format!("led {}{} to {}", of("domain"), of("path"), of("app")),
         "domain.path-end" => format!("led {}{} to the app again", of("domain"), of("path")),
         "routes.update" => routing(detail),
+        "stream.add" => format!("published port {}/{} for the app", of("port"), of("protocol")),
+        "stream.update" => format!("changed the stream at port {}/{}", of("port"), of("protocol")),
+        "stream.remove" => format!("closed port {}/{}", of("port"), of("protocol")),
         "secret.scrubbed" => format!("took the value of the variable {} out of the log", of("variable")),
         "exec.start" if detail["fresh"] == true => {
             format!("ran a program in a container of its own of release {}", of("release"))

@@ -68,6 +68,7 @@ pub(super) async fn open(app: &App, session: &Attached, release: ReleaseId) -> a
         env: variables::open(&app.vault, session.app_id, &source.variables)?,
         predefined,
         host_port: 0,
+        udp: false,
         task: None,
     };
     let mut container = plan::worker::instance(session.node, session.address, wanted, &holders, Utc::now());

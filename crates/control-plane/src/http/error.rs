@@ -32,6 +32,7 @@ pub enum Code {
     SlugTaken,
     NameTaken,
     DomainTaken,
+    PortTaken,
     JoinTokenUsed,
     NothingToRollBack,
     ReleaseNotKept,
@@ -87,6 +88,7 @@ impl Code {
             | Self::SlugTaken
             | Self::NameTaken
             | Self::DomainTaken
+            | Self::PortTaken
             | Self::JoinTokenUsed
             | Self::NothingToRollBack
             | Self::ReleaseNotKept

@@ -32,7 +32,7 @@ use crate::app::AppState;
 use crate::{
     activity, apps, archives, audit, certificates, deployments, dns_providers, doctor, domains, events, exec,
     files, front, git_access, hub, identity, jobs, logs, nodes, notices, placement, projects, registries,
-    releases, route_tokens, routes, tombstones, traffic, variables, zones,
+    releases, route_tokens, routes, streams, tombstones, traffic, variables, zones,
 };
 
 #[derive(OpenApi)]
@@ -67,6 +67,7 @@ pub fn api(app: &AppState) -> (Router<AppState>, utoipa::openapi::OpenApi) {
         .merge(archives::api::router(app))
         .merge(deployments::api::router(app))
         .merge(routes::settings::api::router(app))
+        .merge(streams::api::router(app))
         .merge(jobs::queue::router(app))
         .merge(releases::api::router(app))
         .merge(variables::api::router(app))

@@ -12,7 +12,7 @@ use super::registry::Key;
 use super::token::Agent;
 use crate::app::AppState;
 use crate::bus::{self, Topic};
-use crate::{git_access, images, instances, jobs, logs, nodes, reconcile, traffic};
+use crate::{git_access, images, instances, jobs, logs, nodes, reconcile, streams, traffic};
 
 /// Reads a message. Postgres keeps no NUL in texts, and what apps print may hold any byte.
 pub(super) fn parse(mut envelope: Envelope) -> Result<(MessageId, FromAgent), UnknownMessage> {
@@ -96,6 +96,7 @@ async fn store(app: &AppState, agent: &Agent, message: FromAgent, offset_ms: i64
         FromAgent::InstanceLog(log) => instances::store::append_log(&mut tx, node, &log).await?,
         FromAgent::Scrubbed(scrubbed) => logs::scrubbed::take(&mut tx, &agent.node, &scrubbed).await?,
         FromAgent::GitHostKey(told) => git_access::host_key::take(&mut tx, &agent.node, &told).await?,
+        FromAgent::Streams(report) => streams::store::take_report(&mut tx, node, &report).await?,
         FromAgent::Traffic(report) => {
             traffic::store::take::report(&mut tx, &app.config.traffic, &agent.node, kind, report).await?;
         }
@@ -118,6 +119,7 @@ fn may_say(kind: AgentKind, message: &FromAgent) -> bool {
         FromAgent::JobProgress(_) | FromAgent::JobLog(_) | FromAgent::JobDone(_) => {
             matches!(kind, AgentKind::Worker | AgentKind::Proxy)
         }
+        FromAgent::Streams(_) => kind == AgentKind::Proxy,
         FromAgent::Traffic(_) => matches!(kind, AgentKind::Proxy | AgentKind::Ingress),
         _ => true,
     }

@@ -9,6 +9,7 @@ pub mod resolvers;
 pub mod rollout;
 pub mod routes;
 pub mod stop;
+pub mod streams;
 pub mod undo;
 pub mod worker;
 #[cfg(test)]

@@ -166,7 +166,7 @@ impl Served {
     }
 }
 
-/// Those that serve.
+/// Those that serve, in a fixed order.
 pub(super) fn upstreams(backends: &[Backend]) -> Vec<Upstream> {
     let healthy = backends.iter().filter(|backend| backend.state == InstanceState::Healthy);
     let mut upstreams: Vec<Upstream> = healthy

@@ -30,6 +30,8 @@ pub struct Wanted {
     pub env: BTreeMap<String, String>,
     pub predefined: BTreeMap<String, String>,
     pub host_port: u16,
+    /// The port is published for UDP as well.
+    pub udp: bool,
     /// The command that it is there for; an ordinary instance has none.
     pub task: Option<Task>,
 }
@@ -115,6 +117,7 @@ pub fn instance(
         // A release's port is settled when it is made.
         port: wanted.settings.port.unwrap_or(8080),
         published: SocketAddr::new(address.into(), wanted.host_port),
+        udp: wanted.udp,
         probe: wanted.settings.probe,
         resources: wanted.settings.resources,
         crash_guard: wanted.settings.crash_guard,
@@ -165,6 +168,7 @@ mod tests {
             env: BTreeMap::new(),
             predefined: BTreeMap::new(),
             host_port: port,
+            udp: false,
             task: None,
         }
     }

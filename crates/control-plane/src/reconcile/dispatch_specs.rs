@@ -17,7 +17,7 @@ use crate::hub::Key;
 use crate::plan::worker::{Holder, Images, Wanted};
 use crate::variables::predefined::{self, Place};
 use crate::vault::{Purpose, Vault};
-use crate::{apps, certificates, front, instances, nodes, plan, routes, tombstones};
+use crate::{apps, certificates, front, instances, nodes, plan, routes, streams, tombstones};
 
 pub struct DispatchSpecs(pub AppState);
 
@@ -139,6 +139,8 @@ pub async fn proxy_spec(app: &AppState, conn: &mut PgConnection) -> anyhow::Resu
     let brought = certificates::imports::store::names(conn).await?;
     let hosts = spec.routes.iter().flat_map(|route| &route.hosts);
     spec.refused = certificates::imports::cover::strangers(hosts, &brought, &spec.certificates);
+    let (published, udp) = streams::store::published(conn).await?;
+    spec.streams = plan::streams::streams(published, &served, &udp);
     let alpn_challenges = certificates::store::alpn_challenges(conn).await?;
     Ok(protocol::spec::ProxySpec { alpn_challenges, ..spec })
 }
@@ -166,6 +168,7 @@ async fn worker_spec(
             env,
             predefined,
             host_port: u16::try_from(row.host_port).context("a host port out of range")?,
+            udp: row.publishes_udp,
             task: row.task,
         });
     }

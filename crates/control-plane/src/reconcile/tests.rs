@@ -5,6 +5,7 @@ mod crashes;
 mod power;
 mod preview;
 mod rolling;
+mod streams;
 mod told;
 
 use daemon::reconcile::Reconciler;

@@ -20,6 +20,8 @@ pub struct Counted {
     pub requests: [i32; 5],
     pub received_bytes: i64,
     pub sent_bytes: i64,
+    /// To the app's streams.
+    pub connections: i64,
     pub upstream_errors: i64,
     /// By bucket.
     pub latency: Vec<i32>,
@@ -66,6 +68,7 @@ fn of_app(app: AppTraffic, now: DateTime<Utc>) -> Counted {
         requests: app.requests.map(small),
         received_bytes: count(app.received_bytes),
         sent_bytes: count(app.sent_bytes),
+        connections: count(app.connections),
         upstream_errors: count(app.upstream_errors),
         latency: app.latency.counts().iter().map(|count| small((*count).into())).collect(),
         paths,

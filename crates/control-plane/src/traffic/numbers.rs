@@ -15,6 +15,7 @@ pub struct Row {
     pub requests: Vec<i32>,
     pub received_bytes: i64,
     pub sent_bytes: i64,
+    pub connections: i64,
     pub upstream_errors: i64,
     pub latency: Vec<i32>,
 }
@@ -25,6 +26,7 @@ struct Sum {
     requests: [u64; 5],
     received_bytes: u64,
     sent_bytes: u64,
+    connections: u64,
     upstream_errors: u64,
     latency: Vec<u64>,
 }
@@ -37,6 +39,7 @@ impl Sum {
         for (sum, more) in [
             (&mut self.received_bytes, row.received_bytes),
             (&mut self.sent_bytes, row.sent_bytes),
+            (&mut self.connections, row.connections),
             (&mut self.upstream_errors, row.upstream_errors),
         ] {
             *sum = sum.saturating_add(positive(more));
@@ -51,6 +54,7 @@ impl Sum {
             requests: Requests { informational, successful, redirects, client_errors, server_errors },
             received_bytes: self.received_bytes,
             sent_bytes: self.sent_bytes,
+            connections: self.connections,
             upstream_errors: self.upstream_errors,
             p50_ms: ms(0.5),
             p95_ms: ms(0.95),
@@ -101,10 +105,12 @@ pub struct Requests {
 #[schema(as = TrafficNumbers)]
 pub struct Numbers {
     pub requests: Requests,
-    /// Bytes of bodies from clients.
+    /// Bytes of bodies and of streams from clients.
     pub received_bytes: u64,
-    /// Bytes of bodies to clients.
+    /// Bytes of bodies and of streams to clients.
     pub sent_bytes: u64,
+    /// Connections to the app's streams, and clients of those of UDP.
+    pub connections: u64,
     /// Attempts at an instance that brought no answer.
     pub upstream_errors: u64,
     pub p50_ms: Option<f64>,
@@ -148,6 +154,7 @@ mod tests {
             requests: vec![0, count, 0, 0, 0],
             received_bytes: 1,
             sent_bytes: 10,
+            connections: 2,
             upstream_errors: 0,
             latency,
         }
@@ -169,6 +176,7 @@ mod tests {
             [("2026-11-22T10:00:00+00:00".to_owned(), 99), ("2026-11-22T12:00:00+00:00".to_owned(), 1)]
         );
         assert_eq!((total.requests.successful, total.received_bytes, total.sent_bytes), (100, 3, 30));
+        assert_eq!(total.connections, 6);
         let near = |told: Option<f64>, ms: f64| (told.expect("told") / ms - 1.0).abs() < 0.25;
         assert!(near(total.p50_ms, 10.0) && near(total.p95_ms, 10.0), "{total:?}");
         assert!(near(points[1].numbers.p50_ms, 900.0), "{points:?}");

@@ -26,6 +26,8 @@ pub struct AppRecorder {
     requests: [AtomicU64; 5],
     received: AtomicU64,
     sent: AtomicU64,
+    /// To streams.
+    connections: AtomicU64,
     upstream_errors: AtomicU64,
     latency: [AtomicU64; Latency::BUCKETS],
     /// Answers that began.
@@ -63,6 +65,7 @@ impl AppRecorder {
             requests: Default::default(),
             received: AtomicU64::new(0),
             sent: AtomicU64::new(0),
+            connections: AtomicU64::new(0),
             upstream_errors: AtomicU64::new(0),
             latency: std::array::from_fn(|_| AtomicU64::new(0)),
             begun: AtomicU64::new(0),
@@ -128,6 +131,11 @@ impl AppRecorder {
         }
     }
 
+    /// Counts a connection to a stream.
+    pub(crate) fn connected(&self) {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Counts an attempt at an instance that brought no answer.
     pub fn upstream_failed(&self) {
         self.upstream_errors.fetch_add(1, Ordering::Relaxed);
@@ -165,11 +173,14 @@ impl AppRecorder {
         let any = traffic.requests.iter().any(|count| *count > 0);
         traffic.received_bytes = take(&self.received);
         traffic.sent_bytes = take(&self.sent);
-        if !any {
-            // A tunnel that ended.
-            return (traffic.received_bytes + traffic.sent_bytes > 0).then_some(traffic);
-        }
+        traffic.connections = take(&self.connections);
         traffic.upstream_errors = take(&self.upstream_errors);
+        if !any {
+            // Streams, or a tunnel that ended.
+            let counted =
+                traffic.received_bytes + traffic.sent_bytes + traffic.connections + traffic.upstream_errors;
+            return (counted > 0).then_some(traffic);
+        }
         for (bucket, counter) in self.latency.iter().enumerate() {
             traffic.latency.add(bucket, u32::try_from(take(counter)).unwrap_or(u32::MAX));
         }

@@ -18,6 +18,7 @@ mod rate;
 mod recorder;
 mod rewriting;
 mod smuggling;
+mod streams;
 mod support;
 mod tls;
 mod traffic;

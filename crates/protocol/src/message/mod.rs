@@ -11,6 +11,7 @@ use crate::report::{
     Scrubbed, Stats, WorkerReport,
 };
 use crate::spec::{Generation, Spec, Versioned};
+use crate::stream::StreamReport;
 use crate::traffic::TrafficReport;
 
 /// Bytes of the longest message that an agent may send.
@@ -96,6 +97,7 @@ messages! {
         "git.host-key" GitHostKey(GitHostKey) Reliable;
         "stats" Stats(Stats) Latest;
         "traffic.report" Traffic(TrafficReport) Reliable;
+        "stream.report" Streams(StreamReport) Latest;
     }
 }
 

@@ -21,6 +21,7 @@ use crate::spec::{
     Certificate, CrashGuard, HttpChallenge, ImageSource, ImageSpec, InstanceSpec, MeshPeer, MeshSpec, Probe,
     ProxySpec, Resources, Route, Upstream, WorkerSpec,
 };
+use crate::stream::{self, StreamOptions, StreamProblem, StreamProtocol, StreamReport};
 use crate::traffic::{AccessSample, AppTraffic, Latency, PathTraffic};
 
 fn sent(message: &FromAgent) -> Envelope {
@@ -218,6 +219,13 @@ fn said_by_agents() -> Vec<FromAgent> {
             }],
         }),
         FromAgent::Traffic(traffic()),
+        FromAgent::Streams(StreamReport {
+            problems: vec![StreamProblem {
+                protocol: StreamProtocol::Udp,
+                port: 27015,
+                problem: "another process has the port".to_owned(),
+            }],
+        }),
     ]
 }
 
@@ -246,6 +254,7 @@ fn traffic() -> TrafficReport {
         requests: [0, 0, 0, 0, 1],
         received_bytes: 0,
         sent_bytes: 512,
+        connections: 1,
         upstream_errors: 1,
         latency,
         paths: vec![path],
@@ -276,6 +285,7 @@ fn worker_spec() -> WorkerSpec {
             command: None,
             port: 8080,
             published: ([10, 50, 0, 11], 20000).into(),
+            udp: false,
             probe: Probe::default(),
             resources: Resources::default(),
             crash_guard: CrashGuard { restarts: 3, calm_s: 60 },
@@ -333,6 +343,19 @@ fn proxy_spec() -> ProxySpec {
         alpn_challenges: Vec::new(),
         resolvers: [("hello.example.com".to_owned(), "le".to_owned())].into(),
         refused: vec!["other.example.com".to_owned()],
+        streams: vec![stream::Stream {
+            protocol: StreamProtocol::Tcp,
+            port: 5432,
+            app: "hello".to_owned(),
+            upstreams: Vec::new(),
+            options: StreamOptions {
+                allow: vec!["203.0.113.0/24".parse().expect("a network")],
+                proxy_protocol: true,
+                tls: Some("hello.route.example.com".to_owned()),
+                max_connections: 10,
+                idle_timeout_s: Some(60),
+            },
+        }],
     }
 }
 

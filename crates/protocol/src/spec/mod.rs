@@ -94,6 +94,9 @@ pub struct InstanceSpec {
     pub port: u16,
     /// Where the port is published: the node's mesh address and a port that the control plane allocated.
     pub published: SocketAddr,
+    /// It is published for UDP as well, with the same numbers.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub udp: bool,
     pub probe: Probe,
     pub resources: Resources,
     /// Left out where it is the default: what a container is made from does not change by it.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::options::RouteOptions;
 use crate::ids::InstanceId;
+use crate::stream::Stream;
 
 /// Everything a proxy needs to serve: routes, certificates, challenges.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -25,6 +26,9 @@ pub struct ProxySpec {
     /// has to refuse HTTPS for them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<String>,
+    /// Ports that lead to apps past HTTP.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub streams: Vec<Stream>,
 }
 
 /// Hostnames and path to upstreams.

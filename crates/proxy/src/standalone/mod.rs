@@ -44,7 +44,8 @@ pub async fn run(options: Standalone, mut inherited: Inherited) -> anyhow::Resul
     let files = served.take()?;
     let mut lifecycle = Lifecycle::new();
     let ending = Ending::new(&lifecycle, options.drain());
-    Public { gateway: Arc::clone(&served.gateway), http, https }.spawn(&mut lifecycle, &ending)?;
+    Public { gateway: Arc::clone(&served.gateway), http, https, streams: None }
+        .spawn(&mut lifecycle, &ending)?;
     let stop = ending.served.clone();
     lifecycle.spawn("metrics", daemon::status::fold_metrics(metrics.clone(), stop.clone()));
     if let Some(address) = options.health {

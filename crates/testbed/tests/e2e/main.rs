@@ -33,6 +33,7 @@ mod releases;
 mod restarts;
 mod runner;
 mod secrets;
+mod streams;
 mod traefik;
 mod visitors;
 mod zones;
@@ -59,6 +60,7 @@ fn tests() -> Vec<Test> {
         domains::TESTS,
         doctor::TESTS,
         secrets::TESTS,
+        streams::TESTS,
     ];
     let breaking = [
         nodes::TESTS,

@@ -15,6 +15,7 @@ mod placement;
 mod queue;
 mod registries;
 mod routes;
+mod streams;
 mod traffic;
 mod zones;
 
@@ -38,6 +39,7 @@ pub(crate) use placement::{Drain, DrainLeft, Move, NodePlacement, PlannedMove};
 pub(crate) use queue::QueuedBuild;
 pub(crate) use registries::Registry;
 pub(crate) use routes::{NewRouteToken, RouteTable, RouteToken, RouteView};
+pub(crate) use streams::{Stream, Streams};
 pub(crate) use traffic::{Accessed, AccessedPage, Traffic, TrafficNumbers};
 pub(crate) use zones::Zone;
 

@@ -3,6 +3,7 @@
 mod apps;
 mod fleet;
 mod routing;
+mod streams;
 mod traffic;
 
 use std::path::PathBuf;
@@ -24,6 +25,7 @@ pub(crate) use routing::{
     AddDnsProvider, CertCommand, DnsProviderCommand, DomainCommand, DomainPathCommand, RouteTokenCommand,
     ZoneAnswer, ZoneCommand,
 };
+pub(crate) use streams::{AddStream, StreamCommand, StreamProtocol};
 pub(crate) use traffic::{Requests, Traffic};
 
 /// Deploys to and looks after your own cloud.
@@ -228,6 +230,12 @@ pub(crate) enum Command {
     Domain {
         #[command(subcommand)]
         command: Option<DomainCommand>,
+    },
+    /// TCP and UDP ports of the proxies that lead to the app; alone: list
+    #[command(alias = "streams")]
+    Stream {
+        #[command(subcommand)]
+        command: Option<StreamCommand>,
     },
     /// Log in to registries of private images; alone: list
     #[command(alias = "registries")]

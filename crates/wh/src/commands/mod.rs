@@ -35,6 +35,7 @@ mod route_table;
 mod routes;
 mod session;
 mod settings;
+mod streams;
 mod tombstones;
 mod traffic;
 mod upload;
@@ -97,6 +98,7 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Result<u8> {
         Command::Env { command } => env::run(shell, command).await,
         Command::Git { command } => git::run(shell, command).await,
         Command::Domain { command } => domains::run(shell, command).await,
+        Command::Stream { command } => streams::run(shell, command).await,
         Command::Registry { command } => registry::run(shell, command).await,
         Command::Cert { command } => certs::run(shell, command).await,
         Command::Notices { all } => notices::run(shell, all).await,

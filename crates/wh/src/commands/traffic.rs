@@ -54,7 +54,7 @@ fn some(count: u64) -> Cell {
     if count == 0 { Cell::dim("0") } else { Cell::name(count.to_string()) }
 }
 
-fn totals(traffic: &Traffic) -> [(&'static str, String); 5] {
+fn totals(traffic: &Traffic) -> [(&'static str, String); 6] {
     let total = &traffic.total;
     let sources: Vec<String> = traffic
         .sources
@@ -65,8 +65,13 @@ fn totals(traffic: &Traffic) -> [(&'static str, String); 5] {
         0 => String::new(),
         count => format!("{count}× an instance gave no answer"),
     };
+    let streams = match total.connections {
+        0 => String::new(),
+        count => format!("{count} connections"),
+    };
     [
         ("requests", classes(total)),
+        ("streams", streams),
         ("bytes", format!("{} in, {} out", size(total.received_bytes), size(total.sent_bytes))),
         ("took", percentiles(total)),
         ("failed", failed),

@@ -21,6 +21,7 @@ mod registry;
 mod route;
 mod routes;
 mod settings;
+mod stream;
 mod traffic;
 mod way;
 mod zones;

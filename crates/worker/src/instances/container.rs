@@ -73,7 +73,7 @@ pub(super) fn container(spec: &InstanceSpec, network: String, cgroups: Cgroups) 
         terminal: false,
         netns: NetNs { nsmode: "bridge" },
         networks: BTreeMap::from([(network, serde_json::Map::new())]),
-        portmappings: if spec.once { Vec::new() } else { vec![port(spec)] },
+        portmappings: if spec.once { Vec::new() } else { ports(spec) },
         log_configuration: LogDriver { driver: "k8s-file", size: LOG_BYTES },
         // The agent restarts, with its own pauses and counts.
         restart_policy: "no",
@@ -93,13 +93,15 @@ fn env(spec: &InstanceSpec) -> BTreeMap<String, String> {
     env
 }
 
-fn port(spec: &InstanceSpec) -> PortMapping {
-    PortMapping {
+fn ports(spec: &InstanceSpec) -> Vec<PortMapping> {
+    let mapping = |protocol| PortMapping {
         host_ip: spec.published.ip(),
         host_port: spec.published.port(),
         container_port: spec.port,
-        protocol: "tcp",
-    }
+        protocol,
+    };
+    let udp = spec.udp.then_some("udp");
+    std::iter::once("tcp").chain(udp).map(mapping).collect()
 }
 
 /// Of a program that somebody runs once: as the app's instances, but with an input, and with no record of what it prints.
@@ -143,6 +145,20 @@ mod tests {
             ".labels[\"wisehosting.app-id\"]" => "[id]",
             ".labels[\"wisehosting.spec-hash\"]" => "[hash]",
         });
+    }
+
+    #[test]
+    fn an_app_with_a_udp_stream_has_its_port_for_both_and_others_are_made_as_before() {
+        let plain = spec("hello", 7);
+        let both = InstanceSpec { udp: true, ..plain.clone() };
+        let mapped = |spec: &InstanceSpec| -> Vec<_> {
+            ports(spec).iter().map(|port| (port.protocol, port.host_port, port.container_port)).collect()
+        };
+        assert_eq!(mapped(&plain), [("tcp", 20001, 8080)]);
+        assert_eq!(mapped(&both), [("tcp", 20001, 8080), ("udp", 20001, 8080)]);
+        let text = serde_json::to_string(&plain).expect("json");
+        assert!(!text.contains("udp"), "the hash of a running container stays");
+        assert_ne!(spec_hash(&plain), spec_hash(&both));
     }
 
     #[test]

@@ -32,6 +32,7 @@ pub(crate) fn spec(app: &str, release: i32) -> InstanceSpec {
         command: None,
         port: 8080,
         published: "10.50.0.11:20001".parse().expect("an address"),
+        udp: false,
         probe: Probe::default(),
         resources: Resources::default(),
         crash_guard: CrashGuard::default(),

@@ -383,6 +383,7 @@ async fn instance(port: u16, command: &str, probe: Probe) -> InstanceSpec {
         command: Some(["sh", "-c", command].map(str::to_owned).to_vec()),
         port: 8080,
         published: (MESH, port).into(),
+        udp: false,
         probe,
         resources: Resources { memory_mb: 64, ..Resources::default() },
         crash_guard: CrashGuard::default(),

@@ -8,6 +8,7 @@ import { Button } from "@/components/button";
 import { Copy } from "@/components/copy";
 import { Card, Empty } from "@/components/page";
 import { Rows } from "@/components/rows";
+import { StreamsCard } from "@/features/streams/card";
 import { cli } from "@/lib/cli";
 import { CertificateFact } from "./certificate";
 import { AddDialog } from "./dialogs";
@@ -64,6 +65,7 @@ export function Component() {
           ))
         }
       </Rows>
+      <StreamsCard app={app} mayChange={mayChange} />
       {adding && <AddDialog app={app.slug} onClose={() => setAdding(false)} />}
     </div>
   );

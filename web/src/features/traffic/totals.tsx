@@ -35,7 +35,10 @@ export function Totals({ traffic: { total, from, until } }: { traffic: Traffic }
         <div>
           <dt>Sent</dt>
           <dd className="num">{bytes(total.sent_bytes)}</dd>
-          <dd className="sub num">{bytes(total.received_bytes)} received</dd>
+          <dd className="sub num">
+            {bytes(total.received_bytes)} received
+            {total.connections > 0 && `; ${count(total.connections)} connections to ports`}
+          </dd>
         </div>
       </dl>
     </Card>

@@ -267,8 +267,10 @@ pub async fn start_instance(
 ) -> sqlx::Result<()> {
     let Resources { memory_mb, cpu_millis, .. } = rolling.settings.resources;
     sqlx::query!(
-        "insert into instances (id, app_id, release_id, deployment_id, node_id, host_port, memory_mb, cpu_millis)
-         values ($1, $2, $3, $4, $5, $6, $7, $8)",
+        "insert into instances (id, app_id, release_id, deployment_id, node_id, host_port, memory_mb, cpu_millis,
+                                publishes_udp)
+         values ($1, $2, $3, $4, $5, $6, $7, $8,
+                 exists (select from streams where app_id = $2 and protocol = 'udp'))",
         id as _,
         rolling.app_id as _,
         rolling.release_id as _,

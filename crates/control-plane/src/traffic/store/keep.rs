@@ -63,9 +63,11 @@ async fn next_hour(db: &PgPool) -> sqlx::Result<Option<DateTime<Utc>>> {
 /// Adds up the hour for the next apps; `false` when there are no more. An hour that is there is whole.
 async fn add_up(db: &PgPool, at: DateTime<Utc>) -> sqlx::Result<bool> {
     let added = sqlx::query!(
-        "insert into traffic_hours (app_id, at, requests, received_bytes, sent_bytes, upstream_errors, latency)
+        "insert into traffic_hours (app_id, at, requests, received_bytes, sent_bytes, connections,
+                                    upstream_errors, latency)
          select app_id, $1, traffic_sum(requests), least(sum(received_bytes), 9223372036854775807)::bigint,
                 least(sum(sent_bytes), 9223372036854775807)::bigint,
+                least(sum(connections), 9223372036854775807)::bigint,
                 least(sum(upstream_errors), 9223372036854775807)::bigint, traffic_sum(latency)
          from traffic_minutes
          where at >= $1 and at < $1 + interval '1 hour' and app_id in (

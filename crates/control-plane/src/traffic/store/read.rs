@@ -26,7 +26,7 @@ pub async fn rows(
                select coalesce((select until from traffic_rolled_up where $3), '-infinity') as until
            )
            select at as "at!", requests as "requests!", received_bytes as "received_bytes!",
-                  sent_bytes as "sent_bytes!", upstream_errors as "upstream_errors!", latency as "latency!"
+                  sent_bytes as "sent_bytes!", connections as "connections!", upstream_errors as "upstream_errors!", latency as "latency!"
            from (
                select traffic_hours.* from traffic_hours, rolled_up
                where app_id = $1 and at >= $2 and at < until

@@ -121,16 +121,17 @@ async fn minutes(
     let latency: Vec<i32> = counted.iter().flat_map(|(_, app)| app.latency.iter().copied()).collect();
     sqlx::query!(
         "insert into traffic_minutes as held
-             (app_id, at, requests, received_bytes, sent_bytes, upstream_errors, latency)
-         select app_id, $2, ($3::int[])[(n - 1) * 5 + 1 : n * 5], received, sent, errors,
+             (app_id, at, requests, received_bytes, sent_bytes, connections, upstream_errors, latency)
+         select app_id, $2, ($3::int[])[(n - 1) * 5 + 1 : n * 5], received, sent, connections, errors,
                 ($4::int[])[(n - 1) * $5 + 1 : n * $5]
-         from unnest($1::uuid[], $6::bigint[], $7::bigint[], $8::bigint[])
-             with ordinality as app (app_id, received, sent, errors, n)
+         from unnest($1::uuid[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[])
+             with ordinality as app (app_id, received, sent, connections, errors, n)
          order by app_id
          on conflict (app_id, at) do update set
              requests = traffic_add(held.requests, excluded.requests),
              received_bytes = held.received_bytes + excluded.received_bytes,
              sent_bytes = held.sent_bytes + excluded.sent_bytes,
+             connections = held.connections + excluded.connections,
              upstream_errors = held.upstream_errors + excluded.upstream_errors,
              latency = traffic_add(held.latency, excluded.latency)",
         &ids(counted) as _,
@@ -140,6 +141,7 @@ async fn minutes(
         i64::try_from(Latency::BUCKETS).unwrap_or(i64::MAX),
         &bytes(|app| app.received_bytes),
         &bytes(|app| app.sent_bytes),
+        &bytes(|app| app.connections),
         &bytes(|app| app.upstream_errors)
     )
     .execute(conn)

@@ -35,6 +35,9 @@ pub(crate) struct TrafficNumbers {
     pub(crate) requests: BTreeMap<String, u64>,
     pub(crate) received_bytes: u64,
     pub(crate) sent_bytes: u64,
+    /// To the app's streams.
+    #[serde(default)]
+    pub(crate) connections: u64,
     #[serde(default)]
     pub(crate) upstream_errors: u64,
     pub(crate) p50_ms: Option<f64>,
