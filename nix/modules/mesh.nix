@@ -140,6 +140,8 @@ in
     systemd.network.wait-online.ignoredInterfaces = [ interface ];
 
     networking.firewall.allowedUDPPorts = lib.mkIf cfg.openFirewall [ port ];
+    # Probes of the tunnels, by which nodes know how they reach each other.
+    networking.firewall.interfaces.${interface}.allowedUDPPorts = [ 51822 ];
     networking.nftables.enable = lib.mkDefault true;
 
     # Linux answers for every address of a host on any of its interfaces, and Podman's DNAT comes before the firewall's

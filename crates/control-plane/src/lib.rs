@@ -42,6 +42,7 @@ pub mod images;
 pub mod instances;
 pub mod jobs;
 pub mod logs;
+pub mod mesh;
 pub mod nodes;
 pub mod notices;
 pub mod placement;

@@ -77,10 +77,26 @@ pub struct Heartbeat {
 }
 
 /// The tunnel as the mesh agent sees it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct MeshReport {
     pub peers: Vec<PeerReport>,
+    /// The host's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<DateTime<Utc>>,
+    /// The key that the tunnel uses, in base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_key: Option<String>,
+    /// Bytes of the largest packet that the interface takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<u32>,
+    /// Where this host may be reached on networks of its own: its addresses with the tunnel's port, at most
+    /// [`MAX_ADDRESSES`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<SocketAddr>,
 }
+
+/// Addresses in one [`MeshReport`].
+pub const MAX_ADDRESSES: usize = 8;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PeerReport {
@@ -90,6 +106,26 @@ pub struct PeerReport {
     pub handshake_age_s: Option<u64>,
     pub received_bytes: u64,
     pub sent_bytes: u64,
+    /// Absent before the first round of probes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probes: Option<Probes>,
+}
+
+/// Seconds between two probes of a peer, unless there are very many.
+pub const PROBE_EVERY_S: u64 = 2;
+
+/// What small packets through the tunnel and back found out, lately.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probes {
+    pub sent: u32,
+    /// Of those without an answer.
+    pub lost: u32,
+    /// Those sent last that all were lost.
+    pub silent: u32,
+    /// Median time there and back, in microseconds; absent when all were lost.
+    pub rtt_us: Option<u32>,
+    /// Bytes of the largest packet that arrives; absent while it is being found out.
+    pub mtu: Option<u16>,
 }
 
 /// All instances that the worker sees, each time whole: after every change, on connect and every 30 s.

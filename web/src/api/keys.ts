@@ -26,4 +26,5 @@ export const keys = {
   activity: ["activity"],
   doctor: ["doctor"],
   traffic: ["traffic"],
+  mesh: ["mesh"],
 } as const;

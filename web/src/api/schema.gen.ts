@@ -582,42 +582,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/apps/{app}/streams": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** The app's streams: ports of the proxies that lead to it past HTTP. */
-        get: operations["list_streams"];
-        put?: never;
-        /** Adds a stream that leads to the app's own port. It is served by every proxy within a second. */
-        post: operations["add_stream"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/apps/{app}/streams/{protocol}/{port}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        /** Adds the stream at this very port, or sets all options of the one that is there. */
-        put: operations["put_stream"];
-        post?: never;
-        /** Removes the stream. Nobody is let in from that moment on; who is connected has 30 seconds. */
-        delete: operations["remove_stream"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/api/v1/apps/{app}/traffic": {
         parameters: {
             query?: never;
@@ -1007,15 +971,18 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/moves": {
+    "/api/v1/mesh": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** Instances that are moved, and those that were within the last hour. */
-        get: operations["list_moves"];
+        /**
+         * Who reaches whom through the mesh, how well, and what is wrong. Nodes report every 30 seconds, and when a peer
+         *     becomes silent or comes back.
+         */
+        get: operations["read_mesh"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1095,96 +1062,6 @@ export interface paths {
         patch: operations["update_node"];
         trace?: never;
     };
-    "/api/v1/nodes/{node}/cordon": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Lets a node take no new instances and builds. What runs on it stays. */
-        post: operations["cordon_node"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/nodes/{node}/drain": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** How far the drain of a node is. */
-        get: operations["read_drain"];
-        put?: never;
-        /**
-         * Empties a node: cordons it, and moves its instances to other nodes, a few at a time. Of each, another starts, is
-         *     probed and takes the requests before it ends. Goes on until the node is uncordoned.
-         */
-        post: operations["drain_node"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/nodes/{node}/drain/preview": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** What emptying a node would do now, and what could not move. Changes nothing. */
-        get: operations["preview_drain"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/nodes/{node}/placement": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** The room of one worker. */
-        get: operations["read_node_placement"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        /** Sets what a worker takes. What runs on it stays. */
-        patch: operations["update_node_placement"];
-        trace?: never;
-    };
-    "/api/v1/nodes/{node}/uncordon": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Lets a node take instances and builds again, and ends its drain: what has not begun to move stays. */
-        post: operations["uncordon_node"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/api/v1/notices": {
         parameters: {
             query?: never;
@@ -1194,23 +1071,6 @@ export interface paths {
         };
         /** What somebody should look at, the worst first. A notice goes by itself when its trouble is over. */
         get: operations["list_notices"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/placement/nodes": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** The room of all workers. */
-        get: operations["list_node_placements"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1231,43 +1091,6 @@ export interface paths {
         put?: never;
         /** Makes a project with the environment `production`. */
         post: operations["create_project"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/rebalance": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Moves instances to the nodes that are named, a few at a time. Of each, another starts there, is probed and takes the
-         *     requests before it ends. One that does not serve any more is left out.
-         */
-        post: operations["apply_rebalance"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/rebalance/preview": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** What is better off elsewhere: at most 20 moves, each with its reason. Changes nothing. */
-        get: operations["preview_rebalance"];
-        put?: never;
-        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1608,21 +1431,6 @@ export interface components {
          * @enum {string}
          */
         AgentKind: "mesh" | "worker" | "proxy" | "ingress";
-        /** @description Processors and memory. */
-        Amount: {
-            /**
-             * Format: int64
-             * @description Thousandths of a core.
-             */
-            cpu_millis: number;
-            /** Format: int64 */
-            memory_mb: number;
-        };
-        /**
-         * @description How replicas keep away from each other.
-         * @enum {string}
-         */
-        AntiAffinity: "soft" | "hard";
         /** @description An app as clients see it. */
         App: {
             certificate: components["schemas"]["CertificateState"];
@@ -1681,7 +1489,6 @@ export interface components {
             command?: string[] | null;
             crash_guard?: components["schemas"]["CrashGuard"] | null;
             deploy?: components["schemas"]["Deploy"] | null;
-            placement?: components["schemas"]["Placement"] | null;
             /** Format: int32 */
             port?: number | null;
             probe?: components["schemas"]["Probe"] | null;
@@ -1722,17 +1529,6 @@ export interface components {
              */
             deploy: components["schemas"]["Deploy"];
             /**
-             * @default {
-             *       "anti_affinity": "soft",
-             *       "max_per_node": null,
-             *       "pin": null,
-             *       "preferred": [],
-             *       "required": [],
-             *       "strategy": null
-             *     }
-             */
-            placement: components["schemas"]["Placement"];
-            /**
              * Format: int32
              * @description The port that the app listens on; the lowest that the image exposes when null.
              * @default null
@@ -1769,28 +1565,6 @@ export interface components {
          * @enum {string}
          */
         AppStatus: "empty" | "deploying" | "running" | "degraded" | "failed" | "crash-looping" | "stopped" | "unknown";
-        /** @description A port of the proxies that leads to the app. */
-        AppStream: {
-            /** @description Where clients connect to: host and port. Absent when no name of the app leads to the proxies. */
-            address?: string | null;
-            allow: string[];
-            /** Format: date-time */
-            created_at: string;
-            created_by: string;
-            /** Format: int32 */
-            idle_timeout_s: number;
-            /** Format: int32 */
-            max_connections: number;
-            /** Format: int32 */
-            port: number;
-            /** @description Proxies that cannot listen on the port. */
-            problems: components["schemas"]["StreamIssue"][];
-            protocol: components["schemas"]["StreamProtocol"];
-            proxy_protocol: boolean;
-            tls?: string | null;
-            /** @description Why it may not work as a whole, and what to do. */
-            warning?: string | null;
-        };
         ApplyRequest: {
             /** @description The difference in words when absent. */
             message?: string | null;
@@ -1807,13 +1581,6 @@ export interface components {
          * @description An uploaded source archive.
          */
         ArchiveId: string;
-        AskedMove: {
-            instance: components["schemas"]["InstanceId"];
-            /** @description Why, for those who look at it later; at most 500 characters. */
-            reason?: string;
-            /** @description Name of the node that it goes to. */
-            to: string;
-        };
         /** @description Who did what. */
         AuditEvent: {
             /** @description `<noun>.<verb>`. */
@@ -1994,7 +1761,7 @@ export interface components {
          * @description Stable words for programs. The dashboard and `wh` branch on these, never on texts.
          * @enum {string}
          */
-        Code: "bad_request" | "unauthenticated" | "credentials_wrong" | "join_token_wrong" | "api_key_wrong" | "agent_token_wrong" | "forbidden" | "cross_site" | "setup_code_wrong" | "role_not_allowed" | "not_declared" | "not_found" | "release_unknown" | "setup_closed" | "slug_taken" | "name_taken" | "domain_taken" | "port_taken" | "join_token_used" | "nothing_to_roll_back" | "release_not_kept" | "nothing_deployed" | "nothing_pending" | "variables_missing" | "variables_changed" | "deployment_running" | "app_stopped" | "not_running" | "not_queued" | "node_has_instances" | "node_has_zone" | "zone_in_use" | "mesh_full" | "certificate_fixed" | "certificate_recent" | "certificate_budget" | "join_token_expired" | "archive_too_large" | "invalid" | "slug_invalid" | "name_invalid" | "archive_unsafe" | "archive_not_gzip_tar" | "source_invalid" | "too_many" | "internal" | "unavailable";
+        Code: "bad_request" | "unauthenticated" | "credentials_wrong" | "join_token_wrong" | "api_key_wrong" | "agent_token_wrong" | "forbidden" | "cross_site" | "setup_code_wrong" | "role_not_allowed" | "not_declared" | "not_found" | "release_unknown" | "setup_closed" | "slug_taken" | "name_taken" | "domain_taken" | "join_token_used" | "nothing_to_roll_back" | "release_not_kept" | "nothing_deployed" | "nothing_pending" | "variables_missing" | "variables_changed" | "deployment_running" | "app_stopped" | "not_running" | "not_queued" | "node_has_instances" | "node_has_zone" | "zone_in_use" | "mesh_full" | "certificate_fixed" | "certificate_recent" | "certificate_budget" | "join_token_expired" | "archive_too_large" | "invalid" | "slug_invalid" | "name_invalid" | "archive_unsafe" | "archive_not_gzip_tar" | "source_invalid" | "too_many" | "internal" | "unavailable";
         /** @description What would change if release `after` served in place of release `before`. */
         Comparison: components["schemas"]["ReleaseDifference"] & {
             /** Format: int32 */
@@ -2393,43 +2160,6 @@ export interface components {
          * @enum {string}
          */
         DomainState: "pending" | "verified" | "lapsed";
-        /** @description A node that is to be empty, or is. */
-        Drain: {
-            /**
-             * Format: date-time
-             * @description Since when nothing runs there; null as long as something does.
-             */
-            finished_at?: string | null;
-            /**
-             * Format: int32
-             * @description Instances that should have run there at its start.
-             */
-            instances: number;
-            /** @description Those that still should. */
-            left: components["schemas"]["DrainLeft"][];
-            /** Format: date-time */
-            started_at: string;
-            started_by: string;
-        };
-        /** @description An instance on a node that is drained. */
-        DrainLeft: {
-            /** @description Slug of its app. */
-            app: string;
-            /**
-             * Format: int32
-             * @description Number of the deployment that moves it, or tried to.
-             */
-            deployment?: number | null;
-            instance: components["schemas"]["InstanceId"];
-            /** @description Why it does not move. */
-            problem?: string | null;
-            stage: components["schemas"]["DrainStage"];
-        };
-        /**
-         * @description How far an instance on a node that is drained is.
-         * @enum {string}
-         */
-        DrainStage: "waiting" | "moving" | "ending" | "deploying" | "command" | "failed";
         /** @description Passive outlier ejection: connections that fail, time-outs and answers of 502, 503 and 504 in a row. */
         Eject: {
             /**
@@ -2779,45 +2509,100 @@ export interface components {
          * @enum {string}
          */
         MemberRole: "viewer" | "developer" | "admin" | "owner";
-        /** @description One instance that goes to another node. */
-        Move: {
-            /** @description Slug of its app. */
-            app: string;
-            cause: components["schemas"]["MoveCause"];
-            /** Format: date-time */
-            changed_at: string;
+        /** @description The mesh as its nodes see it. */
+        Mesh: {
+            /** @description All addresses of the mesh. */
+            cidr: string;
+            /** @description What is wrong, the worst first. */
+            findings: components["schemas"]["MeshFinding"][];
+            /** @description One for each pair and direction, as the node `from` sees it. */
+            links: components["schemas"]["MeshLink"][];
+            /** @description Links that are well and left out, because the mesh is large: ask for one node's. */
+            links_left_out: number;
+            nodes: components["schemas"]["MeshNode"][];
+        };
+        /** @description Something wrong with the mesh, and the remedy. */
+        MeshFinding: {
+            /** @description What to do about it. */
+            fix: string;
+            level: components["schemas"]["DoctorLevel"];
+            /** @description Names of the nodes that it is about. */
+            nodes: string[];
+            problem: components["schemas"]["MeshProblem"];
+            /** @description One sentence. */
+            summary: string;
+        };
+        /** @description One side of a tunnel between two nodes. */
+        MeshLink: {
+            /** @description Where packets go. */
+            endpoint?: string | null;
+            /** @description The node that says so. */
+            from: string;
+            /**
+             * Format: int64
+             * @description Absent before the first handshake.
+             */
+            handshake_age_s?: number | null;
+            /**
+             * Format: double
+             * @description Of the probes of the last three minutes, in percent.
+             */
+            loss?: number | null;
             /**
              * Format: int32
-             * @description Number of the app's deployment that carries it out.
+             * @description Bytes of the largest packet that arrives.
              */
-            deployment?: number | null;
-            /** @description Name of the node that it leaves. */
-            from: string;
-            /** Format: uuid */
-            id: string;
-            /** @description The one that goes; another takes its place. */
-            instance: components["schemas"]["InstanceId"];
-            /** @description Why it waits or has failed. */
-            problem?: string | null;
-            reason: string;
-            state: components["schemas"]["MoveState"];
-            /** @description Name of the node that it goes to; null before that is known. */
-            to?: string | null;
+            mtu?: number | null;
+            /** Format: int64 */
+            received_bytes: number;
+            /**
+             * Format: double
+             * @description There and back: the median of the last three minutes.
+             */
+            rtt_ms?: number | null;
+            /** Format: int64 */
+            sent_bytes: number;
+            state: components["schemas"]["MeshLinkState"];
+            to: string;
         };
         /**
-         * @description Why an instance is moved.
+         * @description How one node reaches another.
          * @enum {string}
          */
-        MoveCause: "drain" | "rebalance";
+        MeshLinkState: "direct" | "silent" | "unknown";
+        /** @description A node and its tunnel. */
+        MeshNode: {
+            /** @description Where others dial its tunnel; absent for a node that nobody can dial. */
+            endpoint?: string | null;
+            id: components["schemas"]["NodeId"];
+            mesh_address: string;
+            /**
+             * Format: int32
+             * @description Bytes of the largest packet that its interface takes.
+             */
+            mtu?: number | null;
+            name: string;
+            public_key: string;
+            /** @description How many nodes it reaches, of those that report. */
+            reaches: number;
+            /**
+             * Format: date-time
+             * @description When its mesh agent last told of its tunnel.
+             */
+            reported_at?: string | null;
+            status: components["schemas"]["NodeStatus"];
+            /** @description `kernel` or `userspace`. */
+            wireguard?: string | null;
+        };
+        /**
+         * @description What may be wrong.
+         * @enum {string}
+         */
+        MeshProblem: "no-report" | "keys-differ" | "peer-missing" | "no-endpoint" | "private-endpoint" | "port-closed" | "no-probes" | "loss" | "narrow-path" | "clock";
         MoveRequest: {
             /** @description Suffix of the zone. */
             zone: string;
         };
-        /**
-         * @description How far a move is.
-         * @enum {string}
-         */
-        MoveState: "waiting" | "moving" | "done" | "failed" | "cancelled";
         /** @description A new join token, shown once. */
         NewNodeToken: {
             /** @description What to run on the host. */
@@ -2923,44 +2708,6 @@ export interface components {
             };
             /** @description DNS suffix that the host serves; null takes it away. */
             zone?: string | null;
-        };
-        /** @description A worker's room for instances. */
-        NodePlacement: {
-            capacity?: components["schemas"]["Amount"] | null;
-            /**
-             * Format: date-time
-             * @description Since when it takes nothing new; null when it does.
-             */
-            cordoned_at?: string | null;
-            drain?: components["schemas"]["Drain"] | null;
-            id: components["schemas"]["NodeId"];
-            /**
-             * Format: int64
-             * @description How many these are.
-             */
-            instances: number;
-            /**
-             * Format: int32
-             * @description Most instances of all apps; null for as many as have room.
-             */
-            max_instances?: number | null;
-            name: string;
-            /** @description Whether its worker is connected. */
-            online: boolean;
-            /** @description The limits of all instances that hold a place, also of those that are stopping. */
-            reserved: components["schemas"]["Amount"];
-            takes_apps: boolean;
-            takes_builds: boolean;
-        };
-        /** @description What is to be another. */
-        NodePlacementPatch: {
-            /**
-             * Format: int32
-             * @description From 1 to 10000; null takes the limit away.
-             */
-            max_instances?: number | null;
-            takes_apps?: boolean | null;
-            takes_builds?: boolean | null;
         };
         NodeRef: {
             id: components["schemas"]["NodeId"];
@@ -3424,38 +3171,6 @@ export interface components {
             next?: string | null;
         };
         /** @description One page of a list. */
-        Page_Move: {
-            items: {
-                /** @description Slug of its app. */
-                app: string;
-                cause: components["schemas"]["MoveCause"];
-                /** Format: date-time */
-                changed_at: string;
-                /**
-                 * Format: int32
-                 * @description Number of the app's deployment that carries it out.
-                 */
-                deployment?: number | null;
-                /** @description Name of the node that it leaves. */
-                from: string;
-                /** Format: uuid */
-                id: string;
-                /** @description The one that goes; another takes its place. */
-                instance: components["schemas"]["InstanceId"];
-                /** @description Why it waits or has failed. */
-                problem?: string | null;
-                reason: string;
-                state: components["schemas"]["MoveState"];
-                /** @description Name of the node that it goes to; null before that is known. */
-                to?: string | null;
-            }[];
-            /**
-             * Format: uuid
-             * @description Where the next page begins; null on the last one.
-             */
-            next?: string | null;
-        };
-        /** @description One page of a list. */
         Page_Node: {
             items: {
                 agents: components["schemas"]["Agent"][];
@@ -3489,41 +3204,6 @@ export interface components {
                 warnings: string[];
                 /** @description DNS suffix that the host serves. */
                 zone?: string | null;
-            }[];
-            /**
-             * Format: uuid
-             * @description Where the next page begins; null on the last one.
-             */
-            next?: string | null;
-        };
-        /** @description One page of a list. */
-        Page_NodePlacement: {
-            items: {
-                capacity?: components["schemas"]["Amount"] | null;
-                /**
-                 * Format: date-time
-                 * @description Since when it takes nothing new; null when it does.
-                 */
-                cordoned_at?: string | null;
-                drain?: components["schemas"]["Drain"] | null;
-                id: components["schemas"]["NodeId"];
-                /**
-                 * Format: int64
-                 * @description How many these are.
-                 */
-                instances: number;
-                /**
-                 * Format: int32
-                 * @description Most instances of all apps; null for as many as have room.
-                 */
-                max_instances?: number | null;
-                name: string;
-                /** @description Whether its worker is connected. */
-                online: boolean;
-                /** @description The limits of all instances that hold a place, also of those that are stopping. */
-                reserved: components["schemas"]["Amount"];
-                takes_apps: boolean;
-                takes_builds: boolean;
             }[];
             /**
              * Format: uuid
@@ -3578,25 +3258,6 @@ export interface components {
                  * @description When it got as far as it is now.
                  */
                 told_at: string;
-            }[];
-            /**
-             * Format: uuid
-             * @description Where the next page begins; null on the last one.
-             */
-            next?: string | null;
-        };
-        /** @description One page of a list. */
-        Page_PlannedMove: {
-            items: {
-                /** @description Slug of its app. */
-                app: string;
-                /** @description Name of the node that it would leave. */
-                from: string;
-                instance: components["schemas"]["InstanceId"];
-                /** @description Why it goes; or why nobody takes it. */
-                reason: string;
-                /** @description Name of the node that it would go to; null when nobody takes it. */
-                to?: string | null;
             }[];
             /**
              * Format: uuid
@@ -3856,51 +3517,6 @@ export interface components {
             /** Format: int64 */
             variables: number;
         };
-        /** @description Where instances of an app may be. Looked at whenever one is placed; those that run stay where they are. */
-        Placement: {
-            /** @default soft */
-            anti_affinity: components["schemas"]["AntiAffinity"];
-            /**
-             * Format: int32
-             * @description Most instances of a release on one node.
-             * @default null
-             */
-            max_per_node: number | null;
-            /**
-             * @description Name of the only node.
-             * @default null
-             */
-            pin: string | null;
-            /**
-             * @description What they should fulfil: the more of it, the better.
-             * @default []
-             */
-            preferred: string[];
-            /**
-             * @description What a node's labels must fulfil: `disk=nvme`, `region!=us`, `gpu`, `!spot`.
-             * @default []
-             */
-            required: string[];
-            /** @default null */
-            strategy: components["schemas"]["PlacementStrategy"] | null;
-        };
-        /**
-         * @description Which of the nodes that fit gets an instance.
-         * @enum {string}
-         */
-        PlacementStrategy: "least-utilised" | "round-robin" | "resource" | "spread";
-        /** @description An instance that would go to another node. */
-        PlannedMove: {
-            /** @description Slug of its app. */
-            app: string;
-            /** @description Name of the node that it would leave. */
-            from: string;
-            instance: components["schemas"]["InstanceId"];
-            /** @description Why it goes; or why nobody takes it. */
-            reason: string;
-            /** @description Name of the node that it would go to; null when nobody takes it. */
-            to?: string | null;
-        };
         /** @description One of them as clients see it. */
         Predefined: {
             /** @description What it says, in words. */
@@ -4050,11 +3666,6 @@ export interface components {
              * @description Requests within `per_s`, on average.
              */
             requests: number;
-        };
-        /** @description Moves to be carried out, as a preview told them. */
-        RebalanceRequest: {
-            /** @description From 1 to 100. */
-            moves: components["schemas"]["AskedMove"][];
         };
         /** @description How a source is built by a preset. */
         Recipe: {
@@ -4490,7 +4101,6 @@ export interface components {
             containerfile?: components["schemas"]["Containerfile"] | null;
             crash_guard?: components["schemas"]["CrashGuard"] | null;
             deploy?: components["schemas"]["Deploy"] | null;
-            placement?: components["schemas"]["Placement"] | null;
             /** Format: int32 */
             port?: number | null;
             probe?: components["schemas"]["Probe"] | null;
@@ -4569,66 +4179,6 @@ export interface components {
         Strategy: "blue-green" | "rolling";
         /** @enum {string} */
         Stream: "stdout" | "stderr" | "system";
-        /** @description Why a proxy does not listen. */
-        StreamIssue: {
-            /** @description Name of the proxy. */
-            node: string;
-            /** @description With the remedy. */
-            problem: string;
-            /** Format: date-time */
-            since: string;
-        };
-        /** @description The streams of an app. */
-        StreamList: {
-            items: components["schemas"]["AppStream"][];
-            /** @description The ports that streams may have, such as `30000-30999, 5432`. */
-            ports: string;
-        };
-        /** @description What is done with the connections of a stream. */
-        StreamOptions: {
-            /**
-             * @description Addresses and networks that are let in; everybody when there is none.
-             * @default []
-             */
-            allow: string[];
-            /**
-             * Format: int32
-             * @description Seconds without a byte after which a connection is closed: 5 to 604800; 3600 for TCP and 60 for UDP when absent.
-             * @default null
-             */
-            idle_timeout_s: number | null;
-            /**
-             * Format: int32
-             * @description Connections, or clients of UDP, at once on each proxy: 1 to 10000; 1000 when absent.
-             * @default null
-             */
-            max_connections: number | null;
-            /**
-             * @description The app is told who connects, by a header of the PROXY protocol, version 2. TCP alone.
-             * @default false
-             */
-            proxy_protocol: boolean;
-            /**
-             * @description One of the app's host names: the proxy speaks TLS with its certificate. TCP alone.
-             * @default null
-             */
-            tls: string | null;
-        };
-        /**
-         * @description What is spoken below the app.
-         * @enum {string}
-         */
-        StreamProtocol: "tcp" | "udp";
-        /** @description A stream to add. */
-        StreamRequest: {
-            options?: components["schemas"]["StreamOptions"];
-            /**
-             * Format: int32
-             * @description One of the ports for streams; a free one when absent.
-             */
-            port?: number | null;
-            protocol: components["schemas"]["StreamProtocol"];
-        };
         /** @description An API token, without its secret. */
         Token: {
             /** Format: date-time */
@@ -4698,11 +4248,6 @@ export interface components {
         };
         /** @description What is told of a span of time. Percentiles are within an eighth of the truth and absent without requests. */
         TrafficNumbers: {
-            /**
-             * Format: int64
-             * @description Connections to the app's streams, and clients of those of UDP.
-             */
-            connections: number;
             /** Format: double */
             p50_ms?: number | null;
             /** Format: double */
@@ -4711,13 +4256,13 @@ export interface components {
             p99_ms?: number | null;
             /**
              * Format: int64
-             * @description Bytes of bodies and of streams from clients.
+             * @description Bytes of bodies from clients.
              */
             received_bytes: number;
             requests: components["schemas"]["TrafficRequests"];
             /**
              * Format: int64
-             * @description Bytes of bodies and of streams to clients.
+             * @description Bytes of bodies to clients.
              */
             sent_bytes: number;
             /**
@@ -6138,104 +5683,6 @@ export interface operations {
             };
         };
     };
-    list_streams: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /** @description Id or slug */
-                app: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["StreamList"];
-                };
-            };
-        };
-    };
-    add_stream: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /** @description Id or slug */
-                app: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["StreamRequest"];
-            };
-        };
-        responses: {
-            201: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["AppStream"];
-                };
-            };
-        };
-    };
-    put_stream: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /** @description Id or slug */
-                app: string;
-                protocol: components["schemas"]["StreamProtocol"];
-                port: number;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["StreamOptions"];
-            };
-        };
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["AppStream"];
-                };
-            };
-        };
-    };
-    remove_stream: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /** @description Id or slug */
-                app: string;
-                protocol: components["schemas"]["StreamProtocol"];
-                port: number;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-        };
-    };
     read_traffic: {
         parameters: {
             query?: {
@@ -6757,9 +6204,12 @@ export interface operations {
             };
         };
     };
-    list_moves: {
+    read_mesh: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Only links and findings of this node, by id or name. */
+                node?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -6771,7 +6221,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page_Move"];
+                    "application/json": components["schemas"]["Mesh"];
                 };
             };
         };
@@ -6931,157 +6381,6 @@ export interface operations {
             };
         };
     };
-    cordon_node: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                node: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["NodePlacement"];
-                };
-            };
-        };
-    };
-    read_drain: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                node: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Drain"];
-                };
-            };
-        };
-    };
-    drain_node: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                node: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            202: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Drain"];
-                };
-            };
-        };
-    };
-    preview_drain: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                node: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Page_PlannedMove"];
-                };
-            };
-        };
-    };
-    read_node_placement: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                node: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["NodePlacement"];
-                };
-            };
-        };
-    };
-    update_node_placement: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                node: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["NodePlacementPatch"];
-            };
-        };
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["NodePlacement"];
-                };
-            };
-        };
-    };
-    uncordon_node: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                node: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["NodePlacement"];
-                };
-            };
-        };
-    };
     list_notices: {
         parameters: {
             query?: {
@@ -7100,25 +6399,6 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Page_Notice"];
-                };
-            };
-        };
-    };
-    list_node_placements: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Page_NodePlacement"];
                 };
             };
         };
@@ -7166,48 +6446,6 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Project"];
-                };
-            };
-        };
-    };
-    apply_rebalance: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["RebalanceRequest"];
-            };
-        };
-        responses: {
-            202: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Page_Move"];
-                };
-            };
-        };
-    };
-    preview_rebalance: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Page_PlannedMove"];
                 };
             };
         };

@@ -47,6 +47,7 @@ function Sidebar() {
           <NavItem to="/apps" icon="apps" label="Apps" count={apps.data?.length} />
           <NavItem to="/queue" icon="clock" label="Queue" count={queue.data?.length || undefined} />
           <NavItem to="/nodes" icon="nodes" label="Nodes" count={nodes.data?.length} />
+          <NavItem to="/network" icon="network" label="Network" />
           <NavItem to="/doctor" icon="search" label="Doctor" />
           <NavItem to="/routes" icon="branch" label="Routes" />
         </div>
@@ -103,6 +104,7 @@ const names: Record<string, string> = {
   new: "New app",
   queue: "Queue",
   nodes: "Nodes",
+  network: "Network",
   certificates: "Certificates",
   notices: "Notices",
   doctor: "Doctor",

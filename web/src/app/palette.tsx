@@ -19,6 +19,7 @@ const pages: Place[] = [
   { label: "Apps", hint: "Page", icon: "apps", to: "/apps" },
   { label: "Queue", hint: "Page", icon: "clock", to: "/queue" },
   { label: "Nodes", hint: "Page", icon: "nodes", to: "/nodes" },
+  { label: "Network", hint: "Page", icon: "network", to: "/network" },
   { label: "Certificates", hint: "Page", icon: "lock", to: "/certificates" },
   { label: "Notices", hint: "Page", icon: "bell", to: "/notices" },
   { label: "Routes", hint: "Page", icon: "branch", to: "/routes" },

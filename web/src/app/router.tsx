@@ -39,6 +39,7 @@ const pages: RouteObject[] = [
   { path: "queue", lazy: () => import("@/features/queue/page") },
   { path: "nodes", lazy: () => import("@/features/nodes/list") },
   { path: "nodes/:node", lazy: () => import("@/features/nodes/page") },
+  { path: "network", lazy: () => import("@/features/network/page") },
   { path: "doctor", lazy: () => import("@/features/doctor/page") },
   { path: "certificates", lazy: () => import("@/features/certificates/list") },
   { path: "certificates/:host", lazy: () => import("@/features/certificates/page") },

@@ -34,6 +34,7 @@ export const cli = {
   rollback: (app: string, release?: number) =>
     `wh rollback --app ${quote(app)}${release === undefined ? "" : ` ${release}`}`,
   queue: () => "wh queue",
+  mesh: () => "wh mesh doctor",
   compare: (app: string, before: number, after: number) =>
     `wh releases diff --app ${quote(app)} ${before} ${after}`,
   logs: (app: string) => `wh logs --app ${quote(app)} -f`,

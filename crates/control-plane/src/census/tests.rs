@@ -35,8 +35,10 @@ async fn nodes_agents_and_silent_tunnels_are_seen_by_name(pool: PgPool) {
         handshake_age_s: age,
         received_bytes: 0,
         sent_bytes: 0,
+        probes: None,
     };
-    let report = MeshReport { peers: vec![peer(Some(20)), peer(Some(600)), peer(None)] };
+    let peers = vec![peer(Some(20)), peer(Some(600)), peer(None)];
+    let report = MeshReport { peers, ..MeshReport::default() };
     agent.say(&FromAgent::MeshReport(report)).await;
     agent.settle(&nothing()).await;
     let text = scrape(&mesh).await;

@@ -144,9 +144,10 @@ async fn serve(
         timing: Timing::default(),
     })?;
     let said = host();
+    let prober = Arc::clone(&mesh.prober);
     let agent = Agent { mesh, handle, generation, first: false, applied: None, host: Box::new(host), said };
     // The agent ends when the link does, which ends when the process stops.
-    tokio::try_join!(link.run(stop), agent.run(events))?;
+    tokio::try_join!(link.run(stop.clone()), agent.run(events), prober.run(stop))?;
     info!("the tunnel stays up without the agent");
     Ok(())
 }
@@ -170,6 +171,7 @@ impl Agent {
     async fn run(mut self, mut events: Events) -> anyhow::Result<()> {
         let mut tick = tokio::time::interval(PERIOD);
         let mut check = tokio::time::interval(CHECK);
+        let prober = Arc::clone(&self.mesh.prober);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         check.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -187,6 +189,7 @@ impl Agent {
                     None => return Ok(()),
                 },
                 _ = tick.tick() => self.work(&mut tick).await,
+                () = prober.turned() => tick.reset_immediately(),
                 _ = check.tick() => if !self.mesh.device.answers().await {
                     tick.reset_immediately();
                 },

@@ -4,6 +4,7 @@
 //! thread under a time limit, and a device that does not answer in time is dead.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::process::Child;
 use std::time::{Duration, SystemTime};
@@ -206,11 +207,25 @@ impl Device {
         Ok(host.peers.values().map(current).collect())
     }
 
-    pub(super) async fn report(&self) -> anyhow::Result<Vec<PeerReport>> {
+    /// What the device knows of each peer, by key, and at which address of the mesh that is.
+    pub(super) async fn report(&self) -> anyhow::Result<Vec<(PeerReport, Option<Ipv4Addr>)>> {
         let host = self.host().await.context("cannot read the device")?;
-        let reports: BTreeMap<String, PeerReport> =
-            host.peers.values().map(|peer| (peer.public_key.to_string(), report(peer))).collect();
+        let reports: BTreeMap<String, _> = host
+            .peers
+            .values()
+            .map(|peer| (peer.public_key.to_string(), (report(peer), address(peer))))
+            .collect();
         Ok(reports.into_values().collect())
+    }
+
+    /// Holds packets to these peers to so many bytes.
+    pub(super) async fn narrow(&self, peers: &BTreeMap<Ipv4Addr, u16>) -> anyhow::Result<()> {
+        ip::narrow(&self.name, self.address.addr(), peers).await
+    }
+
+    /// Bytes of the largest packet that the interface takes.
+    pub(super) fn mtu(&self) -> u32 {
+        self.mtu
     }
 
     pub(super) async fn apply(&self, step: &Step) -> anyhow::Result<()> {
@@ -328,6 +343,15 @@ fn report(peer: &Peer) -> PeerReport {
             .map(|at| SystemTime::now().duration_since(at).unwrap_or_default().as_secs()),
         received_bytes: peer.rx_bytes,
         sent_bytes: peer.tx_bytes,
+        probes: None,
+    }
+}
+
+fn address(peer: &Peer) -> Option<Ipv4Addr> {
+    let only = peer.allowed_ips.first()?;
+    match only.address {
+        IpAddr::V4(address) if peer.allowed_ips.len() == 1 => Some(address),
+        _ => None,
     }
 }
 

@@ -1,6 +1,8 @@
 //! Links and addresses through `ip`, by argument list. `sysfs` is no help: it shows the network namespace that it was
 //! mounted in, not the one of this process.
 
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -81,6 +83,54 @@ pub(super) async fn configure(name: &str, link: &Link, address: Ipv4Net, mtu: u3
     Ok(())
 }
 
+/// Our mark on routes, so that those of others stay as they are.
+const PROTOCOL: &str = "187";
+
+/// A route as `ip` shows it.
+#[derive(Debug, Deserialize)]
+struct Route {
+    dst: String,
+    #[serde(default)]
+    metrics: Vec<BTreeMap<String, u32>>,
+}
+
+/// Holds packets to these peers to so many bytes, by a route to each; others get what the interface takes. A route
+/// instead of a smaller interface: one narrow path is no reason to send small packets to all, and larger ones can still
+/// be tried on it.
+pub(super) async fn narrow(
+    name: &str,
+    own: Ipv4Addr,
+    wanted: &BTreeMap<Ipv4Addr, u16>,
+) -> anyhow::Result<()> {
+    let output = run(&["-json", "-4", "route", "show", "dev", name, "proto", PROTOCOL]).await?;
+    if !output.status.success() {
+        bail!("ip route show dev {name}: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    let has = narrowed(&output.stdout)?;
+    for peer in has.keys().filter(|peer| !wanted.contains_key(peer)) {
+        succeed(&["route", "del", &peer.to_string(), "dev", name, "proto", PROTOCOL]).await?;
+    }
+    for (peer, mtu) in wanted.iter().filter(|(peer, mtu)| has.get(peer) != Some(*mtu)) {
+        let (peer, own, mtu) = (peer.to_string(), own.to_string(), mtu.to_string());
+        succeed(&["route", "replace", &peer, "dev", name, "src", &own, "proto", PROTOCOL, "mtu", &mtu])
+            .await?;
+    }
+    Ok(())
+}
+
+fn narrowed(json: &[u8]) -> anyhow::Result<BTreeMap<Ipv4Addr, u16>> {
+    if json.trim_ascii().is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let routes: Vec<Route> = serde_json::from_slice(json).context("cannot read what ip prints of routes")?;
+    let mtu = |route: &Route| route.metrics.iter().find_map(|metrics| metrics.get("mtu").copied());
+    let one = |route: Route| {
+        let mtu = mtu(&route).and_then(|mtu| u16::try_from(mtu).ok()).unwrap_or(0);
+        Some((route.dst.parse().ok()?, mtu))
+    };
+    Ok(routes.into_iter().filter_map(one).collect())
+}
+
 pub(super) async fn delete(name: &str) -> anyhow::Result<()> {
     succeed(&["link", "del", "dev", name]).await
 }
@@ -99,5 +149,20 @@ async fn run(arguments: &[&str]) -> anyhow::Result<std::process::Output> {
     match tokio::time::timeout(LIMIT, command.output()).await {
         Ok(output) => output.context("cannot run ip: install iproute2"),
         Err(_) => bail!("ip {} did not end in {LIMIT:?}", arguments.join(" ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn routes_are_read_with_their_sizes() {
+        let text = r#"[{"dst":"10.50.0.2","protocol":"187","scope":"link","prefsrc":"10.50.0.1","flags":[],
+                        "metrics":[{"mtu":1312}]},{"dst":"10.50.0.3","scope":"link","flags":[]}]"#;
+        let read = narrowed(text.as_bytes()).expect("routes");
+        let wanted = [([10, 50, 0, 2].into(), 1312), ([10, 50, 0, 3].into(), 0)];
+        assert_eq!(read, BTreeMap::from(wanted));
+        assert!(narrowed(b"\n").expect("none").is_empty());
     }
 }

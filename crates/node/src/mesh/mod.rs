@@ -8,12 +8,16 @@ mod join;
 mod keys;
 pub mod leave;
 mod plan;
+mod probe;
 pub mod tunnel;
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
+use chrono::Utc;
 use ipnet::Ipv4Net;
 use protocol::report::MeshReport;
 use protocol::spec::{Generation, MeshPeer, MeshSpec, Versioned};
@@ -25,6 +29,7 @@ use config::Config;
 use device::Device;
 use keys::Keys;
 use plan::{SetEndpoints, Step};
+use probe::Prober;
 
 pub use agent::run;
 pub use device::Kind;
@@ -39,6 +44,7 @@ struct Mesh {
     address: Ipv4Net,
     set_path: PathBuf,
     set: SetEndpoints,
+    prober: Arc<Prober>,
 }
 
 impl Mesh {
@@ -51,6 +57,7 @@ impl Mesh {
             ledger: Ledger::load(&ledger).with_context(|| format!("cannot read {}", ledger.display()))?,
             bootstrap,
             address,
+            prober: Arc::new(Prober::new(address, config.mtu)),
             set: load_endpoints(&set_path),
             set_path,
         })
@@ -99,11 +106,22 @@ impl Mesh {
         {
             bail!("the device did not take all peers");
         }
-        Ok(())
+        self.prober.ask(&wanted.iter().map(|peer| peer.mesh_address).collect::<BTreeSet<_>>());
+        self.device.narrow(&self.prober.narrow()).await
     }
 
     async fn report(&self) -> anyhow::Result<MeshReport> {
-        Ok(MeshReport { peers: self.device.report().await? })
+        let mut peers = self.device.report().await?;
+        for (report, address) in &mut peers {
+            report.probes = address.and_then(|address| self.prober.probes(address));
+        }
+        Ok(MeshReport {
+            peers: peers.into_iter().map(|(report, _)| report).collect(),
+            at: Some(Utc::now()),
+            public_key: Some(self.own_key.clone()),
+            mtu: Some(self.device.mtu()),
+            addresses: Vec::new(),
+        })
     }
 }
 

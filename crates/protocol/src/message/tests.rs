@@ -15,7 +15,7 @@ use crate::job::{
 use crate::registry::{CopyAction, CopyOrder, CopyReport};
 use crate::report::{
     GitHostKey, HeldImage, HostFacts, ImageProblem, ImageReport, InstanceReport, InstanceState,
-    InstanceStats, LogLine, OperatingSystem, PeerReport, Scrubbed, ScrubbedFrom, Stream,
+    InstanceStats, LogLine, OperatingSystem, PeerReport, Probes, Scrubbed, ScrubbedFrom, Stream,
 };
 use crate::spec::{
     Certificate, CrashGuard, HttpChallenge, ImageSource, ImageSpec, InstanceSpec, MeshPeer, MeshSpec, Probe,
@@ -131,7 +131,12 @@ fn mesh_report() -> MeshReport {
             handshake_age_s: Some(3),
             received_bytes: 1,
             sent_bytes: 2,
+            probes: Some(Probes { sent: 20, lost: 1, silent: 0, rtt_us: Some(900), mtu: Some(1380) }),
         }],
+        at: Some(at()),
+        public_key: Some("own key".to_owned()),
+        mtu: Some(1420),
+        addresses: vec![([192, 168, 1, 5], 51821).into()],
     }
 }
 

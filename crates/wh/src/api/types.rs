@@ -9,6 +9,7 @@ mod dns_providers;
 mod doctor;
 mod domains;
 mod git;
+mod mesh;
 mod nodes;
 mod notices;
 mod placement;
@@ -31,6 +32,7 @@ pub(crate) use dns_providers::{DnsProvider, DnsProviderTest};
 pub(crate) use doctor::{DoctorReport, Finding};
 pub(crate) use domains::Domain;
 pub(crate) use git::{GitAccess, GitAccessAnswer};
+pub(crate) use mesh::{Mesh, MeshFinding, MeshLink};
 pub(crate) use nodes::{
     Agent, Health, NewNodeToken, Node, NodeImages, NodeToken, OperatingSystem, Transition,
 };

@@ -160,6 +160,21 @@ fn max_instances(text: &str) -> Result<MaxInstances, String> {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum MeshCommand {
+    /// List the nodes and how many others each reaches
+    Show,
+    /// Show how one node reaches the others
+    Peers { node: String },
+    /// Show how long packets take between all nodes, there and back
+    Rtt,
+    /// Find out what is wrong between the nodes, and what to do
+    Doctor {
+        /// Only what is about this node
+        node: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum FleetCommand {
     /// Print the public keys of all nodes as lines for hosts/fleet.nix
     Pin,

@@ -18,8 +18,8 @@ pub(crate) use apps::{
     ReleasesCommand, Resize, Run, SettingsCommand, VariableFlags,
 };
 pub(crate) use fleet::{
-    ContextCommand, FleetCommand, Login, MaxInstances, NodeCommand, NodeSettings, NodeTokenCommand,
-    QueueCommand, RegistryCommand,
+    ContextCommand, FleetCommand, Login, MaxInstances, MeshCommand, NodeCommand, NodeSettings,
+    NodeTokenCommand, QueueCommand, RegistryCommand,
 };
 pub(crate) use routing::{
     AddDnsProvider, CertCommand, DnsProviderCommand, DomainCommand, DomainPathCommand, RouteTokenCommand,
@@ -272,6 +272,11 @@ pub(crate) enum Command {
         /// Do not wait for the end
         #[arg(long, requires = "apply")]
         detach: bool,
+    },
+    /// See who reaches whom between the hosts, and what is wrong; alone: show
+    Mesh {
+        #[command(subcommand)]
+        command: Option<MeshCommand>,
     },
     /// DNS suffixes that apps are served under; alone: list
     #[command(alias = "zones")]

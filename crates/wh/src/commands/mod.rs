@@ -20,8 +20,9 @@ mod init;
 mod local;
 mod logs;
 mod manual;
-mod node_health;
+mod mesh;
 mod moves;
+mod node_health;
 mod node_room;
 mod nodes;
 mod notices;
@@ -105,6 +106,7 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Result<u8> {
         Command::DnsProvider { command } => dns_provider::run(shell, command).await,
         Command::Node(command) => nodes::run(shell, command).await,
         Command::Rebalance { apply, detach } => moves::rebalance(shell, apply, detach).await,
+        Command::Mesh { command } => mesh::run(shell, command).await,
         Command::Zone { command } => zones::run(shell, command).await,
         Command::Routes { search, worker } => {
             route_table::table(shell, worker.as_deref(), search.as_deref()).await

@@ -38,11 +38,11 @@ impl Paint {
     /// The colour of a status word, the same everywhere. Colour is never the only signal: the word stays.
     pub(crate) fn status(self, word: &str) -> String {
         match word {
-            "running" | "live" | "healthy" | "online" | "issued" | "done" => self.green(word),
+            "running" | "live" | "healthy" | "online" | "issued" | "done" | "direct" => self.green(word),
             "failed" | "crash-looping" | "unhealthy" | "exited" | "offline" | "unreachable" | "expired"
-            | "critical" => self.wrap("31", word),
+            | "critical" | "silent" => self.wrap("31", word),
             "deploying" | "queued" | "building" | "rolling-out" | "starting" | "pulling" | "pending"
-            | "joining" | "degraded" | "expiring" | "ordering" | "warning" => self.yellow(word),
+            | "joining" | "degraded" | "expiring" | "ordering" | "warning" | "relayed" => self.yellow(word),
             _ => self.dim(word),
         }
     }

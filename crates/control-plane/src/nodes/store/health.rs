@@ -146,7 +146,7 @@ pub async fn applied(
 
 pub async fn mesh_report(conn: &mut PgConnection, node: NodeId, report: &MeshReport) -> sqlx::Result<()> {
     sqlx::query!(
-        "update agents set report = $2, last_seen_at = now() where node_id = $1 and kind = 'mesh'",
+        "update agents set report = $2, reported_at = now(), last_seen_at = now() where node_id = $1 and kind = 'mesh'",
         node as _,
         Json(report) as _
     )
