@@ -1,8 +1,9 @@
 //! `/metrics` for Prometheus, the same in every process.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use metrics_util::MetricKindMask;
 use tokio_util::sync::CancellationToken;
 
@@ -12,22 +13,29 @@ const FOLD_EVERY: Duration = Duration::from_secs(5);
 /// no longer leads, and goes.
 const GAUGE_LASTS: Duration = Duration::from_mins(3);
 
-/// What there is once per app is counted in these, in seconds. The quantiles of other histograms are kept to a
-/// ten-thousandth, for which each takes a hundred kilobytes and more.
-const OF_APPS: (&str, &[f64]) = (
-    "wisehosting_ingress_request_seconds",
-    &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0],
-);
+/// Gives series of its own in Prometheus' text format.
+type Source = Box<dyn Fn() -> String + Send + Sync>;
+
+/// As the recorder, one list per process.
+static SOURCES: Mutex<Vec<Source>> = Mutex::new(Vec::new());
 
 /// Installs the recorder behind the `metrics` macros. Once per process; `None` when one is installed already.
 pub fn install_metrics() -> Option<PrometheusHandle> {
-    let (name, buckets) = OF_APPS;
     PrometheusBuilder::new()
-        .set_buckets_for_metric(Matcher::Full(name.to_owned()), buckets)
-        .ok()?
         .idle_timeout(MetricKindMask::GAUGE, Some(GAUGE_LASTS))
         .install_recorder()
         .ok()
+}
+
+/// `/metrics` of this process ends with what `source` gives: what the recorder has no cheap place for, as series per app.
+pub fn add_metrics(source: impl Fn() -> String + Send + Sync + 'static) {
+    SOURCES.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(source));
+}
+
+fn exposition(metrics: Option<&PrometheusHandle>) -> String {
+    let mut text = metrics.map(PrometheusHandle::render).unwrap_or_default();
+    text.extend(SOURCES.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|source| source()));
+    text
 }
 
 /// Folds what histograms have gathered, until `stop`: without it they grow until somebody asks for the metrics.
@@ -62,7 +70,7 @@ pub fn draining_router(metrics: Option<PrometheusHandle>, draining: Cancellation
     axum::Router::new().route("/health", get(health.clone())).route("/healthz", get(health)).route(
         "/metrics",
         get(move || {
-            let text = metrics.as_ref().map(PrometheusHandle::render).unwrap_or_default();
+            let text = exposition(metrics.as_ref());
             async move { text }
         }),
     )

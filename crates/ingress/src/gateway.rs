@@ -27,6 +27,7 @@ use crate::admission;
 use crate::body::{RequestBody, ResponseBody, Upload};
 use crate::headers;
 use crate::limits::{Clients, Limits};
+use crate::observe;
 use crate::pages::{Page, wants_json};
 use crate::server::{Connection, Scheme};
 use crate::streams::{Desk, StreamEntry, StreamKey, StreamTable};
@@ -194,6 +195,11 @@ impl Gateway {
     /// What was recorded since the last call, see [`Recorder::drain`]. Nothing unless [`Options::traffic`] is set.
     pub fn traffic(&self) -> Vec<AppTraffic> {
         self.traffic.as_ref().map(Recorder::drain).unwrap_or_default()
+    }
+
+    /// What all apps with a route served, for `/metrics`: in Prometheus' text format.
+    pub fn metrics(&self) -> String {
+        observe::exposition(self.live.load().routes.metrics())
     }
 
     /// Closes upstream connections that are no longer of use, until `stop`.

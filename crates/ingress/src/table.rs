@@ -136,6 +136,11 @@ impl RouteTable {
         self.hosts.len() + self.wildcards.len()
     }
 
+    /// The numbers of all apps.
+    pub(crate) fn metrics(&self) -> impl Iterator<Item = &Arc<RouteMetrics>> {
+        self.metrics.values()
+    }
+
     /// All upstreams, for upkeep.
     pub fn endpoints(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
         self.endpoints.values()

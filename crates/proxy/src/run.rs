@@ -61,6 +61,8 @@ pub async fn run(config: Config, mut inherited: Inherited) -> anyhow::Result<Exi
     let (told, recorded) = (log.clone(), Arc::clone(&gateway));
     let traffic = Reports::new(move || told.as_ref().map_or_else(|| recorded.traffic(), |log| log.traffic()));
 
+    let counted = Arc::clone(&gateway);
+    daemon::status::add_metrics(move || counted.metrics());
     let mut lifecycle = Lifecycle::new();
     let ending = Ending::new(&lifecycle, Duration::from_secs(config.drain_s.into()));
     // Behind Traefik only challenges come to `http`, and nobody from outside.

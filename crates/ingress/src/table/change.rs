@@ -84,6 +84,7 @@ impl RouteTable {
             let make = || Arc::new(Endpoint::new(upstream.address, protocol));
             (self.endpoints.take((upstream.address, protocol), make), upstream.weight)
         });
+        let app: Arc<str> = route.app.as_str().into();
         Some(Arc::new(RouteEntry {
             upstreams: Balancer::new(members.collect()).with(&route.options, report),
             delivery: Delivery::new(&route.options, report),
@@ -92,7 +93,7 @@ impl RouteTable {
             https_only: route.https_only && route.options.https_redirect != Some(false),
             rules: Rules::new(route, &self.shared, report),
             unavailable: route.unavailable,
-            metrics: self.metrics.take(route.app.as_str().into(), || Arc::new(RouteMetrics::new(&route.app))),
+            metrics: self.metrics.take(Arc::clone(&app), || Arc::new(RouteMetrics::new(app))),
             spec: route.clone(),
         }))
     }

@@ -42,6 +42,8 @@ pub async fn run(options: Standalone, mut inherited: Inherited) -> anyhow::Resul
     let metrics = daemon::status::install_metrics();
     let served = Served::new(&options);
     let files = served.take()?;
+    let counted = Arc::clone(&served.gateway);
+    daemon::status::add_metrics(move || counted.metrics());
     let mut lifecycle = Lifecycle::new();
     let ending = Ending::new(&lifecycle, options.drain());
     Public { gateway: Arc::clone(&served.gateway), http, https, streams: None }

@@ -52,7 +52,8 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> anyhow::Result<
         let _served = served.clone().drop_guard();
         listener::run(Arc::clone(&gateway), settings.address, table.watch(), stop.clone()).await
     };
-    let recorded = Arc::clone(&gateway);
+    let (recorded, counted) = (Arc::clone(&gateway), Arc::clone(&gateway));
+    daemon::status::add_metrics(move || counted.metrics());
     let agent = Agent { table: Arc::clone(&table), traffic: Reports::new(move || recorded.traffic()) };
     let agent = node::agent::keep(settings.node_dir, agent, served.clone());
     tokio::try_join!(upkeep, listening, agent).map(|((), (), ())| ())
