@@ -21,10 +21,7 @@ static SOURCES: Mutex<Vec<Source>> = Mutex::new(Vec::new());
 
 /// Installs the recorder behind the `metrics` macros. Once per process; `None` when one is installed already.
 pub fn install_metrics() -> Option<PrometheusHandle> {
-    PrometheusBuilder::new()
-        .idle_timeout(MetricKindMask::GAUGE, Some(GAUGE_LASTS))
-        .install_recorder()
-        .ok()
+    PrometheusBuilder::new().idle_timeout(MetricKindMask::GAUGE, Some(GAUGE_LASTS)).install_recorder().ok()
 }
 
 /// `/metrics` of this process ends with what `source` gives: what the recorder has no cheap place for, as series per app.

@@ -46,6 +46,10 @@ impl RouteMetrics {
         }
     }
 
+    pub fn app(&self) -> &str {
+        &self.app
+    }
+
     /// From now on `recorder` is told of the app's requests, too.
     pub(crate) fn recorded_by(&self, recorder: &Recorder) {
         self.traffic.get_or_init(|| recorder.app(&self.app));

@@ -3,6 +3,7 @@
 //! very entry, and what is known about upstreams (open connections, load) outlives every change.
 
 mod change;
+mod parts;
 mod uses;
 
 use std::borrow::Cow;
@@ -20,6 +21,7 @@ use crate::observe::RouteMetrics;
 use crate::options::{Rules, Shared};
 use crate::upstream::Endpoint;
 use change::Placed;
+use parts::Parts;
 use uses::Uses;
 
 /// All routes and challenges of one spec.
@@ -27,9 +29,9 @@ use uses::Uses;
 pub struct RouteTable {
     /// In the order of the spec, without those that have no entry.
     placed: Vec<Placed>,
-    hosts: HashMap<Arc<str>, HostRoutes>,
+    hosts: Parts<Box<str>, HostRoutes>,
     /// By what follows `*.`.
-    wildcards: HashMap<Arc<str>, HostRoutes>,
+    wildcards: Parts<Box<str>, HostRoutes>,
     challenges: HashMap<Box<str>, Answers>,
     endpoints: Uses<(SocketAddr, UpstreamProtocol), Arc<Endpoint>>,
     /// By app.
@@ -40,14 +42,19 @@ pub struct RouteTable {
 /// Token and key authorization of the challenges of one host.
 type Answers = Vec<(Box<str>, Box<str>)>;
 
-/// Prefix and route, longest prefix first.
-type HostRoutes = Arc<[(Box<str>, Arc<RouteEntry>)]>;
+/// The routes of a host name, longest prefix first. Most have one.
+#[derive(Debug, Clone)]
+enum HostRoutes {
+    One(Arc<RouteEntry>),
+    More(Arc<[Arc<RouteEntry>]>),
+}
 
 /// A route as the gateway uses it.
 #[derive(Debug)]
 pub struct RouteEntry {
     pub id: Box<str>,
-    pub app: Box<str>,
+    /// The path, without a slash at its end.
+    prefix: Box<str>,
     pub https_only: bool,
     /// What is done beyond sending requests on; `None` when nothing is.
     pub(crate) rules: Option<Box<Rules>>,
@@ -56,8 +63,6 @@ pub struct RouteEntry {
     /// Why there are no upstreams.
     pub unavailable: Option<Unavailable>,
     pub metrics: Arc<RouteMetrics>,
-    /// What all this was made of.
-    spec: Route,
 }
 
 impl RouteTable {
@@ -98,10 +103,10 @@ impl RouteTable {
     /// The route for a host as [`host_key`] gives it, and a path: the host's own, or one of the wildcard that covers
     /// it.
     pub fn find(&self, host: &str, path: &str) -> Option<&Arc<RouteEntry>> {
-        let own = self.hosts.get(host).and_then(|routes| longest(routes, path));
+        let own = self.hosts.get(host).and_then(|routes| longest(routes.all(), path));
         own.or_else(|| {
             let (_, parent) = host.split_once('.')?;
-            longest(self.wildcards.get(parent)?, path)
+            longest(self.wildcards.get(parent)?.all(), path)
         })
     }
 
@@ -109,8 +114,12 @@ impl RouteTable {
     pub fn servable(&self, spec: &ProxySpec) -> ProxySpec {
         let mut spec = spec.clone();
         for route in &mut spec.routes {
-            let (id, path) = (&route.id, &route.path);
-            route.hosts.retain(|host| self.named(host, path).is_some_and(|entry| *entry.id == **id));
+            let Route { id, path, hosts, .. } = &**route;
+            let serves = |host: &String| self.named(host, path).is_some_and(|entry| *entry.id == **id);
+            if !hosts.iter().all(serves) {
+                let hosts = hosts.iter().filter(|host| serves(host)).cloned().collect();
+                *route = Arc::new(Route { hosts, ..Route::clone(route) });
+            }
         }
         spec.routes.retain(|route| !route.hosts.is_empty());
         spec
@@ -118,11 +127,15 @@ impl RouteTable {
 
     /// The route of a host, or wildcard, as a spec names it.
     fn named(&self, host: &str, path: &str) -> Option<&Arc<RouteEntry>> {
+        longest(self.routes_of(host), path)
+    }
+
+    fn routes_of(&self, host: &str) -> &[Arc<RouteEntry>] {
         let routes = match host.strip_prefix("*.") {
             Some(parent) => self.wildcards.get(parent),
             None => self.hosts.get(host),
         };
-        longest(routes?, path)
+        routes.map_or(&[], HostRoutes::all)
     }
 
     /// The answer to the ACME challenge `token` of `host`.
@@ -147,8 +160,17 @@ impl RouteTable {
     }
 }
 
-fn longest<'a>(routes: &'a [(Box<str>, Arc<RouteEntry>)], path: &str) -> Option<&'a Arc<RouteEntry>> {
-    routes.iter().find(|(prefix, _)| covers(prefix, path)).map(|(_, route)| route)
+impl HostRoutes {
+    fn all(&self) -> &[Arc<RouteEntry>] {
+        match self {
+            Self::One(route) => std::slice::from_ref(route),
+            Self::More(routes) => routes,
+        }
+    }
+}
+
+fn longest<'a>(routes: &'a [Arc<RouteEntry>], path: &str) -> Option<&'a Arc<RouteEntry>> {
+    routes.iter().find(|route| covers(&route.prefix, path))
 }
 
 /// `/api` covers `/api` and `/api/x`, not `/apix`. `prefix` has no trailing slash.

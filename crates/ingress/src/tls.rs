@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use protocol::spec::{Certificate, ProxySpec};
 use rustls::ServerConfig;
@@ -36,7 +36,7 @@ struct Named {
     wildcard: HashMap<Box<str>, Arc<CertifiedKey>>,
     parsed: HashMap<Fingerprint, Arc<CertifiedKey>>,
     /// All of the spec, in its order; `None` when not all could be used.
-    made_of: Option<Vec<Fingerprint>>,
+    made_of: Option<Vec<Weak<Certificate>>>,
 }
 
 /// Hash and length. Tells certificates apart that the control plane sent; not a defence against forged ones.
@@ -46,11 +46,10 @@ impl CertificateTable {
     /// The certificates of `spec`, those known already taken over without parsing them again.
     pub fn succeed(&self, spec: &ProxySpec) -> (Self, Vec<Problem>) {
         let (challenges, mut problems) = Challenges::new(spec);
-        let fingerprints: Vec<_> = spec.certificates.iter().map(fingerprint).collect();
-        let named = if self.named.made_of.as_ref() == Some(&fingerprints) {
+        let named = if self.named.is_made_of(&spec.certificates) {
             Arc::clone(&self.named)
         } else {
-            let (named, more) = self.named.succeed(&spec.certificates, fingerprints);
+            let (named, more) = self.named.succeed(&spec.certificates);
             problems.extend(more);
             Arc::new(named)
         };
@@ -89,11 +88,21 @@ impl CertificateTable {
 }
 
 impl Named {
-    fn succeed(&self, certificates: &[Certificate], fingerprints: Vec<Fingerprint>) -> (Self, Vec<Problem>) {
+    /// Whether these are the very same ones, and not only equal: then none is looked at.
+    fn is_made_of(&self, certificates: &[Arc<Certificate>]) -> bool {
+        let Some(made_of) = &self.made_of else { return false };
+        let same = |(known, certificate): (&Weak<_>, &Arc<_>)| {
+            std::ptr::eq(known.as_ptr(), Arc::as_ptr(certificate))
+        };
+        made_of.len() == certificates.len() && made_of.iter().zip(certificates).all(same)
+    }
+
+    fn succeed(&self, certificates: &[Arc<Certificate>]) -> (Self, Vec<Problem>) {
         let (mut next, mut problems) = (Self::default(), Vec::new());
-        for (certificate, fingerprint) in certificates.iter().zip(&fingerprints) {
+        for certificate in certificates {
+            let fingerprint = fingerprint(certificate);
             let subject = || format!("certificate for `{}`", certificate.hosts.join("`, `"));
-            let key = match self.parsed.get(fingerprint) {
+            let key = match self.parsed.get(&fingerprint) {
                 Some(known) => Arc::clone(known),
                 None => match parse(certificate) {
                     Ok(key) => Arc::new(key),
@@ -104,7 +113,7 @@ impl Named {
                     }
                 },
             };
-            next.parsed.insert(*fingerprint, Arc::clone(&key));
+            next.parsed.insert(fingerprint, Arc::clone(&key));
             for host in &certificate.hosts {
                 let (names, name) = match host.strip_prefix("*.") {
                     Some(parent) => (&mut next.wildcard, parent),
@@ -120,7 +129,7 @@ impl Named {
                 }
             }
         }
-        next.made_of = problems.is_empty().then_some(fingerprints);
+        next.made_of = problems.is_empty().then(|| certificates.iter().map(Arc::downgrade).collect());
         (next, problems)
     }
 
@@ -194,6 +203,7 @@ mod tests {
     }
 
     fn spec(certificates: Vec<Certificate>) -> ProxySpec {
+        let certificates = certificates.into_iter().map(Arc::new).collect();
         ProxySpec { certificates, ..ProxySpec::default() }
     }
 

@@ -6,6 +6,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -21,7 +22,7 @@ const FILE: &str = "routes.json";
 /// What the keys are derived for.
 const PURPOSE: &str = "proxy-cache";
 
-/// A file of before has no `sealed`, and its certificates in `spec`.
+/// As on disk. A file of before has no `sealed`, and its certificates in `spec`.
 #[derive(Debug, Serialize, Deserialize)]
 struct Stored {
     generation: Generation,
@@ -36,7 +37,10 @@ struct Stored {
 pub(crate) struct Cache {
     path: PathBuf,
     key: Option<SealKey>,
+    /// In memory `sealed` is opened, and its certificates are in `spec`, as soon as there is a key.
     stored: Option<Stored>,
+    /// The file has certificates sealed with `key` alone.
+    is_sealed: bool,
 }
 
 impl Cache {
@@ -55,7 +59,7 @@ impl Cache {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
-        let mut cache = Self { path, key: None, stored };
+        let mut cache = Self { path, key: None, stored, is_sealed: false };
         if let Some(key) = key {
             cache.unlock(key)?;
         }
@@ -74,78 +78,66 @@ impl Cache {
 
     /// There are certificates, and no key for them yet.
     pub(crate) fn is_locked(&self) -> bool {
-        self.key.is_none() && self.stored.as_ref().is_some_and(|stored| stored.sealed.is_some())
+        self.stored.as_ref().is_some_and(|stored| stored.sealed.is_some())
     }
 
     /// Opens the table with `key`, or moves it aside; one that was opened before is sealed anew.
     pub(crate) fn unlock(&mut self, key: SealKey) -> io::Result<()> {
-        let Some(stored) = self.stored.take() else {
-            self.key = Some(key);
-            return Ok(());
-        };
-        let opened = stored.open(self.key.as_ref().unwrap_or(&key));
-        let current = self.key.as_ref().is_none_or(|before| *before == key) && stored.is_sealed();
-        self.key = Some(key);
-        match opened {
-            Ok(_) if current => self.stored = Some(stored),
-            Ok(certificates) => {
-                let (generation, spec) = (stored.generation, ProxySpec { certificates, ..stored.spec });
-                match self.store(Versioned { generation, spec: spec.clone() }) {
-                    Ok(()) => {
-                        info!(path = %self.path.display(), "sealed the certificates on disk with this host's key");
-                    }
-                    Err(error) => {
-                        warn!(path = %self.path.display(), %error, "the certificates on disk cannot be sealed with this host's key yet");
-                        self.stored = Some(Stored { generation, spec, sealed: None });
-                    }
+        let current = self.is_sealed && self.key.as_ref() == Some(&key);
+        let key = self.key.insert(key);
+        let Some(stored) = self.stored.as_mut().filter(|_| !current) else { return Ok(()) };
+        if let Some(sealed) = stored.sealed.take() {
+            match open(key, stored.generation, &sealed) {
+                Ok(certificates) => {
+                    stored.spec.certificates = certificates;
+                    self.is_sealed = true;
+                }
+                Err(damage) => {
+                    self.stored = None;
+                    move_aside(&self.path, &damage)?;
                 }
             }
-            Err(damage) => move_aside(&self.path, &damage)?,
+            return Ok(());
+        }
+        self.is_sealed = false;
+        let (generation, spec) = (stored.generation, stored.spec.clone());
+        let path = self.path.display().to_string();
+        match self.store(Versioned { generation, spec }) {
+            Ok(()) => info!(path, "sealed the certificates on disk with this host's key"),
+            Err(error) => {
+                warn!(path, %error, "the certificates on disk cannot be sealed with this host's key yet");
+            }
         }
         Ok(())
     }
 
     /// The table; without certificates while it is locked.
-    pub(crate) fn table(&self) -> Option<ProxySpec> {
-        let stored = self.stored.as_ref()?;
-        let certificates = match &self.key {
-            Some(key) => stored.open(key).unwrap_or_else(|error| {
-                // It was opened with this key, or sealed with it, before.
-                warn!(%error, "the certificates in memory cannot be opened");
-                Vec::new()
-            }),
-            None => stored.spec.certificates.clone(),
-        };
-        Some(ProxySpec { certificates, ..stored.spec.clone() })
+    pub(crate) fn table(&self) -> Option<&ProxySpec> {
+        self.stored.as_ref().map(|stored| &stored.spec)
     }
 
     /// Puts `versioned` on disk. Call before acknowledging it.
     pub(crate) fn store(&mut self, versioned: Versioned<ProxySpec>) -> io::Result<()> {
-        let Versioned { generation, mut spec } = versioned;
+        let Versioned { generation, spec } = versioned;
         let key = self.key.as_ref().ok_or_else(|| {
             io::Error::other("there is no key to seal certificates with: this host has no identity yet")
         })?;
-        let plain = serde_json::to_vec(&std::mem::take(&mut spec.certificates)).map_err(io::Error::other)?;
-        let sealed = BASE64_STANDARD.encode(key.seal(&context(generation), &plain));
-        let stored = Stored { generation, spec, sealed: Some(sealed) };
-        let text = serde_json::to_vec_pretty(&stored).map_err(io::Error::other)?;
+        let plain = serde_json::to_vec(&spec.certificates).map_err(io::Error::other)?;
+        let sealed = Some(BASE64_STANDARD.encode(key.seal(&context(generation), &plain)));
+        let public = ProxySpec { certificates: Vec::new(), ..spec.clone() };
+        let text = serde_json::to_vec_pretty(&Stored { generation, spec: public, sealed })
+            .map_err(io::Error::other)?;
         daemon::file::replace(&self.path, &text, 0o600)?;
-        self.stored = Some(stored);
+        self.stored = Some(Stored { generation, spec, sealed: None });
+        self.is_sealed = true;
         Ok(())
     }
 }
 
-impl Stored {
-    fn is_sealed(&self) -> bool {
-        self.sealed.is_some()
-    }
-
-    fn open(&self, key: &SealKey) -> Result<Vec<Certificate>, SealError> {
-        let Some(sealed) = &self.sealed else { return Ok(self.spec.certificates.clone()) };
-        let sealed = BASE64_STANDARD.decode(sealed).map_err(|_| SealError::Damaged)?;
-        let plain = key.open(&context(self.generation), &sealed)?;
-        serde_json::from_slice(&plain).map_err(|_| SealError::Damaged)
-    }
+fn open(key: &SealKey, generation: Generation, sealed: &str) -> Result<Vec<Arc<Certificate>>, SealError> {
+    let sealed = BASE64_STANDARD.decode(sealed).map_err(|_| SealError::Damaged)?;
+    let plain = key.open(&context(generation), &sealed)?;
+    serde_json::from_slice(&plain).map_err(|_| SealError::Damaged)
 }
 
 /// Certificates of one table do not open as those of another.

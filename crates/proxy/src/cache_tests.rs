@@ -15,7 +15,10 @@ fn versioned(generation: Generation) -> Versioned<ProxySpec> {
         chain_pem: "a chain".to_owned(),
         key_pem: "a private key".to_owned(),
     };
-    Versioned { generation, spec: ProxySpec { certificates: vec![certificate], ..ProxySpec::default() } }
+    Versioned {
+        generation,
+        spec: ProxySpec { certificates: vec![certificate.into()], ..ProxySpec::default() },
+    }
 }
 
 fn text(folder: &Path) -> String {
@@ -34,7 +37,7 @@ fn certificates_are_sealed_on_disk_and_there_again_after_a_restart() {
     let mode = folder.path().join(FILE).metadata().expect("metadata").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let again = load(folder.path(), "me");
-    assert_eq!((again.generation(), again.table()), (7, Some(versioned(7).spec)));
+    assert_eq!((again.generation(), again.table()), (7, Some(&versioned(7).spec)));
 }
 
 #[test]
@@ -44,10 +47,10 @@ fn a_plain_file_of_before_is_sealed_when_it_is_read() {
     std::fs::write(folder.path().join(FILE), plain).expect("write");
     // Also without an identity, it is served; it had no seal before either.
     let waiting = Cache::load(folder.path(), None).expect("load");
-    assert_eq!((waiting.is_locked(), waiting.table()), (false, Some(versioned(7).spec)));
-    assert_eq!(load(folder.path(), "me").table(), Some(versioned(7).spec));
+    assert_eq!((waiting.is_locked(), waiting.table()), (false, Some(&versioned(7).spec)));
+    assert_eq!(load(folder.path(), "me").table(), Some(&versioned(7).spec));
     assert!(!text(folder.path()).contains("private key"));
-    assert_eq!(load(folder.path(), "me").table(), Some(versioned(7).spec));
+    assert_eq!(load(folder.path(), "me").table(), Some(&versioned(7).spec));
 }
 
 #[test]
@@ -58,7 +61,7 @@ fn without_a_key_the_routes_are_served_without_certificates_until_it_comes() {
     assert!(cache.is_locked() && cache.table().expect("routes").certificates.is_empty());
     cache.store(versioned(8)).expect_err("no key");
     cache.unlock(key("me")).expect("unlock");
-    assert_eq!((cache.is_locked(), cache.table()), (false, Some(versioned(7).spec)));
+    assert_eq!((cache.is_locked(), cache.table()), (false, Some(&versioned(7).spec)));
 }
 
 #[test]
@@ -90,8 +93,8 @@ fn a_host_that_gets_another_key_seals_with_it() {
     let mut cache = load(folder.path(), "before");
     cache.store(versioned(7)).expect("store");
     cache.unlock(key("after")).expect("unlock");
-    assert_eq!(cache.table(), Some(versioned(7).spec));
-    assert_eq!(load(folder.path(), "after").table(), Some(versioned(7).spec));
+    assert_eq!(cache.table(), Some(&versioned(7).spec));
+    assert_eq!(load(folder.path(), "after").table(), Some(&versioned(7).spec));
 }
 
 #[test]

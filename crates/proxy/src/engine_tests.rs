@@ -73,7 +73,7 @@ fn spec(generation: Generation, hosts: &[&str]) -> Versioned<ProxySpec> {
         options: Box::default(),
         unavailable: None,
     };
-    let routes = hosts.iter().map(route).collect();
+    let routes = hosts.iter().map(route).map(Into::into).collect();
     Versioned { generation, spec: ProxySpec { routes, ..ProxySpec::default() } }
 }
 

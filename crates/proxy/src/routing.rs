@@ -77,7 +77,7 @@ impl Routing {
     fn serve_cached(&self, Held { cache, in_force }: &mut Held) -> anyhow::Result<()> {
         let table = cache.table();
         let nothing = ProxySpec::default();
-        let spec = table.as_ref().unwrap_or(&nothing);
+        let spec = table.unwrap_or(&nothing);
         report(&self.gateway.apply(&own(spec, self.traefik.as_ref())));
         *in_force = cache.generation();
         match &self.traefik {
@@ -146,7 +146,7 @@ impl Routing {
         }
         match &self.traefik {
             Some(traefik) => {
-                let table = cache.table().unwrap_or_default();
+                let table = cache.table().cloned().unwrap_or_default();
                 traefik.write(&self.gateway.servable(&table))?;
             }
             None => self.note(generation),
@@ -207,7 +207,7 @@ mod tests {
             options: Box::default(),
             unavailable: None,
         };
-        Versioned { generation, spec: ProxySpec { routes: vec![route], ..ProxySpec::default() } }
+        Versioned { generation, spec: ProxySpec { routes: vec![route.into()], ..ProxySpec::default() } }
     }
 
     fn routing(folder: &Path) -> Routing {

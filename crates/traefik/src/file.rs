@@ -2,6 +2,7 @@
 //! the agent, and a marker by which Traefik's API tells which table it serves.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use protocol::spec::options::Maintenance;
 use protocol::spec::{ForwardAuth, ProxySpec, RouteOptions};
@@ -44,6 +45,7 @@ pub fn render(spec: &ProxySpec, agent: SocketAddr) -> File {
 pub fn behind(spec: &ProxySpec) -> ProxySpec {
     let mut spec = spec.clone();
     for route in &mut spec.routes {
+        let route = Arc::make_mut(route);
         let maintenance =
             route.options.maintenance.take().map(|closed| Maintenance { allow: Vec::new(), ..closed });
         // Of an app that nobody can be asked about, Traefik sends all requests here, and here nobody can be asked either.
@@ -103,7 +105,7 @@ mod tests {
     }
 
     fn spec(path: &str) -> ProxySpec {
-        ProxySpec { routes: vec![route(path)], ..ProxySpec::default() }
+        ProxySpec { routes: vec![route(path).into()], ..ProxySpec::default() }
     }
 
     #[test]
@@ -120,7 +122,7 @@ mod tests {
         assert_ne!(file.marker, render(&spec("/api"), AGENT).marker);
         let certificate =
             Certificate { hosts: vec![], chain_pem: "CHAIN".to_owned(), key_pem: "KEY".to_owned() };
-        let renewed = ProxySpec { certificates: vec![certificate], ..spec("/") };
+        let renewed = ProxySpec { certificates: vec![certificate.into()], ..spec("/") };
         assert_ne!(file.marker, render(&renewed, AGENT).marker);
     }
 
@@ -134,7 +136,7 @@ mod tests {
         let options =
             RouteOptions { maintenance: Some(maintenance), compress: true, ..RouteOptions::default() };
         let closed = Route { options: Box::new(options), ..route("/") };
-        let spec = ProxySpec { routes: vec![closed], ..ProxySpec::default() };
+        let spec = ProxySpec { routes: vec![closed.into()], ..ProxySpec::default() };
         let table: Value = serde_json::from_str(&render(&spec, AGENT).text).expect("JSON");
         let services = &table["http"]["services"];
         for name in ["app-1", "wisehosting-closed"] {
@@ -145,9 +147,9 @@ mod tests {
         }
         assert_eq!(table["http"]["routers"]["app-1"]["service"], "wisehosting-closed");
         assert_eq!(table["http"]["routers"]["app-1-open"]["service"], "app-1");
-        let own = behind(&spec).routes.remove(0);
+        let own = &behind(&spec).routes[0];
         assert!(!own.https_only && !own.options.compress);
-        let shown = own.options.maintenance.expect("a page");
+        let shown = own.options.maintenance.as_ref().expect("a page");
         assert_eq!((shown.message.as_str(), shown.allow.as_slice()), ("Back at five", &[][..]));
     }
 

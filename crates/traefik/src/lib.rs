@@ -45,7 +45,10 @@ pub fn dynamic(spec: &ProxySpec) -> Dynamic {
     for route in &spec.routes {
         add(&mut http, route, &names);
     }
-    let mut tls = Tls { certificates: spec.certificates.iter().map(pair).collect(), ..Tls::default() };
+    let mut tls = Tls {
+        certificates: spec.certificates.iter().map(|certificate| pair(certificate)).collect(),
+        ..Tls::default()
+    };
     if !spec.refused.is_empty() {
         let nothing = TlsOptions { min_version: "VersionTLS13", max_version: "VersionTLS12" };
         tls.options.insert(REFUSE, nothing);
@@ -296,7 +299,10 @@ mod tests {
 
     #[test]
     fn an_app_over_plain_http_has_one_router_for_all_its_hosts() {
-        insta::assert_snapshot!(text(&ProxySpec { routes: vec![route(false)], ..ProxySpec::default() }));
+        insta::assert_snapshot!(text(&ProxySpec {
+            routes: vec![route(false).into()],
+            ..ProxySpec::default()
+        }));
     }
 
     #[test]
@@ -306,8 +312,11 @@ mod tests {
             chain_pem: "CHAIN".to_owned(),
             key_pem: "KEY".to_owned(),
         };
-        let spec =
-            ProxySpec { routes: vec![route(true)], certificates: vec![certificate], ..ProxySpec::default() };
+        let spec = ProxySpec {
+            routes: vec![route(true).into()],
+            certificates: vec![certificate.into()],
+            ..ProxySpec::default()
+        };
         insta::assert_snapshot!(text(&spec));
     }
 
@@ -316,7 +325,8 @@ mod tests {
         let hosts = ["hello.route.test", "hello.example.com"];
         let resolvers = hosts.map(|host| (host.to_owned(), "le".to_owned())).into();
         let other = Route { id: "2".to_owned(), hosts: vec!["b.test".to_owned()], ..route(true) };
-        let spec = ProxySpec { routes: vec![route(true), other], resolvers, ..ProxySpec::default() };
+        let spec =
+            ProxySpec { routes: vec![route(true).into(), other.into()], resolvers, ..ProxySpec::default() };
         let table = dynamic(&spec).http.expect("routes");
         let tls = |router: &str| serde_json::to_value(&table.routers[router].tls).expect("JSON");
         let domains = serde_json::json!([{ "main": hosts[0] }, { "main": hosts[1] }]);
@@ -328,7 +338,7 @@ mod tests {
     #[test]
     fn a_host_that_somebody_elses_certificate_would_fit_is_refused_over_https() {
         let refused = vec!["hello.example.com".to_owned()];
-        let spec = ProxySpec { routes: vec![route(true)], refused, ..ProxySpec::default() };
+        let spec = ProxySpec { routes: vec![route(true).into()], refused, ..ProxySpec::default() };
         let table = dynamic(&spec);
         let http = table.http.expect("routes");
         assert_eq!(http.routers["app-1"].rule, "Host(`hello.route.test`)");
@@ -352,8 +362,8 @@ mod tests {
         };
         let with =
             |id: &str, options| Route { id: id.to_owned(), options: Box::new(options), ..route(false) };
-        let routes =
-            vec![with("1", options(true, 5)), with("2", options(true, 5)), with("3", options(false, 7))];
+        let routes = [with("1", options(true, 5)), with("2", options(true, 5)), with("3", options(false, 7))];
+        let routes = routes.map(Into::into).to_vec();
         let table = dynamic(&ProxySpec { routes, ..ProxySpec::default() }).http.expect("routes");
         assert_eq!(table.middlewares.len(), 2);
         assert_eq!(table.routers["app-1"].middlewares, table.routers["app-2"].middlewares);
@@ -377,13 +387,13 @@ mod tests {
         });
         let options: RouteOptions = serde_json::from_value(options).expect("options");
         let route = Route { options: Box::new(options), path: "/shop".to_owned(), ..route(true) };
-        insta::assert_snapshot!(text(&ProxySpec { routes: vec![route], ..ProxySpec::default() }));
+        insta::assert_snapshot!(text(&ProxySpec { routes: vec![route.into()], ..ProxySpec::default() }));
     }
 
     #[test]
     fn an_app_without_upstreams_keeps_its_router_and_has_no_empty_section() {
         let route = Route { upstreams: Vec::new(), ..route(false) };
-        let text = text(&ProxySpec { routes: vec![route], ..ProxySpec::default() });
+        let text = text(&ProxySpec { routes: vec![route.into()], ..ProxySpec::default() });
         assert!(text.contains("\"service\": \"app-1\""), "{text}");
         assert!(!text.contains("[]") && !text.contains("{}"), "{text}");
     }

@@ -122,7 +122,7 @@ fn worker(name: &Name) -> Option<NodeId> {
 /// The route that a request for `/` of the host takes.
 fn route_of(spec: &ProxySpec, host: &str) -> Option<Route> {
     let of = |wanted: &str| {
-        let fits = |route: &&protocol::spec::Route| {
+        let fits = |route: &&Arc<protocol::spec::Route>| {
             route.path == "/" && route.hosts.iter().any(|host| host == wanted)
         };
         spec.routes.iter().find(fits)

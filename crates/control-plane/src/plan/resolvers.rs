@@ -1,6 +1,7 @@
 //! Zones whose certificates a Traefik orders by itself.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use protocol::spec::ProxySpec;
 
@@ -8,7 +9,7 @@ use protocol::spec::ProxySpec;
 pub fn put(spec: &mut ProxySpec, resolvers: BTreeMap<String, String>) {
     for route in &mut spec.routes {
         if route.hosts.iter().any(|host| resolvers.contains_key(host)) {
-            route.https_only = route.options.https_redirect != Some(false);
+            Arc::make_mut(route).https_only = route.options.https_redirect != Some(false);
         }
     }
     spec.resolvers = resolvers;
@@ -35,7 +36,8 @@ mod tests {
 
     #[test]
     fn names_of_a_resolver_are_led_to_https_unless_people_said_otherwise() {
-        let routes = vec![route("a.test", None), route("b.test", Some(false)), route("c.test", None)];
+        let routes = [route("a.test", None), route("b.test", Some(false)), route("c.test", None)];
+        let routes = routes.map(Arc::new).to_vec();
         let mut spec = ProxySpec { routes, ..ProxySpec::default() };
         put(&mut spec, ["a.test", "b.test"].map(|host| (host.to_owned(), "le".to_owned())).into());
         assert_eq!(

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use protocol::ids::{AppId, DomainId, InstanceId};
 use protocol::report::InstanceState;
@@ -190,7 +191,12 @@ pub fn spec(
 ) -> ProxySpec {
     certificates.sort_by(|one, other| one.hosts.cmp(&other.hosts));
     challenges.sort_by(|one, other| one.token.cmp(&other.token));
-    ProxySpec { routes: routes(front, served, https_only), certificates, challenges, ..ProxySpec::default() }
+    ProxySpec {
+        routes: routes(front, served, https_only).into_iter().map(Arc::new).collect(),
+        certificates: certificates.into_iter().map(Arc::new).collect(),
+        challenges,
+        ..ProxySpec::default()
+    }
 }
 
 #[cfg(test)]

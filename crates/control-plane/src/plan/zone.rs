@@ -1,6 +1,7 @@
 //! The route table of direct zones: what one worker answers for by itself.
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use protocol::report::InstanceState;
 use protocol::spec::ProxySpec;
@@ -17,7 +18,8 @@ pub fn spec(worker: Ipv4Addr, mut served: Vec<Served>) -> ProxySpec {
             app.backends.retain(|backend| backend.address == worker);
         }
     }
-    ProxySpec { routes: routes(None, &served, false), ..ProxySpec::default() }
+    let routes = routes(None, &served, false).into_iter().map(Arc::new).collect();
+    ProxySpec { routes, ..ProxySpec::default() }
 }
 
 #[cfg(test)]

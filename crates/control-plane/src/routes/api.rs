@@ -1,5 +1,7 @@
 //! `GET /api/v1/routes`: the route tables, to look at.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
@@ -94,7 +96,7 @@ async fn read_route_table(
     let total = spec.routes.len();
     let search = query.search.unwrap_or_default().to_ascii_lowercase();
     let found = spec.routes.into_iter().filter(|route| fits(route, &search));
-    let routes = found.take(SHOWN).map(RouteView::from).collect();
+    let routes = found.take(SHOWN).map(|route| RouteView::from(Arc::unwrap_or_clone(route))).collect();
     Ok(Json(RouteTable { generation, changed_at, consumers, total, routes }))
 }
 

@@ -122,7 +122,7 @@ async fn an_app_moves_to_another_zone_and_nobody_takes_the_dashboards_host(pool:
 async fn table(link: &mut Link) -> (i64, Vec<String>) {
     link.until(|message| match message {
         FromControlPlane::Spec(Versioned { generation, spec: Spec::Proxy(spec) }) => {
-            Some((generation, spec.routes.into_iter().flat_map(|route| route.hosts).collect()))
+            Some((generation, spec.routes.iter().flat_map(|route| route.hosts.clone()).collect()))
         }
         _ => None,
     })

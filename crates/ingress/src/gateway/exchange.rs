@@ -238,7 +238,7 @@ impl Gateway {
         heard(route, endpoint, true);
         let second = self.started.elapsed().as_secs() + 1;
         if self.last_warning.swap(second, Ordering::Relaxed) != second {
-            warn!(app = &*route.app, upstream = %endpoint.address(), %error, "upstream failed");
+            warn!(app = route.metrics.app(), upstream = %endpoint.address(), %error, "upstream failed");
         }
     }
 }
@@ -246,8 +246,9 @@ impl Gateway {
 /// An upstream answered, well or not.
 fn heard(route: &RouteEntry, endpoint: &Endpoint, at_fault: bool) {
     if route.upstreams.heard(endpoint, at_fault) {
-        warn!(app = &*route.app, upstream = %endpoint.address(), "upstream is left out for a while");
-        metrics::counter!("wisehosting_ingress_ejections_total", "app" => route.app.to_string()).increment(1);
+        warn!(app = route.metrics.app(), upstream = %endpoint.address(), "upstream is left out for a while");
+        metrics::counter!("wisehosting_ingress_ejections_total", "app" => route.metrics.app().to_owned())
+            .increment(1);
     }
 }
 

@@ -23,9 +23,12 @@ fn route(id: &str, hosts: &[&str], path: &str) -> Route {
 }
 
 fn table(routes: Vec<Route>) -> (RouteTable, Vec<String>) {
-    let spec = ProxySpec { routes, ..ProxySpec::default() };
-    let (table, problems) = RouteTable::build(&spec);
+    let (table, problems) = RouteTable::build(&spec(&routes));
     (table, problems.iter().map(ToString::to_string).collect())
+}
+
+fn spec(routes: &[Route]) -> ProxySpec {
+    ProxySpec { routes: routes.iter().cloned().map(Arc::new).collect(), ..ProxySpec::default() }
 }
 
 fn found<'a>(table: &'a RouteTable, host: &str, path: &str) -> Option<&'a str> {
@@ -91,8 +94,8 @@ fn a_wildcard_covers_one_label_and_a_name_of_its_own_wins() {
     ] {
         assert_eq!(found(&table, host, path), id, "{host}{path}");
     }
-    let servable = table.servable(&ProxySpec { routes: routes.clone(), ..ProxySpec::default() });
-    assert_eq!(servable.routes, routes);
+    let servable = table.servable(&spec(&routes));
+    assert_eq!(servable, spec(&routes));
     assert_eq!(table.hosts(), 4);
 }
 
@@ -142,7 +145,7 @@ fn what_cannot_be_served_is_named_and_the_rest_is_served() {
     assert_eq!(found(&table, "b.test", "/"), Some("upper"));
     assert_eq!(found(&table, "c.test", "/"), Some("first"));
     assert_eq!(found(&table, "d.test", "/"), Some("twice"));
-    let servable = table.servable(&ProxySpec { routes, ..ProxySpec::default() });
+    let servable = table.servable(&spec(&routes));
     let left: Vec<(&str, &str)> =
         servable.routes.iter().map(|route| (route.id.as_str(), route.hosts[0].as_str())).collect();
     assert_eq!(left, [("upper", "b.test"), ("first", "c.test"), ("twice", "d.test")]);
@@ -152,8 +155,7 @@ fn what_cannot_be_served_is_named_and_the_rest_is_served() {
 fn upstreams_keep_their_connections_and_load_through_a_change() {
     let (before, _) = table(vec![route("a", &["a.test"], "/")]);
     let endpoint = Arc::clone(before.endpoints().next().expect("one"));
-    let spec = ProxySpec { routes: vec![route("b", &["b.test"], "/")], ..ProxySpec::default() };
-    let (after, _) = before.succeed(&spec);
+    let (after, _) = before.succeed(&spec(&[route("b", &["b.test"], "/")]));
     assert!(Arc::ptr_eq(&endpoint, after.endpoints().next().expect("one")));
     let (empty, _) = after.succeed(&ProxySpec::default());
     assert_eq!(empty.endpoints().count(), 0);
@@ -169,7 +171,7 @@ fn an_unchanged_route_keeps_its_very_entry_and_a_changed_one_its_load() {
     routes[1].https_only = true;
     routes.swap(0, 3);
     routes.insert(2, route("new", &["new.test"], "/"));
-    let (after, problems) = before.succeed(&ProxySpec { routes: routes.clone(), ..ProxySpec::default() });
+    let (after, problems) = before.succeed(&spec(&routes));
     assert_eq!(problems, []);
     for (host, kept) in [("a.test", true), ("b.test", false), ("c.test", true), ("d.test", true)] {
         let [old, new] = [&before, &after].map(|table| table.find(host, "/").expect(host));
@@ -179,7 +181,7 @@ fn an_unchanged_route_keeps_its_very_entry_and_a_changed_one_its_load() {
     assert!(changed.https_only);
     assert_eq!(changed.upstreams.pick(&[], None).expect("one").in_flight(), 1);
     routes.clear();
-    let (empty, _) = after.succeed(&ProxySpec { routes, ..ProxySpec::default() });
+    let (empty, _) = after.succeed(&spec(&routes));
     assert_eq!((empty.hosts(), empty.endpoints().count()), (0, 0));
 }
 
@@ -192,10 +194,9 @@ fn what_was_left_out_is_told_again_and_served_as_soon_as_it_can_be() {
     ];
     let (before, problems) = table(routes.clone());
     assert_eq!(problems, ["route `second` wants `a.test/`, which route `first` has already"]);
-    let (again, problems) = before.succeed(&ProxySpec { routes: routes.clone(), ..ProxySpec::default() });
+    let (again, problems) = before.succeed(&spec(&routes));
     assert_eq!(problems.len(), 1, "{problems:?}");
-    let (after, problems) =
-        again.succeed(&ProxySpec { routes: routes[1..].to_vec(), ..ProxySpec::default() });
+    let (after, problems) = again.succeed(&spec(&routes[1..]));
     assert_eq!(problems, []);
     assert_eq!(found(&after, "a.test", "/"), Some("second"));
 }
@@ -268,17 +269,22 @@ proptest! {
     #[test]
     fn a_table_that_succeeds_others_is_the_one_built_from_nothing(
         all in proptest::collection::vec(any_routes(), 1..6),
-        edits in proptest::collection::vec((0..8_usize, 0..8_usize), 6),
+        edits in proptest::collection::vec((0..8_usize, 0..8_usize, any::<bool>()), 6),
     ) {
         let mut table = RouteTable::default();
-        let mut before: Vec<Route> = Vec::new();
-        for (routes, (from, to)) in all.into_iter().zip(edits) {
+        let mut before: Vec<Arc<Route>> = Vec::new();
+        for (routes, (from, to, copied)) in all.into_iter().zip(edits) {
+            let routes: Vec<_> = routes.into_iter().map(Arc::new).collect();
             // Either another list, or the one before with a piece of it exchanged.
             let (from, to) = (from.min(before.len()), to.min(before.len()));
             if from < to {
                 before.splice(from..to, routes);
             } else {
                 before = routes;
+            }
+            if copied {
+                // Equal, and not the very same any more.
+                before = spec(&before.iter().map(|route| Route::clone(route)).collect::<Vec<_>>()).routes;
             }
             let spec = ProxySpec { routes: before.clone(), ..ProxySpec::default() };
             let (built, told) = RouteTable::build(&spec);

@@ -1,25 +1,30 @@
 //! What routes have in common, for as long as one of them uses it.
 
 use std::borrow::Borrow;
-use std::collections::HashMap;
 use std::hash::Hash;
+
+use super::parts::Parts;
 
 /// Values by key, each with the number of its users.
 #[derive(Debug, Clone)]
-pub(super) struct Uses<K, V>(HashMap<K, (V, usize)>);
+pub(super) struct Uses<K, V>(Parts<K, (V, usize)>);
 
 impl<K, V> Default for Uses<K, V> {
     fn default() -> Self {
-        Self(HashMap::new())
+        Self(Parts::default())
     }
 }
 
-impl<K: Hash + Eq, V: Clone> Uses<K, V> {
+impl<K: Hash + Eq + Clone, V: Clone> Uses<K, V> {
     /// The value of `key` for one more user; the first one makes it.
     pub(super) fn take(&mut self, key: K, make: impl FnOnce() -> V) -> V {
-        let (value, users) = self.0.entry(key).or_insert_with(|| (make(), 0));
-        *users += 1;
-        value.clone()
+        if let Some((value, users)) = self.0.get_mut(&key) {
+            *users += 1;
+            return value.clone();
+        }
+        let value = make();
+        self.0.insert(key, (value.clone(), 1));
+        value
     }
 
     /// One user less; the last one takes the value along.

@@ -1,6 +1,7 @@
 //! Who reaches an app, and what the others see.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::support::{App, Edge, certificate, get, raw, route, spec};
 use protocol::spec::options::{BasicAuth, Maintenance, Redirect};
@@ -38,7 +39,7 @@ async fn only_the_networks_of_the_allow_list_get_in() {
     let page = get_with(&edge, "/", "accept: application/json\r\n").await;
     assert!(page.starts_with("HTTP/1.1 403") && page.contains(r#""code":"forbidden""#), "{page}");
     assert!(!page.contains("127.0.0.1"), "{page}");
-    wanted.routes[0].options.allow = networks(&[ELSEWHERE, HERE]);
+    Arc::make_mut(&mut wanted.routes[0]).options.allow = networks(&[ELSEWHERE, HERE]);
     assert_eq!(edge.gateway.apply(&wanted), []);
     assert!(get(edge.http, "app.test", "/").await.ends_with("hello"));
 }
@@ -57,7 +58,7 @@ async fn maintenance_shows_its_message_to_all_but_its_networks() {
     let page = get(edge.http, "app.test", "/").await;
     assert!(page.starts_with("HTTP/1.1 503") && page.contains("retry-after: 120\r\n"), "{page}");
     assert!(page.contains("Back at &lt;b&gt;five&lt;/b&gt;"), "{page}");
-    let maintenance = wanted.routes[0].options.maintenance.as_mut().expect("set");
+    let maintenance = Arc::make_mut(&mut wanted.routes[0]).options.maintenance.as_mut().expect("set");
     maintenance.allow = networks(&[HERE]);
     assert_eq!(edge.gateway.apply(&wanted), []);
     assert!(get(edge.http, "app.test", "/").await.ends_with("hello"));
@@ -96,7 +97,7 @@ async fn each_check_comes_before_what_would_say_more() {
     let edge = Edge::new(&wanted);
     let change = |change: &dyn Fn(&mut Route)| {
         let mut next = wanted.clone();
-        change(&mut next.routes[0]);
+        change(Arc::make_mut(&mut next.routes[0]));
         assert_eq!(edge.gateway.apply(&next), []);
         wanted = next;
     };

@@ -48,6 +48,7 @@ prop_compose! {
         let challenges = challenges.into_iter().map(|(host, token)| {
             HttpChallenge { host, token, key_authorization: "x".to_owned() }
         });
+        let routes = routes.into_iter().map(Into::into).collect();
         ProxySpec { routes, challenges: challenges.collect(), ..ProxySpec::default() }
     }
 }

@@ -35,7 +35,11 @@ fn with(name: &'static str, field_name: &str, value: &[u8]) -> Http2 {
 }
 
 /// Whether it was answered with 200; `None` when it was refused.
-async fn ask(edge: &Edge, trusted: &protocol::spec::Certificate, request: &Http2) -> Option<()> {
+async fn ask(
+    edge: &Edge,
+    trusted: &std::sync::Arc<protocol::spec::Certificate>,
+    request: &Http2,
+) -> Option<()> {
     let stream = tls(edge.https, "a.test", &[trusted], &["h2"]).await.expect("handshake");
     let mut wire = Wire::open(stream, &[]).await;
     let ends = request.data.is_none() && request.trailers.is_none();

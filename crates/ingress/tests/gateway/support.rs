@@ -153,7 +153,7 @@ pub(crate) fn route(host: &str, upstreams: &[SocketAddr]) -> Route {
 }
 
 pub(crate) fn spec(routes: Vec<Route>) -> ProxySpec {
-    ProxySpec { routes, ..ProxySpec::default() }
+    ProxySpec { routes: routes.into_iter().map(Arc::new).collect(), ..ProxySpec::default() }
 }
 
 pub(crate) fn challenge(host: &str, token: &str, key_authorization: &str) -> HttpChallenge {
@@ -164,10 +164,11 @@ pub(crate) fn challenge(host: &str, token: &str, key_authorization: &str) -> Htt
     }
 }
 
-pub(crate) fn certificate(hosts: &[&str]) -> Certificate {
+pub(crate) fn certificate(hosts: &[&str]) -> Arc<Certificate> {
     let names: Vec<String> = hosts.iter().map(ToString::to_string).collect();
     let made = rcgen::generate_simple_self_signed(names.clone()).expect("certificate");
-    Certificate { hosts: names, chain_pem: made.cert.pem(), key_pem: made.signing_key.serialize_pem() }
+    let (chain_pem, key_pem) = (made.cert.pem(), made.signing_key.serialize_pem());
+    Arc::new(Certificate { hosts: names, chain_pem, key_pem })
 }
 
 /// Sends `request` as it stands and reads until the other side closes, or 5 s.
@@ -188,7 +189,7 @@ pub(crate) async fn get(address: SocketAddr, host: &str, path: &str) -> String {
 pub(crate) async fn tls(
     address: SocketAddr,
     name: &str,
-    trusted: &[&Certificate],
+    trusted: &[&Arc<Certificate>],
     alpn: &[&str],
 ) -> std::io::Result<TlsStream<TcpStream>> {
     tls_on(TcpStream::connect(address).await?, name, trusted, alpn).await
@@ -198,7 +199,7 @@ pub(crate) async fn tls(
 pub(crate) async fn tls_on(
     stream: TcpStream,
     name: &str,
-    trusted: &[&Certificate],
+    trusted: &[&Arc<Certificate>],
     alpn: &[&str],
 ) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = rustls::RootCertStore::empty();

@@ -321,25 +321,31 @@ fn an_older_worker_spec_removes_nothing() {
 
 fn proxy_spec() -> ProxySpec {
     ProxySpec {
-        routes: vec![Route {
-            id: "hello".to_owned(),
-            app: "hello".to_owned(),
-            hosts: vec!["hello.route.example.com".to_owned()],
-            path: "/".to_owned(),
-            upstreams: vec![Upstream {
-                instance: InstanceId(id(2)),
-                address: ([10, 50, 0, 11], 20000).into(),
-                weight: 1,
-            }],
-            https_only: true,
-            options: Box::default(),
-            unavailable: None,
-        }],
-        certificates: vec![Certificate {
-            hosts: vec!["hello.route.example.com".to_owned()],
-            chain_pem: "chain".to_owned(),
-            key_pem: "key".to_owned(),
-        }],
+        routes: vec![
+            Route {
+                id: "hello".to_owned(),
+                app: "hello".to_owned(),
+                hosts: vec!["hello.route.example.com".to_owned()],
+                path: "/".to_owned(),
+                upstreams: vec![Upstream {
+                    instance: InstanceId(id(2)),
+                    address: ([10, 50, 0, 11], 20000).into(),
+                    weight: 1,
+                }],
+                https_only: true,
+                options: Box::default(),
+                unavailable: None,
+            }
+            .into(),
+        ],
+        certificates: vec![
+            Certificate {
+                hosts: vec!["hello.route.example.com".to_owned()],
+                chain_pem: "chain".to_owned(),
+                key_pem: "key".to_owned(),
+            }
+            .into(),
+        ],
         challenges: vec![HttpChallenge {
             host: "hello.route.example.com".to_owned(),
             token: "token".to_owned(),

@@ -1,7 +1,8 @@
 //! What a proxy serves: routes, certificates, challenges.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -12,8 +13,9 @@ use crate::stream::Stream;
 /// Everything a proxy needs to serve: routes, certificates, challenges.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ProxySpec {
-    pub routes: Vec<Route>,
-    pub certificates: Vec<Certificate>,
+    /// Each by itself, so that what did not change from one spec to the next is held once.
+    pub routes: Vec<Arc<Route>>,
+    pub certificates: Vec<Arc<Certificate>>,
     pub challenges: Vec<HttpChallenge>,
     /// Answers to TLS-ALPN-01 (RFC 8737).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -29,6 +31,20 @@ pub struct ProxySpec {
     /// Ports that lead to apps past HTTP.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub streams: Vec<Stream>,
+}
+
+impl ProxySpec {
+    /// Takes the routes that are equal to those of `known` from there: what did not change is held once, and seen not to
+    /// have changed without a look at it.
+    pub fn share(&mut self, known: &Self) {
+        let by_id: HashMap<&str, &Arc<Route>> =
+            known.routes.iter().map(|route| (route.id.as_str(), route)).collect();
+        for route in &mut self.routes {
+            if let Some(same) = by_id.get(route.id.as_str()).filter(|same| ***same == *route) {
+                *route = Arc::clone(same);
+            }
+        }
+    }
 }
 
 /// Hostnames and path to upstreams.

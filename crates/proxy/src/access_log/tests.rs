@@ -21,7 +21,7 @@ fn log(folder: &Path) -> AccessLog {
     };
     let log = AccessLog::new(folder.join("access.log"));
     log.take(&ProxySpec {
-        routes: vec![route("12", "shop"), route("13-down", "blog")],
+        routes: vec![route("12", "shop").into(), route("13-down", "blog").into()],
         ..ProxySpec::default()
     });
     log

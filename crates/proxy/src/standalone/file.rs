@@ -160,11 +160,12 @@ impl Table {
         for (at, route) in self.routes.into_iter().enumerate() {
             let route = route.into_wire().with_context(|| format!("`routes[{at}]`"))?;
             ensure!(ids.insert(route.id.clone()), "`routes[{at}].id` `{}` is another route's, too", route.id);
-            spec.routes.push(route);
+            spec.routes.push(route.into());
         }
         for (at, certificate) in self.certificates.into_iter().enumerate() {
             let key = format!("certificates[{at}]");
-            spec.certificates.push(certificate.into_wire(folder).with_context(|| format!("`{key}`"))?);
+            let certificate = certificate.into_wire(folder).with_context(|| format!("`{key}`"))?;
+            spec.certificates.push(certificate.into());
         }
         spec.challenges = self
             .challenges

@@ -52,8 +52,8 @@ fn the_form_of_the_wire_is_a_table() {
     };
     let alpn = spec::AlpnChallenge { host: "a.test".to_owned(), digest: "00".to_owned() };
     let spec = ProxySpec {
-        routes: vec![route],
-        certificates: vec![certificate],
+        routes: vec![route.into()],
+        certificates: vec![certificate.into()],
         challenges: vec![challenge],
         alpn_challenges: vec![alpn],
         ..ProxySpec::default()

@@ -7,13 +7,14 @@ mod watch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use daemon::lifecycle::Lifecycle;
 use ingress::bind::Inherited;
 use ingress::{Gateway, Problem};
+use protocol::spec::ProxySpec;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
@@ -65,6 +66,8 @@ pub async fn run(options: Standalone, mut inherited: Inherited) -> anyhow::Resul
 struct Served {
     path: PathBuf,
     gateway: Arc<Gateway>,
+    /// What is in force.
+    spec: Mutex<ProxySpec>,
 }
 
 /// A table's files, and the versions of them that were taken or refused.
@@ -72,7 +75,7 @@ type Files = Vec<PathBuf>;
 
 impl Served {
     fn new(flags: &Standalone) -> Self {
-        Self { path: flags.routes.clone(), gateway: Gateway::new(flags.options()) }
+        Self { path: flags.routes.clone(), gateway: Gateway::new(flags.options()), spec: Mutex::default() }
     }
 
     /// Puts the table in force when all of it can be served. Blocks for the disk.
@@ -84,7 +87,7 @@ impl Served {
         let started = Instant::now();
         let file::Read { files, spec } = file::read(&self.path);
         let read = started.elapsed();
-        match spec.and_then(|spec| self.apply(&spec)) {
+        match spec.and_then(|spec| self.apply(spec)) {
             Ok(applied) => {
                 let (hosts, certificates) = self.gateway.counts();
                 info!(
@@ -101,12 +104,16 @@ impl Served {
     }
 
     /// How long it took until `spec` was in force.
-    fn apply(&self, spec: &protocol::spec::ProxySpec) -> anyhow::Result<Duration> {
+    fn apply(&self, mut spec: ProxySpec) -> anyhow::Result<Duration> {
         let started = Instant::now();
-        let prepared = self.gateway.prepare(spec);
+        let mut known = self.spec.lock().unwrap_or_else(PoisonError::into_inner);
+        spec.share(&known);
+        let prepared = self.gateway.prepare(&spec);
         ensure!(prepared.problems.is_empty(), "{}", told(&prepared.problems));
         let _replaced = self.gateway.swap(prepared);
-        Ok(started.elapsed())
+        let took = started.elapsed();
+        *known = spec;
+        Ok(took)
     }
 
     /// Takes every version that comes, until `stop`.

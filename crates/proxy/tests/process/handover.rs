@@ -73,7 +73,7 @@ impl Client {
 async fn five_restarts_under_load_refuse_no_connection_and_lose_no_request() {
     let folders = Folders::new();
     let (fast, slow) = (App::start("fast").await, App::slow("slow", Duration::from_millis(700)).await);
-    let routes = vec![route("fast.test", fast.address), route("slow.test", slow.address)];
+    let routes = vec![route("fast.test", fast.address).into(), route("slow.test", slow.address).into()];
     folders.write_routes(&Versioned { generation: 1, spec: ProxySpec { routes, ..ProxySpec::default() } });
     let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("free port");
     let address = socket.local_addr().expect("address");
@@ -122,7 +122,7 @@ async fn a_draining_proxy_says_so_serves_on_takes_new_routes_and_ends() {
     folders.write_identity(&hub.identity());
     let proxy = Proxy::draining(&folders, 3);
     let mut agent = hub.connection().await;
-    let spec = |host| ProxySpec { routes: vec![route(host, app.address)], ..ProxySpec::default() };
+    let spec = |host| ProxySpec { routes: vec![route(host, app.address).into()], ..ProxySpec::default() };
     agent.push(1, spec("one.test")).await;
     assert_eq!(agent.applied().await, 1);
     soon("health", async || get(proxy.mesh, "127.0.0.1", "/health").await.starts_with("HTTP/1.1 200")).await;

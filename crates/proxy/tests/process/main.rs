@@ -21,7 +21,7 @@ use support::{App, Folders, Proxy, ends_with, get, route, soon};
 #[tokio::test]
 async fn routes_on_disk_are_served_with_no_control_plane_and_no_identity() {
     let (folders, app) = (Folders::new(), App::start("hello").await);
-    let spec = ProxySpec { routes: vec![route("app.test", app.address)], ..ProxySpec::default() };
+    let spec = ProxySpec { routes: vec![route("app.test", app.address).into()], ..ProxySpec::default() };
     folders.write_routes(&Versioned { generation: 7, spec });
     let proxy = Proxy::start(&folders);
     soon("an answer", async || get(proxy.http, "app.test", "/").await.ends_with("hello")).await;
@@ -35,7 +35,7 @@ async fn routes_on_disk_are_served_with_no_control_plane_and_no_identity() {
 #[tokio::test]
 async fn an_identity_that_no_link_accepts_does_not_stop_the_routes() {
     let (folders, app, hub) = (Folders::new(), App::start("hello").await, Hub::start().await);
-    let spec = ProxySpec { routes: vec![route("app.test", app.address)], ..ProxySpec::default() };
+    let spec = ProxySpec { routes: vec![route("app.test", app.address).into()], ..ProxySpec::default() };
     folders.write_routes(&Versioned { generation: 7, spec });
     // Plain HTTP to a public address is refused.
     let public = vec!["http://198.51.100.10:8081".to_owned()];
@@ -55,7 +55,7 @@ async fn a_pushed_spec_is_acknowledged_once_it_is_served_and_survives_the_contro
     folders.write_identity(&hub.identity());
     let proxy = Proxy::start(&folders);
     let mut agent = hub.connection().await;
-    let spec = ProxySpec { routes: vec![route("app.test", app.address)], ..ProxySpec::default() };
+    let spec = ProxySpec { routes: vec![route("app.test", app.address).into()], ..ProxySpec::default() };
     agent.push(3, spec.clone()).await;
     assert_eq!(agent.applied().await, 3);
     assert!(get(proxy.http, "app.test", "/").await.ends_with("hello"), "served when acknowledged");
@@ -63,7 +63,7 @@ async fn a_pushed_spec_is_acknowledged_once_it_is_served_and_survives_the_contro
     agent
         .say(FromControlPlane::Spec(Versioned { generation: 4, spec: Spec::Worker(WorkerSpec::default()) }))
         .await;
-    let bad = ProxySpec { routes: vec![route("NOT A HOST", app.address)], ..ProxySpec::default() };
+    let bad = ProxySpec { routes: vec![route("NOT A HOST", app.address).into()], ..ProxySpec::default() };
     agent.push(5, bad).await;
     agent.push(6, spec).await;
     assert_eq!(agent.applied().await, 6);
@@ -82,7 +82,9 @@ async fn health_and_metrics_answer_on_the_mesh_address() {
     folders.write_identity(&hub.identity());
     let proxy = Proxy::start(&folders);
     let mut agent = hub.connection().await;
-    agent.push(1, ProxySpec { routes: vec![route("app.test", app.address)], ..ProxySpec::default() }).await;
+    agent
+        .push(1, ProxySpec { routes: vec![route("app.test", app.address).into()], ..ProxySpec::default() })
+        .await;
     assert_eq!(agent.applied().await, 1);
     get(proxy.http, "app.test", "/").await;
     soon("health", async || get(proxy.mesh, "127.0.0.1", "/health").await.contains(r#""status":"ok""#)).await;
@@ -148,7 +150,7 @@ async fn a_taken_port_ends_the_start_with_the_key_and_the_way_to_the_holder() {
 #[tokio::test]
 async fn a_stop_lets_a_running_request_finish() {
     let (folders, app) = (Folders::new(), App::slow("late but whole", Duration::from_millis(800)).await);
-    let spec = ProxySpec { routes: vec![route("app.test", app.address)], ..ProxySpec::default() };
+    let spec = ProxySpec { routes: vec![route("app.test", app.address).into()], ..ProxySpec::default() };
     folders.write_routes(&Versioned { generation: 1, spec });
     let proxy = Proxy::start(&folders);
     soon("an answer", async || get(proxy.http, "nobody.test", "/").await.starts_with("HTTP/1.1 404")).await;

@@ -172,7 +172,8 @@ impl Scene {
     }
 
     async fn push(&mut self, host: &str, certificates: Vec<Certificate>, challenges: Vec<HttpChallenge>) {
-        let routes = vec![route(host, self.app.address)];
+        let routes = vec![route(host, self.app.address).into()];
+        let certificates = certificates.into_iter().map(Into::into).collect();
         self.put(ProxySpec { routes, certificates, challenges, ..ProxySpec::default() }).await;
     }
 

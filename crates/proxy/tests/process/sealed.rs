@@ -13,8 +13,8 @@ fn table(app: &App) -> (ProxySpec, String) {
         chain_pem: made.cert.pem(),
         key_pem: made.signing_key.serialize_pem(),
     };
-    let routes = vec![route("localhost", app.address)];
-    (ProxySpec { routes, certificates: vec![certificate], ..ProxySpec::default() }, made.cert.pem())
+    let routes = vec![route("localhost", app.address).into()];
+    (ProxySpec { routes, certificates: vec![certificate.into()], ..ProxySpec::default() }, made.cert.pem())
 }
 
 /// A proxy that took `table` from `hub`.

@@ -141,7 +141,7 @@ fn decode() -> Result<f64> {
         https_only: true,
         options: Box::default(),
     };
-    let spec = ProxySpec { routes: (0..HOSTS).map(route).collect(), ..ProxySpec::default() };
+    let spec = ProxySpec { routes: (0..HOSTS).map(route).map(Into::into).collect(), ..ProxySpec::default() };
     let message = FromControlPlane::Spec(Versioned { generation: 1, spec: Spec::Proxy(spec) });
     let key = SigningKey([7; 32]);
     let text = Sender::new(key.clone()).seal(message.kind(), &MessageId::random(), message.payload(), 1);

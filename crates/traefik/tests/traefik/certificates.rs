@@ -107,7 +107,7 @@ fn a_resolver_of_traefiks_own_orders_one_certificate_for_each_of_its_names_and_n
     let mut ours = route("ours", &["ours.test"], "/", &[app.address], none());
     (left.https_only, ours.https_only) = (true, true);
     let resolvers = hosts.map(|host| (host.to_owned(), "le".to_owned())).into();
-    let spec = ProxySpec { routes: vec![left, ours], resolvers, ..ProxySpec::default() };
+    let spec = ProxySpec { routes: vec![left.into(), ours.into()], resolvers, ..ProxySpec::default() };
     let bed = Bed::with(&spec, free_port(), &pebble.resolver());
     let until = Instant::now() + SOON;
     let wanted = hosts.map(|host| vec![host.to_owned()]);
@@ -147,8 +147,8 @@ fn a_wildcard_of_others_is_not_shown_for_a_host_without_a_certificate_of_its_own
         route.https_only = true;
     }
     let spec = ProxySpec {
-        routes: routes.to_vec(),
-        certificates: vec![certificate],
+        routes: routes.iter().cloned().map(Arc::new).collect(),
+        certificates: vec![certificate.into()],
         refused: vec!["new.zone.test".to_owned()],
         ..ProxySpec::default()
     };

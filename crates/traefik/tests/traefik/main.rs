@@ -162,7 +162,7 @@ fn table(a: &App, b: &App, dead: SocketAddr) -> ProxySpec {
         Route { https_only: true, ..one("secure", none()) },
         route("nobody", &["nobody.test"], "/", &[], none()),
     ];
-    ProxySpec { routes, ..ProxySpec::default() }
+    ProxySpec { routes: routes.into_iter().map(Into::into).collect(), ..ProxySpec::default() }
 }
 
 #[test]

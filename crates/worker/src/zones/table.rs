@@ -117,7 +117,7 @@ mod tests {
             options: Box::default(),
             unavailable: None,
         };
-        let routes = hosts.iter().map(route).collect();
+        let routes = hosts.iter().map(route).map(Into::into).collect();
         Versioned { generation, spec: ProxySpec { routes, ..ProxySpec::default() } }
     }
 

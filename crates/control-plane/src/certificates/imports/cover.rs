@@ -1,6 +1,7 @@
 //! Which host names a certificate may be served for.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use protocol::spec::Certificate;
 
@@ -65,7 +66,7 @@ pub fn served<'a>(names: &'a [String], owned: &'a [Owned]) -> Vec<&'a str> {
 pub fn strangers<'a>(
     hosts: impl Iterator<Item = &'a String>,
     names: &[String],
-    served: &[Certificate],
+    served: &[Arc<Certificate>],
 ) -> Vec<String> {
     if names.is_empty() {
         return Vec::new();
@@ -149,10 +150,9 @@ mod tests {
     #[test]
     fn a_later_host_of_others_is_a_stranger_until_it_has_its_own() {
         let hosts = names(&["a.zone.test", "b.zone.test", "c.zone.test", "x.y.zone.test", "else.test"]);
-        let certificate = |hosts: &[&str]| Certificate {
-            hosts: names(hosts),
-            chain_pem: String::new(),
-            key_pem: String::new(),
+        let certificate = |hosts: &[&str]| {
+            let (chain_pem, key_pem) = (String::new(), String::new());
+            Arc::new(Certificate { hosts: names(hosts), chain_pem, key_pem })
         };
         let brought = names(&["*.zone.test"]);
         let served = [certificate(&["a.zone.test"]), certificate(&["c.zone.test"])];

@@ -1,5 +1,7 @@
 //! From the import to the table that serves it, and back.
 
+use std::sync::Arc;
+
 use daemon::reconcile::Reconciler;
 use protocol::spec::{Certificate, ProxySpec};
 use serde_json::{Value, json};
@@ -48,11 +50,11 @@ async fn table(test: &TestApp) -> ProxySpec {
     proxy_spec(&test.app, &mut conn).await.expect("spec")
 }
 
-async fn served(test: &TestApp) -> Vec<Certificate> {
+async fn served(test: &TestApp) -> Vec<Arc<Certificate>> {
     table(test).await.certificates
 }
 
-fn hosts(certificates: &[Certificate]) -> Vec<Vec<&str>> {
+fn hosts(certificates: &[Arc<Certificate>]) -> Vec<Vec<&str>> {
     certificates.iter().map(|certificate| certificate.hosts.iter().map(String::as_str).collect()).collect()
 }
 
