@@ -105,7 +105,8 @@ impl Sync {
             }
             FromControlPlane::JobStart(job) => self.jobs.start(job),
             FromControlPlane::JobCancel(cancel) => self.jobs.cancel(cancel.job_id),
-            FromControlPlane::Ack(_) | FromControlPlane::Refused(_) => {}
+            // The link makes whole tables of changes, and handles the others itself.
+            FromControlPlane::SpecChange(_) | FromControlPlane::Ack(_) | FromControlPlane::Refused(_) => {}
         }
         Ok(())
     }

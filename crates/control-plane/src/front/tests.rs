@@ -5,7 +5,7 @@ use axum::http::{Method, Request};
 use daemon::reconcile::Reconciler;
 use protocol::identity::AgentKind;
 use protocol::message::FromControlPlane;
-use protocol::spec::{ProxySpec, Spec};
+use protocol::spec::{ProxySpec, Spec, TAKES_CHANGES, Versioned};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
@@ -95,6 +95,33 @@ async fn proxies_get_a_new_table_when_the_configuration_changes_and_only_then(po
     ensure(db, &config).await.expect("none");
     assert_eq!(generation().await, first + 2);
     assert_eq!(super::store::find(&mut db.acquire().await.expect("connection")).await.expect("row"), None);
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn an_agent_that_takes_changes_gets_them_after_its_first_table_and_others_get_tables(pool: PgPool) {
+    let mesh = Mesh::with(pool, with_front).await;
+    let (db, mut config) = (&mesh.test.app.db, mesh.test.app.config.clone());
+    let (new, old) = (mesh.join("p1", &["proxy"]).await, mesh.join("p2", &["proxy"]).await);
+    let mut new = mesh.dial_saying(&new, AgentKind::Proxy, hello(Vec::new()), &[TAKES_CHANGES]).await;
+    let mut old = mesh.dial(&old, AgentKind::Proxy, hello(Vec::new())).await;
+    let generation = async || {
+        let mut conn = db.acquire().await.expect("connection");
+        generations::current(&mut conn, Consumer::Routes).await.expect("generation")
+    };
+    let before = Versioned { generation: generation().await, spec: table(&mesh, &mut new).await };
+    assert_eq!(table(&mesh, &mut old).await, before.spec);
+    config.api_server.base_url = "https://other.example.com".parse().expect("url");
+    ensure(db, &config).await.expect("other host");
+    let after = table(&mesh, &mut old).await;
+    assert_eq!(after.routes[0].hosts, ["other.example.com"]);
+    let change = new
+        .until(|message| match message {
+            FromControlPlane::SpecChange(change) => Some(change),
+            FromControlPlane::Spec(_) => panic!("a whole table"),
+            _ => None,
+        })
+        .await;
+    assert_eq!(change.apply(Some(&before)).expect("it fits").spec, after);
 }
 
 #[sqlx::test(migrator = "crate::db::MIGRATIONS")]

@@ -7,12 +7,14 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, bail};
 use axum::extract::State;
 use axum::extract::ws::{Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
+use axum::http::HeaderMap;
 use axum::response::Response;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use protocol::envelope::{MessageId, Receiver, Refusal, Sender};
 use protocol::identity::SigningKey;
-use protocol::message::{Ack, Delivery, FromAgent, FromControlPlane, MAX_FROM_AGENT, Refused};
+use protocol::message::{Ack, Delivery, FromAgent, FromControlPlane, LastTable, MAX_FROM_AGENT, Refused};
+use protocol::spec::TAKES_CHANGES;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, timeout};
 use tracing::{debug, info, warn};
@@ -40,6 +42,7 @@ const CLOSE: Duration = Duration::from_secs(2);
 pub(super) async fn upgrade(
     State(app): State<AppState>,
     agent: Agent,
+    headers: HeaderMap,
     ws: WebSocketUpgrade,
 ) -> Result<Response> {
     let sealed = agent.node.signing_key.as_deref().ok_or_else(|| {
@@ -48,14 +51,22 @@ pub(super) async fn upgrade(
     let plain = app.vault.open(Purpose::NodeSigningKey, &format!("node:{}", agent.node.id), sealed)?;
     let key: [u8; 32] = plain.try_into().map_err(|_| anyhow::anyhow!("a signing key has another length"))?;
     let ws = ws.max_message_size(MAX_FROM_AGENT).max_frame_size(MAX_FROM_AGENT);
-    Ok(ws.on_upgrade(move |socket| run(app, agent, SigningKey(key), socket)))
+    let (name, value) = TAKES_CHANGES;
+    let tables = headers.get(name).is_some_and(|takes| takes == value).then(LastTable::default);
+    Ok(ws.on_upgrade(move |socket| run(app, agent, SigningKey(key), tables, socket)))
 }
 
-async fn run(app: AppState, agent: Agent, signing_key: SigningKey, socket: WebSocket) {
+async fn run(
+    app: AppState,
+    agent: Agent,
+    signing_key: SigningKey,
+    tables: Option<LastTable>,
+    socket: WebSocket,
+) {
     let key = Key { node: agent.node.id, kind: agent.kind };
     let held = app.hub.enter(key, &agent.node.name);
     let (sink, stream) = socket.split();
-    let mut writer = Writer { sink, sender: Sender::new(signing_key.clone()) };
+    let mut writer = Writer { sink, sender: Sender::new(signing_key.clone()), tables };
     let mut reader = Reader {
         app: &app,
         agent: &agent,
@@ -113,6 +124,8 @@ async fn disconnected(app: &AppState, key: Key) -> anyhow::Result<()> {
 struct Writer {
     sink: SplitSink<WebSocket, Message>,
     sender: Sender,
+    /// The last one, for an agent that takes changes of it.
+    tables: Option<LastTable>,
 }
 
 impl Writer {
@@ -124,7 +137,13 @@ impl Writer {
                 biased;
                 _ = pings.tick() => self.put(Message::Ping(bytes::Bytes::new())).await?,
                 message = outgoing.recv() => match message {
-                    Some(message) => self.send(&message).await?,
+                    Some(message) => {
+                        let message = match &mut self.tables {
+                            Some(tables) => tables.shorten(message),
+                            None => message,
+                        };
+                        self.send(&message).await?;
+                    }
                     None => bail!("a newer connection of this agent took over"),
                 },
             }

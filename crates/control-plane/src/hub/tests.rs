@@ -87,9 +87,20 @@ impl Mesh {
     }
 
     pub(crate) async fn dial(&self, joined: &Joined, agent: AgentKind, hello: Hello) -> Link {
+        self.dial_saying(joined, agent, hello, &[]).await
+    }
+
+    /// With these headers, too.
+    pub(crate) async fn dial_saying(
+        &self,
+        joined: &Joined,
+        agent: AgentKind,
+        hello: Hello,
+        headers: &[(&'static str, &'static str)],
+    ) -> Link {
         let answer = self.register(&joined.identity.api_key, agent).await;
         let token: AccessToken = answer.json().await.expect("token");
-        let socket = self.socket(&token.token).await.expect("socket");
+        let socket = self.socket_saying(&token.token, headers).await.expect("socket");
         let key = joined.identity.api_key.signing_key();
         let mut link = Link { socket, sender: Sender::new(key.clone()), receiver: Receiver::new(key) };
         link.say(&FromAgent::Hello(hello)).await;
@@ -100,10 +111,21 @@ impl Mesh {
         &self,
         token: &str,
     ) -> Result<WebSocketStream<MaybeTlsStream<TcpStream>>, SocketError> {
+        self.socket_saying(token, &[]).await
+    }
+
+    async fn socket_saying(
+        &self,
+        token: &str,
+        headers: &[(&'static str, &'static str)],
+    ) -> Result<WebSocketStream<MaybeTlsStream<TcpStream>>, SocketError> {
         let mut request =
             format!("ws://{}/v1/workers/ws", self.address).into_client_request().expect("request");
         let bearer = format!("Bearer {token}").parse().expect("header");
         request.headers_mut().insert("authorization", bearer);
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, value.parse().expect("header"));
+        }
         tokio_tungstenite::connect_async(request).await.map(|(socket, _)| socket)
     }
 

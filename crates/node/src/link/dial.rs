@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::message::MAX_FROM_CONTROL_PLANE;
+use protocol::spec::TAKES_CHANGES;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
@@ -84,6 +85,8 @@ impl Dialer {
         let bearer = HeaderValue::from_str(&format!("Bearer {token}"))
             .map_err(|error| handshake(tungstenite::Error::HttpFormat(error.into())))?;
         request.headers_mut().insert(header::AUTHORIZATION, bearer);
+        let (name, value) = TAKES_CHANGES;
+        request.headers_mut().insert(name, HeaderValue::from_static(value));
         let config = WebSocketConfig::default()
             .max_message_size(Some(MAX_FROM_CONTROL_PLANE))
             .max_frame_size(Some(MAX_FROM_CONTROL_PLANE));

@@ -6,7 +6,7 @@ use anyhow::{Context, anyhow, bail};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use protocol::envelope::{Receiver, Sender};
-use protocol::message::{FromAgent, FromControlPlane, Refused};
+use protocol::message::{FromAgent, FromControlPlane, LastTable, Refused};
 use tokio::time::MissedTickBehavior;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
@@ -29,7 +29,7 @@ const CLOSE: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(shared: &Shared, inbox: &Inbox, socket: Socket, stop: &CancellationToken) -> Ended {
     let (mut sink, stream) = socket.split();
-    let mut reader = Reader { shared, inbox, stream, useful: false };
+    let mut reader = Reader { shared, inbox, stream, table: LastTable::default(), useful: false };
     let reason = tokio::select! {
         Err(error) = reader.run() => error,
         Err(error) = write(shared, &mut sink) => error,
@@ -80,6 +80,7 @@ struct Reader<'a> {
     shared: &'a Shared,
     inbox: &'a Inbox,
     stream: SplitStream<Socket>,
+    table: LastTable,
     useful: bool,
 }
 
@@ -122,6 +123,10 @@ impl Reader<'_> {
             }
             message => {
                 self.useful = true;
+                let message = self
+                    .table
+                    .lengthen(message)
+                    .context("a change of the routes does not fit: asking for them whole")?;
                 if !self.inbox.push(LinkEvent::Message(message)) {
                     bail!("the agent does not keep up with what the control plane sends");
                 }

@@ -16,7 +16,7 @@ use protocol::ids::{JobId, NodeId};
 use protocol::job::Outcome;
 use protocol::message::{Ack, Applied, FromControlPlane, JobDone, Refused};
 use protocol::report::HostFacts;
-use protocol::spec::{MeshSpec, Spec, Versioned};
+use protocol::spec::{MeshSpec, ProxySpec, Spec, TAKES_CHANGES, TableChange, Versioned};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -149,6 +149,7 @@ async fn serve(tasks: &mut JoinSet<()>, state: ServerState) -> SocketAddr {
         state.token()
     }
     async fn ws(State(state): State<ServerState>, headers: HeaderMap, up: WebSocketUpgrade) -> Response {
+        assert_eq!(headers[TAKES_CHANGES.0], TAKES_CHANGES.1);
         up.on_upgrade(async move |socket| talk(socket, state, bearer(&headers)).await)
     }
     let router = axum::Router::new()
@@ -206,6 +207,31 @@ fn done() -> FromAgent {
 
 fn spec(generation: i64) -> FromControlPlane {
     FromControlPlane::Spec(Versioned { generation, spec: Spec::Mesh(MeshSpec::default()) })
+}
+
+#[tokio::test]
+async fn a_change_of_the_routes_comes_as_a_whole_table_and_only_where_it_belongs() {
+    let mut rig = Rig::start(900, None).await;
+    let connection = rig.connection().await;
+    let table = |generation, refused: &str| {
+        let spec = ProxySpec { refused: vec![refused.to_owned()], ..ProxySpec::default() };
+        Versioned { generation, spec }
+    };
+    let change = Box::new(TableChange::between(&table(1, "a.test"), &table(2, "b.test")));
+    let Versioned { generation, spec } = table(1, "a.test");
+    connection.say(FromControlPlane::Spec(Versioned { generation, spec: Spec::Proxy(spec) })).await;
+    connection.say(FromControlPlane::SpecChange(change.clone())).await;
+    let newest = loop {
+        if let LinkEvent::Message(FromControlPlane::Spec(spec)) = rig.event().await
+            && spec.generation == 2
+        {
+            break spec.spec;
+        }
+    };
+    assert_eq!(newest, Spec::Proxy(table(2, "b.test").spec));
+    // Once more it is a change of a table that is gone: the next connection gets a whole one.
+    connection.say(FromControlPlane::SpecChange(change)).await;
+    rig.connection().await;
 }
 
 #[tokio::test]

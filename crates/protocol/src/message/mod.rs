@@ -1,5 +1,7 @@
 //! The messages on the socket and how each is delivered.
 
+mod tables;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -10,9 +12,11 @@ use crate::report::{
     GitHostKey, Heartbeat, Hello, HostFacts, ImageReport, InstanceLog, JobLog, JobProgress, MeshReport,
     Scrubbed, Stats, WorkerReport,
 };
-use crate::spec::{Generation, Spec, Versioned};
+use crate::spec::{Generation, Spec, TableChange, Versioned};
 use crate::stream::StreamReport;
 use crate::traffic::TrafficReport;
+
+pub use tables::LastTable;
 
 /// Bytes of the longest message that an agent may send.
 pub const MAX_FROM_AGENT: usize = 1 << 20;
@@ -107,6 +111,8 @@ messages! {
         "ack" Ack(Ack) Once;
         /// The agent's whole desired state.
         "spec" Spec(Versioned<Spec>) Latest;
+        /// The route table, as what became of the last one on this connection. For agents that say that they take it.
+        "spec.change" SpecChange(Box<TableChange>) Latest;
         /// Sent at most once per connection and again on the next one while the lease lasts: starting a job that
         /// already runs is no change.
         "job.start" JobStart(Job) Once;

@@ -18,8 +18,8 @@ use crate::report::{
     InstanceStats, LogLine, OperatingSystem, PeerReport, Probes, Scrubbed, ScrubbedFrom, Stream,
 };
 use crate::spec::{
-    Certificate, CrashGuard, HttpChallenge, ImageSource, ImageSpec, InstanceSpec, MeshPeer, MeshSpec, Probe,
-    ProxySpec, Resources, Route, Upstream, WorkerSpec,
+    Certificate, CrashGuard, HttpChallenge, ImageSource, ImageSpec, InstanceSpec, MeshPeer, MeshSpec, Piece,
+    Probe, ProxySpec, Resources, Route, TableChange, Upstream, WorkerSpec,
 };
 use crate::stream::{self, StreamOptions, StreamProblem, StreamProtocol, StreamReport};
 use crate::traffic::{AccessSample, AppTraffic, Latency, PathTraffic};
@@ -370,6 +370,17 @@ fn proxy_spec() -> ProxySpec {
     }
 }
 
+fn table_change() -> TableChange {
+    let ProxySpec { routes, certificates, .. } = proxy_spec();
+    TableChange {
+        from: 7,
+        generation: 8,
+        routes: vec![Piece::Kept { from: 1, count: 2 }, Piece::New(routes)],
+        certificates: vec![Piece::New(certificates)],
+        rest: Some(ProxySpec::default()),
+    }
+}
+
 fn said_by_the_control_plane() -> Vec<FromControlPlane> {
     let peer = MeshPeer {
         name: "w1".to_owned(),
@@ -421,6 +432,7 @@ fn said_by_the_control_plane() -> Vec<FromControlPlane> {
         spec(Spec::Mesh(MeshSpec { peers: vec![peer] })),
         spec(Spec::Worker(worker_spec())),
         spec(Spec::Proxy(proxy_spec())),
+        FromControlPlane::SpecChange(Box::new(table_change())),
         FromControlPlane::JobStart(Job { id: JobId(id(1)), work: Work::Build(Box::new(build)) }),
         FromControlPlane::JobStart(Job { id: JobId(id(1)), work: Work::Certificate(Box::new(order)) }),
         FromControlPlane::JobStart(Job { id: JobId(id(1)), work: Work::Certificate(Box::new(wildcard)) }),

@@ -1,6 +1,7 @@
 //! Desired state: sent whole to the agent that owns it, with a generation; written to disk before it is acknowledged,
 //! and, where acting on it could not be taken back, before it is acted on; converged to again and again.
 
+mod change;
 pub mod forward_auth;
 mod kind;
 pub mod options;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{AppId, InstanceId, NodeId};
 use crate::registry::CopyOrder;
+pub use change::{Misfit, Piece, TAKES_CHANGES, TableChange};
 pub use forward_auth::ForwardAuth;
 pub use options::RouteOptions;
 pub use proxy::{AlpnChallenge, Certificate, HttpChallenge, ProxySpec, Route, Unavailable, Upstream};
