@@ -21,7 +21,7 @@ use crate::limits::{Limits, Place};
 use crate::options::Visitor;
 use crate::proxy_protocol::{self, Sender};
 use crate::table::host_key;
-use crate::tls::{UNRECOGNIZED_NAME, server_config};
+use crate::tls::{Tls, UNRECOGNIZED_NAME};
 
 /// Time for TLS's handshake and the header of the PROXY protocol, unless a request's head has less.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -73,7 +73,7 @@ pub async fn serve(
 ) -> Result<(), rustls::Error> {
     let tls = match scheme {
         Scheme::Http => None,
-        Scheme::Https => Some(Arc::new(server_config(&gateway)?)),
+        Scheme::Https => Some(Arc::new(Tls::new(&gateway)?)),
     };
     let places = Arc::new(Semaphore::new(gateway.options.limits.connections));
     let _accepting = drain.accepting();
@@ -106,7 +106,7 @@ struct Newcomer {
 }
 
 impl Newcomer {
-    async fn serve(mut self, gateway: Arc<Gateway>, tls: Option<Arc<rustls::ServerConfig>>) {
+    async fn serve(mut self, gateway: Arc<Gateway>, tls: Option<Arc<Tls>>) {
         let options = &gateway.options;
         let trusted =
             options.proxy_protocol.iter().any(|network| network.contains(&self.peer.to_canonical()));
@@ -139,7 +139,7 @@ impl Newcomer {
         };
         match tls {
             None => serve_http1(gateway, self.stream, connection).await,
-            Some(config) => serve_tls(gateway, config, self.stream, client, connection).await,
+            Some(tls) => serve_tls(gateway, tls, self.stream, client, connection).await,
         }
     }
 
@@ -183,7 +183,7 @@ pub(crate) fn keep_alive(stream: &TcpStream) -> io::Result<()> {
 
 async fn serve_tls(
     gateway: Arc<Gateway>,
-    config: Arc<rustls::ServerConfig>,
+    tls: Arc<Tls>,
     stream: TcpStream,
     client: IpAddr,
     mut connection: Connection,
@@ -201,6 +201,7 @@ async fn serve_tls(
             start.io.shutdown().await?;
             return Err(io::Error::other(format!("there is no certificate for {asked}")));
         };
+        let config = Arc::clone(tls.config(&start.client_hello()));
         Ok(Some((start.into_stream(config).await?, name)))
     };
     let (stream, name) = match tokio::time::timeout(limit, handshake).await {

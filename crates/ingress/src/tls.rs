@@ -6,10 +6,10 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Weak};
 
 use protocol::spec::{Certificate, ProxySpec};
-use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use rustls::{CipherSuite, ServerConfig};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -168,14 +168,45 @@ fn parse(certificate: &Certificate) -> Result<CertifiedKey, String> {
 }
 
 /// TLS 1.2 and 1.3 with the gateway's certificates, HTTP/2 and HTTP/1.1.
-pub(crate) fn server_config(gateway: &Arc<Gateway>) -> Result<ServerConfig, rustls::Error> {
-    let mut config =
-        ServerConfig::builder_with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+#[derive(Debug)]
+pub(crate) struct Tls {
+    /// AES-128 before AES-256: it is as good for TLS, and its handshake is made of SHA-256, which processors have in
+    /// hardware where few have SHA-384.
+    own_order: Arc<ServerConfig>,
+    /// For a processor without AES, whose client names `ChaCha20` first.
+    clients_order: Arc<ServerConfig>,
+}
+
+impl Tls {
+    pub(crate) fn new(gateway: &Arc<Gateway>) -> Result<Self, rustls::Error> {
+        let default = CryptoProvider::get_default().map(|provider| (**provider).clone());
+        let mut provider = default.unwrap_or_else(rustls::crypto::aws_lc_rs::default_provider);
+        provider.cipher_suites.sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
+        let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
+            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(Resolver(Arc::clone(gateway))));
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new()?;
-    Ok(config)
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new()?;
+        let clients_order = Arc::new(config.clone());
+        config.ignore_client_order = true;
+        Ok(Self { own_order: Arc::new(config), clients_order })
+    }
+
+    pub(crate) fn config(&self, hello: &ClientHello<'_>) -> &Arc<ServerConfig> {
+        let is_known = |suite: &&CipherSuite| {
+            let known = &self.own_order.crypto_provider().cipher_suites;
+            known.iter().any(|known| known.suite() == **suite)
+        };
+        match hello.cipher_suites().iter().find(is_known) {
+            Some(
+                CipherSuite::TLS13_CHACHA20_POLY1305_SHA256
+                | CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256
+                | CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+            ) => &self.clients_order,
+            _ => &self.own_order,
+        }
+    }
 }
 
 #[derive(Debug)]

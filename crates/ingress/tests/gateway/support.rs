@@ -202,12 +202,27 @@ pub(crate) async fn tls_on(
     trusted: &[&Arc<Certificate>],
     alpn: &[&str],
 ) -> std::io::Result<TlsStream<TcpStream>> {
+    tls_by(rustls::crypto::aws_lc_rs::default_provider(), stream, name, trusted, alpn).await
+}
+
+/// The same of a client with this `provider`.
+pub(crate) async fn tls_by(
+    provider: rustls::crypto::CryptoProvider,
+    stream: TcpStream,
+    name: &str,
+    trusted: &[&Arc<Certificate>],
+    alpn: &[&str],
+) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = rustls::RootCertStore::empty();
     for certificate in trusted {
         let der = CertificateDer::from_pem_slice(certificate.chain_pem.as_bytes()).expect("PEM");
         roots.add(der).expect("root");
     }
-    let mut config = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    let mut config = rustls::ClientConfig::builder_with_provider(Arc::new(provider))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
     config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
     let name = ServerName::try_from(name.to_owned()).expect("name");
     TlsConnector::from(Arc::new(config)).connect(name, stream).await

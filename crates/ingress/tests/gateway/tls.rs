@@ -1,6 +1,6 @@
 //! HTTPS through the gateway: names, versions, HTTP/2.
 
-use crate::support::{App, Edge, certificate, http2, nothing, read, route, spec, text, tls};
+use crate::support::{App, Edge, certificate, http2, nothing, read, route, spec, text, tls, tls_by};
 use hyper::{Request, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
@@ -35,6 +35,32 @@ async fn http2_reaches_the_app_as_http1_with_its_body() {
         ] {
             assert!(seen.contains(part), "{part:?} is missing in {seen}");
         }
+    }
+}
+
+#[tokio::test]
+async fn aes_128_is_chosen_unless_the_client_has_no_aes_in_its_processor() {
+    use rustls::CipherSuite::{
+        TLS13_AES_128_GCM_SHA256, TLS13_AES_256_GCM_SHA384, TLS13_CHACHA20_POLY1305_SHA256,
+    };
+
+    let mut wanted = spec(vec![]);
+    wanted.certificates.push(certificate(&["app.test"]));
+    let edge = Edge::new(&wanted);
+    for (named, chosen) in [
+        ([TLS13_AES_256_GCM_SHA384, TLS13_AES_128_GCM_SHA256], TLS13_AES_128_GCM_SHA256),
+        ([TLS13_CHACHA20_POLY1305_SHA256, TLS13_AES_128_GCM_SHA256], TLS13_CHACHA20_POLY1305_SHA256),
+        ([TLS13_AES_256_GCM_SHA384, TLS13_CHACHA20_POLY1305_SHA256], TLS13_AES_256_GCM_SHA384),
+    ] {
+        let all = rustls::crypto::aws_lc_rs::ALL_CIPHER_SUITES;
+        let of = |name: &_| *all.iter().find(|suite| suite.suite() == *name).expect("known");
+        let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+        provider.cipher_suites = named.iter().map(of).collect();
+        let stream = tokio::net::TcpStream::connect(edge.https).await.expect("connect");
+        let stream = tls_by(provider, stream, "app.test", &[&wanted.certificates[0]], &[]).await;
+        let stream = stream.expect("handshake");
+        let suite = stream.get_ref().1.negotiated_cipher_suite().expect("a suite").suite();
+        assert_eq!(suite, chosen, "of {named:?}");
     }
 }
 
