@@ -1,157 +1,141 @@
-//! How long a change of the routes takes in our proxy, under load.
+//! How long a change of the routes takes in our proxy, under load: from the last byte of its message on the link to the
+//! first answer by it.
 
-use std::fs;
-use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use protocol::envelope::{MessageId, Receiver, Sender};
-use protocol::identity::SigningKey;
 use protocol::ids::InstanceId;
-use protocol::message::FromControlPlane;
-use protocol::spec::{ProxySpec, Route, Spec, Upstream, Versioned};
+use protocol::spec::{Generation, ProxySpec, Route, Upstream};
 use serde_json::{Value, json};
 
 use crate::engine::{Engine, HOST, Kind, Place, host};
 use crate::figures::{median, round};
+use crate::hub::{Hub, Proxy};
 use crate::load::{self, Report, Wrk};
-use crate::process::soon;
+use crate::process::{float, soon};
 
 const HOSTS: usize = 10_000;
 
 /// One of 10,000 routes changes, and then all of them, `rounds` times each.
 pub(crate) fn measure(place: &Place, rounds: usize) -> Result<Vec<Value>> {
-    let engine = place.start(Kind::Ours, HOSTS)?;
-    let decoded_ms = decode()?;
-    let one = |round: usize, at: usize| if at == 0 { fresh(round) } else { host(at) };
-    let all = |round: usize, at: usize| if at == 0 { fresh(round) } else { format!("h{at}.r{round}.test") };
-    // The table always comes whole: of all of it also the reading counts.
-    Ok(vec![
-        Changes { place, engine: &engine, rounds, name: &one }.line(
-            "one route of 10,000",
-            5.0,
-            None,
-            decoded_ms,
-        )?,
-        Changes { place, engine: &engine, rounds, name: &all }.line(
-            "all of 10,000 routes",
-            50.0,
-            Some(decoded_ms),
-            decoded_ms,
-        )?,
-    ])
+    let kinds = [Some(Kind::Ours), place.variant.as_ref().map(|_| Kind::Variant)];
+    let mut lines = Vec::new();
+    for kind in kinds.into_iter().flatten() {
+        let hub = Hub::start()?;
+        let mut linked = Linked::start(place, kind, &hub)?;
+        let one = |spec: &mut ProxySpec, name: &str| rename(&mut spec.routes[HOSTS / 2], name);
+        let all = |spec: &mut ProxySpec, name: &str| {
+            for (at, route) in spec.routes.iter_mut().enumerate().skip(1) {
+                rename(route, &format!("h{at}.{name}"));
+            }
+            rename(&mut spec.routes[HOSTS / 2], name);
+        };
+        lines.push(linked.line("one route of 10,000", rounds, 5.0, &one)?);
+        lines.push(linked.line("all of 10,000 routes", rounds, 50.0, &all)?);
+    }
+    Ok(lines)
 }
 
-struct Changes<'a> {
-    place: &'a Place,
-    engine: &'a Engine,
-    rounds: usize,
-    /// Of a round and a route.
-    name: &'a dyn Fn(usize, usize) -> String,
+/// A proxy on a link, and its table.
+struct Linked {
+    engine: Engine,
+    proxy: Proxy,
+    generation: Generation,
+    spec: ProxySpec,
 }
 
-/// What one change took, by our proxy's own log.
-struct Took {
-    read_ms: f64,
-    applied_ms: f64,
-}
+impl Linked {
+    fn start(place: &Place, kind: Kind, hub: &Hub) -> Result<Self> {
+        let names = std::iter::once(HOST.to_owned()).chain((1..=HOSTS).map(host));
+        let routes = names.map(|name| route(&name, place)).collect();
+        let spec = ProxySpec { routes, ..ProxySpec::default() };
+        let (engine, proxy) = place.start_linked(kind, hub, spec.clone())?;
+        Ok(Self { engine, proxy, generation: 1, spec })
+    }
 
-impl Changes<'_> {
-    /// `counted` is what is added to the time from the table in memory to its being in force.
-    fn line(self, case: &str, target_ms: f64, counted: Option<f64>, decoded_ms: f64) -> Result<Value> {
-        let (mut live, mut took) = (Vec::new(), Vec::new());
-        let seconds = u32::try_from(self.rounds)? / 2 + 2;
+    fn line(
+        &mut self,
+        case: &str,
+        rounds: usize,
+        target_ms: f64,
+        change: &dyn Fn(&mut ProxySpec, &str),
+    ) -> Result<Value> {
+        let (mut live, mut unchanged) = (Vec::new(), Vec::new());
+        let seconds = u32::try_from(rounds)? / 2 + 2;
         let url = format!("http://{HOST}:{}/", self.engine.http.port());
         let load = Wrk { url, connections: 16, seconds, close: false, script: None };
+        let mut bytes = 0;
         let report = std::thread::scope(|scope| -> Result<Report> {
             let load = scope.spawn(|| load.run());
-            for round in 0..self.rounds {
-                live.push(self.change(round)?);
-                took.push(
-                    last_table(&fs::read_to_string(self.engine.folder.join("log"))?)
-                        .context("the log does not say that the table is in force")?,
-                );
+            for _ in 0..rounds {
                 std::thread::sleep(Duration::from_millis(400));
+                unchanged.push(self.answer(HOST)?);
+                let (took, length) = self.change(change)?;
+                live.push(took);
+                bytes = length;
             }
             load.join().expect("no panic")
         })?;
-        let applied: Vec<f64> = took.iter().map(|took| took.applied_ms).collect();
-        let value = median(applied.clone()) + counted.unwrap_or(0.0);
+        let value = median(live.clone());
         Ok(json!({
             "bench": "ingress",
             "case": case,
-            "metric": if counted.is_some() { "decoded_and_applied_ms" } else { "applied_ms" },
+            "engine": self.engine.kind.name(),
+            "metric": "last_byte_to_first_answer_ms",
             "value": round(value),
             "unit": "ms",
             "ratio": null,
             "target": { "at most": target_ms },
             "met": value <= target_ms && report.failed == 0,
-            "applied_ms": round(median(applied.clone())),
-            "worst_applied_ms": round(applied.iter().copied().fold(0.0, f64::max)),
-            "decoded_from_the_link_ms": round(decoded_ms),
-            "read_from_the_file_ms": round(median(took.iter().map(|took| took.read_ms).collect())),
-            "file_to_first_answer_ms": round(median(live)),
+            // What any answer takes under this load.
+            "unchanged_answer_ms": round(median(unchanged)),
+            "worst_ms": round(live.iter().copied().fold(0.0, f64::max)),
+            "message_bytes": bytes,
+            "resident_mib": round(float(self.engine.running.resident_kib()) / 1024.0),
             "requests": report.requests,
             "lost": report.failed,
         }))
     }
 
-    /// Milliseconds from the signal until the new route answers.
-    fn change(&self, round: usize) -> Result<f64> {
-        let names: Vec<String> =
-            std::iter::once(HOST.to_owned()).chain((0..HOSTS).map(|at| (self.name)(round, at))).collect();
-        // Renamed over; the signal spares the look at the file that would come within 200 ms.
-        let beside = self.engine.folder.join("routes.new");
-        fs::write(&beside, self.place.table(&names))?;
-        fs::rename(&beside, self.engine.folder.join("routes.json"))?;
+    /// Milliseconds until a changed route answers, and the bytes of the message.
+    fn change(&mut self, change: &dyn Fn(&mut ProxySpec, &str)) -> Result<(f64, usize)> {
+        self.generation += 1;
+        let fresh = format!("new{}.test", self.generation);
+        change(&mut self.spec, &fresh);
+        let message = self.proxy.message(self.generation, self.spec.clone());
+        let length = message.len();
+        self.proxy.send(message)?;
         let began = Instant::now();
-        self.engine.running.hang_up()?;
-        let fresh = fresh(round);
-        let answers = || load::get(self.engine.http, &fresh).is_ok_and(|answer| answer.contains(" 200 "));
-        soon(Duration::from_secs(30), answers).context("the new route is not served")?;
+        self.answer(&fresh)?;
+        let took = began.elapsed().as_secs_f64() * 1000.0;
+        self.proxy.applied(self.generation)?;
+        Ok((took, length))
+    }
+
+    /// Milliseconds until a host is served.
+    fn answer(&self, host: &str) -> Result<f64> {
+        let began = Instant::now();
+        let answers = || load::get(self.engine.http, host).is_ok_and(|answer| answer.contains(" 200 "));
+        soon(Duration::from_secs(30), answers).with_context(|| format!("{host} is not served"))?;
         Ok(began.elapsed().as_secs_f64() * 1000.0)
     }
 }
 
-fn fresh(round: usize) -> String {
-    format!("new{round}.test")
+fn rename(route: &mut Arc<Route>, host: &str) {
+    Arc::make_mut(route).hosts = vec![host.to_owned()];
 }
 
-fn last_table(log: &str) -> Option<Took> {
-    let line = log.lines().rfind(|line| line.contains("table in force"))?;
-    let line: Value = serde_json::from_str(line).ok()?;
-    let ms = |key: &str| Some(line[key].as_f64()? / 1000.0);
-    Some(Took { read_ms: ms("read_us")?, applied_ms: ms("applied_us")? })
-}
-
-/// Milliseconds from a message of the link with the whole table to the table in memory: the signature is checked and
-/// the JSON read, by the code that the proxy runs.
-fn decode() -> Result<f64> {
-    let route = |at: usize| Route {
-        id: format!("{}-{at}", InstanceId::new()),
-        app: format!("app-{at}"),
-        hosts: vec![host(at)],
+fn route(name: &str, place: &Place) -> Arc<Route> {
+    let upstream = Upstream { instance: InstanceId::new(), address: place.upstream, weight: 1 };
+    Arc::new(Route {
+        id: InstanceId::new().to_string(),
+        app: name.to_owned(),
+        hosts: vec![name.to_owned()],
         path: "/".to_owned(),
-        upstreams: vec![Upstream {
-            instance: InstanceId::new(),
-            address: SocketAddr::from(([10, 50, 0, 7], 20_000)),
-            weight: 1,
-        }],
+        upstreams: vec![upstream],
         unavailable: None,
-        https_only: true,
+        https_only: false,
         options: Box::default(),
-    };
-    let spec = ProxySpec { routes: (0..HOSTS).map(route).map(Into::into).collect(), ..ProxySpec::default() };
-    let message = FromControlPlane::Spec(Versioned { generation: 1, spec: Spec::Proxy(spec) });
-    let key = SigningKey([7; 32]);
-    let text = Sender::new(key.clone()).seal(message.kind(), &MessageId::random(), message.payload(), 1);
-    let once = || -> Result<f64> {
-        let began = Instant::now();
-        let envelope = Receiver::new(key.clone()).open(&text, 1)?;
-        let read = FromControlPlane::parse(&envelope)?;
-        let took = began.elapsed().as_secs_f64() * 1000.0;
-        anyhow::ensure!(matches!(read, FromControlPlane::Spec(_)), "another message was read");
-        Ok(took)
-    };
-    Ok(median((0..11).map(|_| once()).collect::<Result<_>>()?))
+    })
 }

@@ -8,8 +8,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use protocol::spec::ProxySpec;
 use serde_json::json;
 
+use crate::hub::{Configuration, Hub, Proxy};
 use crate::load;
 use crate::process::{Running, soon};
 
@@ -70,7 +72,7 @@ pub(crate) struct Engine {
     pub(crate) http: SocketAddr,
     pub(crate) https: SocketAddr,
     pub(crate) running: Running,
-    pub(crate) folder: PathBuf,
+    folder: PathBuf,
 }
 
 impl Place {
@@ -120,24 +122,51 @@ impl Place {
             Kind::Nginx => self.nginx(&folder, http, https, &names)?,
             Kind::Caddy => self.caddy(&folder, http, https, &names)?,
         };
+        let mut engine = self.run(kind, &program, folder, http, https)?;
+        engine.answers()?;
+        Ok(engine)
+    }
+
+    /// Starts ours with a link to `hub`, which sends it `spec` as generation 1, and waits until it answers.
+    pub(crate) fn start_linked(&self, kind: Kind, hub: &Hub, spec: ProxySpec) -> Result<(Engine, Proxy)> {
+        let folder = self.folder.join(kind.name());
+        let (http, https, mesh) = (free()?, free()?, free()?);
+        let config = Configuration { folder: &folder, http, https, mesh }.write(hub)?;
+        let ours = if kind == Kind::Variant { self.variant.as_ref() } else { None };
+        let mut program = Command::new(&ours.unwrap_or(&self.ours).program);
+        program.arg("--config").arg(config).arg("run");
+        let mut engine = self.run(kind, &program, folder, http, https)?;
+        let mut proxy = hub.connection()?;
+        let message = proxy.message(1, spec);
+        proxy.send(message)?;
+        proxy.applied(1)?;
+        engine.answers()?;
+        Ok((engine, proxy))
+    }
+
+    fn run(
+        &self,
+        kind: Kind,
+        program: &Command,
+        folder: PathBuf,
+        http: SocketAddr,
+        https: SocketAddr,
+    ) -> Result<Engine> {
         let mut command = match self.core {
             Some(core) => {
                 let mut command = Command::new("taskset");
                 command.args(["-c", &core.to_string()]).arg(program.get_program()).args(program.get_args());
                 command
             }
-            None => program,
+            None => {
+                let mut command = Command::new(program.get_program());
+                command.args(program.get_args());
+                command
+            }
         };
         let log = File::create(folder.join("log"))?;
         command.env("HOME", &folder).stdout(log.try_clone()?).stderr(log);
-        let mut engine = Engine { kind, http, https, running: Running::start(command)?, folder };
-        // Both ports: some open the second much later.
-        let answers = || load::get(http, HOST).is_ok_and(|answer| answer.contains(" 200 "));
-        let both = || answers() && std::net::TcpStream::connect(https).is_ok();
-        let begun = soon(STARTS, || engine.running.check().is_err() || both());
-        engine.running.check().with_context(|| format!("{} ({})", kind.name(), engine.folder.display()))?;
-        begun.with_context(|| format!("{} does not answer: {}/log", kind.name(), engine.folder.display()))?;
-        Ok(engine)
+        Ok(Engine { kind, http, https, running: Running::start(command)?, folder })
     }
 
     fn file(&self, name: &str) -> String {
@@ -302,6 +331,19 @@ impl Place {
         let mut command = Command::new("caddy");
         command.args(["run", "--config"]).arg(path);
         Ok(command)
+    }
+}
+
+impl Engine {
+    /// Waits until both ports are served: some open the second much later.
+    fn answers(&mut self) -> Result<()> {
+        let (http, https, name) = (self.http, self.https, self.kind.name());
+        let answers = || load::get(http, HOST).is_ok_and(|answer| answer.contains(" 200 "));
+        let both = || answers() && std::net::TcpStream::connect(https).is_ok();
+        let begun = soon(STARTS, || self.running.check().is_err() || both());
+        self.running.check().with_context(|| format!("{name} ({})", self.folder.display()))?;
+        begun.with_context(|| format!("{name} does not answer: {}/log", self.folder.display()))?;
+        Ok(())
     }
 }
 

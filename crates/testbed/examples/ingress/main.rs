@@ -8,6 +8,7 @@ mod cases;
 mod changes;
 mod engine;
 mod figures;
+mod hub;
 mod load;
 mod process;
 mod upstream;

@@ -84,10 +84,6 @@ impl Running {
         });
         Ok(f64::from(calls.sum::<u32>()) / float(requests?))
     }
-
-    pub(crate) fn hang_up(&self) -> Result<()> {
-        signal(self.pid(), nix::sys::signal::Signal::SIGHUP)
-    }
 }
 
 impl Drop for Running {
