@@ -165,5 +165,10 @@ export function pickSamples(samples, query) {
   const first = before ? wanted.findIndex(({ id }) => id === before) + 1 : 0;
   const items = wanted.slice(first, first + Number(query.get("limit") ?? 50));
   const more = first + items.length < wanted.length;
-  return { items, next: more ? (items.at(-1)?.id ?? null) : null, kept_days: 7, kept_since: samples.at(-1)?.at ?? null };
+  return {
+    items,
+    next: more ? (items.at(-1)?.id ?? null) : null,
+    kept_days: 7,
+    kept_since: samples.at(-1)?.at ?? null,
+  };
 }

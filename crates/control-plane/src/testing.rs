@@ -32,6 +32,8 @@ impl TestApp {
     pub(crate) async fn with(pool: PgPool, change: impl FnOnce(&mut Config)) -> Self {
         daemon::crypto::install();
         let mut config = Config::example();
+        // Whoever counts what fits counts it once.
+        config.placement.memory_overcommit = 1.0;
         change(&mut config);
         serve::ensure_zone(&pool, &config.proxy.subdomain_base).await.expect("zone");
         front::ensure(&pool, &config).await.expect("front");

@@ -157,7 +157,7 @@ mod tests {
     fn where_nobody_can_be_asked_the_agent_lets_nobody_in() {
         let options = |auth| RouteOptions { forward_auth: Some(auth), ..RouteOptions::default() };
         let of = |auth| ProxySpec {
-            routes: vec![Route { options: Box::new(options(auth)), ..route("/") }],
+            routes: vec![Route { options: Box::new(options(auth)), ..route("/") }.into()],
             ..ProxySpec::default()
         };
         let asked =
@@ -170,7 +170,7 @@ mod tests {
         let routers = &table["http"]["routers"];
         assert_eq!(routers["app-1"]["service"], "wisehosting-closed");
         assert_eq!(routers["app-1-skipped"]["service"], "app-1");
-        let own = behind(&nobody).routes.remove(0).options.forward_auth.expect("closed");
+        let own = behind(&nobody).routes[0].options.forward_auth.clone().expect("closed");
         assert!(own.instances.is_empty() && own.skip.is_empty());
     }
 

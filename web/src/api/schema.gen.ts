@@ -442,7 +442,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Some of the app's requests one by one, the newest first. Failed ones are kept before others. */
+        /** Some of the app's requests one by one, the newest first. Failed ones are kept for longer where there are many. */
         get: operations["list_requests"];
         put?: never;
         post?: never;
@@ -577,6 +577,42 @@ export interface paths {
          */
         post: operations["stop_app"];
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/apps/{app}/streams": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The app's streams: ports of the proxies that lead to it past HTTP. */
+        get: operations["list_streams"];
+        put?: never;
+        /** Adds a stream that leads to the app's own port. It is served by every proxy within a second. */
+        post: operations["add_stream"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/apps/{app}/streams/{protocol}/{port}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Adds the stream at this very port, or sets all options of the one that is there. */
+        put: operations["put_stream"];
+        post?: never;
+        /** Removes the stream. Nobody is let in from that moment on; who is connected has 30 seconds. */
+        delete: operations["remove_stream"];
         options?: never;
         head?: never;
         patch?: never;
@@ -991,6 +1027,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/moves": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Instances that are moved, and those that were within the last hour. */
+        get: operations["list_moves"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/node-tokens": {
         parameters: {
             query?: never;
@@ -1062,6 +1115,133 @@ export interface paths {
         patch: operations["update_node"];
         trace?: never;
     };
+    "/api/v1/nodes/{node}/check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Asks the node at once whether it is there, whenever the next check is due. The answer is the node as it is after that,
+         *     also when nobody answered: `health.error` then says why.
+         */
+        post: operations["check_node"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/nodes/{node}/cordon": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Lets a node take no new instances and builds. What runs on it stays. */
+        post: operations["cordon_node"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/nodes/{node}/drain": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How far the drain of a node is. */
+        get: operations["read_drain"];
+        put?: never;
+        /**
+         * Empties a node: cordons it, and moves its instances to other nodes, a few at a time. Of each, another starts, is
+         *     probed and takes the requests before it ends. Goes on until the node is uncordoned.
+         */
+        post: operations["drain_node"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/nodes/{node}/drain/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What emptying a node would do now, and what could not move. Changes nothing. */
+        get: operations["preview_drain"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/nodes/{node}/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** When the node became online, offline or unreachable, and why; the newest first. */
+        get: operations["list_node_history"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/nodes/{node}/placement": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The room of one worker. */
+        get: operations["read_node_placement"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /** Sets what a worker takes. What runs on it stays. */
+        patch: operations["update_node_placement"];
+        trace?: never;
+    };
+    "/api/v1/nodes/{node}/uncordon": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Lets a node take instances and builds again, and ends its drain: what has not begun to move stays. */
+        post: operations["uncordon_node"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/notices": {
         parameters: {
             query?: never;
@@ -1071,6 +1251,23 @@ export interface paths {
         };
         /** What somebody should look at, the worst first. A notice goes by itself when its trouble is over. */
         get: operations["list_notices"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/placement/nodes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The room of all workers. */
+        get: operations["list_node_placements"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1091,6 +1288,43 @@ export interface paths {
         put?: never;
         /** Makes a project with the environment `production`. */
         post: operations["create_project"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rebalance": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Moves instances to the nodes that are named, a few at a time. Of each, another starts there, is probed and takes the
+         *     requests before it ends. One that does not serve any more is left out.
+         */
+        post: operations["apply_rebalance"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rebalance/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What is better off elsewhere: at most 20 moves, each with its reason. Changes nothing. */
+        get: operations["preview_rebalance"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1394,9 +1628,15 @@ export interface components {
             items: components["schemas"]["AccessedRequest"][];
             /**
              * Format: int32
-             * @description For how many days requests are kept.
+             * @description For how many days requests are kept at most; 0 where none are.
              */
             kept_days: number;
+            /**
+             * Format: date-time
+             * @description The time of the oldest one of the app that is kept, whether or not it is asked for; null without any. Of an app with
+             *     many requests that is less than the days, and a failed one.
+             */
+            kept_since?: string | null;
             /** @description `before` of the next page; null on the last one. */
             next?: string | null;
         };
@@ -1418,12 +1658,23 @@ export interface components {
         Agent: {
             /** @description The one that it says is in force. */
             applied_generation: components["schemas"]["i64"];
+            /** Format: date-time */
+            clock_measured_at?: string | null;
+            /**
+             * Format: int64
+             * @description Its clock against the control plane's, in milliseconds: more is ahead.
+             */
+            clock_offset_ms?: number | null;
             connected: boolean;
             /** @description The newest generation of its desired state. */
             generation: components["schemas"]["i64"];
             kind: components["schemas"]["AgentKind"];
             /** Format: date-time */
             last_seen_at?: string | null;
+            /** @description Why its last message was not taken. Null once it is connected again. */
+            refusal?: string | null;
+            /** Format: date-time */
+            refused_at?: string | null;
             version: string;
         };
         /**
@@ -1431,6 +1682,21 @@ export interface components {
          * @enum {string}
          */
         AgentKind: "mesh" | "worker" | "proxy" | "ingress";
+        /** @description Processors and memory. */
+        Amount: {
+            /**
+             * Format: int64
+             * @description Thousandths of a core.
+             */
+            cpu_millis: number;
+            /** Format: int64 */
+            memory_mb: number;
+        };
+        /**
+         * @description How replicas keep away from each other.
+         * @enum {string}
+         */
+        AntiAffinity: "soft" | "hard";
         /** @description An app as clients see it. */
         App: {
             certificate: components["schemas"]["CertificateState"];
@@ -1489,6 +1755,7 @@ export interface components {
             command?: string[] | null;
             crash_guard?: components["schemas"]["CrashGuard"] | null;
             deploy?: components["schemas"]["Deploy"] | null;
+            placement?: components["schemas"]["Placement"] | null;
             /** Format: int32 */
             port?: number | null;
             probe?: components["schemas"]["Probe"] | null;
@@ -1529,6 +1796,17 @@ export interface components {
              */
             deploy: components["schemas"]["Deploy"];
             /**
+             * @default {
+             *       "anti_affinity": "soft",
+             *       "max_per_node": null,
+             *       "pin": null,
+             *       "preferred": [],
+             *       "required": [],
+             *       "strategy": null
+             *     }
+             */
+            placement: components["schemas"]["Placement"];
+            /**
              * Format: int32
              * @description The port that the app listens on; the lowest that the image exposes when null.
              * @default null
@@ -1565,6 +1843,28 @@ export interface components {
          * @enum {string}
          */
         AppStatus: "empty" | "deploying" | "running" | "degraded" | "failed" | "crash-looping" | "stopped" | "unknown";
+        /** @description A port of the proxies that leads to the app. */
+        AppStream: {
+            /** @description Where clients connect to: host and port. Absent when no name of the app leads to the proxies. */
+            address?: string | null;
+            allow: string[];
+            /** Format: date-time */
+            created_at: string;
+            created_by: string;
+            /** Format: int32 */
+            idle_timeout_s: number;
+            /** Format: int32 */
+            max_connections: number;
+            /** Format: int32 */
+            port: number;
+            /** @description Proxies that cannot listen on the port. */
+            problems: components["schemas"]["StreamIssue"][];
+            protocol: components["schemas"]["StreamProtocol"];
+            proxy_protocol: boolean;
+            tls?: string | null;
+            /** @description Why it may not work as a whole, and what to do. */
+            warning?: string | null;
+        };
         ApplyRequest: {
             /** @description The difference in words when absent. */
             message?: string | null;
@@ -1581,6 +1881,13 @@ export interface components {
          * @description An uploaded source archive.
          */
         ArchiveId: string;
+        AskedMove: {
+            instance: components["schemas"]["InstanceId"];
+            /** @description Why, for those who look at it later; at most 500 characters. */
+            reason?: string;
+            /** @description Name of the node that it goes to. */
+            to: string;
+        };
         /** @description Who did what. */
         AuditEvent: {
             /** @description `<noun>.<verb>`. */
@@ -1761,7 +2068,7 @@ export interface components {
          * @description Stable words for programs. The dashboard and `wh` branch on these, never on texts.
          * @enum {string}
          */
-        Code: "bad_request" | "unauthenticated" | "credentials_wrong" | "join_token_wrong" | "api_key_wrong" | "agent_token_wrong" | "forbidden" | "cross_site" | "setup_code_wrong" | "role_not_allowed" | "not_declared" | "not_found" | "release_unknown" | "setup_closed" | "slug_taken" | "name_taken" | "domain_taken" | "join_token_used" | "nothing_to_roll_back" | "release_not_kept" | "nothing_deployed" | "nothing_pending" | "variables_missing" | "variables_changed" | "deployment_running" | "app_stopped" | "not_running" | "not_queued" | "node_has_instances" | "node_has_zone" | "zone_in_use" | "mesh_full" | "certificate_fixed" | "certificate_recent" | "certificate_budget" | "join_token_expired" | "archive_too_large" | "invalid" | "slug_invalid" | "name_invalid" | "archive_unsafe" | "archive_not_gzip_tar" | "source_invalid" | "too_many" | "internal" | "unavailable";
+        Code: "bad_request" | "unauthenticated" | "credentials_wrong" | "join_token_wrong" | "api_key_wrong" | "agent_token_wrong" | "forbidden" | "cross_site" | "setup_code_wrong" | "role_not_allowed" | "not_declared" | "not_found" | "release_unknown" | "setup_closed" | "slug_taken" | "name_taken" | "domain_taken" | "port_taken" | "join_token_used" | "nothing_to_roll_back" | "release_not_kept" | "nothing_deployed" | "nothing_pending" | "variables_missing" | "variables_changed" | "deployment_running" | "app_stopped" | "not_running" | "not_queued" | "node_has_instances" | "node_has_zone" | "zone_in_use" | "mesh_full" | "certificate_fixed" | "certificate_recent" | "certificate_budget" | "join_token_expired" | "archive_too_large" | "invalid" | "slug_invalid" | "name_invalid" | "archive_unsafe" | "archive_not_gzip_tar" | "source_invalid" | "too_many" | "internal" | "unavailable";
         /** @description What would change if release `after` served in place of release `before`. */
         Comparison: components["schemas"]["ReleaseDifference"] & {
             /** Format: int32 */
@@ -2160,6 +2467,43 @@ export interface components {
          * @enum {string}
          */
         DomainState: "pending" | "verified" | "lapsed";
+        /** @description A node that is to be empty, or is. */
+        Drain: {
+            /**
+             * Format: date-time
+             * @description Since when nothing runs there; null as long as something does.
+             */
+            finished_at?: string | null;
+            /**
+             * Format: int32
+             * @description Instances that should have run there at its start.
+             */
+            instances: number;
+            /** @description Those that still should. */
+            left: components["schemas"]["DrainLeft"][];
+            /** Format: date-time */
+            started_at: string;
+            started_by: string;
+        };
+        /** @description An instance on a node that is drained. */
+        DrainLeft: {
+            /** @description Slug of its app. */
+            app: string;
+            /**
+             * Format: int32
+             * @description Number of the deployment that moves it, or tried to.
+             */
+            deployment?: number | null;
+            instance: components["schemas"]["InstanceId"];
+            /** @description Why it does not move. */
+            problem?: string | null;
+            stage: components["schemas"]["DrainStage"];
+        };
+        /**
+         * @description How far an instance on a node that is drained is.
+         * @enum {string}
+         */
+        DrainStage: "waiting" | "moving" | "ending" | "deploying" | "command" | "failed";
         /** @description Passive outlier ejection: connections that fail, time-outs and answers of 502, 503 and 504 in a row. */
         Eject: {
             /**
@@ -2240,6 +2584,25 @@ export interface components {
         FailureCard: components["schemas"]["Failure"] & {
             /** @description The likely cause. */
             cause: string;
+        };
+        /**
+         * @description Each request is first shown to a service. What that answers with 2xx goes on to the app; any other answer is the
+         *     client's.
+         */
+        ForwardAuth: {
+            /** @description Headers of a request that the service sees; all when empty. */
+            request_headers?: string[];
+            /** @description Headers of the service's answer that the app sees. What clients send under these names never reaches the app. */
+            response_headers?: string[];
+            /** @description Paths for which nobody is asked: whole (`/health`), or with `/*` at the end for everything below (`/public/*`). */
+            skip?: string[];
+            /**
+             * Format: int32
+             * @description Seconds that the service may take; 5 when absent.
+             */
+            timeout_s?: number;
+            /** @description An address such as `https://auth.example.com/verify`, or `app:SLUG/verify` for an app of the same project. */
+            url: string;
         };
         /** @description What is at a path, and in which instance that was seen. */
         FoundFile: {
@@ -2599,10 +2962,45 @@ export interface components {
          * @enum {string}
          */
         MeshProblem: "no-report" | "keys-differ" | "peer-missing" | "no-endpoint" | "private-endpoint" | "port-closed" | "no-probes" | "loss" | "narrow-path" | "clock";
+        /** @description One instance that goes to another node. */
+        Move: {
+            /** @description Slug of its app. */
+            app: string;
+            cause: components["schemas"]["MoveCause"];
+            /** Format: date-time */
+            changed_at: string;
+            /**
+             * Format: int32
+             * @description Number of the app's deployment that carries it out.
+             */
+            deployment?: number | null;
+            /** @description Name of the node that it leaves. */
+            from: string;
+            /** Format: uuid */
+            id: string;
+            /** @description The one that goes; another takes its place. */
+            instance: components["schemas"]["InstanceId"];
+            /** @description Why it waits or has failed. */
+            problem?: string | null;
+            reason: string;
+            state: components["schemas"]["MoveState"];
+            /** @description Name of the node that it goes to; null before that is known. */
+            to?: string | null;
+        };
+        /**
+         * @description Why an instance is moved.
+         * @enum {string}
+         */
+        MoveCause: "drain" | "rebalance";
         MoveRequest: {
             /** @description Suffix of the zone. */
             zone: string;
         };
+        /**
+         * @description How far a move is.
+         * @enum {string}
+         */
+        MoveState: "waiting" | "moving" | "done" | "failed" | "cancelled";
         /** @description A new join token, shown once. */
         NewNodeToken: {
             /** @description What to run on the host. */
@@ -2640,6 +3038,7 @@ export interface components {
             declared_labels: string[];
             /** @description Where others reach its tunnel. */
             endpoint?: string | null;
+            health: components["schemas"]["NodeHealth"];
             host: components["schemas"]["HostFacts"];
             id: components["schemas"]["NodeId"];
             images?: components["schemas"]["NodeImages"] | null;
@@ -2664,6 +3063,38 @@ export interface components {
             warnings: string[];
             /** @description DNS suffix that the host serves. */
             zone?: string | null;
+        };
+        /** @description How a node is, and how that is known. */
+        NodeHealth: {
+            /**
+             * Format: date-time
+             * @description When it was asked, or called by itself, last.
+             */
+            checked_at?: string | null;
+            /** Format: date-time */
+            clock_measured_at?: string | null;
+            /**
+             * Format: int64
+             * @description Its clock against the control plane's, in milliseconds: more is ahead. As newly measured as any agent's.
+             */
+            clock_offset_ms?: number | null;
+            /** @description What the last check found instead of an answer. */
+            error?: string | null;
+            /**
+             * Format: int32
+             * @description Checks in a row that found nobody.
+             */
+            failures: number;
+            /**
+             * Format: date-time
+             * @description Since when no agent of it is connected and heard from. Null while one is, and before the first has called.
+             */
+            missing_since?: string | null;
+            /**
+             * Format: date-time
+             * @description When it is asked next. Null while that is not needed.
+             */
+            next_check_at?: string | null;
         };
         /**
          * Format: uuid
@@ -2709,6 +3140,44 @@ export interface components {
             /** @description DNS suffix that the host serves; null takes it away. */
             zone?: string | null;
         };
+        /** @description A worker's room for instances. */
+        NodePlacement: {
+            capacity?: components["schemas"]["Amount"] | null;
+            /**
+             * Format: date-time
+             * @description Since when it takes nothing new; null when it does.
+             */
+            cordoned_at?: string | null;
+            drain?: components["schemas"]["Drain"] | null;
+            id: components["schemas"]["NodeId"];
+            /**
+             * Format: int64
+             * @description How many these are.
+             */
+            instances: number;
+            /**
+             * Format: int32
+             * @description Most instances of all apps; null for as many as have room.
+             */
+            max_instances?: number | null;
+            name: string;
+            /** @description Whether its worker is connected. */
+            online: boolean;
+            /** @description The limits of all instances that hold a place, also of those that are stopping. */
+            reserved: components["schemas"]["Amount"];
+            takes_apps: boolean;
+            takes_builds: boolean;
+        };
+        /** @description What is to be another. */
+        NodePlacementPatch: {
+            /**
+             * Format: int32
+             * @description From 1 to 10000; null takes the limit away.
+             */
+            max_instances?: number | null;
+            takes_apps?: boolean | null;
+            takes_builds?: boolean | null;
+        };
         NodeRef: {
             id: components["schemas"]["NodeId"];
             name: string;
@@ -2717,7 +3186,7 @@ export interface components {
          * @description Whether a node answers.
          * @enum {string}
          */
-        NodeStatus: "joining" | "online" | "offline";
+        NodeStatus: "joining" | "online" | "offline" | "unreachable";
         /** @description A join token as the API lists it. */
         NodeToken: {
             /** Format: date-time */
@@ -2749,6 +3218,16 @@ export interface components {
             name?: string | null;
             /** @description What the host may become. */
             roles: components["schemas"]["Role"][];
+        };
+        /** @description A node became online, offline or unreachable. */
+        NodeTransition: {
+            /** Format: date-time */
+            at: string;
+            from: components["schemas"]["NodeStatus"];
+            /** Format: uuid */
+            id: string;
+            reason: string;
+            to: components["schemas"]["NodeStatus"];
         };
         /** @description A notice as people see it. */
         Notice: {
@@ -3171,6 +3650,38 @@ export interface components {
             next?: string | null;
         };
         /** @description One page of a list. */
+        Page_Move: {
+            items: {
+                /** @description Slug of its app. */
+                app: string;
+                cause: components["schemas"]["MoveCause"];
+                /** Format: date-time */
+                changed_at: string;
+                /**
+                 * Format: int32
+                 * @description Number of the app's deployment that carries it out.
+                 */
+                deployment?: number | null;
+                /** @description Name of the node that it leaves. */
+                from: string;
+                /** Format: uuid */
+                id: string;
+                /** @description The one that goes; another takes its place. */
+                instance: components["schemas"]["InstanceId"];
+                /** @description Why it waits or has failed. */
+                problem?: string | null;
+                reason: string;
+                state: components["schemas"]["MoveState"];
+                /** @description Name of the node that it goes to; null before that is known. */
+                to?: string | null;
+            }[];
+            /**
+             * Format: uuid
+             * @description Where the next page begins; null on the last one.
+             */
+            next?: string | null;
+        };
+        /** @description One page of a list. */
         Page_Node: {
             items: {
                 agents: components["schemas"]["Agent"][];
@@ -3180,6 +3691,7 @@ export interface components {
                 declared_labels: string[];
                 /** @description Where others reach its tunnel. */
                 endpoint?: string | null;
+                health: components["schemas"]["NodeHealth"];
                 host: components["schemas"]["HostFacts"];
                 id: components["schemas"]["NodeId"];
                 images?: components["schemas"]["NodeImages"] | null;
@@ -3212,6 +3724,41 @@ export interface components {
             next?: string | null;
         };
         /** @description One page of a list. */
+        Page_NodePlacement: {
+            items: {
+                capacity?: components["schemas"]["Amount"] | null;
+                /**
+                 * Format: date-time
+                 * @description Since when it takes nothing new; null when it does.
+                 */
+                cordoned_at?: string | null;
+                drain?: components["schemas"]["Drain"] | null;
+                id: components["schemas"]["NodeId"];
+                /**
+                 * Format: int64
+                 * @description How many these are.
+                 */
+                instances: number;
+                /**
+                 * Format: int32
+                 * @description Most instances of all apps; null for as many as have room.
+                 */
+                max_instances?: number | null;
+                name: string;
+                /** @description Whether its worker is connected. */
+                online: boolean;
+                /** @description The limits of all instances that hold a place, also of those that are stopping. */
+                reserved: components["schemas"]["Amount"];
+                takes_apps: boolean;
+                takes_builds: boolean;
+            }[];
+            /**
+             * Format: uuid
+             * @description Where the next page begins; null on the last one.
+             */
+            next?: string | null;
+        };
+        /** @description One page of a list. */
         Page_NodeToken: {
             items: {
                 /** Format: date-time */
@@ -3226,6 +3773,23 @@ export interface components {
                 used_at?: string | null;
                 /** @description Name of the node that joined with it. */
                 used_by?: string | null;
+            }[];
+            /**
+             * Format: uuid
+             * @description Where the next page begins; null on the last one.
+             */
+            next?: string | null;
+        };
+        /** @description One page of a list. */
+        Page_NodeTransition: {
+            items: {
+                /** Format: date-time */
+                at: string;
+                from: components["schemas"]["NodeStatus"];
+                /** Format: uuid */
+                id: string;
+                reason: string;
+                to: components["schemas"]["NodeStatus"];
             }[];
             /**
              * Format: uuid
@@ -3258,6 +3822,25 @@ export interface components {
                  * @description When it got as far as it is now.
                  */
                 told_at: string;
+            }[];
+            /**
+             * Format: uuid
+             * @description Where the next page begins; null on the last one.
+             */
+            next?: string | null;
+        };
+        /** @description One page of a list. */
+        Page_PlannedMove: {
+            items: {
+                /** @description Slug of its app. */
+                app: string;
+                /** @description Name of the node that it would leave. */
+                from: string;
+                instance: components["schemas"]["InstanceId"];
+                /** @description Why it goes; or why nobody takes it. */
+                reason: string;
+                /** @description Name of the node that it would go to; null when nobody takes it. */
+                to?: string | null;
             }[];
             /**
              * Format: uuid
@@ -3517,6 +4100,51 @@ export interface components {
             /** Format: int64 */
             variables: number;
         };
+        /** @description Where instances of an app may be. Looked at whenever one is placed; those that run stay where they are. */
+        Placement: {
+            /** @default soft */
+            anti_affinity: components["schemas"]["AntiAffinity"];
+            /**
+             * Format: int32
+             * @description Most instances of a release on one node.
+             * @default null
+             */
+            max_per_node: number | null;
+            /**
+             * @description Name of the only node.
+             * @default null
+             */
+            pin: string | null;
+            /**
+             * @description What they should fulfil: the more of it, the better.
+             * @default []
+             */
+            preferred: string[];
+            /**
+             * @description What a node's labels must fulfil: `disk=nvme`, `region!=us`, `gpu`, `!spot`.
+             * @default []
+             */
+            required: string[];
+            /** @default null */
+            strategy: components["schemas"]["PlacementStrategy"] | null;
+        };
+        /**
+         * @description Which of the nodes that fit gets an instance.
+         * @enum {string}
+         */
+        PlacementStrategy: "least-utilised" | "round-robin" | "resource" | "spread";
+        /** @description An instance that would go to another node. */
+        PlannedMove: {
+            /** @description Slug of its app. */
+            app: string;
+            /** @description Name of the node that it would leave. */
+            from: string;
+            instance: components["schemas"]["InstanceId"];
+            /** @description Why it goes; or why nobody takes it. */
+            reason: string;
+            /** @description Name of the node that it would go to; null when nobody takes it. */
+            to?: string | null;
+        };
         /** @description One of them as clients see it. */
         Predefined: {
             /** @description What it says, in words. */
@@ -3666,6 +4294,11 @@ export interface components {
              * @description Requests within `per_s`, on average.
              */
             requests: number;
+        };
+        /** @description Moves to be carried out, as a preview told them. */
+        RebalanceRequest: {
+            /** @description From 1 to 100. */
+            moves: components["schemas"]["AskedMove"][];
         };
         /** @description How a source is built by a preset. */
         Recipe: {
@@ -3925,6 +4558,8 @@ export interface components {
             compress: boolean;
             /** @default null */
             eject: components["schemas"]["Eject"] | null;
+            /** @default null */
+            forward_auth: components["schemas"]["ForwardAuth"] | null;
             /**
              * @description Redirect plain HTTP to HTTPS; `true` when absent.
              * @default null
@@ -4101,6 +4736,7 @@ export interface components {
             containerfile?: components["schemas"]["Containerfile"] | null;
             crash_guard?: components["schemas"]["CrashGuard"] | null;
             deploy?: components["schemas"]["Deploy"] | null;
+            placement?: components["schemas"]["Placement"] | null;
             /** Format: int32 */
             port?: number | null;
             probe?: components["schemas"]["Probe"] | null;
@@ -4179,6 +4815,66 @@ export interface components {
         Strategy: "blue-green" | "rolling";
         /** @enum {string} */
         Stream: "stdout" | "stderr" | "system";
+        /** @description Why a proxy does not listen. */
+        StreamIssue: {
+            /** @description Name of the proxy. */
+            node: string;
+            /** @description With the remedy. */
+            problem: string;
+            /** Format: date-time */
+            since: string;
+        };
+        /** @description The streams of an app. */
+        StreamList: {
+            items: components["schemas"]["AppStream"][];
+            /** @description The ports that streams may have, such as `30000-30999, 5432`. */
+            ports: string;
+        };
+        /** @description What is done with the connections of a stream. */
+        StreamOptions: {
+            /**
+             * @description Addresses and networks that are let in; everybody when there is none.
+             * @default []
+             */
+            allow: string[];
+            /**
+             * Format: int32
+             * @description Seconds without a byte after which a connection is closed: 5 to 604800; 3600 for TCP and 60 for UDP when absent.
+             * @default null
+             */
+            idle_timeout_s: number | null;
+            /**
+             * Format: int32
+             * @description Connections, or clients of UDP, at once on each proxy: 1 to 10000; 1000 when absent.
+             * @default null
+             */
+            max_connections: number | null;
+            /**
+             * @description The app is told who connects, by a header of the PROXY protocol, version 2. TCP alone.
+             * @default false
+             */
+            proxy_protocol: boolean;
+            /**
+             * @description One of the app's host names: the proxy speaks TLS with its certificate. TCP alone.
+             * @default null
+             */
+            tls: string | null;
+        };
+        /**
+         * @description What is spoken below the app.
+         * @enum {string}
+         */
+        StreamProtocol: "tcp" | "udp";
+        /** @description A stream to add. */
+        StreamRequest: {
+            options?: components["schemas"]["StreamOptions"];
+            /**
+             * Format: int32
+             * @description One of the ports for streams; a free one when absent.
+             */
+            port?: number | null;
+            protocol: components["schemas"]["StreamProtocol"];
+        };
         /** @description An API token, without its secret. */
         Token: {
             /** Format: date-time */
@@ -4248,6 +4944,11 @@ export interface components {
         };
         /** @description What is told of a span of time. Percentiles are within an eighth of the truth and absent without requests. */
         TrafficNumbers: {
+            /**
+             * Format: int64
+             * @description Connections to the app's streams, and clients of those of UDP.
+             */
+            connections: number;
             /** Format: double */
             p50_ms?: number | null;
             /** Format: double */
@@ -4256,13 +4957,13 @@ export interface components {
             p99_ms?: number | null;
             /**
              * Format: int64
-             * @description Bytes of bodies from clients.
+             * @description Bytes of bodies and of streams from clients.
              */
             received_bytes: number;
             requests: components["schemas"]["TrafficRequests"];
             /**
              * Format: int64
-             * @description Bytes of bodies to clients.
+             * @description Bytes of bodies and of streams to clients.
              */
             sent_bytes: number;
             /**
@@ -4431,7 +5132,7 @@ export interface components {
             mode?: components["schemas"]["ZoneMode"] | null;
             /** Format: int32 */
             port?: number | null;
-            /** @description Of the Traefiks that serve the zone; empty for none: the control plane has certificates ordered again. */
+            /** @description Of the Traefiks that serve the zone; empty or `none` for none: the control plane has certificates ordered again. */
             resolver?: string | null;
             worker?: string | null;
         };
@@ -4453,7 +5154,10 @@ export interface components {
              * @description At which visitors reach a direct zone; 8080 when absent. 443 says that something in front speaks HTTPS.
              */
             port?: number | null;
-            /** @description Of the Traefiks that serve the zone: it orders the certificates of its apps' names, and nobody else does. */
+            /**
+             * @description Of the Traefiks that serve the zone: it orders the certificates of its apps' names, and nobody else does. Empty or
+             *     `none` for none.
+             */
             resolver?: string | null;
             suffix: string;
             /** @description Id or name of the worker that a direct zone points at. */
@@ -5683,6 +6387,104 @@ export interface operations {
             };
         };
     };
+    list_streams: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or slug */
+                app: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StreamList"];
+                };
+            };
+        };
+    };
+    add_stream: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or slug */
+                app: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StreamRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AppStream"];
+                };
+            };
+        };
+    };
+    put_stream: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or slug */
+                app: string;
+                protocol: components["schemas"]["StreamProtocol"];
+                port: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StreamOptions"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AppStream"];
+                };
+            };
+        };
+    };
+    remove_stream: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id or slug */
+                app: string;
+                protocol: components["schemas"]["StreamProtocol"];
+                port: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     read_traffic: {
         parameters: {
             query?: {
@@ -6226,6 +7028,25 @@ export interface operations {
             };
         };
     };
+    list_moves: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Move"];
+                };
+            };
+        };
+    };
     list_node_tokens: {
         parameters: {
             query?: {
@@ -6381,6 +7202,204 @@ export interface operations {
             };
         };
     };
+    check_node: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                node: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Node"];
+                };
+            };
+        };
+    };
+    cordon_node: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                node: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NodePlacement"];
+                };
+            };
+        };
+    };
+    read_drain: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                node: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Drain"];
+                };
+            };
+        };
+    };
+    drain_node: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                node: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Drain"];
+                };
+            };
+        };
+    };
+    preview_drain: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                node: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_PlannedMove"];
+                };
+            };
+        };
+    };
+    list_node_history: {
+        parameters: {
+            query?: {
+                /** @description `next` of the page before. */
+                cursor?: string;
+                /** @description At most 200; 50 when absent. */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                node: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_NodeTransition"];
+                };
+            };
+        };
+    };
+    read_node_placement: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                node: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NodePlacement"];
+                };
+            };
+        };
+    };
+    update_node_placement: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                node: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NodePlacementPatch"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NodePlacement"];
+                };
+            };
+        };
+    };
+    uncordon_node: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                node: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NodePlacement"];
+                };
+            };
+        };
+    };
     list_notices: {
         parameters: {
             query?: {
@@ -6399,6 +7418,25 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Page_Notice"];
+                };
+            };
+        };
+    };
+    list_node_placements: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_NodePlacement"];
                 };
             };
         };
@@ -6446,6 +7484,48 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Project"];
+                };
+            };
+        };
+    };
+    apply_rebalance: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RebalanceRequest"];
+            };
+        };
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Move"];
+                };
+            };
+        };
+    };
+    preview_rebalance: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_PlannedMove"];
                 };
             };
         };

@@ -59,7 +59,9 @@ impl Named {
              _acme-challenge.evil CNAME hello.route.example.com.\n"
         );
         std::fs::write(folder.path().join("named.conf"), config).expect("write");
-        for (name, text) in [("zone", apps.as_str()), ("own", own.as_str()), ("other", other.as_str()), ("net", zone)] {
+        for (name, text) in
+            [("zone", apps.as_str()), ("own", own.as_str()), ("other", other.as_str()), ("net", zone)]
+        {
             std::fs::write(folder.path().join(name), text).expect("write");
         }
         let process = Command::new("named")

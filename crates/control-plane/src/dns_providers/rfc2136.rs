@@ -150,15 +150,22 @@ impl Rfc2136 {
 
 /// The zone that `name` is in, as its server says (RFC 2136 section 3.1.1 wants exactly that one).
 async fn zone_of(server: SocketAddr, name: &Name) -> anyhow::Result<Name> {
-    let answer = wire::ask(server, name, RecordType::SOA).await?;
-    let owner = answer
-        .answers
-        .iter()
-        .chain(&answer.authorities)
-        .find(|record| record.record_type() == RecordType::SOA);
-    match owner {
-        Some(record) if record.name.zone_of(name) => Ok(record.name.clone()),
-        _ => bail!("{server} is not a name server of {name} ({})", answer.response_code),
+    let mut asked = name.clone();
+    loop {
+        let answer = wire::ask(server, &asked, RecordType::SOA).await?;
+        let mut told = answer.answers.iter().chain(&answer.authorities);
+        let zone = told.find(|told| told.record_type() == RecordType::SOA && told.name.zone_of(name));
+        if let Some(zone) = zone {
+            return Ok(zone.name.clone());
+        }
+        // The record of a wildcard domain answers for its challenge's name, and tells of the zone that it leads to.
+        let is_alias = answer.answers.iter().any(|record| record.record_type() == RecordType::CNAME);
+        ensure!(
+            is_alias && asked.num_labels() > 1,
+            "{server} is not a name server of {name} ({})",
+            answer.response_code
+        );
+        asked = asked.base_name();
     }
 }
 

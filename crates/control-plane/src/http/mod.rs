@@ -31,8 +31,8 @@ pub use permission::{Permission, guard, public};
 use crate::app::AppState;
 use crate::{
     activity, apps, archives, audit, certificates, deployments, dns_providers, doctor, domains, events, exec,
-    files, front, git_access, hub, identity, jobs, logs, mesh, nodes, notices, placement, projects, registries,
-    releases, route_tokens, routes, streams, tombstones, traffic, variables, zones,
+    files, front, git_access, hub, identity, jobs, logs, mesh, nodes, notices, placement, projects,
+    registries, releases, route_tokens, routes, streams, tombstones, traffic, variables, zones,
 };
 
 #[derive(OpenApi)]

@@ -19,8 +19,20 @@ const ABOVE_VIEWER: [&str; 8] = [
 ];
 
 /// What these do needs no words.
-const BODILESS: [&str; 9] =
-    ["/cancel", "/front", "/stop", "/start", "/restart", "/undelete", "/verify", "/test", "/check"];
+const BODILESS: [&str; 12] = [
+    "/cancel",
+    "/front",
+    "/stop",
+    "/start",
+    "/restart",
+    "/undelete",
+    "/verify",
+    "/test",
+    "/check",
+    "/cordon",
+    "/uncordon",
+    "/drain",
+];
 
 fn operations() -> Vec<(Method, String, Value)> {
     let document: Value = serde_json::from_str(&serve::openapi_text().expect("document")).expect("JSON");

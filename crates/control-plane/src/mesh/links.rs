@@ -53,7 +53,11 @@ fn state(peer: &PeerReport) -> LinkState {
     let Some(age) = peer.handshake_age_s.filter(|age| *age < SESSION_S) else { return LinkState::Silent };
     // A handshake within the silence: the tunnel works, it is probes that are not answered.
     let silent = peer.probes.map_or(0, |probes| probes.silent);
-    if silent < SILENT || age < u64::from(silent) * PROBE_EVERY_S { LinkState::Direct } else { LinkState::Silent }
+    if silent < SILENT || age < u64::from(silent) * PROBE_EVERY_S {
+        LinkState::Direct
+    } else {
+        LinkState::Silent
+    }
 }
 
 #[cfg(test)]

@@ -15,7 +15,8 @@ pub struct Placement {
     pub strategy: Strategy,
     /// How many times its processors a node gives away: an app's limit is far more than it uses most of the time.
     pub cpu_overcommit: f64,
-    /// The same for memory. Above 1 apps that use all of theirs may be killed.
+    /// The same for memory: twice, because a roll-out has the old and the new instances beside each other. Above 1 apps
+    /// that use all of theirs may be killed.
     pub memory_overcommit: f64,
     /// Thousandths of a core that each node keeps for itself.
     pub reserve_cpu_millis: u32,
@@ -28,7 +29,7 @@ impl Default for Placement {
         Self {
             strategy: Strategy::default(),
             cpu_overcommit: 10.0,
-            memory_overcommit: 1.0,
+            memory_overcommit: 2.0,
             reserve_cpu_millis: 100,
             reserve_memory_mb: 256,
         }
@@ -80,7 +81,7 @@ mod tests {
     #[test]
     fn a_host_gives_what_it_does_not_keep_times_the_overcommit() {
         let host = HostFacts { cpus: 4, memory_mb: 8192, ..HostFacts::default() };
-        let policy = Placement { cpu_overcommit: 2.5, ..Placement::default() };
+        let policy = Placement { cpu_overcommit: 2.5, memory_overcommit: 1.0, ..Placement::default() };
         assert_eq!(policy.capacity(&host), Some(Amount { cpu_millis: 9750, memory_mb: 7936 }));
         let policy = Placement { reserve_memory_mb: 9000, ..policy };
         assert_eq!(policy.capacity(&host).expect("told").memory_mb, 0);

@@ -12,11 +12,9 @@ use protocol::identity::{AgentKind, NodeIdentity};
 use protocol::ids::InstanceId;
 use protocol::job::{Built, Job, Outcome, Work};
 use protocol::message::{Applied, FromAgent, FromControlPlane, JobDone};
-use protocol::report::{
-    Hello, HostFacts, InstanceReport, InstanceState, InstanceStats, Stats, WorkerReport,
-};
+use protocol::report::{Hello, HostFacts, InstanceReport, InstanceState, InstanceStats, Stats, WorkerReport};
 use protocol::spec::Spec;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// As a worker's agent does.
@@ -38,7 +36,7 @@ pub(crate) struct Connected {
     pub(crate) link: LinkHandle,
     pub(crate) told: Arc<Told>,
     stop: CancellationToken,
-    tasks: Vec<JoinHandle<Result<()>>>,
+    tasks: JoinSet<Result<()>>,
 }
 
 impl Connected {
@@ -54,17 +52,17 @@ impl Connected {
         let (link, handle, events) = Link::new(config)?;
         let (stop, told) = (CancellationToken::new(), Arc::new(Told::default()));
         let agent = Agent { link: handle.clone(), told: told.clone(), kind, instances: BTreeMap::new() };
-        let tasks = vec![tokio::spawn(link.run(stop.clone())), tokio::spawn(agent.run(events))];
+        let mut tasks = JoinSet::new();
+        tasks.spawn(link.run(stop.clone()));
+        tasks.spawn(agent.run(events));
         Ok(Self { link: handle, told, stop, tasks })
     }
 
     /// Ends the connection as the end of a process does.
     pub(crate) async fn end(self) {
         self.stop.cancel();
-        for task in self.tasks {
-            // A link ends without an error when it is told to.
-            let _ = task.await;
-        }
+        // A link ends without an error when it is told to.
+        self.tasks.join_all().await;
     }
 }
 
@@ -78,7 +76,13 @@ fn hello(kind: AgentKind) -> Hello {
         ..HostFacts::default()
     };
     let build_slots = if kind == AgentKind::Worker { BUILD_SLOTS } else { 0 };
-    Hello { version: env!("CARGO_PKG_VERSION").to_owned(), generation: 0, jobs: Vec::new(), build_slots, host }
+    Hello {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        generation: 0,
+        jobs: Vec::new(),
+        build_slots,
+        host,
+    }
 }
 
 struct Agent {
@@ -114,8 +118,11 @@ impl Agent {
                 match spec.spec {
                     Spec::Worker(worker) => {
                         let since = |id| self.instances.get(&id).copied().unwrap_or_else(Utc::now);
-                        self.instances =
-                            worker.instances.iter().map(|instance| (instance.id, since(instance.id))).collect();
+                        self.instances = worker
+                            .instances
+                            .iter()
+                            .map(|instance| (instance.id, since(instance.id)))
+                            .collect();
                         self.link.send(self.report()).await?;
                     }
                     Spec::Proxy(proxy) => {

@@ -77,7 +77,8 @@ impl<'a> Fleet<'a> {
             .await?;
         self.apps = apps;
         until("a route to every app", LIMIT, || async {
-            let routed = self.connected[..PROXIES].iter().map(|proxy| proxy.told.routes.load(Ordering::Relaxed));
+            let routed =
+                self.connected[..PROXIES].iter().map(|proxy| proxy.told.routes.load(Ordering::Relaxed));
             let least = routed.min().unwrap_or_default();
             ensure!(least >= apps, "{least} of {apps} have one");
             Ok(Some(()))

@@ -117,7 +117,12 @@ fn growth(small: &Figures, large: &Figures) -> [Value; 2] {
     #[expect(clippy::cast_precision_loss, reason = "counts of one measurement")]
     let times = large.agents as f64 / small.agents as f64;
     [
-        line("steady_core", small.plane_steady + small.database_steady, large.plane_steady + large.database_steady, times),
+        line(
+            "steady_core",
+            small.plane_steady + small.database_steady,
+            large.plane_steady + large.database_steady,
+            times,
+        ),
         line("heartbeat_round_cpu_s", small.round_cpu_s, large.round_cpu_s, times),
     ]
 }

@@ -18,8 +18,8 @@ use crate::usage::Usage;
 
 /// Room for more nodes than a /24 has.
 const MESH: &str = "10.60.0.0/16";
-const START: Duration = Duration::from_secs(60);
-const CALL: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
+const CALL: Duration = Duration::from_mins(1);
 
 pub(crate) struct Plane {
     process: Child,

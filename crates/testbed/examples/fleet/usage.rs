@@ -23,7 +23,8 @@ impl Usage {
         let of_database = |(pid, process): &(&Pid, &Process)| {
             process.thread_kind().is_none() && (**pid == postgres || process.parent() == Some(postgres))
         };
-        let database = system.processes().iter().filter(of_database).map(|(_, process)| seconds(process)).sum();
+        let database =
+            system.processes().iter().filter(of_database).map(|(_, process)| seconds(process)).sum();
         #[expect(clippy::cast_precision_loss, reason = "bytes of one process")]
         let resident_mib = plane.memory() as f64 / f64::from(1 << 20);
         Ok(Self { plane_s: seconds(plane), database_s: database, resident_mib })

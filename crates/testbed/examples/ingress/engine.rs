@@ -152,18 +152,12 @@ impl Place {
         http: SocketAddr,
         https: SocketAddr,
     ) -> Result<Engine> {
-        let mut command = match self.core {
-            Some(core) => {
-                let mut command = Command::new("taskset");
-                command.args(["-c", &core.to_string()]).arg(program.get_program()).args(program.get_args());
-                command
-            }
-            None => {
-                let mut command = Command::new(program.get_program());
-                command.args(program.get_args());
-                command
-            }
-        };
+        // Without a core of its own it is started as it is, by `env`.
+        let mut command = Command::new(if self.core.is_some() { "taskset" } else { "env" });
+        if let Some(core) = self.core {
+            command.args(["-c", &core.to_string()]);
+        }
+        command.arg(program.get_program()).args(program.get_args());
         let log = File::create(folder.join("log"))?;
         command.env("HOME", &folder).stdout(log.try_clone()?).stderr(log);
         Ok(Engine { kind, http, https, running: Running::start(command)?, folder })

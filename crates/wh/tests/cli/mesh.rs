@@ -52,7 +52,10 @@ fn the_mesh_is_shown_by_node_by_peer_and_as_a_matrix() {
     let mock = Mock::start(vec![("GET /mesh", mesh(&[finding("problem")]))]);
     let user = User::new();
     let run = user.wh(&mock, &["mesh"]).succeeded();
-    assert_eq!(words(&run.out)[1], ["w1", "online", "10.50.0.2", "–", "1", "of", "2", "userspace", "1420", "now"]);
+    assert_eq!(
+        words(&run.out)[1],
+        ["w1", "online", "10.50.0.2", "–", "1", "of", "2", "userspace", "1420", "now"]
+    );
     assert!(run.err.contains("wh mesh doctor"), "{run:?}");
     let run = user.wh(&mock, &["mesh", "peers", "w1"]).succeeded();
     let lines = words(&run.out);

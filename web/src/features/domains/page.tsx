@@ -8,11 +8,11 @@ import { Button } from "@/components/button";
 import { Copy } from "@/components/copy";
 import { Card, Empty } from "@/components/page";
 import { Rows } from "@/components/rows";
-import { StreamsCard } from "@/features/streams/card";
 import { cli } from "@/lib/cli";
 import { CertificateFact } from "./certificate";
 import { AddDialog } from "./dialogs";
 import { DomainCard } from "./domain";
+import { StreamsCard } from "./streams-card";
 
 export function Component() {
   const app = useOutletContext<App>();

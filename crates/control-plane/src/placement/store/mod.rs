@@ -84,7 +84,7 @@ pub async fn candidates(
     Ok(candidates.collect())
 }
 
-/// What instances hold on a node, until their worker says that they are gone.
+/// What instances hold on a node, until their worker says that they stopped; it tells of them for a while longer.
 #[derive(Debug, Default)]
 struct Held {
     ports: BTreeSet<i32>,
@@ -93,8 +93,9 @@ struct Held {
 
 async fn held(conn: &mut PgConnection) -> sqlx::Result<HashMap<NodeId, Held>> {
     let rows = sqlx::query!(
-        r#"select node_id as "node_id: NodeId", array_agg(host_port) as "ports!", sum(memory_mb) as "memory_mb!",
-                  sum(cpu_millis) as "cpu_millis!"
+        r#"select node_id as "node_id: NodeId", array_agg(host_port) as "ports!",
+                  coalesce(sum(memory_mb) filter (where wanted or state <> 'stopped'), 0) as "memory_mb!",
+                  coalesce(sum(cpu_millis) filter (where wanted or state <> 'stopped'), 0) as "cpu_millis!"
            from instances group by node_id"#
     )
     .fetch_all(conn)
@@ -146,7 +147,8 @@ pub async fn nodes(conn: &mut PgConnection, only: Option<NodeId>) -> sqlx::Resul
                   exists (select from agents
                           where agents.node_id = nodes.id and kind = 'worker' and connected_to is not null) as "online!",
                   count(instances.id) as "instances!",
-                  coalesce(sum(memory_mb), 0) as "memory_mb!", coalesce(sum(cpu_millis), 0) as "cpu_millis!"
+                  coalesce(sum(memory_mb) filter (where wanted or state <> 'stopped'), 0) as "memory_mb!",
+                  coalesce(sum(cpu_millis) filter (where wanted or state <> 'stopped'), 0) as "cpu_millis!"
            from nodes left join instances on instances.node_id = nodes.id
            where removed_at is null and 'worker' = any(roles) and ($1::uuid is null or nodes.id = $1)
            group by nodes.id order by nodes.name"#,

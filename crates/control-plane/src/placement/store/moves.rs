@@ -259,7 +259,8 @@ pub async fn finish_drains(conn: &mut PgConnection) -> sqlx::Result<Vec<NodeId>>
              and not exists (
                  select from instances
                  where instances.node_id = drains.node_id
-                   and (wanted or exists (
+                   -- Those that stopped are told for a while still.
+                   and (wanted or state <> 'stopped' and exists (
                        select from agents
                        where agents.node_id = drains.node_id and kind = 'worker' and connected_to is not null)))
            returning node_id as "node: NodeId""#

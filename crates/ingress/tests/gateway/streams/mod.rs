@@ -33,7 +33,7 @@ impl Ports {
         Self::with(Options::default(), streams, Vec::new())
     }
 
-    pub(crate) fn with(options: Options, streams: &[Stream], certificates: Vec<Certificate>) -> Self {
+    pub(crate) fn with(options: Options, streams: &[Stream], certificates: Vec<Arc<Certificate>>) -> Self {
         daemon::crypto::install();
         let gateway = Gateway::new(options);
         let spec = ProxySpec { streams: streams.to_vec(), certificates, ..ProxySpec::default() };

@@ -154,18 +154,24 @@ mod tests {
 
     #[test]
     fn sizes_are_tried_while_the_peer_answers_and_not_held_against_a_silent_one() {
-        let mut record = record(&[Some(1)]);
-        for number in 10..13 {
+        let (mut record, now) = (record(&[Some(1)]), Instant::now());
+        for number in 10..14 {
+            record.sent(number, now, None);
+            if let Some(size) = record.size() {
+                record.sent(100 + number, now, Some(size));
+            }
             record.end_round();
-            record.sent(number, Instant::now(), None);
-            let size = record.size().expect("a size to try");
-            assert_eq!(size, 1420);
-            record.sent(100 + number, Instant::now(), Some(size));
         }
-        record.end_round();
         assert_eq!(record.size(), None, "the peer is silent");
-        record.sent(20, Instant::now(), None);
-        record.answered(20, Instant::now());
+        record.sent(20, now, None);
+        record.answered(20, now);
         assert_eq!(record.size(), Some(1420));
+        for number in 30..33 {
+            record.sent(number, now, None);
+            record.answered(number, now);
+            record.sent(100 + number, now, Some(1420));
+            record.end_round();
+        }
+        assert_eq!(record.size(), Some(998), "halfway to the smallest");
     }
 }

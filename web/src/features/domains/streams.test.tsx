@@ -4,7 +4,7 @@ import type { Stream } from "@/api/types";
 import { ago, makeApp, makeStream } from "@/testing/data";
 import { renderAt } from "@/testing/render";
 import { answer, refuse } from "@/testing/server";
-import { StreamsCard } from "./card";
+import { StreamsCard } from "./streams-card";
 
 const app = makeApp("db");
 const place = "/api/v1/apps/{app}/streams";

@@ -8,7 +8,7 @@ import { Card, ErrorNotice, Notice } from "@/components/page";
 import { cli } from "@/lib/cli";
 import { sentence } from "@/lib/text";
 import { duration } from "@/lib/time";
-import { AddDialog, RemoveDialog } from "./dialogs";
+import { AddDialog, RemoveDialog } from "./streams-dialogs";
 
 interface Props {
   app: App;
