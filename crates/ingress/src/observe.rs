@@ -127,14 +127,15 @@ pub(crate) fn exposition<'a>(apps: impl Iterator<Item = &'a Arc<RouteMetrics>>) 
 fn write(text: &mut String, apps: &[Told]) -> fmt::Result {
     type Value = fn(&Told) -> u64;
     let counters: [(&str, Value); 3] = [
-        ("sent_bytes", |told| told.sent),
-        ("received_bytes", |told| told.received),
-        ("upstream_errors", |told| told.upstream_errors),
+        ("# TYPE wisehosting_ingress_sent_bytes_total", |told| told.sent),
+        ("# TYPE wisehosting_ingress_received_bytes_total", |told| told.received),
+        ("# TYPE wisehosting_ingress_upstream_errors_total", |told| told.upstream_errors),
     ];
-    for (name, value) in counters {
-        writeln!(text, "# TYPE wisehosting_ingress_{name}_total counter")?;
+    for (heading, value) in counters {
+        writeln!(text, "{heading} counter")?;
+        let name = heading.trim_start_matches("# TYPE ");
         for told in apps {
-            writeln!(text, "wisehosting_ingress_{name}_total{{app=\"{}\"}} {}", told.app, value(told))?;
+            writeln!(text, "{name}{{app=\"{}\"}} {}", told.app, value(told))?;
         }
     }
     writeln!(text, "\n# TYPE wisehosting_ingress_requests_total counter")?;
