@@ -213,7 +213,7 @@ step("what the proxy served is the app's traffic within seconds, and one request
   const request = page.getByRole("button", { name: "GET /traffic-of-the-journey/17" }).first();
   await request.waitFor({ timeout: 15_000 });
   await page.getByRole("slider", { name: /Response time/ }).waitFor();
-  await page.getByRole("button", { name: "Requests of /traffic-of-the-journey/*" }).waitFor();
+  await page.getByRole("button", { name: "Requests that begin with /traffic-of-the-journey/" }).waitFor();
   await shot("traffic");
   await request.click();
   const dialog = page.getByRole("dialog");

@@ -118,7 +118,7 @@ const shots = [
     name: "traffic-filtered",
     path: "/apps/shop/traffic?range=30d&follow=off",
     act: async (page) => {
-      await page.getByRole("button", { name: "Requests of /products/*" }).click();
+      await page.getByRole("button", { name: "Requests that begin with /products/" }).click();
       await page.getByLabel("Status").fill("5x");
       await page.getByLabel("Status").blur();
     },
