@@ -146,10 +146,10 @@ pub async fn nodes(conn: &mut PgConnection, only: Option<NodeId>) -> sqlx::Resul
                   host as "host: Json<HostFacts>",
                   exists (select from agents
                           where agents.node_id = nodes.id and kind = 'worker' and connected_to is not null) as "online!",
-                  count(instances.id) as "instances!",
-                  coalesce(sum(memory_mb) filter (where wanted or state <> 'stopped'), 0) as "memory_mb!",
-                  coalesce(sum(cpu_millis) filter (where wanted or state <> 'stopped'), 0) as "cpu_millis!"
-           from nodes left join instances on instances.node_id = nodes.id
+                  count(instances.id) as "instances!", coalesce(sum(memory_mb), 0) as "memory_mb!",
+                  coalesce(sum(cpu_millis), 0) as "cpu_millis!"
+           from nodes left join instances
+                on instances.node_id = nodes.id and (wanted or state <> 'stopped')
            where removed_at is null and 'worker' = any(roles) and ($1::uuid is null or nodes.id = $1)
            group by nodes.id order by nodes.name"#,
         only as _
