@@ -2,17 +2,16 @@
 
 use std::process::Stdio;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use testbed::http::get;
 use testbed::report::until;
 use testbed::topology::PROXY;
-use tokio::task::JoinSet;
 
-use crate::bed::{Bed, MINUTE, SOON};
+use crate::bed::{Bed, SOON};
 use crate::runner::tests;
+use crate::visitors::Visitors;
 
 tests![a_port_of_the_proxy_leads_to_an_app_through_roll_outs_and_says_when_it_cannot_be_had];
 
@@ -27,7 +26,13 @@ async fn a_port_of_the_proxy_leads_to_an_app_through_roll_outs_and_says_when_it_
     let port: u16 = port.with_context(|| format!("another address: {address}"))?.parse()?;
     shows(&bed, port, "first").await?;
 
-    let visitors = Visitors::come(&bed, port);
+    let visitors = {
+        let bed = bed.clone();
+        Visitors::asking(move || {
+            let bed = bed.clone();
+            async move { page(&bed, port).await }
+        })
+    };
     visitors.make(50).await?;
     app.write("www/index.html", "second")?;
     bed.run_wh(folder, &["deploy"]).await?;
@@ -99,54 +104,4 @@ async fn closed(bed: &Bed, port: u16) -> Result<()> {
         Ok(page(bed, port).await.is_err().then_some(()))
     })
     .await
-}
-
-/// Connections to a port, one after the other, until told to stop.
-struct Visitors {
-    task: JoinSet<Vec<String>>,
-    enough: Arc<AtomicBool>,
-    made: Arc<AtomicU64>,
-}
-
-impl Visitors {
-    fn come(bed: &Arc<Bed>, port: u16) -> Self {
-        let (enough, made) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
-        let (bed, stop, count) = (bed.clone(), enough.clone(), made.clone());
-        let mut task = JoinSet::new();
-        task.spawn(async move {
-            let mut failures = Vec::new();
-            while !stop.load(Ordering::Relaxed) {
-                if let Err(error) = page(&bed, port).await {
-                    failures.push(format!("{error:#}"));
-                }
-                count.fetch_add(1, Ordering::Relaxed);
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-            failures
-        });
-        Self { task, enough, made }
-    }
-
-    async fn make(&self, more: u64) -> Result<()> {
-        let goal = self.made.load(Ordering::Relaxed) + more;
-        until("more connections", MINUTE, || async {
-            Ok((self.made.load(Ordering::Relaxed) >= goal).then_some(()))
-        })
-        .await
-    }
-
-    /// No connection may have failed.
-    async fn leave_content(mut self) -> Result<()> {
-        self.enough.store(true, Ordering::Relaxed);
-        let failures = self.task.join_next().await.context("nobody came")??;
-        let made = self.made.load(Ordering::Relaxed);
-        ensure!(
-            failures.is_empty(),
-            "{} of {made} connections failed, the first: {}",
-            failures.len(),
-            failures[0]
-        );
-        println!("     {made} connections, none failed");
-        Ok(())
-    }
 }

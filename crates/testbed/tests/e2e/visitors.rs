@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use crate::bed::{App, Bed, MINUTE};
 
-/// Requests over HTTPS, one after the other, each on a connection of its own, until told to stop.
+/// Requests, one after the other, each on a connection of its own, until told to stop.
 pub(crate) struct Visitors {
     task: JoinSet<Seen>,
     enough: Arc<AtomicBool>,
@@ -27,19 +27,32 @@ pub(crate) struct Seen {
 }
 
 impl Visitors {
+    /// Of the app's address, over HTTPS.
     pub(crate) fn come(bed: &Arc<Bed>, app: &App) -> Self {
-        let (bed, host, enough) = (bed.clone(), app.host(), Arc::<AtomicBool>::default());
-        let made = Arc::<AtomicU64>::default();
-        let mut task = JoinSet::new();
+        let (bed, host) = (bed.clone(), app.host());
+        Self::asking(move || {
+            let (bed, host) = (bed.clone(), host.clone());
+            async move {
+                let answer = bed.cluster.https(&host, "/").await?;
+                ensure!(answer.status == 200, "{}: {}", answer.status, answer.text());
+                Ok(answer.text())
+            }
+        })
+    }
+
+    /// `ask` gets a page in whichever way.
+    pub(crate) fn asking<A>(ask: impl Fn() -> A + Send + 'static) -> Self
+    where
+        A: Future<Output = Result<String>> + Send,
+    {
+        let (enough, made) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
         let (stop, count) = (enough.clone(), made.clone());
+        let mut task = JoinSet::new();
         task.spawn(async move {
             let mut seen = Seen::default();
             while !stop.load(Ordering::Relaxed) {
-                match bed.cluster.https(&host, "/").await {
-                    Ok(answer) if answer.status == 200 => {
-                        *seen.pages.entry(answer.text()).or_default() += 1;
-                    }
-                    Ok(answer) => seen.failures.push(format!("{}: {}", answer.status, answer.text())),
+                match ask().await {
+                    Ok(page) => *seen.pages.entry(page).or_default() += 1,
                     Err(error) => seen.failures.push(format!("{error:#}")),
                 }
                 count.fetch_add(1, Ordering::Relaxed);

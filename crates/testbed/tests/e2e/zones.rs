@@ -1,17 +1,16 @@
 //! A worker answers for a direct zone by itself.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use testbed::http::{Answer, get};
 use testbed::report::until;
 use testbed::software;
 use testbed::topology::{DIRECT_PORT, W1};
-use tokio::task::JoinSet;
 
 use crate::bed::{App, Bed, MINUTE, SOON};
 use crate::runner::tests;
+use crate::visitors::Visitors;
 
 tests![a_worker_answers_for_its_zone_through_roll_outs_and_without_the_control_plane];
 
@@ -29,7 +28,13 @@ async fn a_worker_answers_for_its_zone_through_roll_outs_and_without_the_control
     shows(&bed, &app, "first").await?;
     ensure!(bed.cluster.http(&host(&app), "/").await?.status == 404, "the proxy leaves the zone alone");
 
-    let visitors = Visitors::come(&bed, &app);
+    let visitors = {
+        let (bed, app) = (bed.clone(), app.clone());
+        Visitors::asking(move || {
+            let (bed, app) = (bed.clone(), app.clone());
+            async move { page(&bed, &app).await }
+        })
+    };
     visitors.make(50).await?;
     app.write("www/index.html", "second")?;
     bed.run_wh(folder, &["deploy"]).await?;
@@ -66,63 +71,17 @@ async fn ask(bed: &Bed, app: &App) -> Result<Answer> {
     bed.cluster.public(W1.public, DIRECT_PORT, None)?.send(get(&host(app), "/")?).await
 }
 
-async fn shows(bed: &Bed, app: &App, page: &str) -> Result<()> {
-    until(&format!("{page} at the worker itself"), 2 * SOON, || async {
-        let answer = ask(bed, app).await?;
-        ensure!(answer.status == 200 && answer.text() == page, "{}: {}", answer.status, answer.text());
+async fn page(bed: &Bed, app: &App) -> Result<String> {
+    let answer = ask(bed, app).await?;
+    ensure!(answer.status == 200, "{}: {}", answer.status, answer.text());
+    Ok(answer.text())
+}
+
+async fn shows(bed: &Bed, app: &App, wanted: &str) -> Result<()> {
+    until(&format!("{wanted} at the worker itself"), 2 * SOON, || async {
+        let shown = page(bed, app).await?;
+        ensure!(shown == wanted, "{shown}");
         Ok(Some(()))
     })
     .await
-}
-
-/// Requests to the worker, one after the other, until told to stop.
-struct Visitors {
-    task: JoinSet<Vec<String>>,
-    enough: Arc<AtomicBool>,
-    made: Arc<AtomicU64>,
-}
-
-impl Visitors {
-    fn come(bed: &Arc<Bed>, app: &App) -> Self {
-        let (enough, made) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
-        let (bed, app, stop, count) = (bed.clone(), app.clone(), enough.clone(), made.clone());
-        let mut task = JoinSet::new();
-        task.spawn(async move {
-            let mut failures = Vec::new();
-            while !stop.load(Ordering::Relaxed) {
-                match ask(&bed, &app).await {
-                    Ok(answer) if answer.status == 200 => {}
-                    Ok(answer) => failures.push(format!("{}: {}", answer.status, answer.text())),
-                    Err(error) => failures.push(format!("{error:#}")),
-                }
-                count.fetch_add(1, Ordering::Relaxed);
-                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-            }
-            failures
-        });
-        Self { task, enough, made }
-    }
-
-    async fn make(&self, more: u64) -> Result<()> {
-        let goal = self.made.load(Ordering::Relaxed) + more;
-        until("more requests", MINUTE, || async {
-            Ok((self.made.load(Ordering::Relaxed) >= goal).then_some(()))
-        })
-        .await
-    }
-
-    /// No request may have failed.
-    async fn leave_content(mut self) -> Result<()> {
-        self.enough.store(true, Ordering::Relaxed);
-        let failures = self.task.join_next().await.context("nobody came")??;
-        let made = self.made.load(Ordering::Relaxed);
-        ensure!(
-            failures.is_empty(),
-            "{} of {made} requests failed, the first: {}",
-            failures.len(),
-            failures[0]
-        );
-        println!("     {made} requests, none failed");
-        Ok(())
-    }
 }
