@@ -56,7 +56,9 @@ async fn simulate(
         preparation: None,
         idle_s: 0.0,
     };
-    let situation = rollout::situation(conn, &rolling, &app.config.placement).await?;
+    let policy = &app.config.placement;
+    let mut situation = rollout::situation(conn, &rolling, policy).await?;
+    situation.workers = Some(rollout::workers(conn, &rolling, policy).await?);
     let serving = store::preview::serving(conn, of.id).await?;
     Ok(tell(situation, &serving, after))
 }

@@ -20,7 +20,7 @@ pub fn preview(mut now: Situation) -> Vec<Step> {
         for step in plan(&now) {
             match step {
                 Step::Wait(_) if become_healthy(&mut now) => {}
-                Step::Wait(_) | Step::GoLive | Step::Fail(_) => {
+                Step::LookAtWorkers | Step::Wait(_) | Step::GoLive | Step::Fail(_) => {
                     told.push(step);
                     return told;
                 }
@@ -66,8 +66,8 @@ fn carry_out(now: &mut Situation, step: &Step) {
                 state: InstanceState::Starting,
                 failure: None,
             });
-            let turn = now.workers.iter().map(|worker| worker.turn).max().unwrap_or_default() + 1;
-            let workers = now.workers.iter_mut().filter(|worker| worker.node == place.node);
+            let turn = now.workers.iter().flatten().map(|worker| worker.turn).max().unwrap_or_default() + 1;
+            let workers = now.workers.iter_mut().flatten().filter(|worker| worker.node == place.node);
             workers.for_each(|worker| worker.take(place.port, now.wish.needs, turn));
         }
         Step::Abandon { id, .. } => now.new.retain(|new| new.id != *id),
@@ -79,7 +79,7 @@ fn carry_out(now: &mut Situation, step: &Step) {
             now.back += leave.len();
             now.switched = true;
         }
-        Step::GoLive | Step::Fail(_) | Step::Wait(_) => {}
+        Step::LookAtWorkers | Step::GoLive | Step::Fail(_) | Step::Wait(_) => {}
     }
 }
 
@@ -228,8 +228,9 @@ mod tests {
         let kept = |one: &Serving| Kept { id: one.id, node: one.node.clone(), healthy: true };
         let to = |replicas: usize| {
             let mut now = Situation { kept: all.iter().map(kept).collect(), ..situation(replicas, &[]) };
-            now.workers[0].of_release = 2;
-            now.workers[1].of_release = 1;
+            for (worker, instances) in now.workers.iter_mut().flatten().zip([2, 1]) {
+                worker.of_release = instances;
+            }
             text(&tell(now, &all, false))
         };
         insta::assert_snapshot!([to(4), to(2), to(3)].join("\n\n"), @r"
@@ -266,11 +267,12 @@ mod tests {
     #[test]
     fn it_ends_where_something_is_missing() {
         let old = serving(&["w1"]);
-        let now = Situation { workers: Vec::new(), ..situation(1, &old) };
+        let now = Situation { workers: Some(Vec::new()), ..situation(1, &old) };
         assert_eq!(tell(now, &old, false).steps, ["wait for a worker that is online"]);
         let mut now = situation(3, &old);
-        now.workers.truncate(1);
-        now.workers[0].used_ports = crate::plan::placement::HOST_PORTS.skip(2).collect();
+        let mut full = samples::worker("w1");
+        full.used_ports = crate::plan::placement::HOST_PORTS.skip(2).collect();
+        now.workers = Some(vec![full]);
         assert_eq!(
             tell(now, &old, false).steps,
             [

@@ -301,7 +301,7 @@ impl World {
             kept: kept.collect(),
             old: old.into_iter().map(|one| one.id).collect(),
             back: self.back().filter(|one| self.is_healthy(one)).count(),
-            workers: workers.collect(),
+            workers: Some(workers.collect()),
             wish: rollout::samples::wish(),
             lost: Vec::new(),
             probing: deployment.probing,
@@ -326,6 +326,7 @@ impl World {
         let shown = step.to_string();
         match step {
             Step::Wait(_) => return,
+            Step::LookAtWorkers => unreachable!("all of this world is in each situation"),
             Step::Run(_) | Step::Prepared(_) => unreachable!("no release of this world has a command"),
             Step::Start(place) => self.start(at, &place),
             Step::Abandon { id, .. } => {

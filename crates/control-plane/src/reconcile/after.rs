@@ -9,19 +9,22 @@ use crate::deployments::store::rollout::{self, Rolling};
 use crate::deployments::store::{progress, tasks};
 use crate::generations::{self, Consumer};
 use crate::instances::Task;
+use crate::placement;
+use crate::placement::config::Placement as Policy;
 use crate::plan::placement::{choose, in_words};
-use crate::plan::rollout::Situation;
 use crate::plan::rollout::prepare::{End, cut_short};
 
 const CODE: &str = "post_deploy_failed";
 
 /// The deployment is live: its command begins, if its release is new and has one.
-pub(super) async fn begin(conn: &mut PgConnection, rolling: &Rolling, now: &Situation) -> anyhow::Result<()> {
+pub(super) async fn begin(conn: &mut PgConnection, rolling: &Rolling, policy: &Policy) -> anyhow::Result<()> {
     if !rolling.kind.makes_release() || rolling.settings.deploy.post_command.is_none() {
         return Ok(());
     }
     let id = rolling.id;
-    let choice = choose(&now.wish.of_command(), now.workers.clone(), 1);
+    placement::store::lock(conn).await?;
+    let workers = rollout::workers(conn, rolling, policy).await?;
+    let choice = choose(&rolling.wish(policy).of_command(), workers, 1);
     let Some(place) = choice.places.into_iter().next() else {
         let why = in_words(&choice.refusals);
         let message = format!("The post-deploy command was not run: no worker has room for it ({why}).");

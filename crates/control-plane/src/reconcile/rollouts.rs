@@ -18,7 +18,8 @@ use crate::deployments::store::tasks::{self, Preparation};
 use crate::deployments::store::undo;
 use crate::generations::{self, Consumer};
 use crate::instances::Task;
-use crate::plan::rollout::{Situation, Step};
+use crate::placement::config::Placement as Policy;
+use crate::plan::rollout::Step;
 use crate::{placement, plan};
 
 pub struct Rollouts(pub AppState);
@@ -66,17 +67,23 @@ async fn advance_far(app: &AppState, id: DeploymentId) -> anyhow::Result<()> {
 pub(crate) async fn advance(app: &AppState, id: DeploymentId) -> anyhow::Result<bool> {
     let mut tx = app.db.begin().await?;
     let Some(rolling) = rollout::lock(&mut tx, id).await? else { return Ok(false) };
-    placement::store::lock(&mut tx).await?;
-    let situation = rollout::situation(&mut tx, &rolling, &app.config.placement).await?;
+    let policy = &app.config.placement;
+    let mut situation = rollout::situation(&mut tx, &rolling, policy).await?;
+    let mut steps = plan::rollout::plan(&situation);
+    if steps.contains(&Step::LookAtWorkers) {
+        placement::store::lock(&mut tx).await?;
+        situation.workers = Some(rollout::workers(&mut tx, &rolling, policy).await?);
+        steps = plan::rollout::plan(&situation);
+    }
     let mut again = false;
     let mut waiting_for = None;
-    for step in plan::rollout::plan(&situation) {
+    for step in steps {
         match step {
             Step::Wait(what) => waiting_for = Some(what),
             step => {
                 info!(deployment.id = %id, app.id = %rolling.app_id, %step, "roll-out");
                 again |= matches!(step, Step::Prepared(_) | Step::Switch { .. } | Step::Abandon { .. });
-                take(&mut tx, &rolling, &situation, step).await?;
+                take(&mut tx, &rolling, policy, step).await?;
                 rollout::stepped(&mut tx, id).await?;
             }
         }
@@ -86,12 +93,7 @@ pub(crate) async fn advance(app: &AppState, id: DeploymentId) -> anyhow::Result<
     Ok(again)
 }
 
-async fn take(
-    conn: &mut PgConnection,
-    rolling: &Rolling,
-    situation: &Situation,
-    step: Step,
-) -> anyhow::Result<()> {
+async fn take(conn: &mut PgConnection, rolling: &Rolling, policy: &Policy, step: Step) -> anyhow::Result<()> {
     let id = rolling.id;
     match step {
         Step::Run(place) => {
@@ -137,13 +139,14 @@ async fn take(
         Step::GoLive => {
             rollout::go_live(conn, rolling).await?;
             progress::say_line(conn, id, "Live").await?;
-            after::begin(conn, rolling, situation).await?;
+            after::begin(conn, rolling, policy).await?;
         }
         Step::Fail(failure) => {
             progress::fail(conn, id, &failure).await?;
             progress::say_line(conn, id, &failure.message).await?;
         }
-        Step::Wait(_) => {}
+        // Who plans has looked at them.
+        Step::LookAtWorkers | Step::Wait(_) => {}
     }
     bus::say(conn, Topic::Instances, rolling.app_id).await?;
     Ok(())

@@ -17,7 +17,7 @@ use crate::bus::{self, Topic};
 use crate::nodes::store::proxies_behind;
 use crate::placement::config::Placement as Policy;
 use crate::placement::{self, store::Sought};
-use crate::plan::placement::{Place, Wish};
+use crate::plan::placement::{Candidate, Place, Wish};
 use crate::plan::rollout::{Kept, New, Renewal, Situation};
 
 /// A deployment that is rolling out, held until the transaction ends.
@@ -49,7 +49,8 @@ impl Rolling {
         }
     }
 
-    fn wish(&self, policy: &Policy) -> Wish {
+    /// What is asked of a worker.
+    pub fn wish(&self, policy: &Policy) -> Wish {
         let settings = &self.settings;
         let wish = Wish::of(&settings.placement, &settings.resources, policy.strategy);
         Wish { pin: self.target.clone().or(wish.pin), ..wish }
@@ -145,7 +146,16 @@ pub async fn lock(conn: &mut PgConnection, id: DeploymentId) -> sqlx::Result<Opt
     .await
 }
 
-/// What the planner decides on. Who lets it place instances holds [`placement::store::lock`].
+/// The workers that may take its instances. Who places some holds [`placement::store::lock`].
+pub async fn workers(
+    conn: &mut PgConnection,
+    rolling: &Rolling,
+    policy: &Policy,
+) -> sqlx::Result<Vec<Candidate>> {
+    placement::store::candidates(conn, policy, &rolling.sought()).await
+}
+
+/// What the planner decides on, without [`workers`].
 pub async fn situation(
     conn: &mut PgConnection,
     rolling: &Rolling,
@@ -172,7 +182,7 @@ pub async fn situation(
         kept,
         old,
         back: back(conn, rolling.app_id).await?,
-        workers: placement::store::candidates(conn, policy, &rolling.sought()).await?,
+        workers: None,
         wish: rolling.wish(policy),
         lost: lost(conn, rolling.id).await?,
         probing,

@@ -38,7 +38,7 @@ pub(super) fn no_place(now: &Situation, refusals: &[Refusal]) -> Failure {
             format!("Bring {nodes} back or add a worker, then deploy again."),
         );
     }
-    let (message, hint) = if now.workers.iter().any(|worker| worker.online) {
+    let (message, hint) = if now.workers.iter().flatten().any(|worker| worker.online) {
         let why = in_words(refusals);
         (
             format!("No worker could take an instance within {minutes} min: {why}."),

@@ -46,7 +46,8 @@ pub struct Situation {
     pub old: Vec<InstanceId>,
     /// Healthy instances of the live release that left the table for this one: what going back leads to.
     pub back: usize,
-    pub workers: Vec<Candidate>,
+    /// Absent as long as nobody looked: that takes turns with all others that place instances.
+    pub workers: Option<Vec<Candidate>>,
     /// What is asked of a worker.
     pub wish: Wish,
     /// Nodes that were lost with an instance of this deployment on them.
@@ -112,6 +113,8 @@ impl Renewal {
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
+    /// Something has to be placed: look at the workers and plan again.
+    LookAtWorkers,
     /// Run the pre-deploy command.
     Run(Place),
     /// It ended well.
@@ -138,6 +141,7 @@ pub enum Step {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::LookAtWorkers => f.write_str("look at the workers"),
             Self::Run(place) => write!(f, "run the pre-deploy command on {}", place.name),
             Self::Prepared(_) => f.write_str("the pre-deploy command ended well"),
             Self::Start(place) => write!(f, "start on {} port {}", place.name, place.port),
@@ -233,16 +237,17 @@ fn start(now: &Situation, missing: usize) -> Vec<Step> {
     }
 }
 
-/// Places for up to `count`, at least one; or what to do without.
+/// Places for up to `count`, at least one; or what to do to get there.
 fn place(now: &Situation, wish: &Wish, count: usize) -> Result<Vec<Place>, Step> {
-    let choice = choose(wish, now.workers.clone(), count);
+    let Some(workers) = &now.workers else { return Err(Step::LookAtWorkers) };
+    let choice = choose(wish, workers.clone(), count);
     if !choice.places.is_empty() {
         return Ok(choice.places);
     }
     if now.idle >= PLACE_LIMIT {
         return Err(Step::Fail(Box::new(failure::no_place(now, &choice.refusals))));
     }
-    let any_online = now.workers.iter().any(|worker| worker.online);
+    let any_online = workers.iter().any(|worker| worker.online);
     Err(Step::Wait(if any_online {
         format!("a worker that can take an instance ({})", in_words(&choice.refusals))
     } else {

@@ -31,7 +31,7 @@ pub(crate) fn situation(new: Vec<New>) -> Situation {
         kept: Vec::new(),
         old: vec![InstanceId::new()],
         back: 0,
-        workers: vec![worker("w1"), worker("w2")],
+        workers: Some(vec![worker("w1"), worker("w2")]),
         wish: wish(),
         lost: Vec::new(),
         probing: false,

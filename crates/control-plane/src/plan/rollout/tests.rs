@@ -121,8 +121,17 @@ fn nothing_starts_before_the_command_of_the_release_ended_well() {
 }
 
 #[test]
+fn it_looks_at_the_workers_only_to_place_something() {
+    let due = Situation { prepare: Prepare::Due, ..situation(Vec::new()) };
+    let serving = situation(vec![new("w1", InstanceState::Healthy), new("w2", InstanceState::Starting)]);
+    let texts = [situation(Vec::new()), due, serving].map(|now| text(&Situation { workers: None, ..now }));
+    assert_eq!(texts[..2], ["look at the workers", "look at the workers"]);
+    assert!(!texts[2].contains("workers"), "{}", texts[2]);
+}
+
+#[test]
 fn without_a_worker_it_waits_and_says_so() {
-    let now = Situation { workers: Vec::new(), ..situation(Vec::new()) };
+    let now = Situation { workers: Some(Vec::new()), ..situation(Vec::new()) };
     assert_eq!(text(&now), "wait for a worker that is online");
 }
 
@@ -134,12 +143,13 @@ fn what_takes_too_long_fails_with_its_cause() {
         assert!(text(&before).starts_with("wait for"), "{}", text(&before));
         story.push(text(&Situation { idle: limit, ..now }));
     };
-    let none = Situation { workers: Vec::new(), probing: true, ..situation(Vec::new()) };
+    let none = Situation { workers: Some(Vec::new()), probing: true, ..situation(Vec::new()) };
     late(Situation { lost: vec!["w2".to_owned()], ..none.clone() }, PLACE_LIMIT);
     late(none, PLACE_LIMIT);
     let mut full = situation(Vec::new());
     full.workers
         .iter_mut()
+        .flatten()
         .for_each(|worker| worker.used_ports = super::super::placement::HOST_PORTS.collect());
     late(full, PLACE_LIMIT);
     let pulling = situation(vec![new("w1", InstanceState::Pulling), new("w2", InstanceState::Pulling)]);
