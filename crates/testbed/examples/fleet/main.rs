@@ -1,4 +1,5 @@
 //! `scripts/bench fleet`: one control plane, and as many agents and apps as a large fleet has. One JSON line per size.
+//! `scripts/bench footprint`: the same with few of both, and what the control plane holds while nothing happens.
 //!
 //! The control plane and Postgres are real, and so is everything between an agent and the control plane: joining,
 //! signing in, the socket, specs, jobs, reports. Only the containers are not: an agent says at once that what it was told
@@ -26,6 +27,9 @@ use usage::Usage;
 const PLACED: usize = 1_000;
 /// How long the fleet is watched while nothing changes: every agent says all that it says at least once.
 const STEADY: Duration = Duration::from_secs(65);
+/// Of the smallest fleet, whose control plane is to be small too.
+const FEW_AGENTS: usize = 10;
+const FEW_APPS: usize = 200;
 /// For the work of a round of heartbeats to be done.
 const ROUND: Duration = Duration::from_secs(5);
 
@@ -46,6 +50,9 @@ struct Arguments {
     /// Apps of the larger fleet, each with one instance.
     #[arg(long, default_value_t = 10_000)]
     apps: usize,
+    /// Only ten agents and 200 apps: what the control plane takes while nothing happens.
+    #[arg(long)]
+    footprint: bool,
 }
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "the answer of the command")]
@@ -70,6 +77,11 @@ async fn measure(arguments: &Arguments) -> Result<Vec<Value>> {
     let folder = tempfile::tempdir()?;
     let plane = Plane::start(arguments, folder.path()).await?;
     let mut fleet = Fleet::new(&plane);
+    if arguments.footprint {
+        let few = stage(&plane, &mut fleet, FEW_AGENTS, FEW_APPS).await?;
+        fleet.disconnect().await;
+        return Ok(vec![few.footprint()]);
+    }
     let small = stage(&plane, &mut fleet, arguments.agents / 10, arguments.apps / 10).await?;
     let large = stage(&plane, &mut fleet, arguments.agents, arguments.apps).await?;
     fleet.disconnect().await;
@@ -104,6 +116,15 @@ impl Figures {
             "resident_mib": round(self.resident_mib),
             "targets": { "connect_s": 60, "steady_core": 0.5 },
             "ok": self.connect_s < 60.0 && self.plane_steady < 0.5,
+        })
+    }
+
+    fn footprint(&self) -> Value {
+        json!({
+            "bench": "footprint", "case": "control plane, idle", "agents": self.agents, "apps": self.apps,
+            "metric": "resident_mib", "value": round(self.resident_mib), "unit": "MiB", "target": 150,
+            "core": round(self.plane_steady), "target_core": 0.02, "core_postgres": round(self.database_steady),
+            "met": self.resident_mib <= 150.0 && self.plane_steady <= 0.02,
         })
     }
 }

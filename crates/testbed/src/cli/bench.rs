@@ -10,9 +10,9 @@ use testbed::cluster::{Cluster, Options};
 use testbed::preflight;
 use testbed::session::Session;
 
-use super::hello::round;
+use super::hello::{self, round};
 use super::up::{ended, first_app, forward_dashboard};
-use super::{Places, propagation, redeploy, rollback};
+use super::{Places, footprint, propagation, redeploy, rollback};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Case {
@@ -26,10 +26,12 @@ pub(crate) enum Case {
     Redeploy,
     /// A change of a route by the API until three proxies, and a polling Traefik, follow it.
     Propagation,
+    /// What the agents hold and use while nothing happens.
+    Footprint,
 }
 
 impl Case {
-    /// Seconds that it may take; lost requests for the redeploys.
+    /// Seconds that it may take; lost requests for the redeploys; MiB for the footprint.
     fn target(self) -> f64 {
         match self {
             Self::Boot => 10.0,
@@ -37,12 +39,13 @@ impl Case {
             Self::Rollback => 3.0,
             Self::Redeploy => 0.0,
             Self::Propagation => 1.0,
+            Self::Footprint => 40.0,
         }
     }
 
     fn proxies(self) -> usize {
         match self {
-            Self::Boot | Self::Deploy | Self::Rollback => 1,
+            Self::Boot | Self::Deploy | Self::Rollback | Self::Footprint => 1,
             Self::Redeploy => 2,
             Self::Propagation => 3,
         }
@@ -83,6 +86,13 @@ async fn measure(session: &Session, case: Case) -> Result<Value> {
         let dashboard = forward_dashboard(&cluster, 0).await?;
         let rounds = propagation::measure(&cluster, dashboard.port, case.target());
         return session.options.progress.step("changes of a route", rounds).await;
+    }
+    if let Case::Footprint = case {
+        let cluster = Cluster::boot(&session.options).await?;
+        let dashboard = forward_dashboard(&cluster, 0).await?;
+        hello::deploy(&cluster, dashboard.port, Path::new("examples/hello")).await?;
+        let watched = footprint::measure(&cluster, case.target());
+        return session.options.progress.step("nothing happens", watched).await;
     }
     let (boot_s, served) = first_app(&session.options, Path::new("examples/hello")).await?;
     Ok(match case {

@@ -1,6 +1,7 @@
 //! The commands.
 
 mod bench;
+mod footprint;
 mod hello;
 mod load;
 mod propagation;
