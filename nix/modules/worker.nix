@@ -104,6 +104,7 @@ in
       path = [
         config.virtualisation.podman.package
         pkgs.git
+        pkgs.iproute2
         pkgs.nftables
         pkgs.openssh
       ];

@@ -43,6 +43,7 @@ pub mod instances;
 pub mod jobs;
 pub mod logs;
 pub mod mesh;
+pub mod network;
 pub mod nodes;
 pub mod notices;
 pub mod placement;

@@ -26,6 +26,7 @@ use crate::images::{Images, ImagesConfig};
 use crate::instances::{self, Instances, InstancesConfig};
 use crate::job::{BuildSettings, JobCommand, Jobs, JobsConfig};
 use crate::podman::Podman;
+use crate::private::Network;
 use crate::uplink::Uplink as _;
 use crate::{bridges, exec, files, job, leave, serve, stats, zones};
 
@@ -87,8 +88,8 @@ impl Parts {
         let (spec, watched) = watch::channel(Arc::new(
             ledger.current().map(|current| current.spec.clone()).unwrap_or_default(),
         ));
-        let generation = watch::channel(ledger.generation()).0;
-        let hello = hello(config, version, generation.subscribe());
+        let network = network(config, podman.clone(), &ledger).await;
+        let hello = hello(config, version, network.in_force());
         let (link, handle, events) = Link::new(LinkConfig {
             identity: identity.clone(),
             agent: AgentKind::Worker,
@@ -101,7 +102,7 @@ impl Parts {
         let activator = Activator::new();
         let connected = Arc::new(Notify::new());
         let (commands, received) = mpsc::channel(64);
-        let settings = instances_config(config, podman.clone());
+        let settings = instances_config(config, podman.clone(), network.clone());
         let image_activator = Activator::new();
         let settings_of_images = images_config(config, podman.clone());
         let images =
@@ -118,7 +119,7 @@ impl Parts {
             handle: handle.clone(),
             ledger,
             spec,
-            generation,
+            network,
             activators: [activator.clone(), image_activator.clone()],
             connected: connected.clone(),
             commands,
@@ -208,12 +209,25 @@ fn caches_folder(config: &Config) -> PathBuf {
     config.state_dir.join("caches")
 }
 
-fn instances_config(config: &Config, podman: Podman) -> InstancesConfig {
+/// As the last desired state has it.
+async fn network(config: &Config, podman: Podman, ledger: &Ledger<WorkerSpec>) -> Network {
     let opened = config.instances.private_networks.clone();
+    let guard = Guard::new(config.mesh.interface.clone(), config.mesh.cidr, opened);
+    // This very binary, even if the file was replaced meanwhile.
+    let network = Network::new(podman, guard, config.names_dir(), PathBuf::from("/proc/self/exe"));
+    if let Some(last) = ledger.current()
+        && let Err(error) = network.take(last.generation, &last.spec).await
+    {
+        warn!(error = format!("{error:#}"), "the private network is not in force yet");
+    }
+    network
+}
+
+fn instances_config(config: &Config, podman: Podman, network: Network) -> InstancesConfig {
     InstancesConfig {
         state_dir: config.state_dir.clone(),
         podman,
-        guard: Guard::new(config.mesh.interface.clone(), config.mesh.cidr, opened),
+        network,
         registry_networks: config.builds.private_networks.clone(),
     }
 }
@@ -251,7 +265,7 @@ struct Inbox {
     handle: LinkHandle,
     ledger: Ledger<WorkerSpec>,
     spec: watch::Sender<Arc<WorkerSpec>>,
-    generation: watch::Sender<Generation>,
+    network: Network,
     /// Of the reconcilers.
     activators: [Activator; 2],
     connected: Arc<Notify>,
@@ -261,9 +275,15 @@ struct Inbox {
 impl Inbox {
     async fn run(mut self, mut events: Events, stop: CancellationToken) -> anyhow::Result<()> {
         let mut first = false;
+        let mut in_force = self.network.in_force();
         loop {
             let event = tokio::select! {
                 event = events.recv() => event,
+                Ok(()) = in_force.changed() => {
+                    let generation = *in_force.borrow_and_update();
+                    self.handle.say(FromAgent::Applied(Applied { generation })).await;
+                    continue;
+                }
                 () = stop.cancelled() => return Ok(()),
             };
             match event {
@@ -293,7 +313,8 @@ impl Inbox {
         Ok(())
     }
 
-    /// On disk first, then in force, then acknowledged.
+    /// On disk first, then in force, then acknowledged: in force are the rules of the private network, so that nobody
+    /// here begins a connection to an instance that has left it.
     async fn apply(&mut self, versioned: Versioned<WorkerSpec>, first: bool) -> anyhow::Result<()> {
         let generation = versioned.generation;
         if self.ledger.takes(generation, first) {
@@ -303,11 +324,14 @@ impl Inbox {
             }
             let spec = self.ledger.store(versioned).context("cannot write the ledger")?.spec.clone();
             info!(generation, instances = spec.instances.len(), "new desired state");
+            if let Err(error) = self.network.take(generation, &spec).await {
+                error!(generation, error = format!("{error:#}"), "the private network is as it was");
+            }
             self.spec.send_replace(Arc::new(spec));
-            self.generation.send_replace(generation);
             self.activators.iter().for_each(Activator::signal);
         }
-        self.handle.say(FromAgent::Applied(Applied { generation: self.ledger.generation() })).await;
+        let generation = *self.network.in_force().borrow();
+        self.handle.say(FromAgent::Applied(Applied { generation })).await;
         Ok(())
     }
 }

@@ -68,6 +68,13 @@ pub struct Mesh {
     pub cidr: Ipv4Net,
 }
 
+impl Config {
+    /// Of the process that answers names.
+    pub fn names_dir(&self) -> PathBuf {
+        self.state_dir.join("names")
+    }
+}
+
 fn default_node_dir() -> PathBuf {
     PathBuf::from("/var/lib/wisehosting/mesh")
 }

@@ -9,6 +9,8 @@ use ipnet::Ipv4Net;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
+use crate::private::{INTERFACES, Rules};
+
 /// Its name, in the family `inet`.
 pub const TABLE: &str = "wisehosting_worker";
 const LIMIT: Duration = Duration::from_secs(10);
@@ -21,18 +23,29 @@ pub struct Guard {
     cidr: Ipv4Net,
     /// Private networks that containers may reach.
     opened: Vec<Ipv4Net>,
+    /// Of the private network.
+    private: Rules,
     loaded: bool,
 }
 
 impl Guard {
     /// `interface` must be a name as [`is_interface`] wants it.
     pub fn new(interface: String, cidr: Ipv4Net, opened: Vec<Ipv4Net>) -> Self {
-        Self { interface, cidr, opened, loaded: false }
+        Self { interface, cidr, opened, private: Rules::default(), loaded: false }
+    }
+
+    /// They are in force after the next [`Guard::ensure`].
+    pub(crate) fn set_private(&mut self, rules: Rules) {
+        if self.private != rules {
+            self.private = rules;
+            self.loaded = false;
+        }
     }
 
     /// Loads the table unless it is in force. Looks again each time, because reloading a host's firewall may flush it.
     pub async fn ensure(&mut self) -> anyhow::Result<()> {
-        if self.loaded && nft(&["list", "table", "inet", TABLE], "").await.is_ok() {
+        // One chain tells, and is short whatever the table holds.
+        if self.loaded && nft(&["list", "chain", "inet", TABLE, "input"], "").await.is_ok() {
             return Ok(());
         }
         self.loaded = false;
@@ -42,7 +55,7 @@ impl Guard {
             )
         })?;
         self.loaded = true;
-        tracing::info!(table = TABLE, "the firewall around containers is loaded");
+        tracing::debug!(table = TABLE, "the firewall around containers is loaded");
         Ok(())
     }
 
@@ -52,11 +65,13 @@ impl Guard {
     ///   host itself; containers are judged below.
     /// * `forward`: containers open nothing towards the mesh, not even ports that Podman publishes there (their
     ///   original destination is a mesh address), nor to link-local addresses such as cloud metadata. They reach the other
-    ///   containers of their project (Podman keeps the projects' networks apart), public addresses, DNS, and of the
-    ///   private networks around the host those that the configuration opens.
-    /// * `input`: of the host itself containers get DNS on their bridge, nothing else.
+    ///   containers of their project (`private` keeps the projects' networks apart), the apps of the private network
+    ///   that their project may (`services`), public addresses unless `egress` says otherwise, DNS, and of the private
+    ///   networks around the host those that the configuration opens.
+    /// * `input`: of the host itself containers get DNS on their own bridge, nothing else.
     fn ruleset(&self) -> String {
-        let Self { interface, cidr, opened, .. } = self;
+        let Self { interface, cidr, opened, private, .. } = self;
+        let Rules { chains, forward } = private;
         let opened: Vec<String> =
             opened.iter().map(|network| format!("    ip daddr {network} accept\n")).collect();
         let opened = opened.concat();
@@ -77,12 +92,15 @@ table inet {TABLE} {{
     type filter hook forward priority -10; policy accept;
     iifname != "podman*" accept
     ct state != new accept
-    oifname "{interface}" drop
+{forward}    oifname "{interface}" drop
     ip daddr {cidr} drop
     ct original ip daddr {cidr} drop
     ip daddr 169.254.0.0/16 drop
     ip6 daddr fe80::/10 drop
+    iifname "{INTERFACES}*" jump private
+    oifname "{INTERFACES}*" drop
     oifname "podman*" accept
+    jump egress
 {opened}    udp dport 53 accept
     tcp dport 53 accept
     ip daddr {{ 10.0.0.0/8, 100.64.0.0/10, 172.16.0.0/12, 192.168.0.0/16 }} drop
@@ -93,11 +111,12 @@ table inet {TABLE} {{
     iifname != "podman*" accept
     ct state != new accept
     ip daddr {cidr} drop
+    fib daddr . iif type != local drop
     udp dport 53 accept
     tcp dport 53 accept
     drop
   }}
-}}
+{chains}}}
 "#
         )
     }

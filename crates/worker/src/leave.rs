@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::guard;
 use crate::instances::label;
 use crate::podman::{Error, Podman};
+use crate::private;
 use crate::zones;
 
 /// The agent's desired state: without it a next start brings nothing back.
@@ -31,6 +32,8 @@ pub async fn run(config: &Config, say: impl FnMut(&str)) -> anyhow::Result<()> {
     for label in [label::INSTANCE, label::RUN] {
         leaving.containers(label).await;
     }
+    let stopped = private::stop(&config.names_dir()).await.map(|ran| ran.then_some(()));
+    leaving.note("process", "that answers names", stopped);
     leaving.networks().await;
     leaving.images().await;
     // What could not be removed stays behind the firewall.

@@ -7,6 +7,7 @@
 //! * [`exec`]: programs that people run in instances.
 //! * [`files`]: files into and out of instances.
 //! * [`zones`]: answers for the direct zones that point at this worker.
+//! * [`private`]: how apps reach each other by name.
 //! * [`leave`]: takes away what all of these made.
 //! * [`podman`]: the client of Podman's REST interface.
 
@@ -25,6 +26,7 @@ pub mod leave;
 mod logs;
 mod places;
 pub mod podman;
+pub mod private;
 mod registry;
 mod scrub;
 pub mod serve;

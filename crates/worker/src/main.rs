@@ -29,6 +29,12 @@ enum Command {
         #[arg(long)]
         yes: bool,
     },
+    /// Answer the names of the private network. Started by the agent.
+    Names {
+        /// The folder with the table.
+        #[arg(long)]
+        dir: PathBuf,
+    },
     /// Carry out one build. Started by the agent.
     Job {
         /// The job's folder.
@@ -72,6 +78,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Ok(config) => leave(&config, yes),
             Err(code) => Ok(code),
         },
+        Command::Names { dir } => tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?
+            .block_on(worker::private::names::run(&dir)),
         Command::Job { dir } => tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?

@@ -27,4 +27,5 @@ export const keys = {
   doctor: ["doctor"],
   traffic: ["traffic"],
   mesh: ["mesh"],
+  privateNetwork: ["private-network"],
 } as const;

@@ -51,6 +51,8 @@ export const cli = {
   moveDomain: (app: string, hostname: string, to: string) =>
     `wh domain move ${quote(hostname)} ${quote(to)} --app ${quote(app)}`,
   removeDomain: (app: string, hostname: string) => `wh domain rm ${quote(hostname)} --app ${quote(app)}`,
+  privateNetwork: (project: string) => `wh network show ${quote(project)}`,
+  grantNetwork: (project: string, app: string) => `wh network grant OTHER ${quote(`${project}/${app}`)}`,
   addStream: (app: string) => `wh stream add tcp --app ${quote(app)}`,
   removeStream: (app: string, protocol: string, port: number) =>
     `wh stream rm ${protocol} ${port} --app ${quote(app)}`,

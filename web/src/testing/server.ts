@@ -28,6 +28,9 @@ export const server = setupServer(
   http.get("*/api/v1/nodes/:node/placement", ({ params }) =>
     HttpResponse.json(makePlacement(String(params.node))),
   ),
+  http.get("*/api/v1/projects/:project/network", ({ params }) =>
+    HttpResponse.json({ project: params.project, apps: [], grants: [], egress: null }),
+  ),
   http.get("*/api/v1/apps/:app/streams", () => HttpResponse.json({ items: [], ports: "30000-30999" })),
   http.get("*/api/v1/zones", () => HttpResponse.json({ items: [], next: null })),
 );

@@ -12,12 +12,13 @@ use utoipa_axum::routes;
 
 use super::{Exec, ExecRequest, Place, check, choose, fresh, relay, store};
 use crate::app::AppState;
+use crate::bus::{self, Topic};
 use crate::config::Limits;
 use crate::http::caller::{self, Caller};
 use crate::http::extract::Path;
 use crate::http::{Body, Code, Error, Permission, Result, guard};
 use crate::nodes::health::breaker;
-use crate::{apps, audit};
+use crate::{apps, audit, network};
 
 pub fn router(app: &AppState) -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(guard(app, Permission::AppExec, routes!(create_exec))).routes(guard(
@@ -51,6 +52,11 @@ async fn create_exec(
     check_room(&app.config.limits, &found.slug, &open, place)?;
     let exec = Exec { id: ExecId::new(), instance: place.instance(), node: node.name, release };
     store::insert(&mut tx, &caller, &found, (place, node.id), exec.id, &request).await?;
+    if request.fresh {
+        // The worker may have no container of the project yet, and so not know what it may reach.
+        network::store::app_changed(&mut tx, found.id).await?;
+        bus::say(&mut tx, Topic::Instances, found.id).await?;
+    }
     let detail = json!({
         "session": exec.id, "instance": exec.instance, "fresh": request.fresh, "release": release,
         "node": exec.node, "command": request.command, "terminal": request.terminal.is_some(),

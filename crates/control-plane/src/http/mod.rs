@@ -31,7 +31,7 @@ pub use permission::{Permission, guard, public};
 use crate::app::AppState;
 use crate::{
     activity, apps, archives, audit, certificates, deployments, dns_providers, doctor, domains, events, exec,
-    files, front, git_access, hub, identity, jobs, logs, mesh, nodes, notices, placement, projects,
+    files, front, git_access, hub, identity, jobs, logs, mesh, network, nodes, notices, placement, projects,
     registries, releases, route_tokens, routes, streams, tombstones, traffic, variables, zones,
 };
 
@@ -60,6 +60,7 @@ pub fn api(app: &AppState) -> (Router<AppState>, utoipa::openapi::OpenApi) {
     let routes = OpenApiRouter::new()
         .merge(identity::api::router(app))
         .merge(projects::api::router(app))
+        .merge(network::api::router(app))
         .merge(apps::api::router(app))
         .merge(tombstones::api::router(app))
         .merge(domains::api::router(app))

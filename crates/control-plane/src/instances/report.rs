@@ -13,6 +13,7 @@ use super::store::{self, Seen};
 use crate::audit;
 use crate::bus::{self, Topic};
 use crate::generations::{self, Consumer};
+use crate::network;
 
 /// Stores what the worker sees. It names every instance each time, so one that it leaves out is not there.
 pub async fn take(conn: &mut PgConnection, node: NodeId, reports: &[InstanceReport]) -> sqlx::Result<()> {
@@ -79,19 +80,23 @@ async fn record(
 #[derive(Debug, Default)]
 struct Changes {
     apps: BTreeSet<AppId>,
-    routes: bool,
+    /// Instances that serve, and did not, or the other way round.
+    turned: Vec<InstanceId>,
 }
 
 impl Changes {
     fn note(&mut self, before: &Seen, now: InstanceState) {
         self.apps.insert(before.app_id);
         let serves = |state| state == InstanceState::Healthy;
-        self.routes |= before.in_rotation && serves(before.state) != serves(now);
+        if before.in_rotation && serves(before.state) != serves(now) {
+            self.turned.push(before.id);
+        }
     }
 
     async fn say(self, conn: &mut PgConnection) -> sqlx::Result<()> {
-        if self.routes {
+        if !self.turned.is_empty() {
             generations::raise(conn, Consumer::Routes).await?;
+            network::store::instances_changed(conn, &self.turned).await?;
         }
         for app in self.apps {
             bus::say(conn, Topic::Instances, app).await?;

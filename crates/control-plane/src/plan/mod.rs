@@ -3,6 +3,7 @@
 pub mod fleet;
 pub mod guards;
 pub mod mesh;
+pub mod network;
 pub mod placement;
 pub mod preview;
 pub mod resolvers;

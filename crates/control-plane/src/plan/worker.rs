@@ -85,6 +85,7 @@ pub fn spec(
         remove_images: remove,
         remove_caches: images.caches,
         copies: images.copies,
+        private: None,
     }
 }
 

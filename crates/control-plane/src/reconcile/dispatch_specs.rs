@@ -7,7 +7,7 @@ use chrono::Utc;
 use daemon::reconcile::Reconciler;
 use protocol::identity::{AgentKind, SigningKey};
 use protocol::ids::NodeId;
-use protocol::spec::{Generation, ProxySpec, Spec, Versioned};
+use protocol::spec::{Generation, PrivateSpec, ProxySpec, Spec, Versioned};
 use sqlx::PgConnection;
 use tracing::debug;
 
@@ -17,7 +17,7 @@ use crate::hub::Key;
 use crate::plan::worker::{Holder, Images, Wanted};
 use crate::variables::predefined::{self, Place};
 use crate::vault::{Purpose, Vault};
-use crate::{apps, certificates, front, instances, nodes, plan, routes, streams, tombstones};
+use crate::{apps, certificates, front, instances, network, nodes, plan, routes, streams, tombstones};
 
 pub struct DispatchSpecs(pub AppState);
 
@@ -175,7 +175,18 @@ async fn worker_spec(
     let images = images(conn, id).await?;
     let needed = wanted.iter().map(|wanted| &wanted.image_id);
     let holders = holders(app, conn, needed.chain(images.hold.iter().map(|(id, _)| id))).await?;
-    Ok(plan::worker::spec(id, node.mesh_address, wanted, images, &holders, Utc::now()))
+    let private = Some(private_spec(conn, id).await?);
+    let spec = plan::worker::spec(id, node.mesh_address, wanted, images, &holders, Utc::now());
+    Ok(protocol::spec::WorkerSpec { private, ..spec })
+}
+
+/// What the containers on the node reach by name.
+async fn private_spec(conn: &mut PgConnection, node: NodeId) -> sqlx::Result<PrivateSpec> {
+    let viewers = network::store::viewers(conn, node).await?;
+    let projects: Vec<_> = viewers.iter().map(|viewer| viewer.id).collect();
+    let reached = network::store::reached(conn, &projects).await?;
+    let serving = network::store::serving(conn, reached.iter().map(|one| one.app_id)).await?;
+    Ok(plan::network::spec(viewers, &reached, &serving))
 }
 
 async fn images(conn: &mut PgConnection, node: NodeId) -> sqlx::Result<Images> {

@@ -13,6 +13,7 @@ pub mod jobs;
 pub mod known_proxies;
 mod leader;
 pub mod moves;
+pub mod network;
 pub mod node_health;
 pub mod notices;
 pub mod presence;
@@ -54,6 +55,7 @@ pub fn tasks(app: &AppState, lifecycle: &mut Lifecycle) {
     let wakes = [Topic::Instances, Topic::Deployments, Topic::Nodes, Topic::Jobs];
     start.one(leader.only(rollouts::Rollouts(app.clone())), seconds(2), &wakes);
     start.one(leader.only(moves::Moves(app.clone())), seconds(2), &wakes);
+    start.one(leader.only(network::Network(app.clone())), seconds(2), &[Topic::Instances]);
     start.one(leader.only(jobs::Jobs::new(app.clone())), seconds(15), &[]);
     let often = seconds(app.config.node_health.check_intervals_s[0].min(5).into());
     start.one(leader.only(node_health::NodeHealth(app.clone())), often, &[]);

@@ -15,7 +15,7 @@ use crate::http::caller::Caller;
 use crate::http::extract::{Path, Query};
 use crate::http::page::Page;
 use crate::http::{Error, Permission, Result, guard};
-use crate::{apps, releases};
+use crate::{apps, network, releases};
 
 pub fn router(app: &AppState) -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -51,6 +51,7 @@ async fn delete_app(
     store::bury(&mut tx, found.id, &caller.email).await?;
     // The route goes even when no instance is left that would have to leave the table.
     generations::raise(&mut tx, Consumer::Routes).await?;
+    network::store::app_changed(&mut tx, found.id).await?;
     let mut tombstones = store::list(&mut tx, caller.organization_id, Some(&found.slug), KEPT_DAYS).await?;
     let tombstone = tombstones.pop().ok_or_else(|| anyhow::anyhow!("a new tombstone cannot be read back"))?;
     record(&mut tx, &caller, &found, "app.delete", json!({ "gone_at": tombstone.gone_at })).await?;

@@ -17,9 +17,10 @@ use crate::report::{
     GitHostKey, HeldImage, HostFacts, ImageProblem, ImageReport, InstanceReport, InstanceState,
     InstanceStats, LogLine, OperatingSystem, PeerReport, Probes, Scrubbed, ScrubbedFrom, Stream,
 };
+use crate::spec::private::{Backend, EgressRule, PrivateProject, Service};
 use crate::spec::{
     Certificate, CrashGuard, HttpChallenge, ImageSource, ImageSpec, InstanceSpec, MeshPeer, MeshSpec, Piece,
-    Probe, ProxySpec, Resources, Route, TableChange, Upstream, WorkerSpec,
+    PrivateSpec, Probe, ProxySpec, Resources, Route, TableChange, Upstream, WorkerSpec,
 };
 use crate::stream::{self, StreamOptions, StreamProblem, StreamProtocol, StreamReport};
 use crate::traffic::{AccessSample, AppTraffic, Latency, PathTraffic};
@@ -270,6 +271,26 @@ fn traffic() -> TrafficReport {
 
 fn worker_spec() -> WorkerSpec {
     WorkerSpec {
+        private: Some(PrivateSpec {
+            range: "100.96.0.0/11".parse().expect("a network"),
+            projects: vec![PrivateProject {
+                project: "default".to_owned(),
+                services: vec![Service {
+                    name: "hello.default".to_owned(),
+                    address: [100, 96, 0, 1].into(),
+                    backends: vec![Backend {
+                        instance: InstanceId(id(2)),
+                        address: ([10, 50, 0, 11], 20001).into(),
+                        port: 8080,
+                        udp: false,
+                    }],
+                }],
+                egress: Some(vec![EgressRule {
+                    to: "203.0.113.0/24".parse().expect("a network"),
+                    ports: vec![443],
+                }]),
+            }],
+        }),
         instances: vec![InstanceSpec {
             id: InstanceId(id(2)),
             app_id: AppId(id(3)),

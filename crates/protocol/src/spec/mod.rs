@@ -5,6 +5,7 @@ mod change;
 pub mod forward_auth;
 mod kind;
 pub mod options;
+pub mod private;
 mod proxy;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use crate::registry::CopyOrder;
 pub use change::{Misfit, Piece, TAKES_CHANGES, TableChange};
 pub use forward_auth::ForwardAuth;
 pub use options::RouteOptions;
+pub use private::PrivateSpec;
 pub use proxy::{AlpnChallenge, Certificate, HttpChallenge, ProxySpec, Route, Unavailable, Upstream};
 
 /// Counts changes of one consumer's desired state. A higher one replaces a lower one, never the other way round.
@@ -60,6 +62,9 @@ pub struct MeshPeer {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct WorkerSpec {
     pub instances: Vec<InstanceSpec>,
+    /// Absent when the control plane does not know of it yet: there are no names then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub private: Option<PrivateSpec>,
     /// Images to have, although no instance here needs them.
     #[serde(default)]
     pub images: Vec<ImageSpec>,

@@ -27,6 +27,7 @@ mod oneoff;
 mod outages;
 mod power;
 mod presets;
+mod private;
 mod private_git;
 mod registries;
 mod releases;
@@ -65,6 +66,7 @@ fn tests() -> Vec<Test> {
     let breaking = [
         nodes::TESTS,
         drains::TESTS,
+        private::TESTS,
         forged::TESTS,
         restarts::TESTS,
         images::TESTS,

@@ -10,6 +10,7 @@ mod doctor;
 mod domains;
 mod git;
 mod mesh;
+mod network;
 mod nodes;
 mod notices;
 mod placement;
@@ -33,6 +34,7 @@ pub(crate) use doctor::{DoctorReport, Finding};
 pub(crate) use domains::Domain;
 pub(crate) use git::{GitAccess, GitAccessAnswer};
 pub(crate) use mesh::{Mesh, MeshFinding, MeshLink};
+pub(crate) use network::{EgressRule, Network};
 pub(crate) use nodes::{
     Agent, Health, NewNodeToken, Node, NodeImages, NodeToken, OperatingSystem, Transition,
 };

@@ -2,6 +2,7 @@
 
 mod apps;
 mod fleet;
+mod network;
 mod routing;
 mod streams;
 mod traffic;
@@ -21,6 +22,7 @@ pub(crate) use fleet::{
     ContextCommand, FleetCommand, Login, MaxInstances, MeshCommand, NodeCommand, NodeSettings,
     NodeTokenCommand, QueueCommand, RegistryCommand,
 };
+pub(crate) use network::{Egress, Granted, NetworkCommand};
 pub(crate) use routing::{
     AddDnsProvider, CertCommand, DnsProviderCommand, DomainCommand, DomainPathCommand, RouteTokenCommand,
     ZoneAnswer, ZoneCommand,
@@ -236,6 +238,11 @@ pub(crate) enum Command {
     Stream {
         #[command(subcommand)]
         command: Option<StreamCommand>,
+    },
+    /// How apps reach each other by name, and where they may go besides; alone: that of the app's project
+    Network {
+        #[command(subcommand)]
+        command: Option<NetworkCommand>,
     },
     /// Log in to registries of private images; alone: list
     #[command(alias = "registries")]

@@ -22,6 +22,7 @@ mod logs;
 mod manual;
 mod mesh;
 mod moves;
+mod network;
 mod node_health;
 mod node_room;
 mod nodes;
@@ -100,6 +101,7 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Result<u8> {
         Command::Git { command } => git::run(shell, command).await,
         Command::Domain { command } => domains::run(shell, command).await,
         Command::Stream { command } => streams::run(shell, command).await,
+        Command::Network { command } => network::run(shell, command).await,
         Command::Registry { command } => registry::run(shell, command).await,
         Command::Cert { command } => certs::run(shell, command).await,
         Command::Notices { all } => notices::run(shell, all).await,

@@ -12,21 +12,22 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::program::{Handle, Place, Program, trouble};
-use crate::guard::Guard;
 use crate::instances::image::Fetcher;
 use crate::instances::{self, Cgroups, container, label};
-use crate::podman::{Error, NewNetwork, Podman};
+use crate::podman::{Error, Podman};
+use crate::private::{Bridge, Network, NotOpen};
 
 /// How often it is looked for what sessions left behind.
 const SWEEP: Duration = Duration::from_secs(30);
+/// How long the control plane may take to say what the project may reach.
+const TOLD_WITHIN: Duration = Duration::from_secs(5);
 
 /// Makes the containers, and removes them.
 #[derive(Debug, Clone)]
 pub struct Fresh {
     podman: Podman,
     images: Fetcher,
-    /// One look at the firewall at a time.
-    guard: Arc<tokio::sync::Mutex<Guard>>,
+    network: Network,
     /// Sessions whose containers are theirs to remove.
     live: Arc<Mutex<BTreeSet<ExecId>>>,
 }
@@ -44,8 +45,8 @@ impl Drop for Live {
 }
 
 impl Fresh {
-    pub(crate) fn new(podman: Podman, images: Fetcher, guard: Guard) -> Self {
-        Self { podman, images, guard: Arc::new(tokio::sync::Mutex::new(guard)), live: Arc::default() }
+    pub(crate) fn new(podman: Podman, images: Fetcher, network: Network) -> Self {
+        Self { podman, images, network, live: Arc::default() }
     }
 
     fn live(&self) -> std::sync::MutexGuard<'_, BTreeSet<ExecId>> {
@@ -63,14 +64,13 @@ impl Fresh {
         let OpenFresh { container: spec, terminal } = open;
         instances::check_instance(&spec)
             .map_err(|problem| FromProgram::failed("bad_request", problem, "Try again"))?;
-        self.guard.lock().await.ensure().await.map_err(|error| {
+        self.network.ensure().await.map_err(|error| {
             FromProgram::failed("worker_error", format!("{error:#}"), "Look at this worker's log")
         })?;
         self.fetch_image(&spec).await?;
+        let bridge = self.open(&spec.project).await?;
         let started = async {
-            let network = container::network_name(&spec.project);
-            self.podman.ensure_network(&NewNetwork::bridge(network)).await?;
-            let new = container::fresh(&spec, session, terminal.is_some(), Cgroups::of_this_host());
+            let new = container::fresh(&spec, &bridge, session, terminal.is_some(), Cgroups::of_this_host());
             let id = self.podman.create(&new).await?;
             let handle = Handle { podman: self.podman.clone(), id, place: Place::Fresh };
             // Before it runs, so that nothing it prints is missed and its terminal has its size from the start.
@@ -82,6 +82,24 @@ impl Fresh {
             Ok(Program::new(handle, terminal.is_some(), stream))
         };
         started.await.map_err(|error| start_failed(&error))
+    }
+
+    /// What the project may reach comes by another way than the session, and perhaps a moment after it.
+    async fn open(&self, project: &str) -> Result<Bridge, FromProgram> {
+        let deadline = tokio::time::Instant::now() + TOLD_WITHIN;
+        loop {
+            match self.network.open(project).await {
+                Ok(bridge) => return Ok(bridge),
+                Err(NotOpen::Podman(error)) => return Err(trouble(&error)),
+                Err(NotOpen::Unknown) if tokio::time::Instant::now() < deadline => {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                Err(error) => {
+                    let message = format!("there is no network for it: {error}");
+                    return Err(FromProgram::failed("worker_error", message, "Look at this worker's log"));
+                }
+            }
+        }
     }
 
     async fn fetch_image(&self, spec: &InstanceSpec) -> Result<(), FromProgram> {

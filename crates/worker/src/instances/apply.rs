@@ -10,12 +10,13 @@ use protocol::spec::InstanceSpec;
 use tracing::{info, warn};
 
 use super::Host;
-use super::container::{container, is_the_apps_fault, network_name};
+use super::container::{container, is_the_apps_fault};
 use super::image::Trouble;
 use super::plan::Step;
 use super::record::Record;
 use crate::failure::{FailureExt as _, failure};
-use crate::podman::{Error, NewNetwork};
+use crate::podman::Error;
+use crate::private::NotOpen;
 
 /// How long a start waits for the mesh address.
 const ADDRESS_WAIT: Duration = Duration::from_secs(30);
@@ -55,6 +56,17 @@ fn worker_error(error: Error) -> Trouble {
     (failure(Stage::Start, "worker_error", error.to_string()).hint("Look at Podman on this host"), fatal)
 }
 
+fn no_network(error: NotOpen) -> Trouble {
+    match error {
+        NotOpen::Podman(error) => worker_error(error),
+        error @ (NotOpen::Unknown | NotOpen::Guard(_)) => {
+            let fatal = false;
+            let message = format!("there is no network for it yet: {error}");
+            (failure(Stage::Start, "worker_error", message).hint("Look at this worker's log"), fatal)
+        }
+    }
+}
+
 /// Found running, without our having started it or knowing that we had.
 async fn adopt(host: &Host, id: InstanceId, container: String) -> Result<(), Error> {
     let started_at = host.podman.inspect(&container).await?.state.started_at.unwrap_or_else(Utc::now);
@@ -73,9 +85,8 @@ async fn fetch_image(host: &Host, spec: &InstanceSpec) -> Result<(), Trouble> {
 }
 
 async fn create(host: &Host, spec: &InstanceSpec) -> Result<String, Trouble> {
-    let network = network_name(&spec.project);
-    host.podman.ensure_network(&NewNetwork::bridge(network.clone())).await.map_err(worker_error)?;
-    host.podman.create(&container(spec, network, host.cgroups)).await.map_err(|error| {
+    let bridge = host.network.open(&spec.project).await.map_err(no_network)?;
+    host.podman.create(&container(spec, &bridge, host.cgroups)).await.map_err(|error| {
         let fatal = matches!(error, Error::Invalid(_));
         (start_failed(spec, &error), fatal)
     })

@@ -11,6 +11,7 @@ use crate::podman::{
     CpuLimit, Error, HealthConfig, LogDriver, MemoryLimit, NetNs, NewContainer, PidsLimit, PortMapping,
     ResourceLimits,
 };
+use crate::private::Bridge;
 
 /// What images commonly need at their start: entry points that chown a data folder, then drop to a user (CHOWN,
 /// `DAC_OVERRIDE`, FOWNER, SETGID, SETUID), servers on port 80 (`NET_BIND_SERVICE`), init processes that signal workers of
@@ -20,11 +21,6 @@ const CAPABILITIES: [&str; 7] =
 
 /// Podman begins a new log file after so many bytes.
 const LOG_BYTES: i64 = 16 * 1024 * 1024;
-
-/// Organizations may give their projects the same name, so the id it is. No project has the network of builds.
-pub(crate) fn network_name(project: &str) -> String {
-    format!("wisehosting-project-{project}")
-}
 
 /// The end of an id is its random part; its beginning is the same for all of one moment.
 fn end_of(id: impl std::fmt::Display) -> String {
@@ -45,7 +41,7 @@ fn memory_without_swap(bytes: i64, cgroups: Cgroups) -> (MemoryLimit, BTreeMap<&
 }
 
 /// Of an instance.
-pub(super) fn container(spec: &InstanceSpec, network: String, cgroups: Cgroups) -> NewContainer {
+pub(super) fn container(spec: &InstanceSpec, bridge: &Bridge, cgroups: Cgroups) -> NewContainer {
     let bytes = i64::from(spec.resources.memory_mb) * 1024 * 1024;
     let (memory, unified) = memory_without_swap(bytes, cgroups);
     NewContainer {
@@ -72,7 +68,8 @@ pub(super) fn container(spec: &InstanceSpec, network: String, cgroups: Cgroups) 
         stdin: false,
         terminal: false,
         netns: NetNs { nsmode: "bridge" },
-        networks: BTreeMap::from([(network, serde_json::Map::new())]),
+        networks: BTreeMap::from([(bridge.network.clone(), serde_json::Map::new())]),
+        dns_server: bridge.resolver.map(|resolver| [resolver]),
         portmappings: if spec.once { Vec::new() } else { ports(spec) },
         log_configuration: LogDriver { driver: "k8s-file", size: LOG_BYTES },
         // The agent restarts, with its own pauses and counts.
@@ -105,8 +102,14 @@ fn ports(spec: &InstanceSpec) -> Vec<PortMapping> {
 }
 
 /// Of a program that somebody runs once: as the app's instances, but with an input, and with no record of what it prints.
-pub(crate) fn fresh(spec: &InstanceSpec, session: ExecId, terminal: bool, cgroups: Cgroups) -> NewContainer {
-    let mut made = container(spec, network_name(&spec.project), cgroups);
+pub(crate) fn fresh(
+    spec: &InstanceSpec,
+    bridge: &Bridge,
+    session: ExecId,
+    terminal: bool,
+    cgroups: Cgroups,
+) -> NewContainer {
+    let mut made = container(spec, bridge, cgroups);
     made.name = format!("wh-{}-run-{}", spec.app, end_of(session));
     made.labels.retain(|name, _| name != label::INSTANCE && name != label::SPEC_HASH);
     made.labels.insert(label::RUN.to_owned(), session.to_string());
@@ -134,11 +137,17 @@ mod tests {
     use super::*;
     use crate::instances::samples::spec;
 
+    fn bridge() -> Bridge {
+        Bridge {
+            network: "wisehosting-private-shop".to_owned(),
+            resolver: Some(std::net::Ipv4Addr::new(10, 89, 1, 1)),
+        }
+    }
+
     #[test]
     fn a_container_has_its_limits_and_no_more_rights_than_it_needs() {
         let spec = spec("hello", 7);
-        let made =
-            serde_json::to_value(container(&spec, network_name(&spec.project), Cgroups::V2)).expect("json");
+        let made = serde_json::to_value(container(&spec, &bridge(), Cgroups::V2)).expect("json");
         insta::assert_json_snapshot!(made, {
             ".name" => "wh-hello-7-[id]",
             ".labels[\"wisehosting.instance\"]" => "[id]",
@@ -190,8 +199,8 @@ mod tests {
     #[test]
     fn a_fresh_container_is_no_instance_and_leaves_no_log() {
         let spec = spec("hello", 7);
-        let (instance, session) = (container(&spec, network_name(&spec.project), Cgroups::V1), ExecId::new());
-        let made = fresh(&spec, session, true, Cgroups::V1);
+        let (instance, session) = (container(&spec, &bridge(), Cgroups::V1), ExecId::new());
+        let made = fresh(&spec, &bridge(), session, true, Cgroups::V1);
         assert!(!made.labels.contains_key(label::INSTANCE), "the reconciler would remove it");
         assert_eq!(made.labels[label::RUN], session.to_string());
         assert!(made.portmappings.is_empty() && made.stdin && made.terminal);

@@ -33,11 +33,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 use crate::exec::Fresh;
-use crate::guard::Guard;
 use crate::handover::Taker;
 use crate::logs::{self, Owner};
 use crate::places::Places;
 use crate::podman::{Listed, Podman};
+use crate::private::Network;
 use crate::scrub::Scrubber;
 use crate::uplink::Uplink;
 use board::Board;
@@ -58,6 +58,8 @@ pub mod label {
     pub const RUN: &str = "wisehosting.run";
     /// On networks that we made.
     pub const NETWORK: &str = "wisehosting.network";
+    /// On the network of a project: its id.
+    pub const PROJECT: &str = "wisehosting.project";
     /// On images that we built.
     pub const IMAGE: &str = "wisehosting.image";
 }
@@ -69,6 +71,7 @@ const REPORT_EVERY: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone)]
 pub(crate) struct Host {
     podman: Podman,
+    network: Network,
     images: image::Fetcher,
     probe: reqwest::Client,
     board: Board,
@@ -96,7 +99,7 @@ impl Cgroups {
 pub struct InstancesConfig {
     pub state_dir: PathBuf,
     pub podman: Podman,
-    pub guard: Guard,
+    pub network: Network,
     /// See [`crate::config::Builds::private_networks`].
     pub registry_networks: Vec<IpNet>,
 }
@@ -107,7 +110,6 @@ pub struct Instances<U> {
     host: Host,
     uplink: U,
     spec: watch::Receiver<Arc<WorkerSpec>>,
-    guard: Guard,
     /// Of the logs.
     positions: PathBuf,
     tasks: JoinSet<Ended>,
@@ -149,6 +151,7 @@ impl<U: Uplink> Instances<U> {
         let host = Host {
             images: image::Fetcher::new(config.podman.clone(), taker, places),
             podman: config.podman,
+            network: config.network,
             probe: probe::client()?,
             board: board.clone(),
             boot: boot.trim().to_owned(),
@@ -158,7 +161,6 @@ impl<U: Uplink> Instances<U> {
             host,
             uplink,
             spec,
-            guard: config.guard,
             positions: config.state_dir.join("logs"),
             tasks: JoinSet::new(),
             busy: BTreeSet::new(),
@@ -171,7 +173,7 @@ impl<U: Uplink> Instances<U> {
 
     /// For programs that get containers of their own, beside the instances.
     pub fn fresh(&self) -> Fresh {
-        Fresh::new(self.host.podman.clone(), self.host.images.clone(), self.guard.clone())
+        Fresh::new(self.host.podman.clone(), self.host.images.clone(), self.host.network.clone())
     }
 
     fn reap(&mut self) {
@@ -343,10 +345,15 @@ impl<U: Uplink> Reconciler for Instances<U> {
     }
 
     async fn pass(&mut self) -> anyhow::Result<()> {
-        let guarded = self.guard.ensure().await;
         let spec = self.spec.borrow_and_update().clone();
         let unsure = self.busy.clone();
-        let listed = self.host.podman.containers(label::INSTANCE).await?;
+        let listed = self.host.podman.containers(label::INSTANCE).await;
+        // The firewall is looked after whether Podman answers or not.
+        let guarded = match &listed {
+            Ok(listed) => self.host.network.look(listed).await,
+            Err(_) => self.host.network.ensure().await,
+        };
+        let listed = listed?;
         self.reap();
         if self.busy.len() < unsure.len() {
             // The list may be older than what a task did that has ended by now: that is looked at again at once.

@@ -167,7 +167,7 @@ async fn fetch(
 /// addresses.
 pub async fn prepare(podman: &Podman) -> Result<(), crate::podman::Error> {
     let subnets = vec![Subnet { subnet: BUILD_SUBNET.to_owned() }];
-    podman.ensure_network(&NewNetwork { subnets, ..NewNetwork::bridge(BUILD_NETWORK) }).await
+    podman.ensure_network(&NewNetwork { subnets, ..NewNetwork::bridge(BUILD_NETWORK) }).await.map(drop)
 }
 
 async fn pull(

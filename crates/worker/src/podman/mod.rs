@@ -98,23 +98,29 @@ impl Podman {
         self.get("/version", &[]).await
     }
 
-    /// Creates the network unless there is one of its name.
-    pub async fn ensure_network(&self, network: &NewNetwork) -> Result<(), Error> {
-        match self.get::<serde_json::Value>(&format!("/networks/{}/json", network.name), &[]).await {
+    /// Creates the network unless there is one of its name, and returns the one that is there.
+    pub async fn ensure_network(&self, network: &NewNetwork) -> Result<Network, Error> {
+        let path = format!("/networks/{}/json", network.name);
+        match self.get(&path, &[]).await {
             Err(Error::NotFound(_)) => {}
-            found => return found.map(drop),
+            found => return found,
         }
         match self.send(self.request(Method::POST, "/networks/create", &[]).json(network)).await {
-            Ok(_) | Err(Error::Conflict(_)) => Ok(()),
+            // Made by another instance in between.
+            Ok(_) | Err(Error::Conflict(_)) => self.get(&path, &[]).await,
             Err(error) => Err(error),
         }
     }
 
     /// Names of all networks with `label`.
     pub async fn networks(&self, label: &str) -> Result<Vec<String>, Error> {
-        let filters = filters(&serde_json::json!({ "label": [label] }));
-        let all: Vec<ListedNetwork> = self.get("/networks/json", &[("filters", &filters)]).await?;
+        let all = self.networks_in_full(label).await?;
         Ok(all.into_iter().map(|network| network.name).collect())
+    }
+
+    pub async fn networks_in_full(&self, label: &str) -> Result<Vec<Network>, Error> {
+        let filters = filters(&serde_json::json!({ "label": [label] }));
+        self.get("/networks/json", &[("filters", &filters)]).await
     }
 
     /// Refused while a container uses it.

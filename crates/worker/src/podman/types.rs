@@ -1,7 +1,7 @@
 //! What Podman is told and what it tells, as far as the worker cares.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -104,11 +104,23 @@ pub struct ListedImage {
     pub containers: u32,
 }
 
-/// One line of the list of networks.
+/// A network that exists.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct ListedNetwork {
-    pub(super) name: String,
+pub struct Network {
+    pub name: String,
+    /// Its bridge.
+    pub network_interface: String,
+    #[serde(deserialize_with = "or_default")]
+    pub subnets: Vec<ListedSubnet>,
+    #[serde(deserialize_with = "or_default")]
+    pub labels: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct ListedSubnet {
+    pub gateway: Option<String>,
 }
 
 /// One container in full.
@@ -119,6 +131,28 @@ pub struct Container {
     pub state: ContainerState,
     pub host_config: HostConfig,
     pub config: ContainerConfig,
+    pub network_settings: NetworkSettings,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct NetworkSettings {
+    #[serde(deserialize_with = "or_default")]
+    networks: BTreeMap<String, Attachment>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct Attachment {
+    #[serde(rename = "IPAddress")]
+    address: String,
+}
+
+impl NetworkSettings {
+    /// While it runs, in the first of its networks.
+    pub fn address(&self) -> Option<Ipv4Addr> {
+        self.networks.values().find_map(|attachment| attachment.address.parse().ok())
+    }
 }
 
 #[derive(Clone, Default, Deserialize)]
@@ -200,15 +234,20 @@ pub struct ContainerStats {
     pub sent: u64,
 }
 
-/// A bridge network with DNS among its containers.
+/// A bridge network.
 #[derive(Debug, Clone, Serialize)]
 pub struct NewNetwork {
     pub name: String,
     pub driver: &'static str,
+    /// The bridge's name, which Podman makes up when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network_interface: Option<String>,
+    /// Podman answers names.
     pub dns_enabled: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub subnets: Vec<Subnet>,
     pub labels: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub options: BTreeMap<&'static str, &'static str>,
 }
 
@@ -223,11 +262,22 @@ impl NewNetwork {
         Self {
             name: name.into(),
             driver: "bridge",
+            network_interface: None,
             dns_enabled: true,
             subnets: Vec::new(),
             labels: BTreeMap::from([(label::NETWORK.to_owned(), "made".to_owned())]),
             options: BTreeMap::from([("isolate", "true")]),
         }
+    }
+
+    /// Of a project. The guard keeps it apart, and lets through what Podman's isolation would not.
+    pub fn private(name: impl Into<String>, interface: String, project: &str) -> Self {
+        let mut network = Self::bridge(name);
+        network.network_interface = Some(interface);
+        network.dns_enabled = false;
+        network.labels.insert(label::PROJECT.to_owned(), project.to_owned());
+        network.options.clear();
+        network
     }
 }
 
@@ -254,6 +304,8 @@ pub struct NewContainer {
     pub netns: NetNs,
     #[serde(rename = "Networks")]
     pub networks: BTreeMap<String, serde_json::Map<String, serde_json::Value>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dns_server: Option<[Ipv4Addr; 1]>,
     pub portmappings: Vec<PortMapping>,
     pub log_configuration: LogDriver,
     pub restart_policy: &'static str,

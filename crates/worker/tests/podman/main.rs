@@ -5,6 +5,7 @@ mod files;
 mod fresh;
 mod images;
 mod leave;
+mod private;
 mod registry;
 mod support;
 
@@ -27,6 +28,7 @@ use worker::guard::Guard;
 use worker::instances::{Instances, InstancesConfig};
 use worker::job::{BuildSettings, JobCommand, Jobs, JobsConfig};
 use worker::podman::Podman;
+use worker::private::Network;
 
 fn podman() -> Podman {
     Podman::new(SOCKET.as_ref()).expect("client")
@@ -349,12 +351,19 @@ async fn start_instances(
     control_plane: &ControlPlane,
     instances: Vec<InstanceSpec>,
 ) -> (JoinSet<anyhow::Result<()>>, Fresh) {
+    start_all(control_plane, WorkerSpec { instances, ..WorkerSpec::default() }).await
+}
+
+async fn start_all(control_plane: &ControlPlane, spec: WorkerSpec) -> (JoinSet<anyhow::Result<()>>, Fresh) {
     let state_dir = state_dir();
     std::fs::create_dir_all(&state_dir).expect("state");
     worker::job::prepare(&podman()).await.expect("network");
-    let (spec, watched) = watch::channel(Arc::new(WorkerSpec { instances, ..WorkerSpec::default() }));
     let guard = Guard::new("wh0".to_owned(), "10.50.0.0/24".parse().expect("network"), Vec::new());
-    let config = InstancesConfig { state_dir, podman: podman(), guard, registry_networks: Vec::new() };
+    let program = PathBuf::from(env!("CARGO_BIN_EXE_wisehosting-worker"));
+    let network = Network::new(podman(), guard, state_dir.join("names"), program);
+    network.take(1, &spec).await.expect("nftables");
+    let (spec, watched) = watch::channel(Arc::new(spec));
+    let config = InstancesConfig { state_dir, podman: podman(), network, registry_networks: Vec::new() };
     let (activator, stop) = (daemon::reconcile::Activator::new(), CancellationToken::new());
     let (reconciler, observer) =
         Instances::new(config, control_plane.clone(), watched, activator.clone()).expect("instances");

@@ -12,6 +12,7 @@ import { cli } from "@/lib/cli";
 import { CertificateFact } from "./certificate";
 import { AddDialog } from "./dialogs";
 import { DomainCard } from "./domain";
+import { PrivateCard } from "./private-card";
 import { StreamsCard } from "./streams-card";
 
 export function Component() {
@@ -66,6 +67,7 @@ export function Component() {
         }
       </Rows>
       <StreamsCard app={app} mayChange={mayChange} />
+      <PrivateCard app={app} mayChange={mayChange} />
       {adding && <AddDialog app={app.slug} onClose={() => setAdding(false)} />}
     </div>
   );

@@ -14,6 +14,7 @@ use super::tasks::{self, Preparation};
 use super::{Kind, ending, progress};
 use crate::apps::{Deploy, Settings};
 use crate::bus::{self, Topic};
+use crate::network;
 use crate::nodes::store::proxies_behind;
 use crate::placement::config::Placement as Policy;
 use crate::placement::{self, store::Sought};
@@ -309,6 +310,7 @@ pub async fn switch(
     enter: &[InstanceId],
     leave: &[InstanceId],
 ) -> sqlx::Result<()> {
+    let entering = enter;
     let enter: Vec<Uuid> = enter.iter().map(|id| id.0).collect();
     sqlx::query!(
         "update instances set in_rotation = true, out_generation = null, out_at = null where id = any($1)",
@@ -316,6 +318,7 @@ pub async fn switch(
     )
     .execute(&mut *conn)
     .await?;
+    network::store::instances_changed(conn, entering).await?;
     take_out(conn, generation, leave).await
 }
 
@@ -337,6 +340,7 @@ pub async fn take_out(
     generation: Generation,
     ids: &[InstanceId],
 ) -> sqlx::Result<()> {
+    network::store::instances_changed(conn, ids).await?;
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
     sqlx::query!(
         "update instances set in_rotation = false, out_generation = $2, out_at = now() where id = any($1)",
@@ -393,8 +397,9 @@ async fn draining(conn: &mut PgConnection, app: AppId) -> sqlx::Result<bool> {
     .await
 }
 
-/// Ends the instances that nobody uses any more: every connected proxy and worker's ingress has a table without them, `drain_s` passed
-/// since they left it, and no roll-out may still lead back to them. Returns their apps and nodes.
+/// Ends the instances that nobody uses any more: every connected proxy and worker's ingress has a table without them, every
+/// connected worker whose containers may reach them was told, `drain_s` passed since they left it, and no roll-out may
+/// still lead back to them. Returns their apps and nodes.
 pub async fn drained(conn: &mut PgConnection) -> sqlx::Result<Vec<(AppId, NodeId)>> {
     let rows = sqlx::query!(
         "update instances set wanted = false
@@ -403,6 +408,17 @@ pub async fn drained(conn: &mut PgConnection) -> sqlx::Result<Vec<(AppId, NodeId
            and out_at < now() - make_interval(secs => coalesce((settings->'deploy'->>'drain_s')::float8, $1))
            and not exists (select 1 from agents
                            where kind in ('proxy', 'ingress') and connected_to is not null and applied_generation < out_generation)
+           and not exists (select 1 from apps
+                           join environments on environments.id = apps.environment_id
+                           join network_changes on network_changes.project_id = environments.project_id
+                           where apps.id = instances.app_id)
+           and not exists (select 1 from apps
+                           join environments on environments.id = apps.environment_id
+                           join project_reachers on project_reachers.project_id = environments.project_id
+                           join agents on agents.node_id = project_reachers.node_id and agents.kind = 'worker'
+                           join generations on generations.consumer = 'worker:' || agents.node_id
+                           where apps.id = instances.app_id and connected_to is not null
+                             and applied_generation < generations.generation)
            and not exists (select 1 from deployments
                            where deployments.app_id = instances.app_id and deployments.state = 'rolling-out'
                              and switch_generation is not null)
