@@ -11,7 +11,7 @@ use sysinfo::System;
 
 const MIB: u64 = 1024 * 1024;
 
-/// What the host is. `podman` and `wireguard` are left to the agent that knows them.
+/// What the host is. `podman`, `wireguard` and `enforced` are left to the agent that knows them.
 pub fn host_facts() -> HostFacts {
     let mut system = System::new();
     system.refresh_memory();
@@ -24,6 +24,7 @@ pub fn host_facts() -> HostFacts {
         wireguard: None,
         engine: None,
         os: os::read(Path::new("/")),
+        enforced: None,
     }
 }
 

@@ -4,6 +4,7 @@
 //! Three kinds of agents speak this protocol, one process each, any of them on any host: the mesh agent, the
 //! worker and the proxy. They share the identity of their node ([`identity::NodeIdentity`]).
 
+pub mod enforced;
 pub mod enrol;
 pub mod envelope;
 pub mod exec;

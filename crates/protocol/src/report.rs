@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::enforced::Enforced;
 use crate::ids::{AppId, InstanceId, JobId};
 use crate::job::{Failure, ProbeEvidence, Recipe, Stage};
 use crate::registry::CopyReport;
@@ -42,6 +43,9 @@ pub struct HostFacts {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub engine: Option<String>,
     pub os: Option<OperatingSystem>,
+    /// From workers: what holds of the limits of instances.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enforced: Option<Box<Enforced>>,
 }
 
 /// What the host runs, and how old that is.
@@ -183,6 +187,16 @@ pub struct InstanceReport {
     pub probe: Option<ProbeEvidence>,
     /// Why it failed, once it has.
     pub failure: Option<Failure>,
+    /// It has written more to its disk than it may, on a host that cannot keep it from that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub over_disk: Option<OverDisk>,
+}
+
+/// What was seen when an instance had written too much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OverDisk {
+    pub used_bytes: u64,
+    pub limit_mb: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -301,6 +315,18 @@ pub struct InstanceStats {
     /// Thousandths of a core.
     pub cpu_millis: u32,
     pub memory_bytes: u64,
+    /// Since it was started.
     pub received_bytes: u64,
     pub sent_bytes: u64,
+    /// Bytes a second since the sample before; absent in the first one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receive_rate: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub send_rate: Option<u64>,
+    /// Processes and threads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pids: Option<u32>,
+    /// Written to its own disk; measured seldom.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_bytes: Option<u64>,
 }

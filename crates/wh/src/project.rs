@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use presets::Preset;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use self::placement::Placement;
@@ -28,6 +28,7 @@ pub(crate) struct Project {
     pub(crate) deploy: Option<Deploy>,
     pub(crate) probe: Option<Probe>,
     pub(crate) resources: Resources,
+    isolation: Option<Isolation>,
     pub(crate) crash_guard: CrashGuard,
     placement: Option<Placement>,
     pub(crate) env: Env,
@@ -120,6 +121,22 @@ pub(crate) struct Resources {
     memory_mb: Option<u32>,
     cpu_millis: Option<u32>,
     pids: Option<u32>,
+}
+
+/// What keeps one instance apart from its host and its neighbours. The control plane checks it.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Isolation {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    read_only: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tmpfs: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disk_mb: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    egress_mbit: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ingress_mbit: Option<u32>,
 }
 
 /// When an instance that ends by itself is not started again any more.
@@ -268,6 +285,7 @@ impl Project {
         if !resources.is_empty() {
             settings.insert("resources".to_owned(), Value::Object(resources));
         }
+        put(&mut settings, "isolation", self.isolation.as_ref());
         let mut guard = Map::new();
         put(&mut guard, "restarts", self.crash_guard.restarts);
         put(&mut guard, "calm_s", self.crash_guard.calm_s);
@@ -351,8 +369,8 @@ mod tests {
             refused("weather = 1"),
             (
                 "f.toml line 1: unknown key `weather`".to_owned(),
-                "known here: app, project, build, run, deploy, probe, resources, crash_guard, placement, env, \
-                 routes, domains"
+                "known here: app, project, build, run, deploy, probe, resources, isolation, crash_guard, placement, \
+                 env, routes, domains"
                     .to_owned()
             )
         );
@@ -405,6 +423,10 @@ mod tests {
             failures = 5
             [resources]
             memory_mb = 256
+            [isolation]
+            read_only = true
+            tmpfs = ["/data=8"]
+            egress_mbit = 16
             [crash_guard]
             restarts = 2
         "#;
@@ -414,7 +436,9 @@ mod tests {
                 "port": 8080, "command": ["serve", "-p"],
                 "deploy": { "strategy": "rolling", "pre_command": ["migrate", "--all"], "drain_s": 60 },
                 "probe": { "check": { "type": "http", "path": "/up", "status": 204 }, "failures": 5 },
-                "resources": { "memory_mb": 256 }, "crash_guard": { "restarts": 2 },
+                "resources": { "memory_mb": 256 },
+                "isolation": { "read_only": true, "tmpfs": ["/data=8"], "egress_mbit": 16 },
+                "crash_guard": { "restarts": 2 },
                 "containerfile": {
                     "path": "deploy/Containerfile", "args": { "A": "1" }, "labels": { "org.example/a": "b" },
                     "platform": "linux/arm64", "pull": true

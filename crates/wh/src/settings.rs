@@ -39,6 +39,11 @@ const KEYS: &[(&str, &str, Kind)] = &[
     ("resources.memory_mb", "/resources/memory_mb", Kind::Number),
     ("resources.cpu_millis", "/resources/cpu_millis", Kind::Number),
     ("resources.pids", "/resources/pids", Kind::Number),
+    ("isolation.read_only", "/isolation/read_only", Kind::Flag),
+    ("isolation.tmpfs", "/isolation/tmpfs", Kind::Words),
+    ("isolation.disk_mb", "/isolation/disk_mb", Kind::Number),
+    ("isolation.egress_mbit", "/isolation/egress_mbit", Kind::Number),
+    ("isolation.ingress_mbit", "/isolation/ingress_mbit", Kind::Number),
     ("crash_guard.restarts", "/crash_guard/restarts", Kind::Number),
     ("crash_guard.calm_s", "/crash_guard/calm_s", Kind::Number),
     ("placement.strategy", "/placement/strategy", Kind::Text),
@@ -368,6 +373,14 @@ mod tests {
             json!({ "resources": { "memory_mb": 512, "cpu_millis": 1000 } })
         );
         assert_eq!(patched(&["run.replicas=1"]), json!({}));
+        assert_eq!(
+            patched(&[
+                "isolation.read_only=true",
+                "isolation.tmpfs=/data=8 /cache=16",
+                "isolation.disk_mb=64"
+            ]),
+            json!({ "isolation": { "read_only": true, "tmpfs": ["/data=8", "/cache=16"], "disk_mb": 64 } })
+        );
     }
 
     #[test]

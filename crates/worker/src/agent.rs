@@ -11,6 +11,7 @@ use daemon::lifecycle::Lifecycle;
 use daemon::reconcile::{Activator, StatusCell, drive};
 use node::ledger::Ledger;
 use node::link::{Events, Link, LinkConfig, LinkEvent, LinkHandle, Timing};
+use protocol::enforced::Enforced;
 use protocol::identity::{AgentKind, NodeIdentity};
 use protocol::message::{Applied, FromAgent, FromControlPlane};
 use protocol::report::{Hello, HostFacts};
@@ -20,11 +21,14 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use crate::bandwidth::Bandwidth;
 use crate::config::Config;
+use crate::disk_use::DiskUse;
 use crate::guard::Guard;
 use crate::images::{Images, ImagesConfig};
-use crate::instances::{self, Instances, InstancesConfig};
+use crate::instances::{self, Instances, InstancesConfig, Observer};
 use crate::job::{BuildSettings, JobCommand, Jobs, JobsConfig};
+use crate::means::Means;
 use crate::podman::Podman;
 use crate::private::Network;
 use crate::uplink::Uplink as _;
@@ -76,6 +80,7 @@ impl Parts {
         let podman = Podman::new(&config.podman.socket)?;
         let version = podman.version().await?.version;
         info!(podman = version, "Podman answers");
+        let means = Arc::new(Means::of_this_host(&podman, config.instances.user_namespaces).await);
         bridges::announce();
         if let Err(error) = job::prepare(&podman).await {
             warn!(
@@ -89,24 +94,17 @@ impl Parts {
             ledger.current().map(|current| current.spec.clone()).unwrap_or_default(),
         ));
         let network = network(config, podman.clone(), &ledger).await;
-        let hello = hello(config, version, network.in_force());
-        let (link, handle, events) = Link::new(LinkConfig {
-            identity: identity.clone(),
-            agent: AgentKind::Worker,
-            version: VERSION.to_owned(),
-            root_pem: None,
-            hello: Box::new(hello),
-            timing: Timing::default(),
-        })?;
+        let hello = hello(config, version, means.enforced(), network.in_force());
+        let (link, handle, events) = Link::new(link_config(&identity, Box::new(hello)))?;
 
         let activator = Activator::new();
         let connected = Arc::new(Notify::new());
         let (commands, received) = mpsc::channel(64);
-        let settings = instances_config(config, podman.clone(), network.clone());
+        let settings = instances_config(config, &podman, &means, network.clone());
         let image_activator = Activator::new();
-        let settings_of_images = images_config(config, podman.clone());
-        let images =
-            Images::new(settings_of_images, handle.clone(), watched.clone(), image_activator.clone())?;
+        let of_images = images_config(config, podman.clone());
+        let images = Images::new(of_images, handle.clone(), watched.clone(), image_activator.clone())?;
+        let limits = watched.clone();
         let (reconciler, observer) = Instances::new(settings, handle.clone(), watched, activator.clone())?;
         let fresh = reconciler.fresh();
         let jobs = Jobs::new(jobs_config(config)?, handle.clone())?;
@@ -130,7 +128,8 @@ impl Parts {
         parts.spawn("metrics", daemon::status::fold_metrics(metrics, stop.clone()));
         parts.spawn("jobs", jobs.run(received, stop.clone()));
         parts.spawn("report", observer.clone().report(handle.clone(), connected, stop.clone()));
-        parts.spawn("stats", stats::run(podman.clone(), observer, handle, stop.clone()));
+        let disks = parts.watch_limits(&podman, means, &observer, limits, stop);
+        parts.spawn("stats", stats::run(podman.clone(), observer, disks, handle, stop.clone()));
         parts.spawn("events", instances::watch_events(podman, activator.clone(), stop.clone()));
         parts.spawn("fresh", fresh.sweep(stop.clone()));
         parts.spawn("http", serve::serve(listener, router, stop.clone()));
@@ -149,6 +148,24 @@ impl Parts {
         self.0.spawn(async move { (name, part.await) });
     }
 
+    /// What the kernel does not do by itself once a container runs.
+    fn watch_limits(
+        &mut self,
+        podman: &Podman,
+        means: Arc<Means>,
+        observer: &Observer,
+        spec: watch::Receiver<Arc<WorkerSpec>>,
+        stop: &CancellationToken,
+    ) -> DiskUse {
+        let disks = DiskUse::default();
+        let measure = disks.clone().measure(podman.clone(), observer.clone(), spec.clone(), stop.clone());
+        self.spawn("disks", measure);
+        let bandwidth = Bandwidth::new(podman.clone(), means, observer.clone(), spec);
+        let held = drive(bandwidth, Activator::new(), RECONCILE_EVERY, StatusCell::default(), stop.clone());
+        self.spawn("bandwidth", held);
+        disks
+    }
+
     /// Until `stop`, or until a part ends by itself, which is a failure of all.
     async fn run(mut self, stop: &CancellationToken) -> anyhow::Result<()> {
         while let Some(ended) = self.0.join_next().await {
@@ -157,6 +174,17 @@ impl Parts {
             anyhow::ensure!(stop.is_cancelled(), "{name} ended before the agent was told to stop");
         }
         Ok(())
+    }
+}
+
+fn link_config(identity: &NodeIdentity, hello: Box<dyn Fn() -> Hello + Send + Sync>) -> LinkConfig {
+    LinkConfig {
+        identity: identity.clone(),
+        agent: AgentKind::Worker,
+        version: VERSION.to_owned(),
+        root_pem: None,
+        hello,
+        timing: Timing::default(),
     }
 }
 
@@ -189,6 +217,7 @@ async fn same_identity(
 fn hello(
     config: &Config,
     podman: String,
+    enforced: Enforced,
     generation: watch::Receiver<Generation>,
 ) -> impl Fn() -> Hello + Send + Sync + use<> {
     let (jobs, build_slots) = (jobs_folder(config), config.builds.slots);
@@ -197,7 +226,11 @@ fn hello(
         generation: *generation.borrow(),
         jobs: Jobs::<LinkHandle>::known(&jobs),
         build_slots,
-        host: HostFacts { podman: Some(podman.clone()), ..node::facts::host_facts() },
+        host: HostFacts {
+            podman: Some(podman.clone()),
+            enforced: Some(Box::new(enforced.clone())),
+            ..node::facts::host_facts()
+        },
     }
 }
 
@@ -223,11 +256,17 @@ async fn network(config: &Config, podman: Podman, ledger: &Ledger<WorkerSpec>) -
     network
 }
 
-fn instances_config(config: &Config, podman: Podman, network: Network) -> InstancesConfig {
+fn instances_config(
+    config: &Config,
+    podman: &Podman,
+    means: &Arc<Means>,
+    network: Network,
+) -> InstancesConfig {
     InstancesConfig {
         state_dir: config.state_dir.clone(),
-        podman,
+        podman: podman.clone(),
         network,
+        means: means.clone(),
         registry_networks: config.builds.private_networks.clone(),
     }
 }

@@ -8,6 +8,7 @@ use ipnet::{IpNet, Ipv4Net};
 use serde::Deserialize;
 
 use crate::guard::is_interface;
+use crate::means::UserNamespaces;
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -57,6 +58,8 @@ pub struct Builds {
 pub struct Instances {
     /// Private networks that apps and build steps may reach, such as the one of a database: `192.168.1.0/24`.
     pub private_networks: Vec<Ipv4Net>,
+    /// Whether root inside a container is nobody on the host.
+    pub user_namespaces: UserNamespaces,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -171,6 +174,7 @@ mod tests {
             ("[mesh]\ninterface = \"a;b\"", "mesh.interface"),
             ("[mesh]\ncidr = \"10.50.0.1/24\"", "mesh.cidr"),
             ("[mesh]\nprot = 1", "prot"),
+            ("[instances]\nuser_namespaces = \"yes\"", "user_namespaces"),
         ] {
             let error = checked(text).expect_err(text);
             assert!(error.contains(key), "{error}");

@@ -4,6 +4,8 @@
 //! * [`job`]: source to image, each build in a process that survives the agent.
 //! * [`images`]: keeps and removes images as the spec says.
 //! * [`instances`]: keeps the instances of the spec running and no others.
+//! * [`means`]: by what this host keeps instances apart and within their limits; [`bandwidth`] and [`disk_use`] see to two
+//!   of them.
 //! * [`exec`]: programs that people run in instances.
 //! * [`files`]: files into and out of instances.
 //! * [`zones`]: answers for the direct zones that point at this worker.
@@ -12,8 +14,10 @@
 //! * [`podman`]: the client of Podman's REST interface.
 
 pub mod agent;
+pub mod bandwidth;
 pub mod bridges;
 pub mod config;
+pub mod disk_use;
 pub mod exec;
 mod failure;
 pub mod files;
@@ -24,6 +28,7 @@ pub mod instances;
 pub mod job;
 pub mod leave;
 mod logs;
+pub mod means;
 mod places;
 pub mod podman;
 pub mod private;

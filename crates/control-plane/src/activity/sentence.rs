@@ -19,13 +19,7 @@ pub fn of(event: &Event) -> String {
             return format!("Deployment {} is live with release {}", of("number"), of("release"));
         }
         "deployment.fail" => return format!("Deployment {} failed: {}", of("number"), of("message")),
-        "app.crash-loop" => {
-            let release = of("release");
-            return format!(
-                "The crash guard stopped an instance of release {release} on {who}: {}",
-                of("message")
-            );
-        }
+        "app.crash-loop" | "app.disk-over" => return of_an_instance(event, who),
         "domain.verify" => return format!("The domain {} is verified and served", of("domain")),
         "domain.miss" => {
             return format!("The record of the domain {} is missing: {}", of("domain"), of("why"));
@@ -75,6 +69,19 @@ pub fn of(event: &Event) -> String {
         other => format!("did {other}"),
     };
     format!("{who} {deed}")
+}
+
+/// What an instance did on the node that tells it.
+fn of_an_instance(event: &Event, node: &str) -> String {
+    let of = |name: &str| text(&event.detail[name]);
+    let release = of("release");
+    if event.action == "app.disk-over" {
+        let (used, limit) = (of("used_mb"), of("limit_mb"));
+        return format!(
+            "An instance of release {release} on {node} has written {used} MiB to its disk, more than its {limit} MiB"
+        );
+    }
+    format!("The crash guard stopped an instance of release {release} on {node}: {}", of("message"))
 }
 
 fn who(event: &Event) -> &str {

@@ -2,7 +2,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use protocol::ids::{AppId, OrganizationId};
-use protocol::spec::{CrashGuard, Probe, Resources};
+use protocol::spec::{CrashGuard, Isolation, Probe, Resources};
 use serde::Deserialize;
 use serde_json::json;
 use sqlx::PgConnection;
@@ -103,6 +103,7 @@ struct AppRequest {
     replicas: Option<u16>,
     probe: Option<Probe>,
     resources: Option<Resources>,
+    isolation: Option<Isolation>,
     crash_guard: Option<CrashGuard>,
     command: Option<Vec<String>>,
     deploy: Option<Deploy>,
@@ -117,6 +118,7 @@ impl AppRequest {
             replicas: self.replicas.unwrap_or(default.replicas),
             probe: self.probe.clone().unwrap_or_default(),
             resources: self.resources.unwrap_or_default(),
+            isolation: self.isolation.clone().unwrap_or_default(),
             crash_guard: self.crash_guard.unwrap_or_default(),
             command: self.command.clone(),
             containerfile: None,

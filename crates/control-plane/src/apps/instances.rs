@@ -6,12 +6,14 @@ use chrono::{DateTime, Utc};
 use protocol::ids::{InstanceId, NodeId};
 use protocol::job::{Failure, ProbeEvidence};
 use protocol::report::{InstanceState, InstanceStats};
+use protocol::spec::{Isolation, Resources};
 use serde::Serialize;
 use serde_json::json;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::power::{self, Answer};
+use super::unenforced::Unenforced;
 use super::{api, store};
 use crate::app::AppState;
 use crate::deployments::create;
@@ -52,6 +54,11 @@ pub struct Instance {
     pub unknown_since: Option<DateTime<Utc>>,
     pub probe: Option<ProbeEvidence>,
     pub failure: Option<Failure>,
+    /// What its release lets it use.
+    pub resources: Resources,
+    pub isolation: Isolation,
+    /// Which of that nothing enforces on its node.
+    pub unenforced: Vec<Unenforced>,
     /// Null unless its worker is connected to the control plane that answers.
     pub stats: Option<InstanceStats>,
 }

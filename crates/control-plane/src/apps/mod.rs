@@ -8,11 +8,12 @@ pub mod status;
 pub mod store;
 #[cfg(test)]
 mod tests;
+pub mod unenforced;
 
 use chrono::{DateTime, Utc};
 use protocol::ids::{AppId, DeploymentId, ProjectId};
 use protocol::job::{Containerfile, Failure};
-use protocol::spec::{CrashGuard, Probe, Resources};
+use protocol::spec::{CrashGuard, Isolation, Probe, Resources};
 use serde::{Deserialize, Serialize};
 
 use crate::deployments;
@@ -30,6 +31,7 @@ pub struct Settings {
     pub replicas: u16,
     pub probe: Probe,
     pub resources: Resources,
+    pub isolation: Isolation,
     pub crash_guard: CrashGuard,
     /// Replaces the image's command.
     pub command: Option<Vec<String>>,
@@ -85,6 +87,7 @@ impl Default for Settings {
             replicas: 1,
             probe: Probe::default(),
             resources: Resources::default(),
+            isolation: Isolation::default(),
             crash_guard: CrashGuard::default(),
             command: None,
             containerfile: None,
@@ -124,6 +127,10 @@ pub struct SettingsPatch {
     pub resources: Option<Option<Resources>>,
     /// Replaced as a whole.
     #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<Isolation>)]
+    pub isolation: Option<Option<Isolation>>,
+    /// Replaced as a whole.
+    #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<CrashGuard>)]
     pub crash_guard: Option<Option<CrashGuard>>,
     #[serde(default, deserialize_with = "present")]
@@ -155,6 +162,9 @@ impl SettingsPatch {
         }
         if let Some(resources) = self.resources {
             settings.resources = resources.unwrap_or_default();
+        }
+        if let Some(isolation) = self.isolation {
+            settings.isolation = isolation.unwrap_or_default();
         }
         if let Some(guard) = self.crash_guard {
             settings.crash_guard = guard.unwrap_or_default();

@@ -1,9 +1,9 @@
 //! What may be written into an app: slugs, settings, short texts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::job::Containerfile;
-use protocol::spec::{CrashGuard, Probe, ProbeCheck, Resources};
+use protocol::spec::{CrashGuard, Isolation, Probe, ProbeCheck, Resources};
 
 use super::Settings;
 use crate::config::is_label;
@@ -132,6 +132,7 @@ pub fn check_settings(settings: &Settings, prefix: &str) -> Result<()> {
     range(field("replicas"), settings.replicas.into(), 1, 100)?;
     check_probe(&settings.probe, &field("probe"))?;
     check_resources(&settings.resources, &field("resources"))?;
+    check_isolation(&settings.isolation, &field("isolation"))?;
     check_crash_guard(settings.crash_guard, &field("crash_guard"))?;
     if let Some(command) = &settings.command {
         check_command(command, &field("command"))?;
@@ -211,6 +212,33 @@ fn check_resources(resources: &Resources, field: &str) -> Result<()> {
     range(format!("{field}.memory_mb"), resources.memory_mb, 16, 1 << 20)?;
     range(format!("{field}.cpu_millis"), resources.cpu_millis, 10, 256_000)?;
     range(format!("{field}.pids"), resources.pids, 8, 1 << 16)
+}
+
+/// Each folder in memory was checked when it was read.
+fn check_isolation(isolation: &Isolation, field: &str) -> Result<()> {
+    let limits = [
+        ("disk_mb", isolation.disk_mb, 1, 1 << 20),
+        ("egress_mbit", isolation.egress_mbit, 1, 10_000),
+        ("ingress_mbit", isolation.ingress_mbit, 1, 10_000),
+    ];
+    for (name, limit, least, most) in limits {
+        if let Some(limit) = limit {
+            range(format!("{field}.{name}"), limit, least, most)?;
+        }
+    }
+    let tmpfs = format!("{field}.tmpfs");
+    if isolation.tmpfs.len() > 16 {
+        let message = format!("{tmpfs} may have at most 16 folders");
+        return Err(Error::invalid(tmpfs, message));
+    }
+    let mut paths = BTreeSet::new();
+    match isolation.tmpfs.iter().find(|folder| !paths.insert(folder.path())) {
+        Some(twice) => {
+            let message = format!("{tmpfs} names {} twice", twice.path());
+            Err(Error::invalid(tmpfs, message).hint("Leave one of them out"))
+        }
+        None => Ok(()),
+    }
 }
 
 fn check_command(command: &[String], field: &str) -> Result<()> {
@@ -383,6 +411,19 @@ mod tests {
             (refused(|settings| settings.probe.check = http("up")), "settings.probe.check.path"),
             (refused(|settings| settings.probe.check = http("/a b")), "settings.probe.check.path"),
             (refused(|settings| settings.resources.memory_mb = 1), "settings.resources.memory_mb"),
+            (refused(|settings| settings.isolation.disk_mb = Some(0)), "settings.isolation.disk_mb"),
+            (refused(|settings| settings.isolation.egress_mbit = Some(0)), "settings.isolation.egress_mbit"),
+            (
+                refused(|settings| settings.isolation.ingress_mbit = Some(10_001)),
+                "settings.isolation.ingress_mbit",
+            ),
+            (
+                refused(|settings| {
+                    let folder = |text: &str| text.to_owned().try_into().expect("a folder");
+                    settings.isolation.tmpfs = vec![folder("/a=1"), folder("/a=2")];
+                }),
+                "settings.isolation.tmpfs",
+            ),
             (refused(|settings| settings.command = Some(vec![])), "settings.command"),
             (
                 refused(|settings| settings.containerfile = file(|file| file.path = Some("../x".to_owned()))),

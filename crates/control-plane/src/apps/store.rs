@@ -10,7 +10,9 @@ use uuid::Uuid;
 
 use super::instances::{Instance, NodeRef};
 use super::status::{Evidence, InstanceCount, Seen, failure, status};
-use super::{AppView, Certificate, Certification, DeploymentSummary, ProjectRef, ReleaseRef, Settings};
+use super::{
+    AppView, Certificate, Certification, DeploymentSummary, ProjectRef, ReleaseRef, Settings, unenforced,
+};
 use crate::certificates::cover;
 use crate::deployments::State;
 use crate::instances::unknown_since;
@@ -254,7 +256,8 @@ pub async fn stop(conn: &mut PgConnection, id: AppId) -> sqlx::Result<()> {
 pub async fn instances(conn: &mut PgConnection, app: AppId) -> sqlx::Result<Vec<Instance>> {
     let rows = sqlx::query!(
         r#"select instances.id, instances.node_id, nodes.name, nodes.mesh_address, releases.number, wanted, in_rotation,
-                instances.state, host_port, report, observed_at, instances.created_at, now() as "now!"
+                instances.state, host_port, report, observed_at, instances.created_at, now() as "now!",
+                releases.settings as "settings: Json<Settings>", nodes.host -> 'enforced' as enforced
          from instances
          join nodes on nodes.id = instances.node_id
          join releases on releases.id = instances.release_id
@@ -265,6 +268,7 @@ pub async fn instances(conn: &mut PgConnection, app: AppId) -> sqlx::Result<Vec<
     .fetch_all(conn)
     .await?;
     let instances = rows.into_iter().map(|row| {
+        let enforced = row.enforced.and_then(|enforced| serde_json::from_value(enforced).ok());
         // A report of another version may not parse; then only the state is known.
         let report = row.report.and_then(|report| serde_json::from_value::<InstanceReport>(report).ok());
         Instance {
@@ -282,6 +286,9 @@ pub async fn instances(conn: &mut PgConnection, app: AppId) -> sqlx::Result<Vec<
             unknown_since: unknown_since(row.observed_at, row.created_at, row.now),
             probe: report.as_ref().and_then(|report| report.probe.clone()),
             failure: report.and_then(|report| report.failure),
+            unenforced: unenforced::of(&row.settings, enforced.as_ref()),
+            resources: row.settings.resources,
+            isolation: row.settings.0.isolation,
             stats: None,
         }
     });

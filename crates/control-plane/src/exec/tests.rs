@@ -372,6 +372,9 @@ fn a_healthy_instance_of_the_newest_release_is_the_best() {
         unknown_since: None,
         probe: None,
         failure: None,
+        resources: protocol::spec::Resources::default(),
+        isolation: protocol::spec::Isolation::default(),
+        unenforced: Vec::new(),
         stats: None,
     };
     let all = vec![

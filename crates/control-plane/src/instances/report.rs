@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use protocol::ids::{AppId, InstanceId, NodeId};
 use protocol::job::{CRASH_LOOPING, Failure};
-use protocol::report::{InstanceReport, InstanceState};
+use protocol::report::{InstanceReport, InstanceState, OverDisk};
 use serde_json::json;
 use sqlx::PgConnection;
 use tracing::{info, warn};
@@ -29,6 +29,9 @@ pub async fn take(conn: &mut PgConnection, node: NodeId, reports: &[InstanceRepo
             changes.note(seen, report.state);
             if let Some(failure) = given_up(seen, report) {
                 record(conn, node, report, failure).await?;
+            }
+            if let Some(over) = report.over_disk.filter(|_| !seen.over_disk) {
+                record_disk(conn, node, report.id, over).await?;
             }
         }
     }
@@ -75,6 +78,25 @@ async fn record(
     let actor = format!("node:{}", of.node);
     let target = format!("app:{}", of.app);
     audit::record_of(conn, of.organization_id, &actor, "app.crash-loop", &target, detail).await
+}
+
+async fn record_disk(
+    conn: &mut PgConnection,
+    node: NodeId,
+    instance: InstanceId,
+    over: OverDisk,
+) -> sqlx::Result<()> {
+    let Some(of) = store::origin(conn, instance).await? else { return Ok(()) };
+    warn!(app.id = %of.app_id, instance.id = %instance, node.id = %node, "an instance has written more to its disk than it may");
+    let detail = json!({
+        "instance": instance,
+        "release": of.release,
+        "used_mb": over.used_bytes >> 20,
+        "limit_mb": over.limit_mb,
+    });
+    let actor = format!("node:{}", of.node);
+    audit::record_of(conn, of.organization_id, &actor, "app.disk-over", &format!("app:{}", of.app), detail)
+        .await
 }
 
 #[derive(Debug, Default)]

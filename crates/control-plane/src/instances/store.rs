@@ -19,13 +19,16 @@ pub struct Seen {
     pub wanted: bool,
     pub in_rotation: bool,
     pub state: InstanceState,
+    /// It was told before that it has written too much.
+    pub over_disk: bool,
 }
 
 /// All instances of a node, held until the transaction ends.
 pub async fn lock_on_node(conn: &mut PgConnection, node: NodeId) -> sqlx::Result<Vec<Seen>> {
     sqlx::query_as!(
         Seen,
-        "select id, app_id, wanted, in_rotation, state from instances where node_id = $1 order by id for update",
+        r#"select id, app_id, wanted, in_rotation, state, coalesce(report ? 'over_disk', false) as "over_disk!"
+           from instances where node_id = $1 order by id for update"#,
         node as _
     )
     .fetch_all(conn)

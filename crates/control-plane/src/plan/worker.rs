@@ -121,6 +121,7 @@ pub fn instance(
         udp: wanted.udp,
         probe: wanted.settings.probe,
         resources: wanted.settings.resources,
+        isolation: wanted.settings.isolation,
         crash_guard: wanted.settings.crash_guard,
         stop_grace_s: wanted.settings.deploy.stop_grace_s,
         once: wanted.task.is_some(),

@@ -2,6 +2,7 @@
 
 mod commands;
 mod crashes;
+mod isolation;
 mod power;
 mod preview;
 mod rolling;
@@ -106,6 +107,7 @@ impl World {
             out_of_memory: false,
             probe: None,
             failure: (*state == InstanceState::Failed).then(failure),
+            over_disk: None,
         };
         let report = WorkerReport { instances: instances.iter().map(report).collect() };
         self.worker.say(&FromAgent::WorkerReport(report)).await;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use protocol::job::{Containerfile, Preset, Source};
-use protocol::spec::{CrashGuard, Probe, ProbeCheck, Resources};
+use protocol::spec::{CrashGuard, Isolation, Probe, ProbeCheck, Resources, Tmpfs};
 use serde::Serialize;
 
 use super::store::Snapshot;
@@ -219,6 +219,7 @@ impl Found {
             replicas,
             probe,
             resources,
+            isolation,
             crash_guard,
             command,
             containerfile: _,
@@ -232,6 +233,7 @@ impl Found {
         self.runs(("command", "command"), words(command), words(&after.command));
         self.probe(probe, &after.probe);
         self.resources(resources, &after.resources);
+        self.isolation(isolation, &after.isolation);
         let CrashGuard { restarts, calm_s } = crash_guard;
         let next = after.crash_guard;
         self.value(("crash_guard.restarts", "restarts before it is stopped"), restarts, &next.restarts);
@@ -297,6 +299,23 @@ impl Found {
         let cpu = |millis: u32| format!("{} CPU", f64::from(millis) / 1000.0);
         self.value(("resources.cpu_millis", "processor"), &cpu(*cpu_millis), &cpu(after.cpu_millis));
         self.value(("resources.pids", "processes"), pids, &after.pids);
+    }
+
+    fn isolation(&mut self, before: &Isolation, after: &Isolation) {
+        let Isolation { read_only, tmpfs, disk_mb, egress_mbit, ingress_mbit } = before;
+        let root = |read_only: bool| if read_only { "read-only" } else { "writable" };
+        self.value(("isolation.read_only", "root"), &root(*read_only), &root(after.read_only));
+        let all = |folders: &[Tmpfs]| {
+            let words: Vec<String> = folders.iter().map(ToString::to_string).collect();
+            (!words.is_empty()).then(|| words.join(", "))
+        };
+        self.runs(("isolation.tmpfs", "folders in memory"), all(tmpfs), all(&after.tmpfs));
+        let amount =
+            |unit: &'static str| move |number: Option<u32>| number.map(|number| format!("{number} {unit}"));
+        let (mib, rate) = (amount("MiB"), amount("Mbit/s"));
+        self.runs(("isolation.disk_mb", "disk"), mib(*disk_mb), mib(after.disk_mb));
+        self.runs(("isolation.egress_mbit", "network out"), rate(*egress_mbit), rate(after.egress_mbit));
+        self.runs(("isolation.ingress_mbit", "network in"), rate(*ingress_mbit), rate(after.ingress_mbit));
     }
 
     /// A variable for builds is in the image's steps besides the container's environment, where a new value comes without
@@ -431,6 +450,13 @@ mod tests {
                 failures: 4,
             },
             resources: Resources { memory_mb: 1024, cpu_millis: 1500, pids: 256 },
+            isolation: Isolation {
+                read_only: true,
+                tmpfs: vec!["/data=8".to_owned().try_into().expect("a folder")],
+                disk_mb: Some(100),
+                egress_mbit: Some(16),
+                ingress_mbit: Some(32),
+            },
             crash_guard: CrashGuard { restarts: 2, calm_s: 60 },
             command: Some(vec!["serve".to_owned(), "--all of it".to_owned()]),
             containerfile: Some(Containerfile {
@@ -488,6 +514,11 @@ mod tests {
         Containers: memory: 512 MiB → 1024 MiB
         Containers: processor: 1 CPU → 1.5 CPU
         Containers: processes: 512 → 256
+        Containers: root: writable → read-only
+        Containers: folders in memory added: /data=8
+        Containers: disk added: 100 MiB
+        Containers: network out added: 16 Mbit/s
+        Containers: network in added: 32 Mbit/s
         Containers: restarts before it is stopped: 5 → 2
         Containers: calm after a restart: 300 s → 60 s
         Containers: variable GONE removed

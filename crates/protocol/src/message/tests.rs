@@ -19,8 +19,8 @@ use crate::report::{
 };
 use crate::spec::private::{Backend, EgressRule, PrivateProject, Service};
 use crate::spec::{
-    Certificate, CrashGuard, HttpChallenge, ImageSource, ImageSpec, InstanceSpec, MeshPeer, MeshSpec, Piece,
-    PrivateSpec, Probe, ProxySpec, Resources, Route, TableChange, Upstream, WorkerSpec,
+    Certificate, CrashGuard, HttpChallenge, ImageSource, ImageSpec, InstanceSpec, Isolation, MeshPeer,
+    MeshSpec, Piece, PrivateSpec, Probe, ProxySpec, Resources, Route, TableChange, Upstream, WorkerSpec,
 };
 use crate::stream::{self, StreamOptions, StreamProblem, StreamProtocol, StreamReport};
 use crate::traffic::{AccessSample, AppTraffic, Latency, PathTraffic};
@@ -188,6 +188,7 @@ fn said_by_agents() -> Vec<FromAgent> {
                 out_of_memory: false,
                 probe: Some(evidence()),
                 failure: Some(failure()),
+                over_disk: None,
             }],
         }),
         FromAgent::ImageReport(image_report()),
@@ -214,16 +215,7 @@ fn said_by_agents() -> Vec<FromAgent> {
             release: 1,
             lines: lines(),
         }),
-        FromAgent::Stats(Stats {
-            at: at(),
-            instances: vec![InstanceStats {
-                id: instance,
-                cpu_millis: 10,
-                memory_bytes: 20,
-                received_bytes: 30,
-                sent_bytes: 40,
-            }],
-        }),
+        FromAgent::Stats(Stats { at: at(), instances: vec![stats(instance)] }),
         FromAgent::Traffic(traffic()),
         FromAgent::Streams(StreamReport {
             problems: vec![StreamProblem {
@@ -233,6 +225,20 @@ fn said_by_agents() -> Vec<FromAgent> {
             }],
         }),
     ]
+}
+
+fn stats(id: InstanceId) -> InstanceStats {
+    InstanceStats {
+        id,
+        cpu_millis: 10,
+        memory_bytes: 20,
+        received_bytes: 30,
+        sent_bytes: 40,
+        receive_rate: None,
+        send_rate: None,
+        pids: None,
+        disk_bytes: None,
+    }
 }
 
 fn traffic() -> TrafficReport {
@@ -314,6 +320,7 @@ fn worker_spec() -> WorkerSpec {
             udp: false,
             probe: Probe::default(),
             resources: Resources::default(),
+            isolation: Isolation::default(),
             crash_guard: CrashGuard { restarts: 3, calm_s: 60 },
             stop_grace_s: 10,
             once: false,

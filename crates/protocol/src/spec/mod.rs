@@ -3,6 +3,7 @@
 
 mod change;
 pub mod forward_auth;
+mod isolation;
 mod kind;
 pub mod options;
 pub mod private;
@@ -17,6 +18,7 @@ use crate::ids::{AppId, InstanceId, NodeId};
 use crate::registry::CopyOrder;
 pub use change::{Misfit, Piece, TAKES_CHANGES, TableChange};
 pub use forward_auth::ForwardAuth;
+pub use isolation::{Isolation, Tmpfs};
 pub use options::RouteOptions;
 pub use private::PrivateSpec;
 pub use proxy::{AlpnChallenge, Certificate, HttpChallenge, ProxySpec, Route, Unavailable, Upstream};
@@ -106,6 +108,8 @@ pub struct InstanceSpec {
     pub udp: bool,
     pub probe: Probe,
     pub resources: Resources,
+    #[serde(default, skip_serializing_if = "Isolation::is_default")]
+    pub isolation: Isolation,
     /// Left out where it is the default: what a container is made from does not change by it.
     #[serde(default, skip_serializing_if = "CrashGuard::is_default")]
     pub crash_guard: CrashGuard,

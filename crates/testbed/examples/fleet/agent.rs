@@ -150,6 +150,7 @@ impl Agent {
             out_of_memory: false,
             probe: None,
             failure: None,
+            over_disk: None,
         };
         FromAgent::WorkerReport(WorkerReport { instances: self.instances.iter().map(healthy).collect() })
     }
@@ -161,6 +162,10 @@ impl Agent {
             memory_bytes: 64 << 20,
             received_bytes: 10_000,
             sent_bytes: 100_000,
+            receive_rate: Some(2_000),
+            send_rate: Some(20_000),
+            pids: Some(8),
+            disk_bytes: Some(1 << 20),
         };
         FromAgent::Stats(Stats { at: Utc::now(), instances: self.instances.keys().map(of).collect() })
     }

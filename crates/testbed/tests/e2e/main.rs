@@ -22,6 +22,7 @@ mod git;
 mod guard;
 mod hello;
 mod images;
+mod isolation;
 mod nodes;
 mod oneoff;
 mod outages;
@@ -55,6 +56,7 @@ fn tests() -> Vec<Test> {
         front::TESTS,
         crashes::TESTS,
         oneoff::TESTS,
+        isolation::TESTS,
         presets::TESTS,
         releases::TESTS,
         exec::TESTS,

@@ -36,7 +36,7 @@ pub(crate) use git::{GitAccess, GitAccessAnswer};
 pub(crate) use mesh::{Mesh, MeshFinding, MeshLink};
 pub(crate) use network::{EgressRule, Network};
 pub(crate) use nodes::{
-    Agent, Health, NewNodeToken, Node, NodeImages, NodeToken, OperatingSystem, Transition,
+    Agent, Enforcement, Health, NewNodeToken, Node, NodeImages, NodeToken, OperatingSystem, Transition,
 };
 pub(crate) use notices::Notice;
 pub(crate) use placement::{Drain, DrainLeft, Move, NodePlacement, PlannedMove};
@@ -388,7 +388,22 @@ pub(crate) struct Instance {
     #[serde(default)]
     pub(crate) failure: Option<Failed>,
     #[serde(default)]
+    pub(crate) unenforced: Vec<Unenforced>,
+    #[serde(default)]
     pub(crate) stats: Option<Stats>,
+    /// What its release lets it use.
+    #[serde(default)]
+    pub(crate) resources: serde_json::Value,
+    #[serde(default)]
+    pub(crate) isolation: serde_json::Value,
+}
+
+/// A limit that nothing enforces on the instance's node.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Unenforced {
+    pub(crate) setting: String,
+    pub(crate) why: String,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -403,6 +418,11 @@ pub(crate) struct InstanceNode {
 pub(crate) struct Stats {
     pub(crate) cpu_millis: u64,
     pub(crate) memory_bytes: u64,
+    /// Bytes a second.
+    pub(crate) receive_rate: Option<u64>,
+    pub(crate) send_rate: Option<u64>,
+    pub(crate) pids: Option<u64>,
+    pub(crate) disk_bytes: Option<u64>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -97,7 +97,11 @@ pub(crate) enum Command {
         command: Option<AppsCommand>,
     },
     /// List the app's instances
-    Ps,
+    Ps {
+        /// What each uses of what it may
+        #[arg(long = "use")]
+        r#use: bool,
+    },
     /// Show what happened to the app, the newest first
     Activity {
         /// The app; else as for every command

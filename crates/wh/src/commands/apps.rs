@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
-use super::{Shell, short, tombstones};
+use super::{Shell, short, tombstones, usage};
 use crate::api::types::{App, Instance, InstanceCount};
 use crate::api::{path, path_with};
 use crate::args::AppsCommand;
@@ -111,6 +111,7 @@ async fn info(shell: &Shell, name: Option<String>) -> Result<()> {
         ("port", app.settings["port"].as_u64().map(|port| port.to_string()).unwrap_or_default()),
         ("probe", probe(&app.settings["probe"]["check"])),
         ("resources", resources(&app.settings["resources"])),
+        ("isolation", isolation(&app.settings["isolation"])),
         ("created", age_of(app.created_at)),
     ];
     crate::ui::data(&facts(&rows, paint))?;
@@ -145,6 +146,21 @@ fn resources(resources: &Value) -> String {
     }
 }
 
+/// What the app says beyond what every app has.
+fn isolation(isolation: &Value) -> String {
+    let mut said = Vec::new();
+    if isolation["read_only"] == true {
+        said.push("read-only root".to_owned());
+    }
+    let folders = isolation["tmpfs"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    said.extend(folders.map(|folder| format!("{folder} MiB in memory")));
+    let limits = [("disk_mb", "MiB disk"), ("egress_mbit", "Mbit/s out"), ("ingress_mbit", "Mbit/s in")];
+    let limits =
+        limits.iter().filter_map(|(name, what)| Some(format!("{} {what}", isolation[*name].as_u64()?)));
+    said.extend(limits);
+    sanitize(&said.join(", "))
+}
+
 /// Instances with their evidence; a partial answer when some node has not been heard of.
 pub(crate) async fn ps(shell: &Shell) -> Result<()> {
     let instances: Vec<Instance> = shell.client()?.list(&shell.app_path(&["instances"])?).await?;
@@ -155,6 +171,9 @@ pub(crate) async fn ps(shell: &Shell) -> Result<()> {
     } else {
         crate::ui::data(&table(&instances).render(shell.ui.out_paint()))?;
         instances.iter().filter_map(trouble).for_each(|line| shell.ui.note(&line));
+        for line in usage::unenforced(&instances) {
+            shell.ui.note(&line);
+        }
     }
     let unknown = |instance: &&Instance| instance.wanted && instance.unknown_since.is_some();
     let mut nodes: Vec<&str> =

@@ -41,6 +41,7 @@ mod streams;
 mod tombstones;
 mod traffic;
 mod upload;
+mod usage;
 mod watch;
 mod way;
 mod zones;
@@ -71,7 +72,8 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Result<u8> {
         Command::Init(init) => init::run(shell, &init),
         Command::Deploy(deploy) => deploy::run(shell, deploy).await,
         Command::Apps { command } => apps::run(shell, command).await,
-        Command::Ps => apps::ps(shell).await,
+        Command::Ps { r#use: true } => usage::ps(shell).await,
+        Command::Ps { r#use: false } => apps::ps(shell).await,
         Command::Activity { app_name, limit } => activity::run(shell, app_name, limit).await,
         Command::Doctor { host } => doctor::run(shell, &host).await,
         Command::Stop => power::stop(shell).await,

@@ -6,7 +6,7 @@ use chrono::Utc;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{Shell, moves, node_health, node_room, short};
+use super::{Shell, moves, node_health, node_room, short, usage};
 use crate::api::path;
 use crate::api::types::{Agent, NewNodeToken, Node, NodeImages, NodeToken, OperatingSystem};
 use crate::args::{NodeCommand, NodeTokenCommand};
@@ -111,6 +111,7 @@ async fn show(shell: &Shell, name: &str) -> Result<()> {
         rows.extend(os::rows(os, Utc::now(), paint));
     }
     rows.extend(room);
+    rows.extend(host.enforced.iter().flat_map(usage::enforced));
     let images = node.images.unwrap_or_default();
     rows.extend(image_rows(&images));
     rows.extend(node.warnings.iter().map(|warning| ("warning", sanitize(warning))));

@@ -50,6 +50,40 @@ fn instance(seen: &str, state: &str, unknown: bool) -> Value {
 }
 
 #[test]
+fn the_use_of_instances_is_shown_beside_their_limits_and_what_nothing_enforces_is_named() {
+    let mut limited = instance(&Utc::now().to_rfc3339(), "healthy", false);
+    limited["resources"] = json!({ "memory_mb": 512, "cpu_millis": 1000, "pids": 512 });
+    limited["isolation"] = json!({ "disk_mb": 50, "egress_mbit": 16, "ingress_mbit": null });
+    limited["unenforced"] = json!([{ "setting": "isolation.disk_mb", "why": "extfs has no quota" }]);
+    limited["stats"]["pids"] = json!(7);
+    limited["stats"]["disk_bytes"] = json!(1_048_576);
+    limited["stats"]["send_rate"] = json!(1_900_000);
+    limited["stats"]["receive_rate"] = json!(0);
+    let items = json!({ "items": [limited], "next": null });
+    let mock = Mock::start(vec![
+        ("GET /apps/a/instances", reply(200, items.clone())),
+        ("GET /apps/a/instances", reply(200, items)),
+    ]);
+    let run = User::new().wh(&mock, &["ps", "--use", "--app", "a"]).succeeded();
+    let words: Vec<&str> = run.out.lines().nth(1).expect("a row").split("  ").map(str::trim).collect();
+    let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
+    let expected = [
+        "deadbeef",
+        "w1",
+        "0.01 of 1.00",
+        "5.0 MiB of 512 MiB",
+        "7 of 512",
+        "1.0 MiB of 50 MiB",
+        "0.00 Mbit/s",
+        "15.20 of 16 Mbit/s",
+    ];
+    assert_eq!(words, expected, "{run:#?}");
+    let told = "  isolation.disk_mb is not enforced on w1: extfs has no quota\n";
+    assert_eq!(run.err, told);
+    assert_eq!(User::new().wh(&mock, &["ps", "--app", "a"]).succeeded().err, told);
+}
+
+#[test]
 fn instances_are_shown_with_evidence_and_old_news_is_a_partial_answer() {
     let now = Utc::now().to_rfc3339();
     let mock = Mock::start(vec![

@@ -111,6 +111,20 @@ fn a_check_succeeds_when_the_node_answers_and_fails_with_the_reason() {
 }
 
 #[test]
+fn a_node_says_which_limits_it_enforces_and_why_not_the_others() {
+    let enforced = json!({ "memory": { "by": "cgroups v2" }, "bandwidth": { "by": "tc (tbf)" },
+                           "user_namespaces": { "why_not": "/etc/subuid has 0 numbers" } });
+    let node = json!({ "name": "w1", "roles": ["proxy"], "host": { "cpus": 2, "enforced": enforced } });
+    let mock = Mock::start(vec![("GET /nodes/w1", reply(200, node))]);
+    let shown = User::new().wh(&mock, &["node", "show", "w1"]).succeeded().out;
+    let has = |name: &str, value: &str| {
+        shown.lines().any(|line| line.starts_with(name) && line.trim_end().ends_with(value))
+    };
+    assert!(has("enforces", "  bandwidth, memory"), "{shown}");
+    assert!(has("not enforced", "  user namespaces: /etc/subuid has 0 numbers"), "{shown}");
+}
+
+#[test]
 fn the_history_of_a_node_is_listed_with_the_reasons() {
     let one = |from: &str, to: &str, reason: &str| json!({ "id": "x", "at": "2026-11-22T04:31:10Z", "from": from, "to": to, "reason": reason });
     let items =

@@ -12,8 +12,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::program::{Handle, Place, Program, trouble};
+use crate::bandwidth;
 use crate::instances::image::Fetcher;
-use crate::instances::{self, Cgroups, container, label};
+use crate::instances::{self, container, create, label};
+use crate::means::Means;
 use crate::podman::{Error, Podman};
 use crate::private::{Bridge, Network, NotOpen};
 
@@ -28,6 +30,7 @@ pub struct Fresh {
     podman: Podman,
     images: Fetcher,
     network: Network,
+    means: Arc<Means>,
     /// Sessions whose containers are theirs to remove.
     live: Arc<Mutex<BTreeSet<ExecId>>>,
 }
@@ -45,8 +48,8 @@ impl Drop for Live {
 }
 
 impl Fresh {
-    pub(crate) fn new(podman: Podman, images: Fetcher, network: Network) -> Self {
-        Self { podman, images, network, live: Arc::default() }
+    pub(crate) fn new(podman: Podman, images: Fetcher, network: Network, means: Arc<Means>) -> Self {
+        Self { podman, images, network, means, live: Arc::default() }
     }
 
     fn live(&self) -> std::sync::MutexGuard<'_, BTreeSet<ExecId>> {
@@ -67,11 +70,14 @@ impl Fresh {
         self.network.ensure().await.map_err(|error| {
             FromProgram::failed("worker_error", format!("{error:#}"), "Look at this worker's log")
         })?;
+        create::admit(&self.means).map_err(|why| {
+            FromProgram::failed("user_namespace_missing", why, "Give the host what is missing")
+        })?;
         self.fetch_image(&spec).await?;
         let bridge = self.open(&spec.project).await?;
         let started = async {
-            let new = container::fresh(&spec, &bridge, session, terminal.is_some(), Cgroups::of_this_host());
-            let id = self.podman.create(&new).await?;
+            let new = container::fresh(&spec, &bridge, session, terminal.is_some(), &self.means);
+            let id = create::create(&self.podman, &self.means, new).await?;
             let handle = Handle { podman: self.podman.clone(), id, place: Place::Fresh };
             // Before it runs, so that nothing it prints is missed and its terminal has its size from the start.
             let stream = self.podman.attach(&handle.id).await?;
@@ -79,6 +85,7 @@ impl Fresh {
                 handle.resize(size).await;
             }
             self.podman.start(&handle.id).await?;
+            bandwidth::hold_now(&self.podman, &self.means, &spec, &handle.id).await;
             Ok(Program::new(handle, terminal.is_some(), stream))
         };
         started.await.map_err(|error| start_failed(&error))

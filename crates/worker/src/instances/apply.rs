@@ -11,9 +11,11 @@ use tracing::{info, warn};
 
 use super::Host;
 use super::container::{container, is_the_apps_fault};
+use super::create;
 use super::image::Trouble;
 use super::plan::Step;
 use super::record::Record;
+use crate::bandwidth;
 use crate::failure::{FailureExt as _, failure};
 use crate::podman::Error;
 use crate::private::NotOpen;
@@ -86,10 +88,17 @@ async fn fetch_image(host: &Host, spec: &InstanceSpec) -> Result<(), Trouble> {
 
 async fn create(host: &Host, spec: &InstanceSpec) -> Result<String, Trouble> {
     let bridge = host.network.open(&spec.project).await.map_err(no_network)?;
-    host.podman.create(&container(spec, &bridge, host.cgroups)).await.map_err(|error| {
+    create::admit(&host.means).map_err(|why| (without_user_namespace(&why), false))?;
+    create::create(&host.podman, &host.means, container(spec, &bridge, &host.means)).await.map_err(|error| {
         let fatal = matches!(error, Error::Invalid(_));
         (start_failed(spec, &error), fatal)
     })
+}
+
+fn without_user_namespace(why: &str) -> Failure {
+    failure(Stage::Start, "user_namespace_missing", why).hint(
+        "Give the host what is missing, or let the worker do without: `instances.user_namespaces = \"auto\"`",
+    )
 }
 
 async fn start(host: &Host, spec: &InstanceSpec, container: String) -> Result<(), Trouble> {
@@ -104,6 +113,7 @@ async fn start(host: &Host, spec: &InstanceSpec, container: String) -> Result<()
         }
         return Err((start_failed(spec, &error), is_the_apps_fault(&error)));
     }
+    bandwidth::hold_now(&host.podman, &host.means, spec, &container).await;
     host.board.update(spec.id, |record| record.started(container, &host.boot, Utc::now()));
     Ok(())
 }

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use protocol::ids::ExecId;
-use protocol::spec::InstanceSpec;
+use protocol::spec::{InstanceSpec, Tmpfs};
 
+use super::label;
 use super::record::spec_hash;
-use super::{Cgroups, label};
+use crate::means::{Cgroups, DiskQuota, IDS, Means, Root};
 use crate::podman::{
-    CpuLimit, Error, HealthConfig, LogDriver, MemoryLimit, NetNs, NewContainer, PidsLimit, PortMapping,
-    ResourceLimits,
+    CpuLimit, Error, HealthConfig, LogDriver, MemoryLimit, NetNs, NewContainer, NewMount, OwnUsers,
+    PidsLimit, PortMapping, ResourceLimits,
 };
 use crate::private::Bridge;
 
@@ -40,10 +41,11 @@ fn memory_without_swap(bytes: i64, cgroups: Cgroups) -> (MemoryLimit, BTreeMap<&
     }
 }
 
-/// Of an instance.
-pub(super) fn container(spec: &InstanceSpec, bridge: &Bridge, cgroups: Cgroups) -> NewContainer {
+/// Of an instance. What `means` the host has is no part of the spec's hash: a host that gets more of them leaves alone
+/// what runs.
+pub(super) fn container(spec: &InstanceSpec, bridge: &Bridge, means: &Means) -> NewContainer {
     let bytes = i64::from(spec.resources.memory_mb) * 1024 * 1024;
-    let (memory, unified) = memory_without_swap(bytes, cgroups);
+    let (memory, unified) = memory_without_swap(bytes, means.cgroups);
     NewContainer {
         name: format!("wh-{}-{}-{}", spec.app, spec.release, end_of(spec.id)),
         image: spec.image.id.clone(),
@@ -59,6 +61,10 @@ pub(super) fn container(spec: &InstanceSpec, bridge: &Bridge, cgroups: Cgroups) 
         cap_drop: vec!["ALL"],
         cap_add: CAPABILITIES.to_vec(),
         no_new_privileges: true,
+        read_only_filesystem: spec.isolation.read_only,
+        mounts: folders(spec),
+        users: matches!(means.root, Root::Nobody { .. }).then(|| OwnUsers::new(IDS)),
+        storage_opts: disk(spec, means),
         resource_limits: ResourceLimits {
             memory,
             cpu: CpuLimit { quota: i64::from(spec.resources.cpu_millis.max(10)) * 100, period: 100_000 },
@@ -78,6 +84,23 @@ pub(super) fn container(spec: &InstanceSpec, bridge: &Bridge, cgroups: Cgroups) 
         // The agent probes from outside; an image's own HEALTHCHECK would need a systemd timer.
         healthconfig: HealthConfig { test: vec!["NONE"] },
         systemd: "false",
+    }
+}
+
+/// In memory. Whoever the app runs as may write there, and nothing there is a device or changes who somebody is.
+fn folders(spec: &InstanceSpec) -> Vec<NewMount> {
+    let mount = |folder: &Tmpfs| {
+        let size = format!("size={}m", folder.size_mb());
+        let options = ["mode=1777", "nosuid", "nodev", &size].map(str::to_owned).to_vec();
+        NewMount { destination: folder.path().to_owned(), kind: "tmpfs", source: "tmpfs", options }
+    };
+    spec.isolation.folders().iter().map(mount).collect()
+}
+
+fn disk(spec: &InstanceSpec, means: &Means) -> BTreeMap<&'static str, String> {
+    match (spec.isolation.disk_mb, &means.disk) {
+        (Some(mb), Ok(DiskQuota::Xfs)) => BTreeMap::from([("size", format!("{mb}M"))]),
+        _ => BTreeMap::new(),
     }
 }
 
@@ -107,9 +130,9 @@ pub(crate) fn fresh(
     bridge: &Bridge,
     session: ExecId,
     terminal: bool,
-    cgroups: Cgroups,
+    means: &Means,
 ) -> NewContainer {
-    let mut made = container(spec, bridge, cgroups);
+    let mut made = container(spec, bridge, means);
     made.name = format!("wh-{}-run-{}", spec.app, end_of(session));
     made.labels.retain(|name, _| name != label::INSTANCE && name != label::SPEC_HASH);
     made.labels.insert(label::RUN.to_owned(), session.to_string());
@@ -147,7 +170,7 @@ mod tests {
     #[test]
     fn a_container_has_its_limits_and_no_more_rights_than_it_needs() {
         let spec = spec("hello", 7);
-        let made = serde_json::to_value(container(&spec, &bridge(), Cgroups::V2)).expect("json");
+        let made = serde_json::to_value(container(&spec, &bridge(), &Means::sample())).expect("json");
         insta::assert_json_snapshot!(made, {
             ".name" => "wh-hello-7-[id]",
             ".labels[\"wisehosting.instance\"]" => "[id]",
@@ -199,8 +222,9 @@ mod tests {
     #[test]
     fn a_fresh_container_is_no_instance_and_leaves_no_log() {
         let spec = spec("hello", 7);
-        let (instance, session) = (container(&spec, &bridge(), Cgroups::V1), ExecId::new());
-        let made = fresh(&spec, &bridge(), session, true, Cgroups::V1);
+        let means = Means::sample();
+        let (instance, session) = (container(&spec, &bridge(), &means), ExecId::new());
+        let made = fresh(&spec, &bridge(), session, true, &means);
         assert!(!made.labels.contains_key(label::INSTANCE), "the reconciler would remove it");
         assert_eq!(made.labels[label::RUN], session.to_string());
         assert!(made.portmappings.is_empty() && made.stdin && made.terminal);
@@ -208,5 +232,48 @@ mod tests {
         let limits = |new: &NewContainer| serde_json::to_value(&new.resource_limits).expect("json");
         assert_eq!((limits(&made), &made.networks), (limits(&instance), &instance.networks));
         assert_eq!(made.cap_add, instance.cap_add);
+    }
+
+    #[test]
+    fn a_read_only_app_gets_its_folders_in_memory_and_a_program_beside_it_the_same() {
+        let mut spec = spec("hello", 7);
+        let plain = spec_hash(&spec);
+        spec.isolation.read_only = true;
+        spec.isolation.tmpfs = vec!["/data=8".to_owned().try_into().expect("a folder")];
+        assert_ne!(spec_hash(&spec), plain);
+        let means = Means::sample();
+        let folders = |made: &NewContainer| serde_json::to_value(&made.mounts).expect("json");
+        let made = container(&spec, network_name(&spec.project), &means);
+        assert!(made.read_only_filesystem);
+        let words =
+            |mount: &NewMount| format!("{} {} {}", mount.kind, mount.destination, mount.options.join(","));
+        insta::assert_snapshot!(made.mounts.iter().map(words).collect::<Vec<_>>().join("\n"), @r"
+        tmpfs /tmp mode=1777,nosuid,nodev,size=64m
+        tmpfs /var/tmp mode=1777,nosuid,nodev,size=64m
+        tmpfs /run mode=1777,nosuid,nodev,size=64m
+        tmpfs /data mode=1777,nosuid,nodev,size=8m
+        ");
+        let beside = fresh(&spec, ExecId::new(), false, &means);
+        assert_eq!((beside.read_only_filesystem, folders(&beside)), (true, folders(&made)));
+    }
+
+    #[test]
+    fn the_hosts_means_change_what_is_new_and_no_hash() {
+        let mut spec = spec("hello", 7);
+        spec.isolation.disk_mb = Some(200);
+        let made = |means: &Means| {
+            let made = container(&spec, network_name(&spec.project), means);
+            (made.labels[label::SPEC_HASH].clone(), serde_json::to_value(&made).expect("json"))
+        };
+        let poor =
+            Means { disk: Err("no".to_owned()), root: Root::OfHost("no".to_owned()), ..Means::sample() };
+        let rich = Means { disk: Ok(DiskQuota::Xfs), root: Root::Nobody { must: false }, ..Means::sample() };
+        let ((hash, without), (same, with)) = (made(&poor), made(&rich));
+        assert_eq!(hash, same);
+        assert!(without["userns"].is_null() && without["storage_opts"].is_null());
+        assert_eq!(with["userns"]["nsmode"], "auto");
+        assert_eq!(with["idmappings"]["AutoUserNs"], true);
+        assert_eq!(with["idmappings"]["AutoUserNsOpts"]["Size"], 65536);
+        assert_eq!(with["storage_opts"]["size"], "200M");
     }
 }

@@ -4,6 +4,7 @@
 mod apply;
 mod board;
 pub(crate) mod container;
+pub(crate) mod create;
 pub(crate) mod image;
 mod inside;
 mod once;
@@ -25,7 +26,7 @@ use futures_util::StreamExt as _;
 use ipnet::IpNet;
 use protocol::ids::InstanceId;
 use protocol::message::FromAgent;
-use protocol::report::{InstanceState, WorkerReport};
+use protocol::report::{InstanceState, OverDisk, WorkerReport};
 use protocol::spec::{InstanceSpec, WorkerSpec};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
@@ -35,6 +36,7 @@ use tracing::{error, warn};
 use crate::exec::Fresh;
 use crate::handover::Taker;
 use crate::logs::{self, Owner};
+use crate::means::Means;
 use crate::places::Places;
 use crate::podman::{Listed, Podman};
 use crate::private::Network;
@@ -77,21 +79,7 @@ pub(crate) struct Host {
     board: Board,
     /// Of this run of the host.
     boot: String,
-    cgroups: Cgroups,
-}
-
-/// The kernel's control groups, in which limits are asked for differently.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Cgroups {
-    V1,
-    V2,
-}
-
-impl Cgroups {
-    pub(crate) fn of_this_host() -> Self {
-        let unified = std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
-        if unified { Self::V2 } else { Self::V1 }
-    }
+    means: Arc<Means>,
 }
 
 /// Settings of [`Instances`].
@@ -100,6 +88,7 @@ pub struct InstancesConfig {
     pub state_dir: PathBuf,
     pub podman: Podman,
     pub network: Network,
+    pub means: Arc<Means>,
     /// See [`crate::config::Builds::private_networks`].
     pub registry_networks: Vec<IpNet>,
 }
@@ -155,7 +144,7 @@ impl<U: Uplink> Instances<U> {
             probe: probe::client()?,
             board: board.clone(),
             boot: boot.trim().to_owned(),
-            cgroups: Cgroups::of_this_host(),
+            means: config.means,
         };
         let instances = Self {
             host,
@@ -173,7 +162,8 @@ impl<U: Uplink> Instances<U> {
 
     /// For programs that get containers of their own, beside the instances.
     pub fn fresh(&self) -> Fresh {
-        Fresh::new(self.host.podman.clone(), self.host.images.clone(), self.host.network.clone())
+        let host = &self.host;
+        Fresh::new(host.podman.clone(), host.images.clone(), host.network.clone(), host.means.clone())
     }
 
     fn reap(&mut self) {
@@ -453,6 +443,11 @@ impl Observer {
     /// Running containers and their instances.
     pub(crate) fn live(&self) -> BTreeMap<String, InstanceId> {
         self.board.live()
+    }
+
+    /// Whether the instance has written too much.
+    pub(crate) fn note_disk(&self, id: InstanceId, over: Option<OverDisk>) {
+        self.board.update(id, |record| record.note_disk(over));
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use protocol::ids::InstanceId;
 use protocol::job::{CRASH_LOOPING, Failure, ProbeEvidence, Stage};
-use protocol::report::{InstanceReport, InstanceState};
+use protocol::report::{InstanceReport, InstanceState, OverDisk};
 use protocol::spec::{CrashGuard, InstanceSpec, Probe, ProbeCheck};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -45,6 +45,9 @@ pub(crate) struct Record {
     /// Since the last start, where it listens; looked up when nobody accepts one.
     #[serde(default)]
     pub(crate) listening: Option<Listening>,
+    /// Its container has written more than it may.
+    #[serde(default)]
+    pub(crate) over_disk: Option<OverDisk>,
     /// It runs to its end, once.
     #[serde(default)]
     pub(crate) once: bool,
@@ -88,6 +91,7 @@ impl Record {
             misses: 0,
             listened: false,
             listening: None,
+            over_disk: None,
             once: false,
         }
     }
@@ -266,7 +270,13 @@ impl Record {
             out_of_memory: self.out_of_memory,
             probe: self.evidence(),
             failure: self.failure.clone(),
+            over_disk: self.over_disk,
         }
+    }
+
+    /// The first figure stays until it is over: each new one would be a report of its own.
+    pub(crate) fn note_disk(&mut self, over: Option<OverDisk>) {
+        self.over_disk = over.map(|now| self.over_disk.unwrap_or(now));
     }
 
     /// What the probe saw last, and while the app starts where it listens instead.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use protocol::ids::{AppId, InstanceId, NodeId};
-use protocol::spec::{CrashGuard, ImageSource, ImageSpec, InstanceSpec, Probe, Resources};
+use protocol::spec::{CrashGuard, ImageSource, ImageSpec, InstanceSpec, Isolation, Probe, Resources};
 
 /// `second` after a fixed time.
 pub(crate) fn at(second: i64) -> DateTime<Utc> {
@@ -35,6 +35,7 @@ pub(crate) fn spec(app: &str, release: i32) -> InstanceSpec {
         udp: false,
         probe: Probe::default(),
         resources: Resources::default(),
+        isolation: Isolation::default(),
         crash_guard: CrashGuard::default(),
         stop_grace_s: 10,
         once: false,

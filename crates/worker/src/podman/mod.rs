@@ -22,6 +22,7 @@ pub use containers::ContainerEvent;
 pub use exec::{Exec, NewExec};
 pub use images::{OUR_NAMES, PullError};
 pub use run::Ended;
+pub use storage::Storage;
 pub use types::*;
 
 /// For everything that Podman answers from memory or disk.

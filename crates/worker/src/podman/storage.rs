@@ -1,5 +1,6 @@
 //! Podman's storage on the disk of this host.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -18,6 +19,18 @@ struct Info {
 #[serde(default, rename_all = "camelCase")]
 struct Store {
     graph_root: PathBuf,
+    graph_driver_name: String,
+    graph_status: BTreeMap<String, String>,
+}
+
+/// How Podman stores images and containers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Storage {
+    /// For example `overlay`.
+    pub driver: String,
+    /// The file system below, as Podman names it: `xfs`, `extfs`, `btrfs` …
+    pub backing: String,
+    pub root: PathBuf,
 }
 
 impl Podman {
@@ -25,6 +38,12 @@ impl Podman {
     pub async fn graph_root(&self) -> Result<&Path, Error> {
         let ask = async || Ok(self.get::<Info>("/info", &[]).await?.store.graph_root);
         self.graph_root.get_or_try_init(ask).await.map(PathBuf::as_path)
+    }
+
+    pub async fn storage(&self) -> Result<Storage, Error> {
+        let mut store = self.get::<Info>("/info", &[]).await?.store;
+        let backing = store.graph_status.remove("Backing Filesystem").unwrap_or_default();
+        Ok(Storage { driver: store.graph_driver_name, backing, root: store.graph_root })
     }
 
     /// Images that are here stay here: their files are on the disk when this returns. Podman does not wait for that, so

@@ -130,6 +130,7 @@ pub struct Container {
     pub id: String,
     pub state: ContainerState,
     pub host_config: HostConfig,
+    pub graph_driver: GraphDriver,
     pub config: ContainerConfig,
     pub network_settings: NetworkSettings,
 }
@@ -177,6 +178,13 @@ impl std::fmt::Debug for ContainerConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("ContainerConfig { … }")
     }
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct GraphDriver {
+    #[serde(deserialize_with = "or_default")]
+    pub data: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -232,6 +240,9 @@ pub struct ContainerStats {
     pub received: u64,
     #[serde(rename = "NetOutput")]
     pub sent: u64,
+    /// Processes and threads.
+    #[serde(rename = "PIDs")]
+    pub pids: u32,
 }
 
 /// A bridge network.
@@ -293,6 +304,16 @@ pub struct NewContainer {
     pub cap_drop: Vec<&'static str>,
     pub cap_add: Vec<&'static str>,
     pub no_new_privileges: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub read_only_filesystem: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mounts: Vec<NewMount>,
+    /// Absent: root inside is root outside.
+    #[serde(flatten)]
+    pub users: Option<OwnUsers>,
+    /// Such as `size`, where the storage can limit it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub storage_opts: BTreeMap<&'static str, String>,
     pub resource_limits: ResourceLimits,
     /// Files of the container's cgroup and what they hold. For hosts with cgroups v2 alone.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -312,6 +333,49 @@ pub struct NewContainer {
     pub stop_timeout: u32,
     pub healthconfig: HealthConfig,
     pub systemd: &'static str,
+}
+
+/// As in the OCI runtime specification.
+#[derive(Debug, Clone, Serialize)]
+pub struct NewMount {
+    pub destination: String,
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    pub source: &'static str,
+    pub options: Vec<String>,
+}
+
+/// A user namespace, the numbers of which Podman chooses among those that no other container has.
+#[derive(Debug, Clone, Serialize)]
+pub struct OwnUsers {
+    userns: UserNs,
+    /// Podman's service ignores what `userns` says of the numbers, and without this the whole of it.
+    idmappings: IdMappings,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct UserNs {
+    nsmode: &'static str,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct IdMappings {
+    auto_user_ns: bool,
+    auto_user_ns_opts: AutoUserNs,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct AutoUserNs {
+    size: u32,
+}
+
+impl OwnUsers {
+    pub fn new(size: u32) -> Self {
+        let idmappings = IdMappings { auto_user_ns: true, auto_user_ns_opts: AutoUserNs { size } };
+        Self { userns: UserNs { nsmode: "auto" }, idmappings }
+    }
 }
 
 #[derive(Debug, Clone, Serialize)]

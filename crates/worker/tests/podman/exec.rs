@@ -55,7 +55,7 @@ impl Worker {
         connect_async(request).await.map(|(socket, _)| Program(socket))
     }
 
-    async fn run(&self, command: &[&str], terminal: Option<Size>) -> Program {
+    pub(crate) async fn run(&self, command: &[&str], terminal: Option<Size>) -> Program {
         let mut program = self.dial(&self.key, self.instance).await.expect("admitted");
         let command = command.iter().map(|word| (*word).to_owned()).collect();
         let open = serde_json::to_string(&Open { command, terminal }).expect("json");

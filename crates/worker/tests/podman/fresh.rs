@@ -26,14 +26,18 @@ async fn dial(key: &SigningKey) -> Result<Program, Error> {
     connect_async(request).await.map(|(socket, _)| Program(socket))
 }
 
-async fn spec(command: &[&str]) -> InstanceSpec {
+pub(crate) async fn spec(command: &[&str]) -> InstanceSpec {
     let command = command.iter().map(|word| (*word).to_owned()).collect();
     InstanceSpec { command: Some(command), once: true, ..instance(20001, "", Probe::default()).await }
 }
 
 async fn run(worker: &Worker, command: &[&str], terminal: Option<Size>) -> Program {
+    run_spec(worker, spec(command).await, terminal).await
+}
+
+pub(crate) async fn run_spec(worker: &Worker, container: InstanceSpec, terminal: Option<Size>) -> Program {
     let mut program = dial(&worker.key).await.expect("admitted");
-    let open = OpenFresh { container: spec(command).await, terminal };
+    let open = OpenFresh { container, terminal };
     program.0.send(Message::text(serde_json::to_string(&open).expect("json"))).await.expect("sent");
     program
 }

@@ -4,6 +4,7 @@ mod exec;
 mod files;
 mod fresh;
 mod images;
+mod isolation;
 mod leave;
 mod private;
 mod registry;
@@ -18,15 +19,18 @@ use protocol::ids::{AppId, ArchiveId, DeploymentId, InstanceId, JobId};
 use protocol::job::{Build, BuildLimits, Failure, Job, Outcome, Preset, Source, Work};
 use protocol::message::FromAgent;
 use protocol::report::{InstanceReport, InstanceState};
-use protocol::spec::{CrashGuard, ImageSpec, InstanceSpec, Probe, ProbeCheck, Resources, WorkerSpec};
+use protocol::spec::{
+    CrashGuard, ImageSpec, InstanceSpec, Isolation, Probe, ProbeCheck, Resources, WorkerSpec,
+};
 use support::{ControlPlane, MESH, SOCKET, archive, on_a_host, processes, state_dir};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use worker::exec::Fresh;
 use worker::guard::Guard;
-use worker::instances::{Instances, InstancesConfig};
+use worker::instances::{Instances, InstancesConfig, Observer};
 use worker::job::{BuildSettings, JobCommand, Jobs, JobsConfig};
+use worker::means::{Means, UserNamespaces};
 use worker::podman::Podman;
 use worker::private::Network;
 
@@ -355,6 +359,28 @@ async fn start_instances(
 }
 
 async fn start_all(control_plane: &ControlPlane, spec: WorkerSpec) -> (JoinSet<anyhow::Result<()>>, Fresh) {
+    let Started { tasks, fresh, .. } = start_with(control_plane, spec, UserNamespaces::default()).await;
+    (tasks, fresh)
+}
+
+/// The reconciler of instances, and what stands beside it in the agent.
+struct Started {
+    tasks: JoinSet<anyhow::Result<()>>,
+    fresh: Fresh,
+    observer: Observer,
+    means: Arc<Means>,
+    spec: watch::Receiver<Arc<WorkerSpec>>,
+}
+
+async fn start_instances_with(
+    control_plane: &ControlPlane,
+    instances: Vec<InstanceSpec>,
+    wish: UserNamespaces,
+) -> Started {
+    start_with(control_plane, WorkerSpec { instances, ..WorkerSpec::default() }, wish).await
+}
+
+async fn start_with(control_plane: &ControlPlane, spec: WorkerSpec, wish: UserNamespaces) -> Started {
     let state_dir = state_dir();
     std::fs::create_dir_all(&state_dir).expect("state");
     worker::job::prepare(&podman()).await.expect("network");
@@ -363,19 +389,27 @@ async fn start_all(control_plane: &ControlPlane, spec: WorkerSpec) -> (JoinSet<a
     let network = Network::new(podman(), guard, state_dir.join("names"), program);
     network.take(1, &spec).await.expect("nftables");
     let (spec, watched) = watch::channel(Arc::new(spec));
-    let config = InstancesConfig { state_dir, podman: podman(), network, registry_networks: Vec::new() };
+    let means = Arc::new(Means::of_this_host(&podman(), wish).await);
+    let config = InstancesConfig {
+        state_dir,
+        podman: podman(),
+        network,
+        means: means.clone(),
+        registry_networks: Vec::new(),
+    };
+    let told = watched.clone();
     let (activator, stop) = (daemon::reconcile::Activator::new(), CancellationToken::new());
     let (reconciler, observer) =
         Instances::new(config, control_plane.clone(), watched, activator.clone()).expect("instances");
     let fresh = reconciler.fresh();
     let mut tasks = JoinSet::new();
-    tasks.spawn(observer.report(control_plane.clone(), Arc::new(Notify::new()), stop.clone()));
+    tasks.spawn(observer.clone().report(control_plane.clone(), Arc::new(Notify::new()), stop.clone()));
     tasks.spawn(worker::instances::watch_events(podman(), activator.clone(), stop.clone()));
     tasks.spawn(async move {
         let _kept = spec;
         daemon::reconcile::drive(reconciler, activator, Duration::from_secs(30), Arc::default(), stop).await
     });
-    (tasks, fresh)
+    Started { tasks, fresh, observer, means, spec: told }
 }
 
 async fn instance(port: u16, command: &str, probe: Probe) -> InstanceSpec {
@@ -395,6 +429,7 @@ async fn instance(port: u16, command: &str, probe: Probe) -> InstanceSpec {
         udp: false,
         probe,
         resources: Resources { memory_mb: 64, ..Resources::default() },
+        isolation: Isolation::default(),
         crash_guard: CrashGuard::default(),
         stop_grace_s: 1,
         once: false,

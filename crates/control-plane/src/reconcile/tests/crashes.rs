@@ -25,6 +25,7 @@ impl World {
             out_of_memory: false,
             probe: None,
             failure: Some(failure),
+            over_disk: None,
         };
         self.worker.say(&FromAgent::WorkerReport(WorkerReport { instances: vec![report] })).await;
         self.settle().await;

@@ -107,6 +107,15 @@ pub(crate) struct Host {
     pub(crate) podman: Option<String>,
     pub(crate) wireguard: Option<String>,
     pub(crate) os: Option<OperatingSystem>,
+    /// What enforces each limit, or why nothing does.
+    pub(crate) enforced: Option<BTreeMap<String, Enforcement>>,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Enforcement {
+    pub(crate) by: Option<String>,
+    pub(crate) why_not: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
