@@ -519,6 +519,21 @@ in
     networking.nftables.flushRuleset = true;
   };
 
+  "a worker has numbers for the users of containers, and tools for the limits of their networks" =
+    let
+      config = host (alone "worker");
+      inherit (config.users.users) containers;
+      total = ranges: lib.foldl' (sum: range: sum + range.count) 0 ranges;
+      names = map lib.getName config.systemd.services.wisehosting-worker.path;
+    in
+    containers.isSystemUser
+    && total containers.subUidRanges >= 64 * 65536
+    && total containers.subGidRanges >= 64 * 65536
+    && lib.all (tool: lib.any (lib.hasPrefix tool) names) [
+      "iproute2"
+      "util-linux"
+    ];
+
   "a host that the fleet does not know is an error" =
     !evaluates (toplevel (host (as "stranger" { })));
   "a secret in the store is an error" =

@@ -88,6 +88,25 @@ in
     virtualisation.containers.containersConf.settings.network.firewall_driver =
       lib.mkDefault "nftables";
 
+    # Numbers for the users of containers, so that root inside is nobody outside. Podman takes them from this user.
+    users.users.containers = {
+      isSystemUser = lib.mkDefault true;
+      group = lib.mkDefault "containers";
+      subUidRanges = lib.mkDefault [
+        {
+          startUid = 2147483648;
+          count = 1073741824;
+        }
+      ];
+      subGidRanges = lib.mkDefault [
+        {
+          startGid = 2147483648;
+          count = 1073741824;
+        }
+      ];
+    };
+    users.groups.containers = { };
+
     systemd.services.wisehosting-worker = {
       description = "WiseHosting worker";
       wantedBy = [ "multi-user.target" ];
@@ -104,9 +123,11 @@ in
       path = [
         config.virtualisation.podman.package
         pkgs.git
+        # Limits of the network: tc and ip, in the containers' networks.
         pkgs.iproute2
         pkgs.nftables
         pkgs.openssh
+        pkgs.util-linux
       ];
       stopIfChanged = false;
       serviceConfig = wh.kept // {
