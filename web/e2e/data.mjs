@@ -25,6 +25,20 @@ export const session = {
 
 export const project = { id: id(), slug: "default" };
 
+/** @returns {Schemas["Enforced"]} */
+const enforced = () => {
+  const by = (/** @type {string} */ what) => ({ by: what, why_not: null });
+  return {
+    user_namespaces: by("65536 numbers for each container"),
+    memory: by("cgroups v2"),
+    swap: by("no swap on this host"),
+    cpu: by("cgroups v2"),
+    pids: by("cgroups v2"),
+    bandwidth: by("tc (tbf)"),
+    disk: { by: null, why_not: "extfs has no quota that Podman can set" },
+  };
+};
+
 /** @returns {Schemas["AppSettings"]} */
 export const settings = () => ({
   port: 8080,
@@ -37,6 +51,7 @@ export const settings = () => ({
     failures: 3,
   },
   resources: { memory_mb: 512, cpu_millis: 1000, pids: 512 },
+  isolation: { read_only: false, tmpfs: [], disk_mb: null, egress_mbit: null, ingress_mbit: null },
   crash_guard: { restarts: 5, calm_s: 300 },
   command: null,
   containerfile: null,
@@ -263,6 +278,7 @@ export function makeNode(name, over = {}) {
       podman: "5.6.2",
       wireguard: "kernel",
       engine: null,
+      enforced: enforced(),
       os: nixos(),
     },
     labels: {},
@@ -304,12 +320,19 @@ export function makeInstance(node, over = {}) {
       body: null,
     },
     failure: null,
+    resources: settings().resources,
+    isolation: settings().isolation,
+    unenforced: [],
     stats: {
       id: own,
       cpu_millis: 43,
       memory_bytes: 187 * MIB,
       received_bytes: 91_000_000,
       sent_bytes: 540_000_000,
+      receive_rate: 4_000,
+      send_rate: 31_000,
+      pids: 12,
+      disk_bytes: 9 * MIB,
     },
     ...over,
   };

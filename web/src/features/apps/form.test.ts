@@ -48,6 +48,23 @@ describe("the form of an app's settings", () => {
       pin: expect.anything(),
     });
   });
+  it("gives back what keeps an instance apart as it was, and names a wrong folder or limit", () => {
+    const isolation = {
+      read_only: true,
+      tmpfs: ["/var/cache=64", "/data=8"],
+      disk_mb: 500,
+      egress_mbit: 16,
+      ingress_mbit: null,
+    };
+    const form = formOf({ ...defaultSettings, isolation });
+    expect(patchOf(form).isolation).toEqual(isolation);
+    expect(patchOf(formOf(defaultSettings)).isolation).toEqual(defaultSettings.isolation);
+    expect(problemsOf({ ...form, tmpfs: "/a=8\n/b", disk: "0", egress: "1.5" })).toEqual({
+      tmpfs: expect.stringContaining("/b"),
+      disk: expect.anything(),
+      egress: expect.anything(),
+    });
+  });
   it("wants a program for a probe by command, and a status that exists", () => {
     const form = { ...formOf(defaultSettings), check: "command" as const, program: " \n" };
     expect(problemsOf(form)).toHaveProperty("program");

@@ -2,6 +2,14 @@ import type { AppSettings, CrashGuard, Deploy, Probe, Resources, SettingsPatch }
 import { AreaField, Choices, TextField } from "@/components/field";
 import { type BuildForm, buildFormOf, buildNames, buildProblems, containerfileOf } from "./build";
 import {
+  defaultIsolation,
+  type IsolationForm,
+  isolationFormOf,
+  isolationNames,
+  isolationOf,
+  isolationProblems,
+} from "./isolation-form";
+import {
   defaultPlacement,
   type PlacementForm,
   placementFormOf,
@@ -11,7 +19,7 @@ import {
 } from "./placement-form";
 
 /** Settings as they are typed: numbers are text until they are sent. */
-export interface SettingsForm extends BuildForm, PlacementForm {
+export interface SettingsForm extends BuildForm, IsolationForm, PlacementForm {
   port: string;
   replicas: string;
   check: Probe["check"]["type"];
@@ -49,6 +57,7 @@ export const defaultSettings: AppSettings = {
   replicas: 1,
   probe: defaultProbe,
   resources: defaultResources,
+  isolation: defaultIsolation,
   crash_guard: defaultGuard,
   command: null,
   containerfile: null,
@@ -66,6 +75,7 @@ export function formOf(settings: AppSettings): SettingsForm {
   const { probe, resources, crash_guard } = settings;
   return {
     ...buildFormOf(settings.containerfile),
+    ...isolationFormOf(settings.isolation),
     ...placementFormOf(settings.placement),
     port: settings.port == null ? "" : String(settings.port),
     replicas: String(settings.replicas),
@@ -108,7 +118,11 @@ const whole: [keyof SettingsForm, number, number][] = [
 ];
 
 export function problemsOf(form: SettingsForm): Problems {
-  const problems: Problems = { ...buildProblems(form), ...placementProblems(form) };
+  const problems: Problems = {
+    ...buildProblems(form),
+    ...isolationProblems(form),
+    ...placementProblems(form),
+  };
   const check = (name: keyof SettingsForm, low: number, high: number) => {
     const value = Number(form[name]);
     if (!/^\d+$/.test(form[name].trim()) || value < low || value > high)
@@ -153,6 +167,7 @@ export function patchOf(form: SettingsForm): SettingsPatch {
       cpu_millis: Math.round(Number(form.cpu) * 1000),
       pids: Number(form.pids),
     },
+    isolation: isolationOf(form),
     crash_guard: { restarts: Number(form.restarts), calm_s: Number(form.calm) },
     command: commandOf(form.command),
     containerfile: containerfileOf(form),
@@ -176,6 +191,7 @@ function checkOf({ check, path, status, program }: SettingsForm): Probe["check"]
 /** Field names of the API to those of the form, for errors from the server. */
 const serverNames: Record<string, keyof SettingsForm> = {
   ...buildNames,
+  ...isolationNames,
   ...placementNames,
   port: "port",
   replicas: "replicas",

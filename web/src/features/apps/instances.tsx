@@ -4,10 +4,10 @@ import { Copy } from "@/components/copy";
 import { Empty, TableSkeleton } from "@/components/page";
 import { Status } from "@/components/status";
 import { Time } from "@/components/time";
-import { bytes } from "@/lib/bytes";
 import { instanceState, unknown, viewOf } from "@/lib/status";
 import { sentence } from "@/lib/text";
 import { RestartInstance } from "./renewal";
+import { Unenforced, Use } from "./use";
 
 export function InstanceTable({ app, instances }: { app: App; instances: Instance[] | undefined }) {
   if (!instances) return <TableSkeleton columns={[90, 90, 160, 60]} rows={2} />;
@@ -87,7 +87,8 @@ function InstanceRow({ app, instance }: { app: App; instance: Instance }) {
         <Evidence instance={instance} />
       </td>
       <td>
-        <Use instance={instance} memoryMb={app.settings.resources.memory_mb} />
+        <Use instance={instance} />
+        {instance.wanted && <Unenforced instance={instance} />}
         {instance.in_rotation && !app.stopped_at && <RestartInstance app={app} instance={instance} />}
       </td>
     </tr>
@@ -119,36 +120,6 @@ function Evidence({ instance: { probe, failure, exit_code, restarts } }: { insta
           {exit_code != null && `exit code ${exit_code}`}
         </span>
       )}
-    </div>
-  );
-}
-
-const ended: Instance["state"][] = ["stopped", "exited", "failed"];
-
-function Use({ instance, memoryMb }: { instance: Instance; memoryMb: number }) {
-  const { stats, started_at } = instance;
-  if (!stats || ended.includes(instance.state)) return <span className="faint">–</span>;
-  const share = Math.min(1, stats.memory_bytes / (memoryMb * 1024 * 1024));
-  return (
-    <div className="stack tight">
-      <span className="num nowrap">{bytes(stats.memory_bytes)}</span>
-      <div
-        className="meter"
-        role="img"
-        aria-label={`${Math.round(share * 100)} % of its memory`}
-        title={`${Math.round(share * 100)} % of ${memoryMb} MiB`}
-      >
-        <div style={{ width: `${share * 100}%` }} />
-      </div>
-      <span className="sub nowrap">
-        {(stats.cpu_millis / 10).toFixed(1)} % CPU
-        {started_at && (
-          <>
-            {" "}
-            · started <Time at={started_at} />
-          </>
-        )}
-      </span>
     </div>
   );
 }

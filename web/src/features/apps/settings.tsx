@@ -20,6 +20,7 @@ import {
   serverProblem,
 } from "./form";
 import { GitAccessCard } from "./git";
+import { IsolationFields } from "./isolation";
 import { PlacementFields } from "./placement";
 import { DeployFields } from "./rollout";
 import { ZoneCard } from "./zone";
@@ -69,6 +70,12 @@ export function Component() {
         </Card>
         <Card title="Resources" text="What one instance may use.">
           <ResourceFields {...props} />
+        </Card>
+        <Card
+          title="Isolation"
+          text="What keeps an instance apart from its host and its neighbours. Takes effect with the next release."
+        >
+          <IsolationFields {...props} />
         </Card>
         <Card title="Crash guard" text="When an instance that ends by itself is not started again any more.">
           <CrashGuardFields {...props} />

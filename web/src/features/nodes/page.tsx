@@ -14,6 +14,7 @@ import { Time } from "@/components/time";
 import { useToast } from "@/components/toast";
 import { nodeStatus, viewOf } from "@/lib/status";
 import { sentence } from "@/lib/text";
+import { EnforcedFacts } from "./enforced";
 import { Health, History, Missing } from "./health";
 import { ImageFacts } from "./images";
 import { agentView, Labels, Roles } from "./parts";
@@ -201,6 +202,7 @@ function Host({ node }: { node: Node }) {
             <dd>{host.wireguard}</dd>
           </>
         )}
+        {host?.enforced && <EnforcedFacts enforced={host.enforced} />}
         {host?.os && <SystemFacts os={host.os} />}
         <dt>Instances</dt>
         <dd className="num">{node.instances}</dd>
