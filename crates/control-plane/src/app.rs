@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::bus::Bus;
 use crate::config::Config;
 use crate::front::Proxies;
+use crate::healing::lease::Leases;
 use crate::http::limits::Limits;
 use crate::hub::Hub;
 use crate::nodes::health::{breaker::Breakers, probe};
@@ -40,6 +41,8 @@ pub struct App {
     pub hub: Hub,
     /// Which nodes took no connections lately.
     pub breakers: Breakers,
+    /// When workers were seen to have been granted their leases.
+    pub leases: Leases,
     /// What nodes are asked with whether they are there.
     pub check_client: probe::Client,
     /// Route tables as a polling Traefik gets them.
@@ -62,6 +65,7 @@ impl App {
             stopping: CancellationToken::new(),
             hub: Hub::default(),
             breakers: Breakers::default(),
+            leases: Leases::default(),
             check_client: probe::Client::default(),
             traefik: Tables::default(),
             proxies: Proxies::default(),

@@ -36,6 +36,7 @@ pub mod domains;
 pub mod events;
 pub mod exec;
 pub mod files;
+pub mod healing;
 pub mod hub;
 pub mod identity;
 pub mod images;

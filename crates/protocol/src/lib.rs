@@ -13,6 +13,7 @@ pub mod identity;
 pub mod ids;
 pub mod job;
 pub mod labels;
+pub mod lease;
 pub mod message;
 mod order;
 pub mod registry;

@@ -136,6 +136,60 @@ pub struct Probes {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WorkerReport {
     pub instances: Vec<InstanceReport>,
+    /// At most [`MAX_STRAYS`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub strays: Vec<Stray>,
+}
+
+/// Strays in one [`WorkerReport`].
+pub const MAX_STRAYS: usize = 500;
+
+/// A container with our label that no desired state of its worker ever had. It was stopped, and is removed later.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stray {
+    /// Podman's id.
+    pub container: String,
+    pub name: String,
+    /// As its labels say.
+    pub instance_id: Option<InstanceId>,
+    pub app: Option<String>,
+    /// Podman's word.
+    pub state: String,
+    pub reason: String,
+    pub found_at: DateTime<Utc>,
+    pub remove_at: DateTime<Utc>,
+}
+
+/// Something was not as desired, and was put right.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Corrected {
+    pub at: DateTime<Utc>,
+    /// Podman's id of the container, where there is or was one.
+    pub container: Option<String>,
+    /// As its labels say.
+    pub instance_id: Option<InstanceId>,
+    pub app: Option<String>,
+    pub deed: Deed,
+    /// What was found.
+    pub reason: String,
+}
+
+/// How it was put right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Deed {
+    /// Made again.
+    Recreated,
+    /// Taken for an instance's.
+    Adopted,
+    /// A second one of an instance ended.
+    Ended,
+    /// A stray stopped.
+    Stopped,
+    /// A stray removed, after its time.
+    Removed,
+    /// Stopped, because the worker had no lease any more.
+    Fenced,
 }
 
 /// Images on a worker, each time whole: every minute, and after each that came or went.

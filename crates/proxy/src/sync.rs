@@ -105,8 +105,11 @@ impl Sync {
             }
             FromControlPlane::JobStart(job) => self.jobs.start(job),
             FromControlPlane::JobCancel(cancel) => self.jobs.cancel(cancel.job_id),
-            // The link makes whole tables of changes, and handles the others itself.
-            FromControlPlane::SpecChange(_) | FromControlPlane::Ack(_) | FromControlPlane::Refused(_) => {}
+            // The link makes whole tables of changes, and handles the others itself; leases are for workers.
+            FromControlPlane::SpecChange(_)
+            | FromControlPlane::Ack(_)
+            | FromControlPlane::Refused(_)
+            | FromControlPlane::LeaseGrant(_) => {}
         }
         Ok(())
     }

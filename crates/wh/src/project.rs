@@ -69,6 +69,7 @@ impl Build {
 pub(crate) struct Run {
     pub(crate) port: Option<u16>,
     pub(crate) replicas: Option<u32>,
+    pub(crate) exclusive: Option<bool>,
     pub(crate) command: Option<Vec<String>>,
 }
 
@@ -265,6 +266,7 @@ impl Project {
         let mut settings = Map::new();
         put(&mut settings, "port", self.run.port);
         put(&mut settings, "replicas", self.run.replicas);
+        put(&mut settings, "exclusive", self.run.exclusive);
         put(&mut settings, "command", self.run.command.clone());
         if let Some(deploy) = &self.deploy {
             let mut said = Map::new();

@@ -22,6 +22,7 @@ pub(crate) enum Kind {
 const KEYS: &[(&str, &str, Kind)] = &[
     ("run.port", "/port", Kind::Number),
     ("run.replicas", "/replicas", Kind::Number),
+    ("run.exclusive", "/exclusive", Kind::Flag),
     ("run.command", "/command", Kind::Words),
     ("deploy.strategy", "/deploy/strategy", Kind::Text),
     ("deploy.pre_command", "/deploy/pre_command", Kind::Words),
@@ -52,6 +53,7 @@ const KEYS: &[(&str, &str, Kind)] = &[
     ("placement.pin", "/placement/pin", Kind::Text),
     ("placement.anti_affinity", "/placement/anti_affinity", Kind::Text),
     ("placement.max_per_node", "/placement/max_per_node", Kind::Number),
+    ("placement.grace_s", "/placement/grace_s", Kind::Number),
     ("build.folder", "/containerfile/folder", Kind::Text),
     ("build.preset", "/containerfile/preset", Kind::Text),
     ("build.publish", "/containerfile/publish", Kind::Text),

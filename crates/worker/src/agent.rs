@@ -28,6 +28,7 @@ use crate::guard::Guard;
 use crate::images::{Images, ImagesConfig};
 use crate::instances::{self, Instances, InstancesConfig, Observer};
 use crate::job::{BuildSettings, JobCommand, Jobs, JobsConfig};
+use crate::lease::{Keeper, Permit};
 use crate::means::Means;
 use crate::podman::Podman;
 use crate::private::Network;
@@ -105,7 +106,9 @@ impl Parts {
         let of_images = images_config(config, podman.clone());
         let images = Images::new(of_images, handle.clone(), watched.clone(), image_activator.clone())?;
         let limits = watched.clone();
-        let (reconciler, observer) = Instances::new(settings, handle.clone(), watched, activator.clone())?;
+        let (reconciler, observer) =
+            Instances::new(settings, handle.clone(), watched.clone(), activator.clone())?;
+        let keeper = Keeper::of(&reconciler, handle.clone(), watched, activator.clone());
         let fresh = reconciler.fresh();
         let jobs = Jobs::new(jobs_config(config)?, handle.clone())?;
         let listener = serve::listen(identity.mesh_address, config.mesh.port)
@@ -120,11 +123,13 @@ impl Parts {
             network,
             activators: [activator.clone(), image_activator.clone()],
             connected: connected.clone(),
+            permit: reconciler.permit(),
             commands,
         };
 
         let mut parts = Self::default();
         parts.spawn("link", link.run(stop.clone()));
+        parts.spawn("lease", keeper.run(stop.clone()));
         parts.spawn("metrics", daemon::status::fold_metrics(metrics, stop.clone()));
         parts.spawn("jobs", jobs.run(received, stop.clone()));
         parts.spawn("report", observer.clone().report(handle.clone(), connected, stop.clone()));
@@ -234,6 +239,17 @@ fn hello(
     }
 }
 
+fn link_config(identity: &NodeIdentity, hello: Box<dyn Fn() -> Hello + Send + Sync>) -> LinkConfig {
+    LinkConfig {
+        identity: identity.clone(),
+        agent: AgentKind::Worker,
+        version: VERSION.to_owned(),
+        root_pem: None,
+        hello,
+        timing: Timing::default(),
+    }
+}
+
 fn jobs_folder(config: &Config) -> PathBuf {
     config.state_dir.join("jobs")
 }
@@ -308,6 +324,7 @@ struct Inbox {
     /// Of the reconcilers.
     activators: [Activator; 2],
     connected: Arc<Notify>,
+    permit: Permit,
     commands: mpsc::Sender<JobCommand>,
 }
 
@@ -330,6 +347,8 @@ impl Inbox {
                 Some(LinkEvent::Connected) => {
                     first = true;
                     self.connected.notify_one();
+                    self.permit.connected();
+                    self.activators.iter().for_each(Activator::signal);
                 }
                 Some(LinkEvent::Disconnected) => {}
                 Some(LinkEvent::Message(message)) => self.take(message, &mut first).await?,
@@ -346,6 +365,11 @@ impl Inbox {
             FromControlPlane::JobStart(job) => self.commands.send(JobCommand::Start(Box::new(job))).await?,
             FromControlPlane::JobCancel(cancel) => {
                 self.commands.send(JobCommand::Cancel(cancel.job_id)).await?;
+            }
+            FromControlPlane::LeaseGrant(grant) => {
+                if self.permit.take(&grant) {
+                    self.activators[0].signal();
+                }
             }
             other => warn!(kind = other.kind(), "not for a worker"),
         }

@@ -4,6 +4,7 @@
 //! * [`job`]: source to image, each build in a process that survives the agent.
 //! * [`images`]: keeps and removes images as the spec says.
 //! * [`instances`]: keeps the instances of the spec running and no others.
+//! * [`lease`]: lets exclusive instances run only while the control plane says so.
 //! * [`means`]: by what this host keeps instances apart and within their limits; [`bandwidth`] and [`disk_use`] see to two
 //!   of them.
 //! * [`exec`]: programs that people run in instances.
@@ -26,6 +27,7 @@ mod handover;
 pub mod images;
 pub mod instances;
 pub mod job;
+pub mod lease;
 pub mod leave;
 mod logs;
 pub mod means;

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::store::Event;
 use crate::apps::Settings;
 use crate::deployments::create;
+use crate::healing::corrections;
 use crate::releases::compare;
 
 /// Who did what. An action of another version is at least named.
@@ -20,6 +21,13 @@ pub fn of(event: &Event) -> String {
         }
         "deployment.fail" => return format!("Deployment {} failed: {}", of("number"), of("message")),
         "app.crash-loop" | "app.disk-over" => return of_an_instance(event, who),
+        "app.wait" => {
+            return format!("An instance on {}, which is gone, waits: {}", of("node"), of("why"));
+        }
+        "app.correct" => {
+            let deed = serde_json::from_value(detail["deed"].clone()).ok();
+            return format!("{who} {}: {}", corrections::words(deed), of("reason"));
+        }
         "domain.verify" => return format!("The domain {} is verified and served", of("domain")),
         "domain.miss" => {
             return format!("The record of the domain {} is missing: {}", of("domain"), of("why"));

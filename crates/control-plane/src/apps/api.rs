@@ -101,6 +101,7 @@ struct AppRequest {
     zone: Option<String>,
     port: Option<u16>,
     replicas: Option<u16>,
+    exclusive: Option<bool>,
     probe: Option<Probe>,
     resources: Option<Resources>,
     isolation: Option<Isolation>,
@@ -116,6 +117,7 @@ impl AppRequest {
         Settings {
             port: self.port,
             replicas: self.replicas.unwrap_or(default.replicas),
+            exclusive: self.exclusive.unwrap_or(default.exclusive),
             probe: self.probe.clone().unwrap_or_default(),
             resources: self.resources.unwrap_or_default(),
             isolation: self.isolation.clone().unwrap_or_default(),

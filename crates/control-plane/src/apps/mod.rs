@@ -29,6 +29,9 @@ pub struct Settings {
     /// The port that the app listens on; the lowest that the image exposes when null.
     pub port: Option<u16>,
     pub replicas: u16,
+    /// At most one instance at any time: the old one has ended before the new one starts, and where the node is gone,
+    /// its lease.
+    pub exclusive: bool,
     pub probe: Probe,
     pub resources: Resources,
     pub isolation: Isolation,
@@ -85,6 +88,7 @@ impl Default for Settings {
         Self {
             port: None,
             replicas: 1,
+            exclusive: false,
             probe: Probe::default(),
             resources: Resources::default(),
             isolation: Isolation::default(),
@@ -117,6 +121,7 @@ pub struct SettingsPatch {
     #[schema(value_type = Option<u16>)]
     pub port: Option<Option<u16>>,
     pub replicas: Option<u16>,
+    pub exclusive: Option<bool>,
     /// Replaced as a whole.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Probe>)]
@@ -156,6 +161,9 @@ impl SettingsPatch {
         }
         if let Some(replicas) = self.replicas {
             settings.replicas = replicas;
+        }
+        if let Some(exclusive) = self.exclusive {
+            settings.exclusive = exclusive;
         }
         if let Some(probe) = self.probe {
             settings.probe = probe.unwrap_or_default();
@@ -203,11 +211,21 @@ pub struct AppView {
     pub instances: InstanceCount,
     /// Why an instance of the release that serves ended or was given up, as long as it does not run again.
     pub failure: Option<Failure>,
+    /// The node that is gone and that an instance has to wait for; null when it is elsewhere or on its way.
+    pub waits_for: Option<WaitsFor>,
     pub certificate: Certificate,
     /// Since when it is to be stopped; null when it is to run.
     pub stopped_at: Option<DateTime<Utc>>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
+}
+
+/// A node that is gone, without which an instance can be nowhere.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct WaitsFor {
+    /// Its name.
+    pub node: String,
+    pub why: String,
 }
 
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]

@@ -8,6 +8,7 @@ use protocol::spec::{CrashGuard, Isolation, Probe, ProbeCheck, Resources};
 use super::Settings;
 use crate::config::is_label;
 use crate::http::{Code, Error, Result};
+use crate::nodes::health::config::GRACE_S;
 use crate::placement::Placement;
 
 /// Names that the product uses itself, or that people trust in a hostname.
@@ -130,6 +131,11 @@ pub fn check_settings(settings: &Settings, prefix: &str) -> Result<()> {
         return Err(Error::invalid(field("port"), "port must be between 1 and 65535"));
     }
     range(field("replicas"), settings.replicas.into(), 1, 100)?;
+    if settings.exclusive && settings.replicas > 1 {
+        let message = format!("an exclusive app has one instance, not {}", settings.replicas);
+        return Err(Error::invalid(field("replicas"), message)
+            .hint("Set `replicas` to 1, or `exclusive` to false so that several may run beside each other"));
+    }
     check_probe(&settings.probe, &field("probe"))?;
     check_resources(&settings.resources, &field("resources"))?;
     check_isolation(&settings.isolation, &field("isolation"))?;
@@ -162,6 +168,9 @@ fn check_placement(placement: &Placement, field: &str) -> Result<()> {
     if placement.pin.as_deref().is_some_and(|pin| !is_label(pin)) {
         return Err(Error::invalid(format!("{field}.pin"), "pin must be the name of a node")
             .hint("`wh node ls` lists the nodes"));
+    }
+    if let Some(grace_s) = placement.grace_s {
+        range(format!("{field}.grace_s"), grace_s, *GRACE_S.start(), *GRACE_S.end())?;
     }
     match placement.max_per_node {
         Some(most) => range(format!("{field}.max_per_node"), most.into(), 1, 100),

@@ -11,7 +11,8 @@ use uuid::Uuid;
 use super::instances::{Instance, NodeRef};
 use super::status::{Evidence, InstanceCount, Seen, failure, status};
 use super::{
-    AppView, Certificate, Certification, DeploymentSummary, ProjectRef, ReleaseRef, Settings, unenforced,
+    AppView, Certificate, Certification, DeploymentSummary, ProjectRef, ReleaseRef, Settings, WaitsFor,
+    unenforced,
 };
 use crate::certificates::cover;
 use crate::deployments::State;
@@ -50,7 +51,8 @@ pub async fn views(
                        when exists (select from served_apps where served_apps.id = apps.id) then 'elsewhere'
                        end as certificate_state,
                   certificates.not_after as "not_after?", certificates.issuer as "issuer?",
-                  certificates.error as "certificate_error?"
+                  certificates.error as "certificate_error?",
+                  stuck.node as "stuck_on?", stuck.problem as "stuck_because?"
            from apps
            join environments on environments.id = apps.environment_id
            join projects on projects.id = environments.project_id
@@ -72,6 +74,11 @@ pub async fn views(
                from instances
                where app_id = apps.id and wanted and task is null and deployment_id = current.deployment_id
            ) seen
+           left join lateral (
+               select nodes.name as node, problem from moves join nodes on nodes.id = from_node_id
+               where moves.app_id = apps.id and cause = 'lost' and moves.state = 'waiting' and problem is not null
+               order by moves.created_at limit 1
+           ) stuck on true
            left join certificates on certificates.host = apps.slug || '.' || zones.suffix and zones.resolver is null
            where projects.organization_id = $1 and apps.deleted_at is null
              and ($2::uuid is null or apps.id = $2)
@@ -119,6 +126,7 @@ pub async fn views(
             ),
             instances,
             failure,
+            waits_for: row.stuck_on.zip(row.stuck_because).map(|(node, why)| WaitsFor { node, why }),
             certificate: Certificate {
                 state: certification(row.certificate_state.as_deref()),
                 not_after: row.not_after,
@@ -199,6 +207,11 @@ pub async fn organization(conn: &mut PgConnection, id: AppId) -> sqlx::Result<Or
     )
     .fetch_one(conn)
     .await
+}
+
+/// What the app is called.
+pub async fn slug(conn: &mut PgConnection, id: AppId) -> sqlx::Result<String> {
+    sqlx::query_scalar!("select slug from apps where id = $1", id as _).fetch_one(conn).await
 }
 
 /// The app, held until the transaction ends: whoever numbers or changes something of it takes turns. `None` when it was

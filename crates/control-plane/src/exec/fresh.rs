@@ -69,6 +69,7 @@ pub(super) async fn open(app: &App, session: &Attached, release: ReleaseId) -> a
         predefined,
         host_port: 0,
         udp: false,
+        exclusive: false,
         task: None,
     };
     let mut container = plan::worker::instance(session.node, session.address, wanted, &holders, Utc::now());

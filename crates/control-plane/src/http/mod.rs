@@ -31,7 +31,8 @@ pub use permission::{Permission, guard, public};
 use crate::app::AppState;
 use crate::{
     activity, apps, archives, audit, certificates, deployments, dns_providers, doctor, domains, events, exec,
-    files, front, git_access, hub, identity, jobs, logs, mesh, network, nodes, notices, placement, projects,
+    files, front, git_access, healing, hub, identity, jobs, logs, mesh, network, nodes, notices, placement,
+    projects,
     registries, releases, route_tokens, routes, streams, tombstones, traffic, variables, zones,
 };
 
@@ -83,6 +84,7 @@ pub fn api(app: &AppState) -> (Router<AppState>, utoipa::openapi::OpenApi) {
         .merge(exec::api::router(app))
         .merge(files::api::router(app))
         .merge(nodes::api::router(app))
+        .merge(healing::api::router(app))
         .merge(placement::api::router(app))
         .merge(mesh::api::router(app))
         .merge(doctor::api::router(app))

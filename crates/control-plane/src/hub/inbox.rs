@@ -12,7 +12,7 @@ use super::registry::Key;
 use super::token::Agent;
 use crate::app::AppState;
 use crate::bus::{self, Topic};
-use crate::{git_access, images, instances, jobs, logs, nodes, reconcile, streams, traffic};
+use crate::{git_access, healing, images, instances, jobs, logs, nodes, reconcile, streams, traffic};
 
 /// Reads a message. Postgres keeps no NUL in texts, and what apps print may hold any byte.
 pub(super) fn parse(mut envelope: Envelope) -> Result<(MessageId, FromAgent), UnknownMessage> {
@@ -88,7 +88,17 @@ async fn store(app: &AppState, agent: &Agent, message: FromAgent, offset_ms: i64
             nodes::store::health::applied(&mut tx, node, kind, applied.generation).await?;
         }
         FromAgent::MeshReport(report) => nodes::store::health::mesh_report(&mut tx, node, &report).await?,
-        FromAgent::WorkerReport(report) => instances::report::take(&mut tx, node, &report.instances).await?,
+        FromAgent::WorkerReport(report) => {
+            instances::report::take(&mut tx, node, &report.instances).await?;
+            healing::store::strays::replace(&mut tx, node, &report.strays).await?;
+        }
+        FromAgent::Corrected(told) => healing::corrections::take(&mut tx, &agent.node, &told).await?,
+        FromAgent::LeaseRequest(request) => {
+            let grant = healing::lease::grant(app, &mut tx, node, request).await?;
+            tx.commit().await?;
+            app.hub.grant(Key { node, kind }, grant);
+            return Ok(());
+        }
         FromAgent::ImageReport(report) => {
             images::store::take_report(&mut tx, node, &report).await?;
             images::registry::take(&mut tx, &agent.node, &report.copies).await?;
@@ -112,6 +122,8 @@ fn may_say(kind: AgentKind, message: &FromAgent) -> bool {
     match message {
         FromAgent::MeshReport(_) | FromAgent::Host(_) => kind == AgentKind::Mesh,
         FromAgent::WorkerReport(_)
+        | FromAgent::Corrected(_)
+        | FromAgent::LeaseRequest(_)
         | FromAgent::ImageReport(_)
         | FromAgent::InstanceLog(_)
         | FromAgent::Scrubbed(_)

@@ -190,6 +190,11 @@ impl Hub {
         });
     }
 
+    /// Answers a worker that asked for its lease.
+    pub fn grant(&self, key: Key, grant: protocol::lease::LeaseGrant) {
+        self.send(key, |_| Some(FromControlPlane::LeaseGrant(grant)));
+    }
+
     /// Acknowledges, on the connection that the message came by.
     pub(super) fn acknowledge(&self, key: Key, serial: u64, ack: protocol::message::Ack) {
         self.send(key, |connection| (connection.serial == serial).then_some(FromControlPlane::Ack(ack)));

@@ -177,6 +177,7 @@ pub struct WantedRow {
     pub zone_port: Option<i32>,
     pub host_port: i32,
     pub publishes_udp: bool,
+    pub exclusive: bool,
     pub task: Option<Task>,
 }
 
@@ -189,7 +190,7 @@ pub async fn wanted_on(conn: &mut PgConnection, node: NodeId) -> sqlx::Result<Ve
                   releases.number as release, image_id, image_reference,
                   releases.settings as "settings: Json<Settings>", variables, source, commit_id,
                   apps.slug || '.' || zones.suffix as "host!", zones.port as zone_port,
-                  host_port, publishes_udp, task as "task: Task"
+                  host_port, publishes_udp, exclusive, task as "task: Task"
            from instances
            join releases on releases.id = instances.release_id
            join apps on apps.id = instances.app_id

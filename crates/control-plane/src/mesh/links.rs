@@ -49,7 +49,8 @@ fn loss(probes: Probes) -> f64 {
     f64::from(probes.lost) * 100.0 / f64::from(probes.sent)
 }
 
-fn state(peer: &PeerReport) -> LinkState {
+/// How the one who reports reaches the peer.
+pub(crate) fn state(peer: &PeerReport) -> LinkState {
     let Some(age) = peer.handshake_age_s.filter(|age| *age < SESSION_S) else { return LinkState::Silent };
     // A handshake within the silence: the tunnel works, it is probes that are not answered.
     let silent = peer.probes.map_or(0, |probes| probes.silent);

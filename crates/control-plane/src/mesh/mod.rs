@@ -10,6 +10,8 @@ pub mod store;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use links::state as state_of_link;
+
 use std::net::{Ipv4Addr, SocketAddr};
 
 use chrono::{DateTime, TimeDelta, Utc};

@@ -10,7 +10,7 @@ mod moves_tests;
 pub mod rebalance;
 pub mod store;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +33,9 @@ pub struct Placement {
     pub anti_affinity: AntiAffinity,
     /// Most instances of a release on one node.
     pub max_per_node: Option<u16>,
+    /// Seconds for which its node may be gone before an instance is placed elsewhere; that of the control plane's
+    /// configuration when null.
+    pub grace_s: Option<u32>,
 }
 
 /// Which of the nodes that fit gets an instance.

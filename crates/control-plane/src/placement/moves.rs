@@ -26,6 +26,8 @@ pub enum Cause {
     Drain,
     /// It is better off elsewhere.
     Rebalance,
+    /// Its node is gone.
+    Lost,
 }
 
 /// How far a move is.

@@ -98,6 +98,7 @@ mod tests {
             address: Ipv4Addr::new(10, 50, 0, 2),
             port,
             state,
+            unreached: false,
         };
         let door = AppId::new();
         let found = vec![backend(20000, InstanceState::Healthy), backend(20001, InstanceState::Unhealthy)];

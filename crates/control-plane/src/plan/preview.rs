@@ -71,6 +71,11 @@ fn carry_out(now: &mut Situation, step: &Step) {
             workers.for_each(|worker| worker.take(place.port, now.wish.needs, turn));
         }
         Step::Abandon { id, .. } => now.new.retain(|new| new.id != *id),
+        Step::Clear(leave) => {
+            now.old.retain(|old| !leave.contains(old));
+            now.kept.retain(|kept| !leave.contains(&kept.id));
+            now.endings.clear();
+        }
         Step::Probe => now.probing = true,
         Step::Switch { enter, leave } => {
             now.new.iter_mut().filter(|new| enter.contains(&new.id)).for_each(|new| new.in_rotation = true);
@@ -131,6 +136,9 @@ fn downtime(steps: &[Step], serving: &[Serving]) -> (bool, &'static str) {
     if !serving.iter().any(|one| one.healthy) {
         return (true, "none of the instances that run is healthy: requests fail until the new ones are");
     }
+    if steps.iter().any(|step| matches!(step, Step::Clear(_))) {
+        return (true, "it is exclusive: its instance ends before the new one starts");
+    }
     if steps.iter().any(|step| matches!(step, Step::Start(_))) {
         return (false, "the instances that run serve until the new ones are healthy");
     }
@@ -143,6 +151,7 @@ fn in_words(step: &Step, on: &HashMap<InstanceId, &str>) -> Option<String> {
         Step::Prepared(_) => return None,
         Step::Switch { enter, leave } if enter.is_empty() && leave.is_empty() => return None,
         Step::Start(place) => format!("start an instance on {}", place.name),
+        Step::Clear(leave) => format!("end {} first", counted(leave.len(), "old instance")),
         Step::Probe => "wait until the new instances are healthy".to_owned(),
         Step::Switch { enter, leave } => {
             let mut nodes: Vec<&str> = leave.iter().filter_map(|id| on.get(id).copied()).collect();

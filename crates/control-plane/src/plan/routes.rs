@@ -78,6 +78,8 @@ pub struct Backend {
     pub address: Ipv4Addr,
     pub port: u16,
     pub state: InstanceState,
+    /// Its node is missing, and no proxy reaches it either.
+    pub unreached: bool,
 }
 
 /// The front, then the apps' routes: one for the host names that have the app's own options, one for each that has
@@ -167,10 +169,13 @@ impl Served {
     }
 }
 
-/// Those that serve, in a fixed order.
+/// Those that serve, in a fixed order. When no proxy is said to reach any of them they are all tried: what is said may be
+/// wrong, and nothing else is left.
 pub(super) fn upstreams(backends: &[Backend]) -> Vec<Upstream> {
-    let healthy = backends.iter().filter(|backend| backend.state == InstanceState::Healthy);
-    let mut upstreams: Vec<Upstream> = healthy
+    let healthy = || backends.iter().filter(|backend| backend.state == InstanceState::Healthy);
+    let any_reached = healthy().any(|backend| !backend.unreached);
+    let mut upstreams: Vec<Upstream> = healthy()
+        .filter(|backend| !(any_reached && backend.unreached))
         .map(|backend| Upstream {
             instance: backend.instance,
             address: SocketAddr::new(backend.address.into(), backend.port),
@@ -222,7 +227,8 @@ mod tests {
     }
 
     fn backend(port: u16, state: InstanceState) -> Backend {
-        Backend { instance: InstanceId::new(), address: Ipv4Addr::new(10, 50, 0, 2), port, state }
+        let address = Ipv4Addr::new(10, 50, 0, 2);
+        Backend { instance: InstanceId::new(), address, port, state, unreached: false }
     }
 
     #[test]
@@ -244,6 +250,17 @@ mod tests {
         let table = routes(None, &[served("ape", failing), served("bee", Vec::new())], false);
         assert_eq!(table.len(), 2);
         assert!(table.iter().all(|route| route.upstreams.is_empty()));
+    }
+
+    #[test]
+    fn an_instance_that_no_proxy_reaches_gets_requests_only_if_no_other_can() {
+        let ports = |backends: &[Backend]| {
+            upstreams(backends).iter().map(|upstream| upstream.address.port()).collect::<Vec<_>>()
+        };
+        let (here, ill) = (backend(20000, InstanceState::Healthy), backend(20001, InstanceState::Unhealthy));
+        let gone = Backend { unreached: true, ..backend(20002, InstanceState::Healthy) };
+        assert_eq!(ports(&[here, ill.clone(), gone.clone()]), [20000]);
+        assert_eq!(ports(&[ill, gone]), [20002]);
     }
 
     #[test]

@@ -48,7 +48,8 @@ mod tests {
     use super::*;
 
     fn backend(port: u16, state: InstanceState) -> Backend {
-        Backend { instance: InstanceId::new(), address: Ipv4Addr::new(10, 50, 0, 2), port, state }
+        let address = Ipv4Addr::new(10, 50, 0, 2);
+        Backend { instance: InstanceId::new(), address, port, state, unreached: false }
     }
 
     fn published(protocol: StreamProtocol, port: u16, app_id: AppId) -> Published {

@@ -32,6 +32,8 @@ pub struct Wanted {
     pub host_port: u16,
     /// The port is published for UDP as well.
     pub udp: bool,
+    /// No other instance of the app may run beside it.
+    pub exclusive: bool,
     /// The command that it is there for; an ordinary instance has none.
     pub task: Option<Task>,
 }
@@ -119,6 +121,7 @@ pub fn instance(
         port: wanted.settings.port.unwrap_or(8080),
         published: SocketAddr::new(address.into(), wanted.host_port),
         udp: wanted.udp,
+        exclusive: wanted.exclusive,
         probe: wanted.settings.probe,
         resources: wanted.settings.resources,
         isolation: wanted.settings.isolation,
@@ -171,6 +174,7 @@ mod tests {
             predefined: BTreeMap::new(),
             host_port: port,
             udp: false,
+            exclusive: false,
             task: None,
         }
     }

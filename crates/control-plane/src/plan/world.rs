@@ -296,6 +296,8 @@ impl World {
         rollout::Situation {
             replicas: deployment.replicas,
             strategy: deployment.strategy,
+            exclusive: false,
+            endings: Vec::new(),
             prepare: Prepare::Done,
             new: new.collect(),
             kept: kept.collect(),
@@ -328,6 +330,7 @@ impl World {
             Step::Wait(_) => return,
             Step::LookAtWorkers => unreachable!("all of this world is in each situation"),
             Step::Run(_) | Step::Prepared(_) => unreachable!("no release of this world has a command"),
+            Step::Clear(_) => unreachable!("no release of this world is exclusive"),
             Step::Start(place) => self.start(at, &place),
             Step::Abandon { id, .. } => {
                 self.leave(&[id]);

@@ -39,6 +39,7 @@ mod tests {
             address,
             port,
             state,
+            unreached: false,
         };
         let site = Site {
             host: "ape.de.test".to_owned(),

@@ -169,6 +169,7 @@ async fn worker_spec(
             predefined,
             host_port: u16::try_from(row.host_port).context("a host port out of range")?,
             udp: row.publishes_udp,
+            exclusive: row.exclusive,
             task: row.task,
         });
     }

@@ -7,6 +7,7 @@ pub mod dispatch_jobs;
 pub mod dispatch_specs;
 pub mod dns_challenges;
 pub mod domains;
+pub mod healing;
 pub mod images;
 pub mod imported_certificates;
 pub mod jobs;
@@ -56,6 +57,7 @@ pub fn tasks(app: &AppState, lifecycle: &mut Lifecycle) {
     start.one(leader.only(rollouts::Rollouts(app.clone())), seconds(2), &wakes);
     start.one(leader.only(moves::Moves(app.clone())), seconds(2), &wakes);
     start.one(leader.only(network::Network(app.clone())), seconds(2), &[Topic::Instances]);
+    start.one(leader.only(healing::Healing::new(app.clone())), seconds(5), &[Topic::Nodes]);
     start.one(leader.only(jobs::Jobs::new(app.clone())), seconds(15), &[]);
     let often = seconds(app.config.node_health.check_intervals_s[0].min(5).into());
     start.one(leader.only(node_health::NodeHealth(app.clone())), often, &[]);

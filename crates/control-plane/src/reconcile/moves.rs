@@ -2,18 +2,22 @@
 //! moves. What is wanted is in the tables, so that it goes on after a restart.
 
 use daemon::reconcile::Reconciler;
+use serde_json::json;
 use sqlx::PgConnection;
 use tracing::info;
 
 use crate::app::AppState;
 use crate::bus::{self, Topic};
-use crate::placement::moves::{Begun, MoveState, begin};
+use crate::placement::moves::{Begun, Cause, MoveState, begin};
 use crate::placement::store::moves::{self, Open};
+use crate::{apps, audit};
 
 /// Moves at the same time, each with one instance more than its app has otherwise.
 const AT_ONCE: i64 = 4;
+/// Those away from nodes that are gone: what they move serves nobody, and takes nothing from anybody.
+const LOST_AT_ONCE: i64 = 16;
 /// Moves that are tried in one pass.
-const TRIED: i64 = 50;
+const TRIED: i64 = 100;
 
 pub struct Moves(pub AppState);
 
@@ -36,15 +40,14 @@ impl Reconciler for Moves {
             bus::say(&mut tx, Topic::Nodes, "").await?;
         }
         moves::sweep(&mut tx).await?;
-        let mut room = AT_ONCE - moves::under_way(&mut tx).await?;
+        let mut room = AT_ONCE - moves::under_way(&mut tx, false).await?;
+        let mut room_for_lost = LOST_AT_ONCE - moves::under_way(&mut tx, true).await?;
         let waiting = moves::waiting(&mut tx, TRIED).await?;
         tx.commit().await?;
         for wanted in waiting {
-            if room <= 0 {
-                break;
-            }
-            if attempt(&self.0, &wanted).await? {
-                room -= 1;
+            let room = if wanted.cause == Cause::Lost { &mut room_for_lost } else { &mut room };
+            if *room > 0 && attempt(&self.0, &wanted).await? {
+                *room -= 1;
             }
         }
         Ok(())
@@ -80,11 +83,25 @@ async fn attempt(app: &AppState, wanted: &Open) -> anyhow::Result<bool> {
             moves::begin(&mut tx, wanted.id, *deployment).await?;
             bus::say(&mut tx, Topic::Nodes, "").await?;
         }
-        Begun::Blocked(why) => moves::block(&mut tx, wanted.id, why).await?,
+        Begun::Blocked(why) => {
+            moves::block(&mut tx, wanted.id, why).await?;
+            if wanted.cause == Cause::Lost && wanted.problem.is_none() {
+                record_wait(&mut tx, wanted, why).await?;
+            }
+        }
         Begun::Refused(why) => moves::end(&mut tx, wanted.id, MoveState::Failed, Some(why)).await?,
         // It ended or was replaced by something else.
         Begun::Over => moves::end(&mut tx, wanted.id, MoveState::Done, None).await?,
     }
     tx.commit().await?;
     Ok(matches!(begun, Begun::Under(_)))
+}
+
+/// The app waits for a node that is gone: told once, when it begins to.
+async fn record_wait(conn: &mut PgConnection, wanted: &Open, why: &str) -> anyhow::Result<()> {
+    let organization = apps::store::organization(conn, wanted.app).await?;
+    let target = format!("app:{}", apps::store::slug(conn, wanted.app).await?);
+    let detail = json!({ "node": wanted.from, "instance": wanted.instance, "why": why });
+    audit::record_of(conn, organization, "system", "app.wait", &target, detail).await?;
+    Ok(bus::say(conn, Topic::Apps, wanted.app).await?)
 }

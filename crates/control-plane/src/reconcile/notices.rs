@@ -6,7 +6,7 @@ use tracing::{info, warn};
 
 use crate::app::AppState;
 use crate::notices::{Step, Trouble, plan, store};
-use crate::{certificates, nodes};
+use crate::{certificates, healing, nodes};
 
 pub struct Notices(pub AppState);
 
@@ -32,6 +32,7 @@ impl Reconciler for Notices {
 async fn troubles(conn: &mut PgConnection) -> sqlx::Result<Vec<Trouble>> {
     let mut found = certificates::troubles::find(conn).await?;
     found.extend(nodes::health::troubles::find(conn).await?);
+    found.extend(healing::troubles::find(conn).await?);
     Ok(found)
 }
 

@@ -17,6 +17,7 @@ use crate::deployments::store::rollout::{self, Rolling};
 use crate::deployments::store::tasks::{self, Preparation};
 use crate::deployments::store::undo;
 use crate::generations::{self, Consumer};
+use crate::healing::lease;
 use crate::instances::Task;
 use crate::placement::config::Placement as Policy;
 use crate::plan::rollout::Step;
@@ -69,6 +70,9 @@ pub(crate) async fn advance(app: &AppState, id: DeploymentId) -> anyhow::Result<
     let Some(rolling) = rollout::lock(&mut tx, id).await? else { return Ok(false) };
     let policy = &app.config.placement;
     let mut situation = rollout::situation(&mut tx, &rolling, policy).await?;
+    if situation.exclusive {
+        situation.endings = lease::endings(app, &mut tx, rolling.app_id, id).await?;
+    }
     let mut steps = plan::rollout::plan(&situation);
     if steps.contains(&Step::LookAtWorkers) {
         placement::store::lock(&mut tx).await?;
@@ -122,6 +126,12 @@ async fn take(conn: &mut PgConnection, rolling: &Rolling, policy: &Policy, step:
             let on = rollout::unwant(conn, instance).await?;
             raise_workers(conn, on).await?;
             progress::say_line(conn, id, &format!("{node} is gone: placing its instance elsewhere")).await?;
+        }
+        Step::Clear(leave) => {
+            let generation = generations::raise(conn, Consumer::Routes).await?;
+            rollout::take_out(conn, generation, &leave).await?;
+            progress::say_line(conn, id, "Exclusive: the old instance ends before the new one starts")
+                .await?;
         }
         Step::Probe => progress::enter(conn, id, Stage::Probe, None).await?,
         Step::Switch { enter, leave } => {

@@ -109,7 +109,7 @@ impl World {
             failure: (*state == InstanceState::Failed).then(failure),
             over_disk: None,
         };
-        let report = WorkerReport { instances: instances.iter().map(report).collect() };
+        let report = WorkerReport { instances: instances.iter().map(report).collect(), strays: Vec::new() };
         self.worker.say(&FromAgent::WorkerReport(report)).await;
         self.settle().await;
     }

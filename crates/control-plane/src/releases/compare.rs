@@ -217,6 +217,7 @@ impl Found {
         let Settings {
             port,
             replicas,
+            exclusive,
             probe,
             resources,
             isolation,
@@ -229,6 +230,7 @@ impl Found {
         let port_of = |port: Option<u16>| port.map(|port| port.to_string());
         self.runs(("port", "port"), port_of(*port), port_of(after.port));
         self.value(("replicas", "replicas"), replicas, &after.replicas);
+        self.value(("exclusive", "one instance at a time"), exclusive, &after.exclusive);
         let words = |command: &Option<Vec<String>>| command.as_ref().map(|words| format!("{words:?}"));
         self.runs(("command", "command"), words(command), words(&after.command));
         self.probe(probe, &after.probe);
@@ -261,7 +263,7 @@ impl Found {
 
     fn placement(&mut self, before: &Placement, after: &Placement) {
         // Holds for what is placed from now on: the impact is none until then.
-        let Placement { strategy, required, preferred, pin, anti_affinity, max_per_node } = before;
+        let Placement { strategy, required, preferred, pin, anti_affinity, max_per_node, grace_s } = before;
         let mut note = |name: (&str, &str), before, after| self.note(name, Impact::Nothing, before, after);
         let words = |strategy: Option<placement::Strategy>| strategy.map(|strategy| strategy.to_string());
         note(("placement.strategy", "placement"), words(*strategy), words(after.strategy));
@@ -279,6 +281,12 @@ impl Found {
         note(name, apart(*anti_affinity), apart(after.anti_affinity));
         let most = |most: Option<u16>| most.map(|most| most.to_string());
         note(("placement.max_per_node", "most per node"), most(*max_per_node), most(after.max_per_node));
+        let grace = |seconds: Option<u32>| seconds.map(|seconds| format!("{seconds} s"));
+        note(
+            ("placement.grace_s", "patience with a node that is gone"),
+            grace(*grace_s),
+            grace(after.grace_s),
+        );
     }
 
     fn probe(&mut self, before: &Probe, after: &Probe) {
@@ -442,6 +450,7 @@ mod tests {
         Settings {
             port: Some(3000),
             replicas: 3,
+            exclusive: true,
             probe: Probe {
                 check: ProbeCheck::Http { path: "/up".to_owned(), status: Some(204) },
                 interval_s: 2,
@@ -480,6 +489,7 @@ mod tests {
                 pin: Some("worker-2".to_owned()),
                 anti_affinity: AntiAffinity::Hard,
                 max_per_node: Some(2),
+                grace_s: Some(60),
             },
         }
     }

@@ -122,7 +122,7 @@ async fn branches(conn: &mut PgConnection) -> sqlx::Result<HashMap<DomainId, Vec
 async fn backends(conn: &mut PgConnection) -> sqlx::Result<HashMap<AppId, Vec<Backend>>> {
     let rows = sqlx::query!(
         r#"select app_id as "app_id: AppId", instances.id, instances.state, host_port,
-                  mesh_address
+                  mesh_address, unreached_since is not null as "unreached!"
            from instances join nodes on nodes.id = instances.node_id where in_rotation"#
     )
     .fetch_all(conn)
@@ -134,6 +134,7 @@ async fn backends(conn: &mut PgConnection) -> sqlx::Result<HashMap<AppId, Vec<Ba
             address: v4(row.mesh_address),
             port: u16::try_from(row.host_port).unwrap_or_default(),
             state: row.state,
+            unreached: row.unreached,
         });
     }
     Ok(backends)

@@ -8,9 +8,10 @@ use serde_json::value::RawValue;
 use crate::envelope::{Envelope, MessageId};
 use crate::ids::JobId;
 use crate::job::{Job, Outcome};
+use crate::lease::{LeaseGrant, LeaseRequest};
 use crate::report::{
-    GitHostKey, Heartbeat, Hello, HostFacts, ImageReport, InstanceLog, JobLog, JobProgress, MeshReport,
-    Scrubbed, Stats, WorkerReport,
+    Corrected, GitHostKey, Heartbeat, Hello, HostFacts, ImageReport, InstanceLog, JobLog, JobProgress,
+    MeshReport, Scrubbed, Stats, WorkerReport,
 };
 use crate::spec::{Generation, Spec, TableChange, Versioned};
 use crate::stream::StreamReport;
@@ -92,6 +93,10 @@ messages! {
         "spec.applied" Applied(Applied) Latest;
         "mesh.report" MeshReport(MeshReport) Latest;
         "worker.report" WorkerReport(WorkerReport) Latest;
+        /// What the worker put right by itself.
+        "worker.corrected" Corrected(Corrected) Reliable;
+        /// Asked anew as long as there is no answer.
+        "lease.request" LeaseRequest(LeaseRequest) Latest;
         "image.report" ImageReport(ImageReport) Latest;
         "job.progress" JobProgress(JobProgress) Reliable;
         "job.log" JobLog(JobLog) Reliable;
@@ -117,6 +122,7 @@ messages! {
         /// already runs is no change.
         "job.start" JobStart(Job) Once;
         "job.cancel" JobCancel(JobCancel) Once;
+        "lease.grant" LeaseGrant(LeaseGrant) Once;
         /// An envelope was refused; the connection is closed after this.
         "refused" Refused(Refused) Once;
     }

@@ -12,10 +12,12 @@ use crate::job::{
     Build, BuildLimits, BuildSecrets, Built, CertificateOrder, ChallengeKind, ExternalAccount, Failure,
     GitAccess, GitSecret, Preset, ProbeEvidence, Recipe, RegistryLogin, Source, Stage, Work,
 };
+use crate::lease::{LeaseGrant, LeaseRequest};
 use crate::registry::{CopyAction, CopyOrder, CopyReport};
 use crate::report::{
-    GitHostKey, HeldImage, HostFacts, ImageProblem, ImageReport, InstanceReport, InstanceState,
-    InstanceStats, LogLine, OperatingSystem, PeerReport, Probes, Scrubbed, ScrubbedFrom, Stream,
+    Corrected, Deed, GitHostKey, HeldImage, HostFacts, ImageProblem, ImageReport, InstanceReport,
+    InstanceState, InstanceStats, LogLine, OperatingSystem, PeerReport, Probes, Scrubbed, ScrubbedFrom,
+    Stray, Stream,
 };
 use crate::spec::private::{Backend, EgressRule, PrivateProject, Service};
 use crate::spec::{
@@ -108,6 +110,19 @@ fn recipe() -> Recipe {
     }
 }
 
+fn stray(instance: InstanceId) -> Stray {
+    Stray {
+        container: "c0ffee".to_owned(),
+        name: "wh-hello-1-12345678".to_owned(),
+        instance_id: Some(instance),
+        app: Some("hello".to_owned()),
+        state: "exited".to_owned(),
+        reason: "no desired state of this worker ever had it".to_owned(),
+        found_at: at(),
+        remove_at: at(),
+    }
+}
+
 fn lines() -> Vec<LogLine> {
     vec![LogLine { seq: 1, at: at(), stream: Stream::Stderr, text: "a line".to_owned() }]
 }
@@ -190,7 +205,17 @@ fn said_by_agents() -> Vec<FromAgent> {
                 failure: Some(failure()),
                 over_disk: None,
             }],
+            strays: vec![stray(instance)],
         }),
+        FromAgent::Corrected(Corrected {
+            at: at(),
+            container: Some("c0ffee".to_owned()),
+            instance_id: Some(instance),
+            app: Some("hello".to_owned()),
+            deed: Deed::Recreated,
+            reason: "its container was gone".to_owned(),
+        }),
+        FromAgent::LeaseRequest(LeaseRequest { seq: 7 }),
         FromAgent::ImageReport(image_report()),
         progress(Stage::Fetch, None),
         progress(Stage::Build, Some(Box::new(recipe()))),
@@ -318,6 +343,7 @@ fn worker_spec() -> WorkerSpec {
             port: 8080,
             published: ([10, 50, 0, 11], 20000).into(),
             udp: false,
+            exclusive: false,
             probe: Probe::default(),
             resources: Resources::default(),
             isolation: Isolation::default(),
@@ -465,6 +491,11 @@ fn said_by_the_control_plane() -> Vec<FromControlPlane> {
         FromControlPlane::JobStart(Job { id: JobId(id(1)), work: Work::Certificate(Box::new(order)) }),
         FromControlPlane::JobStart(Job { id: JobId(id(1)), work: Work::Certificate(Box::new(wildcard)) }),
         FromControlPlane::JobCancel(JobCancel { job_id: JobId(id(1)) }),
+        FromControlPlane::LeaseGrant(LeaseGrant {
+            seq: 7,
+            ttl_ms: 240_000,
+            instances: vec![InstanceId(id(2))],
+        }),
         FromControlPlane::Refused(Refused { code: "envelope_hmac".to_owned(), message: "why".to_owned() }),
     ]
 }

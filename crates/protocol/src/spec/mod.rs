@@ -106,6 +106,9 @@ pub struct InstanceSpec {
     /// It is published for UDP as well, with the same numbers.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub udp: bool,
+    /// No other instance of the app may run beside it, anywhere: it runs only under a lease, see [`crate::lease`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub exclusive: bool,
     pub probe: Probe,
     pub resources: Resources,
     #[serde(default, skip_serializing_if = "Isolation::is_default")]

@@ -152,7 +152,10 @@ impl Agent {
             failure: None,
             over_disk: None,
         };
-        FromAgent::WorkerReport(WorkerReport { instances: self.instances.iter().map(healthy).collect() })
+        FromAgent::WorkerReport(WorkerReport {
+            instances: self.instances.iter().map(healthy).collect(),
+            strays: Vec::new(),
+        })
     }
 
     fn stats(&self) -> FromAgent {

@@ -20,6 +20,7 @@ mod forward_auth;
 mod front;
 mod git;
 mod guard;
+mod healing;
 mod hello;
 mod images;
 mod isolation;
@@ -81,6 +82,7 @@ fn tests() -> Vec<Test> {
         engine::TESTS,
         builds::TESTS,
         outages::TESTS,
+        healing::TESTS,
         zones::TESTS,
         certificates::TESTS,
     ];

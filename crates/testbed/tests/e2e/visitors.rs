@@ -73,10 +73,15 @@ impl Visitors {
         .await
     }
 
-    /// No request may have failed.
-    pub(crate) async fn leave_content(mut self) -> Result<Seen> {
+    /// They leave, whatever they saw.
+    pub(crate) async fn leave(mut self) -> Result<Seen> {
         self.enough.store(true, Ordering::Relaxed);
-        let seen = self.task.join_next().await.context("nobody came")??;
+        Ok(self.task.join_next().await.context("nobody came")??)
+    }
+
+    /// No request may have failed.
+    pub(crate) async fn leave_content(self) -> Result<Seen> {
+        let seen = self.leave().await?;
         let answered: u64 = seen.pages.values().sum();
         let first = seen.failures.first().map(String::as_str).unwrap_or_default();
         ensure!(

@@ -9,6 +9,7 @@ mod dns_providers;
 mod doctor;
 mod domains;
 mod git;
+mod healing;
 mod mesh;
 mod network;
 mod nodes;
@@ -33,6 +34,7 @@ pub(crate) use dns_providers::{DnsProvider, DnsProviderTest};
 pub(crate) use doctor::{DoctorReport, Finding};
 pub(crate) use domains::Domain;
 pub(crate) use git::{GitAccess, GitAccessAnswer};
+pub(crate) use healing::{NodeHealing, Stray, WaitsFor};
 pub(crate) use mesh::{Mesh, MeshFinding, MeshLink};
 pub(crate) use network::{EgressRule, Network};
 pub(crate) use nodes::{
@@ -104,6 +106,8 @@ pub(crate) struct App {
     pub(crate) instances: InstanceCount,
     #[serde(default)]
     pub(crate) failure: Option<Failed>,
+    #[serde(default)]
+    pub(crate) waits_for: Option<WaitsFor>,
     #[serde(default)]
     pub(crate) certificate: CertificateBrief,
     #[serde(default)]

@@ -88,6 +88,8 @@ pub(crate) enum NodeCommand {
     Check { name: String },
     /// When a node went and came back, and why
     History { name: String },
+    /// Containers on a node that nobody knows: stopped, and removed a week after they were found
+    Strays { name: String },
     /// Set or remove labels of a node; alone: list
     Label {
         name: String,

@@ -99,10 +99,12 @@ async fn info(shell: &Shell, name: Option<String>) -> Result<()> {
     let deployment = deployment.map(|last| {
         format!("{} {} {}", last.number, paint.status(&last.state), paint.dim(&age_of(last.created_at)))
     });
+    let waits = app.waits_for.as_ref().map(|waits| format!("{}, which is gone: {}", waits.node, waits.why));
     let rows = [
         ("app", paint.bold(&app.slug)),
         ("project", app.project.slug.clone()),
         ("status", paint.status(&app.status)),
+        ("waits for", sanitize(&waits.unwrap_or_default())),
         ("url", sanitize(&app.url)),
         ("instances", counted(&app.instances)),
         ("release", release.unwrap_or_default()),

@@ -16,6 +16,7 @@ mod env_file;
 mod exec;
 mod fleet;
 mod git;
+mod healing;
 mod init;
 mod local;
 mod logs;

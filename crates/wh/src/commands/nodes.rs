@@ -6,7 +6,7 @@ use chrono::Utc;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{Shell, moves, node_health, node_room, short, usage};
+use super::{Shell, healing, moves, node_health, node_room, short, usage};
 use crate::api::path;
 use crate::api::types::{Agent, NewNodeToken, Node, NodeImages, NodeToken, OperatingSystem};
 use crate::args::{NodeCommand, NodeTokenCommand};
@@ -22,6 +22,7 @@ pub(crate) async fn run(shell: &Shell, command: NodeCommand) -> Result<()> {
         NodeCommand::Show { name } => show(shell, &name).await,
         NodeCommand::Check { name } => node_health::check(shell, &name).await,
         NodeCommand::History { name } => node_health::history(shell, &name).await,
+        NodeCommand::Strays { name } => healing::strays(shell, &name).await,
         NodeCommand::Label { name, changes } => label(shell, &name, &changes).await,
         NodeCommand::Capacity => node_room::list(shell).await,
         NodeCommand::Cordon { name } => node_room::cordon(shell, &name, true).await,
@@ -112,6 +113,7 @@ async fn show(shell: &Shell, name: &str) -> Result<()> {
     }
     rows.extend(room);
     rows.extend(host.enforced.iter().flat_map(usage::enforced));
+    rows.extend(healing::rows_of(&shell.client()?, name).await?);
     let images = node.images.unwrap_or_default();
     rows.extend(image_rows(&images));
     rows.extend(node.warnings.iter().map(|warning| ("warning", sanitize(warning))));

@@ -18,6 +18,8 @@ pub(crate) struct Placement {
     anti_affinity: Option<AntiAffinity>,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_per_node: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grace_s: Option<u32>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize, Serialize)]

@@ -107,6 +107,10 @@ async fn start(host: &Host, spec: &InstanceSpec, container: String) -> Result<()
     } else {
         wait_for_address(spec).await?;
     }
+    // The image may have taken longer than the lease; the next pass starts it under another.
+    if spec.exclusive && !host.permit.may_start(spec.id) {
+        return Ok(());
+    }
     if let Err(error) = host.podman.start(&container).await {
         if !may_have_started(&error) {
             discard(host, spec, &container).await;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use chrono::{DateTime, TimeDelta, Utc};
 use daemon::reconcile::Activator;
 use protocol::ids::InstanceId;
-use protocol::report::{InstanceState, WorkerReport};
+use protocol::report::{InstanceState, Stray, WorkerReport};
 use protocol::spec::WorkerSpec;
 use tokio::sync::Notify;
 use tracing::warn;
@@ -25,6 +25,7 @@ pub(crate) struct Board(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     records: Mutex<Records>,
+    strays: Mutex<Vec<Stray>>,
     file: PathBuf,
     /// Held while the file is written: the newest content is the one that stays.
     saving: Mutex<()>,
@@ -48,6 +49,7 @@ impl Board {
         };
         let shared = Shared {
             records: Mutex::new(records),
+            strays: Mutex::default(),
             file: file.to_owned(),
             saving: Mutex::new(()),
             reconcile,
@@ -130,8 +132,22 @@ impl Board {
         }
     }
 
+    /// What else is there with our label.
+    pub(crate) fn set_strays(&self, strays: Vec<Stray>) {
+        let mut known = self.0.strays.lock().unwrap_or_else(PoisonError::into_inner);
+        if *known != strays {
+            *known = strays;
+            drop(known);
+            self.0.changed.notify_one();
+        }
+    }
+
     pub(crate) fn report(&self) -> WorkerReport {
-        WorkerReport { instances: self.records().iter().map(|(id, record)| record.report(*id)).collect() }
+        let strays = self.0.strays.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        WorkerReport {
+            instances: self.records().iter().map(|(id, record)| record.report(*id)).collect(),
+            strays,
+        }
     }
 
     /// Containers that should be running.

@@ -51,13 +51,7 @@ pub(super) fn container(spec: &InstanceSpec, bridge: &Bridge, means: &Means) -> 
         image: spec.image.id.clone(),
         env: env(spec),
         command: spec.command.clone(),
-        labels: BTreeMap::from([
-            (label::INSTANCE.to_owned(), spec.id.to_string()),
-            (label::APP.to_owned(), spec.app.clone()),
-            (label::APP_ID.to_owned(), spec.app_id.to_string()),
-            (label::RELEASE.to_owned(), spec.release.to_string()),
-            (label::SPEC_HASH.to_owned(), spec_hash(spec)),
-        ]),
+        labels: labels(spec),
         cap_drop: vec!["ALL"],
         cap_add: CAPABILITIES.to_vec(),
         no_new_privileges: true,
@@ -85,6 +79,20 @@ pub(super) fn container(spec: &InstanceSpec, bridge: &Bridge, means: &Means) -> 
         healthconfig: HealthConfig { test: vec!["NONE"] },
         systemd: "false",
     }
+}
+
+fn labels(spec: &InstanceSpec) -> BTreeMap<String, String> {
+    let mut labels = BTreeMap::from([
+        (label::INSTANCE.to_owned(), spec.id.to_string()),
+        (label::APP.to_owned(), spec.app.clone()),
+        (label::APP_ID.to_owned(), spec.app_id.to_string()),
+        (label::RELEASE.to_owned(), spec.release.to_string()),
+        (label::SPEC_HASH.to_owned(), spec_hash(spec)),
+    ]);
+    if spec.exclusive {
+        labels.insert(label::EXCLUSIVE.to_owned(), "true".to_owned());
+    }
+    labels
 }
 
 /// In memory. Whoever the app runs as may write there, and nothing there is a device or changes who somebody is.
@@ -134,7 +142,8 @@ pub(crate) fn fresh(
 ) -> NewContainer {
     let mut made = container(spec, bridge, means);
     made.name = format!("wh-{}-run-{}", spec.app, end_of(session));
-    made.labels.retain(|name, _| name != label::INSTANCE && name != label::SPEC_HASH);
+    made.labels
+        .retain(|name, _| ![label::INSTANCE, label::SPEC_HASH, label::EXCLUSIVE].contains(&name.as_str()));
     made.labels.insert(label::RUN.to_owned(), session.to_string());
     made.stdin = true;
     made.terminal = terminal;

@@ -4,7 +4,9 @@
 mod apply;
 mod board;
 pub(crate) mod container;
+mod corrections;
 pub(crate) mod create;
+mod fencer;
 pub(crate) mod image;
 mod inside;
 mod once;
@@ -14,6 +16,8 @@ mod record;
 #[cfg(test)]
 pub(crate) mod samples;
 mod sockets;
+mod strays;
+mod upkeep;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -35,6 +39,7 @@ use tracing::{error, warn};
 
 use crate::exec::Fresh;
 use crate::handover::Taker;
+use crate::lease::Permit;
 use crate::logs::{self, Owner};
 use crate::means::Means;
 use crate::places::Places;
@@ -43,9 +48,11 @@ use crate::private::Network;
 use crate::scrub::Scrubber;
 use crate::uplink::Uplink;
 use board::Board;
+pub use fencer::Fencer;
 use once::Fate;
 use plan::{Observed, Phase, Step};
 use record::{Exit, Record};
+use strays::Strays;
 
 /// Labels on what is ours.
 pub mod label {
@@ -56,6 +63,8 @@ pub mod label {
     /// The release's number.
     pub const RELEASE: &str = "wisehosting.release";
     pub const SPEC_HASH: &str = "wisehosting.spec-hash";
+    /// On containers that may run only under a lease.
+    pub const EXCLUSIVE: &str = "wisehosting.exclusive";
     /// The session of a program in a container of its own.
     pub const RUN: &str = "wisehosting.run";
     /// On networks that we made.
@@ -77,6 +86,7 @@ pub(crate) struct Host {
     images: image::Fetcher,
     probe: reqwest::Client,
     board: Board,
+    permit: Permit,
     /// Of this run of the host.
     boot: String,
     means: Arc<Means>,
@@ -99,6 +109,7 @@ pub struct Instances<U> {
     host: Host,
     uplink: U,
     spec: watch::Receiver<Arc<WorkerSpec>>,
+    strays: Strays,
     /// Of the logs.
     positions: PathBuf,
     tasks: JoinSet<Ended>,
@@ -117,6 +128,7 @@ enum Ended {
     Applied(InstanceId),
     Probed(String),
     Followed(String),
+    Told,
     Alarm,
 }
 
@@ -135,6 +147,7 @@ impl<U: Uplink> Instances<U> {
     ) -> anyhow::Result<(Self, Observer)> {
         let board = Board::load(&config.state_dir.join("instances.json"), activator);
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        let boot = boot.trim().to_owned();
         let taker = Taker::new(config.podman.clone(), &config.state_dir)?;
         let places = Places::new(uplink.clone(), config.registry_networks);
         let host = Host {
@@ -143,13 +156,15 @@ impl<U: Uplink> Instances<U> {
             network: config.network,
             probe: probe::client()?,
             board: board.clone(),
-            boot: boot.trim().to_owned(),
+            permit: Permit::load(&config.state_dir, &boot),
+            boot,
             means: config.means,
         };
         let instances = Self {
             host,
             uplink,
             spec,
+            strays: Strays::load(config.state_dir.join("strays.json")),
             positions: config.state_dir.join("logs"),
             tasks: JoinSet::new(),
             busy: BTreeSet::new(),
@@ -166,13 +181,23 @@ impl<U: Uplink> Instances<U> {
         Fresh::new(host.podman.clone(), host.images.clone(), host.network.clone(), host.means.clone())
     }
 
+    /// By what it knows which exclusive instances may run.
+    pub fn permit(&self) -> Permit {
+        self.host.permit.clone()
+    }
+
+    /// For the one who stops those that may not.
+    pub fn fencer(&self) -> Fencer {
+        Fencer::new(self.host.podman.clone(), self.host.board.clone())
+    }
+
     fn reap(&mut self) {
         while let Some(ended) = self.tasks.try_join_next() {
             match ended {
                 Ok(Ended::Applied(id)) => drop(self.busy.remove(&id)),
                 Ok(Ended::Probed(container)) => drop(self.probed.remove(&container)),
                 Ok(Ended::Followed(container)) => drop(self.followed.remove(&container)),
-                Ok(Ended::Alarm) => {}
+                Ok(Ended::Told | Ended::Alarm) => {}
                 Err(error) if error.is_cancelled() => {}
                 Err(panic) => error!(error = %panic, "a task of the instances panicked"),
             }
@@ -349,12 +374,18 @@ impl<U: Uplink> Reconciler for Instances<U> {
             // The list may be older than what a task did that has ended by now: that is looked at again at once.
             self.host.board.reconcile();
         }
-        let observed: Vec<Observed> = listed.iter().filter_map(observe).collect();
+        let now = Utc::now();
+        let observed = self.set_strays_aside(&spec, &listed, now);
         let present = observed.iter().map(|seen| seen.instance).collect();
-        self.host.board.align(&spec, &present, Utc::now());
+        self.host.board.align(&spec, &present, now);
         self.settle(&spec, &observed, &unsure).await;
         self.settle_once(&spec, &observed, &unsure).await;
-        let plan = plan::plan(&spec, &observed, &self.host.board.snapshot(), Utc::now());
+        let records = self.host.board.snapshot();
+        let plan = plan::plan(&spec, &observed, &records, &self.permits(&spec), now);
+        let corrections = corrections::of(&spec, &observed, &records, &plan, now);
+        self.tell(
+            corrections.into_iter().filter(|one| one.instance_id.is_none_or(|id| !unsure.contains(&id))),
+        );
         self.carry_out(&spec, plan, guarded.is_ok(), &unsure);
         self.probe(&spec, &observed);
         self.follow_logs(&spec, &listed);

@@ -67,6 +67,13 @@ impl std::fmt::Display for Step {
     }
 }
 
+/// Which instances of exclusive apps have a lease: to go on, and to start.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Permits {
+    pub(crate) run: BTreeSet<InstanceId>,
+    pub(crate) start: BTreeSet<InstanceId>,
+}
+
 pub(crate) type Plan = BTreeMap<InstanceId, Vec<Step>>;
 
 /// The steps of each instance, in their order; instances do not wait for each other.
@@ -74,12 +81,21 @@ pub(crate) fn plan(
     spec: &WorkerSpec,
     observed: &[Observed],
     records: &BTreeMap<InstanceId, Record>,
+    permits: &Permits,
     now: DateTime<Utc>,
 ) -> Plan {
     let mut plan = Plan::new();
     for wanted in &spec.instances {
+        // What runs without a lease is stopped elsewhere, see `lease`: that waits for nothing here.
+        if wanted.exclusive && !permits.run.contains(&wanted.id) {
+            continue;
+        }
         let containers: Vec<_> = observed.iter().filter(|seen| seen.instance == wanted.id).collect();
         let steps = steps_for(&spec_hash(wanted), &containers, records.get(&wanted.id), now);
+        let starts = steps.iter().any(|step| matches!(step, Step::Create | Step::Start(_)));
+        if wanted.exclusive && starts && !permits.start.contains(&wanted.id) {
+            continue;
+        }
         if !steps.is_empty() {
             plan.insert(wanted.id, steps);
         }
@@ -131,6 +147,7 @@ fn end(seen: &Observed) -> Vec<Step> {
 #[cfg(test)]
 mod tests {
     use protocol::report::InstanceState;
+    use protocol::spec::InstanceSpec;
 
     use super::*;
     use crate::instances::samples::{at, spec};
@@ -152,7 +169,7 @@ mod tests {
             .collect();
         let records = BTreeMap::from([(wanted.id, kept)]);
         let spec = WorkerSpec { instances: vec![wanted], ..WorkerSpec::default() };
-        printed(&plan(&spec, &observed, &records, at(10)))
+        printed(&plan(&spec, &observed, &records, &Permits::default(), at(10)))
     }
 
     fn printed(plan: &Plan) -> String {
@@ -208,6 +225,27 @@ mod tests {
     }
 
     #[test]
+    fn an_exclusive_instance_needs_a_lease_to_start_and_to_be_kept() {
+        let wanted = InstanceSpec { exclusive: true, ..spec("a", 1) };
+        let (id, hash) = (wanted.id, spec_hash(&wanted));
+        let records = BTreeMap::from([(id, Record::new(hash.clone()))]);
+        let spec = WorkerSpec { instances: vec![wanted], ..WorkerSpec::default() };
+        let planned = |phase: Option<Phase>, run: bool, start: bool| {
+            let seen =
+                |phase| Observed { container: "c".to_owned(), instance: id, hash: hash.clone(), phase };
+            let observed: Vec<_> = phase.map(seen).into_iter().collect();
+            let set = |so: bool| so.then_some(id).into_iter().collect();
+            let permits = Permits { run: set(run), start: set(start) };
+            printed(&plan(&spec, &observed, &records, &permits, at(10)))
+        };
+        assert_eq!(planned(None, true, true), "fetch the image, create, start");
+        assert_eq!(planned(None, true, false), "", "it would have to stop again at once");
+        assert_eq!(planned(Some(Phase::Exited), false, false), "");
+        assert_eq!(planned(Some(Phase::Running), true, false), "adopt c");
+        assert_eq!(planned(Some(Phase::Running), false, false), "", "the keeper of the lease stops it");
+    }
+
+    #[test]
     fn what_nobody_wants_is_ended() {
         let seen = |container: &str, phase| Observed {
             container: container.to_owned(),
@@ -216,7 +254,7 @@ mod tests {
             phase,
         };
         let observed = [seen("runs", Phase::Running), seen("ended", Phase::Exited)];
-        let plan = plan(&WorkerSpec::default(), &observed, &BTreeMap::new(), at(0));
+        let plan = plan(&WorkerSpec::default(), &observed, &BTreeMap::new(), &Permits::default(), at(0));
         insta::assert_snapshot!(printed(&plan), @"stop runs, remove runs; remove ended");
     }
 }

@@ -249,6 +249,15 @@ impl Record {
         self.give_up(failure.last_lines(last_lines).probe(self.probe.clone()));
     }
 
+    /// It is about to be stopped, because nobody has said for too long that it may run. That is no end of its own.
+    pub(crate) fn fenced(&mut self) {
+        self.state = InstanceState::Pending;
+        self.retry_at = None;
+        let message = "its lease is over: the control plane has not said for too long that it may run here";
+        let hint = "It starts again once the control plane has said so: see whether this host reaches it";
+        self.failure = Some(failure(Stage::Start, "lease_over", message).hint(hint));
+    }
+
     pub(super) fn give_up(&mut self, failure: Failure) {
         self.state = InstanceState::Failed;
         self.failure = Some(failure);

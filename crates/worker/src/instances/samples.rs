@@ -33,6 +33,7 @@ pub(crate) fn spec(app: &str, release: i32) -> InstanceSpec {
         port: 8080,
         published: "10.50.0.11:20001".parse().expect("an address"),
         udp: false,
+        exclusive: false,
         probe: Probe::default(),
         resources: Resources::default(),
         isolation: Isolation::default(),

@@ -58,6 +58,20 @@ impl Podman {
         self.send(request.timeout(STOP)).await.map(drop)
     }
 
+    /// As [`Podman::stop`], with another time.
+    pub async fn stop_within(&self, container: &str, within: Duration) -> Result<(), Error> {
+        let seconds = within.as_secs().to_string();
+        let path = format!("/containers/{container}/stop");
+        let request = self.request(Method::POST, &path, &[("timeout", &seconds)]);
+        self.send(request.timeout(STOP)).await.map(drop)
+    }
+
+    /// SIGKILL.
+    pub async fn kill(&self, container: &str) -> Result<(), Error> {
+        let path = format!("/containers/{container}/kill");
+        self.send(self.request(Method::POST, &path, &[("signal", "KILL")])).await.map(drop)
+    }
+
     /// With its anonymous volumes. No change when it is gone.
     pub async fn remove(&self, container: &str) -> Result<(), Error> {
         self.remove_with(container, "true").await

@@ -427,6 +427,7 @@ async fn instance(port: u16, command: &str, probe: Probe) -> InstanceSpec {
         port: 8080,
         published: (MESH, port).into(),
         udp: false,
+        exclusive: false,
         probe,
         resources: Resources { memory_mb: 64, ..Resources::default() },
         isolation: Isolation::default(),

@@ -35,6 +35,7 @@ describe("the form of an app's settings", () => {
       pin: "worker-2",
       anti_affinity: "hard",
       max_per_node: 2,
+      grace_s: 60,
     } as const;
     const form = formOf({
       ...defaultSettings,
@@ -42,9 +43,12 @@ describe("the form of an app's settings", () => {
     });
     expect(patchOf(form).placement).toEqual(placement);
     expect(patchOf(formOf(defaultSettings)).placement).toEqual(defaultSettings.placement);
-    expect(problemsOf({ ...form, required: "disk = nvme", maxPerNode: "0", pin: "Worker 2" })).toEqual({
+    expect(
+      problemsOf({ ...form, required: "disk = nvme", maxPerNode: "0", grace: "1", pin: "Worker 2" }),
+    ).toEqual({
       required: expect.stringContaining("disk = nvme"),
       maxPerNode: expect.anything(),
+      grace: expect.anything(),
       pin: expect.anything(),
     });
   });

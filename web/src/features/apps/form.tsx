@@ -22,6 +22,7 @@ import {
 export interface SettingsForm extends BuildForm, IsolationForm, PlacementForm {
   port: string;
   replicas: string;
+  exclusive: "several" | "one";
   check: Probe["check"]["type"];
   path: string;
   status: string;
@@ -55,6 +56,7 @@ const defaultGuard: CrashGuard = { restarts: 5, calm_s: 300 };
 export const defaultSettings: AppSettings = {
   port: null,
   replicas: 1,
+  exclusive: false,
   probe: defaultProbe,
   resources: defaultResources,
   isolation: defaultIsolation,
@@ -79,6 +81,7 @@ export function formOf(settings: AppSettings): SettingsForm {
     ...placementFormOf(settings.placement),
     port: settings.port == null ? "" : String(settings.port),
     replicas: String(settings.replicas),
+    exclusive: settings.exclusive ? "one" : "several",
     check: probe.check.type,
     path: probe.check.type === "http" ? probe.check.path : "/",
     status: probe.check.type === "http" && probe.check.status ? String(probe.check.status) : "",
@@ -155,6 +158,7 @@ export function patchOf(form: SettingsForm): SettingsPatch {
   return {
     port: form.port.trim() === "" ? null : Number(form.port),
     replicas: Number(form.replicas),
+    exclusive: form.exclusive === "one",
     probe: {
       check: checkOf(form),
       interval_s: Number(form.interval),
@@ -236,6 +240,7 @@ export function useFields({ form, onChange, problems }: Props) {
 }
 
 export function ServeFields(props: Props) {
+  const { form, onChange } = props;
   const field = useFields(props);
   return (
     <div className="fields">
@@ -252,6 +257,23 @@ export function ServeFields(props: Props) {
         inputMode="numeric"
         help="Spread over the workers. One is enough to begin with."
         {...field("replicas")}
+      />
+      <Choices
+        legend="At the same time"
+        value={form.exclusive}
+        onChange={(exclusive) => onChange({ ...form, exclusive })}
+        options={[
+          {
+            value: "several",
+            title: "Several instances",
+            text: "A new one serves before the old one ends: no request is lost.",
+          },
+          {
+            value: "one",
+            title: "Only one, ever",
+            text: "The old one ends before the new one starts. For apps that would spoil their data otherwise.",
+          },
+        ]}
       />
     </div>
   );

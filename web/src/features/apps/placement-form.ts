@@ -8,6 +8,7 @@ export interface PlacementForm {
   pin: string;
   antiAffinity: Placement["anti_affinity"];
   maxPerNode: string;
+  grace: string;
 }
 
 export const defaultPlacement: Placement = {
@@ -17,6 +18,7 @@ export const defaultPlacement: Placement = {
   pin: null,
   anti_affinity: "soft",
   max_per_node: null,
+  grace_s: null,
 };
 
 export function placementFormOf(placement: Placement): PlacementForm {
@@ -27,6 +29,7 @@ export function placementFormOf(placement: Placement): PlacementForm {
     pin: placement.pin ?? "",
     antiAffinity: placement.anti_affinity,
     maxPerNode: placement.max_per_node == null ? "" : String(placement.max_per_node),
+    grace: placement.grace_s == null ? "" : String(placement.grace_s),
   };
 }
 
@@ -50,6 +53,9 @@ export function placementProblems(form: PlacementForm) {
   const most = form.maxPerNode.trim();
   if (most && (!/^\d+$/.test(most) || Number(most) < 1 || Number(most) > 100))
     problems.maxPerNode = "A whole number from 1 to 100.";
+  const grace = form.grace.trim();
+  if (grace && (!/^\d+$/.test(grace) || Number(grace) < 5 || Number(grace) > 86_400))
+    problems.grace = "A whole number of seconds from 5 to 86400.";
   return problems;
 }
 
@@ -61,6 +67,7 @@ export function placementOf(form: PlacementForm): Placement {
     pin: form.pin.trim() || null,
     anti_affinity: form.antiAffinity,
     max_per_node: form.maxPerNode.trim() ? Number(form.maxPerNode) : null,
+    grace_s: form.grace.trim() ? Number(form.grace) : null,
   };
 }
 
@@ -71,4 +78,5 @@ export const placementNames: Record<string, keyof PlacementForm> = {
   "placement.preferred": "preferred",
   "placement.pin": "pin",
   "placement.max_per_node": "maxPerNode",
+  "placement.grace_s": "grace",
 };

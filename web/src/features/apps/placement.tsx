@@ -65,6 +65,13 @@ export function PlacementFields(props: Props) {
           help="Of a release."
           {...field("maxPerNode")}
         />
+        <TextField
+          label="Elsewhere after"
+          optional
+          inputMode="numeric"
+          help="Seconds for which its node may be gone."
+          {...field("grace")}
+        />
       </div>
     </div>
   );

@@ -178,6 +178,8 @@ pub async fn situation(
     Ok(Situation {
         replicas: usize::from(rolling.settings.replicas),
         strategy: rolling.settings.deploy.strategy,
+        exclusive: rolling.settings.exclusive || serves_exclusively(conn, rolling.app_id).await?,
+        endings: Vec::new(),
         prepare: tasks::prepare(conn, rolling).await?,
         new,
         kept,
@@ -192,6 +194,19 @@ pub async fn situation(
         idle: Duration::try_from_secs_f64(rolling.idle_s).unwrap_or_default(),
         start_within: Duration::from_secs(rolling.settings.probe.start_within_s.into()),
     })
+}
+
+/// Whether an instance runs under the promise that it is the only one. That holds also against a release that makes no
+/// such promise.
+async fn serves_exclusively(conn: &mut PgConnection, app: AppId) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists (select from instances
+                          where app_id = $1 and exclusive and task is null and (wanted or state <> 'stopped'))
+               as "any!""#,
+        app as _
+    )
+    .fetch_one(conn)
+    .await
 }
 
 /// The instances of earlier deployments in rotation: the ones that may stay, and the others.
@@ -279,8 +294,8 @@ pub async fn start_instance(
     let Resources { memory_mb, cpu_millis, .. } = rolling.settings.resources;
     sqlx::query!(
         "insert into instances (id, app_id, release_id, deployment_id, node_id, host_port, memory_mb, cpu_millis,
-                                publishes_udp)
-         values ($1, $2, $3, $4, $5, $6, $7, $8,
+                                exclusive, publishes_udp)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9,
                  exists (select from streams where app_id = $2 and protocol = 'udp'))",
         id as _,
         rolling.app_id as _,
@@ -289,7 +304,8 @@ pub async fn start_instance(
         place.node as _,
         place.port,
         i32::try_from(memory_mb).unwrap_or(i32::MAX),
-        i32::try_from(cpu_millis).unwrap_or(i32::MAX)
+        i32::try_from(cpu_millis).unwrap_or(i32::MAX),
+        rolling.settings.exclusive
     )
     .execute(&mut *conn)
     .await?;

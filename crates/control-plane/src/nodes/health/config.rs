@@ -3,6 +3,9 @@
 use daemon::config::Invalid;
 use serde::Deserialize;
 
+/// What a time for which a node may be gone can be, in seconds.
+pub const GRACE_S: std::ops::RangeInclusive<u32> = 5..=86_400;
+
 /// When nodes are asked whether they are there.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -15,6 +18,11 @@ pub struct NodeHealth {
     pub heartbeat_patience_s: u32,
     /// Days for which it is kept when a node went and came back.
     pub history_days: u16,
+    /// Seconds for which a node may be gone before its instances are placed elsewhere; an app may have others. Doubles
+    /// with each time that the node was gone before within six hours, up to sixteen times as long.
+    pub grace_s: u32,
+    /// Seconds for which a worker may run instances of exclusive apps after it last asked whether it may.
+    pub lease_s: u32,
 }
 
 impl Default for NodeHealth {
@@ -24,6 +32,9 @@ impl Default for NodeHealth {
             check_timeout_s: 5,
             heartbeat_patience_s: 150,
             history_days: 90,
+            grace_s: 300,
+            // With what is added for a slow host less than it takes to give a node up: then nobody waits for it.
+            lease_s: 240,
         }
     }
 }
@@ -47,6 +58,12 @@ impl NodeHealth {
         }
         if !(1..=3650).contains(&self.history_days) {
             return wrong("history_days", "must be between 1 and 3650");
+        }
+        if !GRACE_S.contains(&self.grace_s) {
+            return wrong("grace_s", "must be between 5 and 86400");
+        }
+        if !(10..=3600).contains(&self.lease_s) {
+            return wrong("lease_s", "must be between 10 and 3600");
         }
         Ok(())
     }

@@ -453,7 +453,13 @@ pub async fn wanted_instances(conn: &mut PgConnection, id: NodeId) -> sqlx::Resu
 
 /// Forgets the instances that only wait for a worker that will not report any more.
 pub async fn forget_instances(conn: &mut PgConnection, id: NodeId) -> sqlx::Result<()> {
-    sqlx::query!("delete from instances where node_id = $1", id as _).execute(conn).await?;
+    sqlx::query!("delete from instances where node_id = $1 and not exclusive", id as _)
+        .execute(&mut *conn)
+        .await?;
+    // What must not run twice is waited for, until its lease is over: see `healing`.
+    sqlx::query!("update instances set wanted = false, in_rotation = false where node_id = $1", id as _)
+        .execute(conn)
+        .await?;
     Ok(())
 }
 

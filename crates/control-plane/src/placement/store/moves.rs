@@ -67,28 +67,34 @@ pub struct Open {
     /// Name of the node that it leaves.
     pub from: String,
     pub to: Option<NodeId>,
+    pub cause: Cause,
     pub reason: String,
+    /// Why it waited when it was tried last.
+    pub problem: Option<String>,
 }
 
-/// Moves that wait, the one first that has not been tried for the longest time.
+/// Moves that wait, away from nodes that are gone first, then the one that has not been tried for the longest time.
 pub async fn waiting(conn: &mut PgConnection, most: i64) -> sqlx::Result<Vec<Open>> {
     sqlx::query_as!(
         Open,
         r#"select moves.id, instance_id as "instance: InstanceId", app_id as "app: AppId", nodes.name as "from",
-                  to_node_id as "to: NodeId", reason
+                  to_node_id as "to: NodeId", cause as "cause: Cause", reason, problem
            from moves join nodes on nodes.id = from_node_id
-           where state = 'waiting' order by tried_at nulls first, moves.id limit $1"#,
+           where state = 'waiting' order by cause = 'lost' desc, tried_at nulls first, moves.id limit $1"#,
         most
     )
     .fetch_all(conn)
     .await
 }
 
-/// How many are under way.
-pub async fn under_way(conn: &mut PgConnection) -> sqlx::Result<i64> {
-    sqlx::query_scalar!(r#"select count(*) as "count!" from moves where state = 'moving'"#)
-        .fetch_one(conn)
-        .await
+/// How many are under way, away from nodes that are gone or others.
+pub async fn under_way(conn: &mut PgConnection, lost: bool) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"select count(*) as "count!" from moves where state = 'moving' and (cause = 'lost') = $1"#,
+        lost
+    )
+    .fetch_one(conn)
+    .await
 }
 
 /// Whether the instance gets requests.

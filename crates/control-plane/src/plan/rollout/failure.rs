@@ -68,6 +68,16 @@ pub(super) fn no_word(nodes: &[&str]) -> Failure {
     )
 }
 
+pub(super) fn runs_on(waited_for: &str) -> Failure {
+    failure(
+        "old_instance_runs",
+        Stage::Start,
+        format!("An exclusive app has one instance at a time, and this waited in vain for {waited_for}."),
+        "Bring that node back. If it is gone for good, remove it with `wh node rm`, then deploy again."
+            .to_owned(),
+    )
+}
+
 pub(super) fn proxies_behind(names: &str) -> Failure {
     failure(
         "proxies_behind",

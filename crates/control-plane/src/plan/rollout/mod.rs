@@ -2,6 +2,7 @@
 //! ones serve; then the route table switches; the old ones stop after all proxies have stopped using them. Until the
 //! roll-out is over all old ones keep running, so that nothing has to start for the way back (see `undo`).
 
+mod exclusive;
 mod failure;
 pub mod prepare;
 #[cfg(test)]
@@ -36,6 +37,10 @@ pub struct Situation {
     /// Instances that its release should have.
     pub replicas: usize,
     pub strategy: Strategy,
+    /// No other instance may run beside one of the release: the others have ended before it starts.
+    pub exclusive: bool,
+    /// All others that may still run; looked at only where that matters.
+    pub endings: Vec<Ending>,
     /// The command before the first instance.
     pub prepare: Prepare,
     /// Instances that it has started and still wants.
@@ -83,6 +88,17 @@ impl New {
     }
 }
 
+/// An instance that has to end before one of an exclusive release starts.
+#[derive(Debug, Clone)]
+pub struct Ending {
+    pub id: InstanceId,
+    pub node: String,
+    /// Nobody has told it to end.
+    pub wanted: bool,
+    /// Its node is gone: it ends with its worker's lease, within this time.
+    pub lease_left: Option<Duration>,
+}
+
 /// An instance of the release that serves already.
 #[derive(Debug, Clone)]
 pub struct Kept {
@@ -126,6 +142,8 @@ pub enum Step {
         node: String,
         in_rotation: bool,
     },
+    /// Take these out of the table, so that they end before the new one starts.
+    Clear(Vec<InstanceId>),
     /// All instances run; their probes decide.
     Probe,
     Switch {
@@ -146,6 +164,7 @@ impl fmt::Display for Step {
             Self::Prepared(_) => f.write_str("the pre-deploy command ended well"),
             Self::Start(place) => write!(f, "start on {} port {}", place.name, place.port),
             Self::Abandon { node, .. } => write!(f, "abandon the instance on {node}, which is gone"),
+            Self::Clear(ids) => write!(f, "clear: {} leave", ids.len()),
             Self::Probe => f.write_str("probe"),
             Self::Switch { enter, leave } => {
                 write!(f, "switch: {} enter, {} leave", enter.len(), leave.len())
@@ -178,7 +197,7 @@ pub fn plan(now: &Situation) -> Vec<Step> {
     let target = now.replicas.saturating_sub(now.kept.len() - surplus.len());
     let missing = due(now, target, serving.len()).saturating_sub(now.new.len());
     if missing > 0 {
-        return start(now, missing);
+        return exclusive::plan(now, &surplus).unwrap_or_else(|| start(now, missing));
     }
     if staged.iter().any(|new| !new.healthy()) {
         return probe(now, &staged);

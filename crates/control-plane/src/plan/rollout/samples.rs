@@ -26,6 +26,8 @@ pub(crate) fn situation(new: Vec<New>) -> Situation {
     Situation {
         replicas: 2,
         strategy: Strategy::BlueGreen,
+        exclusive: false,
+        endings: Vec::new(),
         prepare: Prepare::Done,
         new,
         kept: Vec::new(),

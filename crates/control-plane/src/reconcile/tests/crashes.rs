@@ -27,7 +27,9 @@ impl World {
             failure: Some(failure),
             over_disk: None,
         };
-        self.worker.say(&FromAgent::WorkerReport(WorkerReport { instances: vec![report] })).await;
+        self.worker
+            .say(&FromAgent::WorkerReport(WorkerReport { instances: vec![report], strays: Vec::new() }))
+            .await;
         self.settle().await;
     }
 

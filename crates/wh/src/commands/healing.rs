@@ -1,0 +1,85 @@
+//! What follows when a node is gone, and what nobody knows on one.
+
+use chrono::Utc;
+
+use super::{Shell, short};
+use crate::api::types::{NodeHealing, Stray};
+use crate::api::{Client, path};
+use crate::failure::{Exit, Result};
+use crate::ui::sanitize;
+use crate::ui::table::{Cell, Table};
+use crate::ui::time::{age, until};
+
+/// Lines of `wh node show`. A control plane of before has none.
+pub(crate) async fn rows_of(client: &Client, node: &str) -> Result<Vec<(&'static str, String)>> {
+    let healing: NodeHealing = match client.get(&path(&["nodes", node, "healing"])).await {
+        Err(failure) if failure.exit == Exit::NotFound => return Ok(Vec::new()),
+        answer => answer?,
+    };
+    let strays: Vec<Stray> = client.list(&path(&["nodes", node, "strays"])).await?;
+    Ok(rows(&healing, strays.len()))
+}
+
+fn rows(healing: &NodeHealing, strays: usize) -> Vec<(&'static str, String)> {
+    let mut rows = Vec::new();
+    if let Some(at) = healing.given_up_at {
+        let again = match healing.gone_before {
+            0 => String::new(),
+            times => format!("; it was gone {times} times within six hours, so it is waited for longer"),
+        };
+        let now = Utc::now();
+        let when = if at > now {
+            format!("{}: its instances are placed elsewhere then", until(at, now))
+        } else {
+            format!("{}: its instances are placed elsewhere", age(at, now))
+        };
+        rows.push(("given up", format!("{when}{again}")));
+    }
+    if healing.reached {
+        rows.push(("reached", "by a proxy: what runs there serves, and stays".to_owned()));
+    }
+    if !healing.routed {
+        rows.push(("routes", "lead elsewhere: no proxy reaches it".to_owned()));
+    }
+    for waiting in &healing.waiting {
+        let (app, instance) = (&waiting.app, short(&waiting.instance));
+        let so = match (&waiting.problem, waiting.deployment) {
+            (_, Some(number)) => format!("{app} {instance}: deployment {number} places it elsewhere"),
+            (Some(problem), None) => format!("{app} {instance}: {problem}"),
+            (None, None) => format!("{app} {instance}: is about to be placed elsewhere"),
+        };
+        rows.push(("waits", sanitize(&so)));
+    }
+    if let Some(at) = healing.lease_renewed_at {
+        rows.push(("lease", format!("of exclusive apps, renewed {}", age(at, Utc::now()))));
+    }
+    if strays > 0 {
+        rows.push(("strays", format!("{strays} containers that nobody knows: `wh node strays`")));
+    }
+    rows
+}
+
+/// `wh node strays`.
+pub(crate) async fn strays(shell: &Shell, name: &str) -> Result<()> {
+    let strays: Vec<Stray> = shell.client()?.list(&path(&["nodes", name, "strays"])).await?;
+    if shell.ui.json {
+        return crate::ui::json(&strays);
+    }
+    if strays.is_empty() {
+        shell.ui.note(&format!("everything on {name} is known"));
+        return Ok(());
+    }
+    let mut table = Table::new(&["CONTAINER", "APP", "STATE", "FOUND", "REMOVED", "WHY"]);
+    let now = Utc::now();
+    for stray in &strays {
+        table.row(vec![
+            Cell::name(sanitize(&stray.name)),
+            Cell::plain(sanitize(stray.app.as_deref().unwrap_or_default())),
+            Cell::status(&stray.state),
+            Cell::dim(age(stray.found_at, now)),
+            Cell::plain(until(stray.remove_at, now)),
+            Cell::plain(&stray.reason),
+        ]);
+    }
+    crate::ui::data(&table.render(shell.ui.out_paint()))
+}

@@ -1,0 +1,86 @@
+//! What the reconciler looks at besides the instances that are wanted: containers that nobody knows, leases, and what it
+//! has to tell.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+use protocol::ids::InstanceId;
+use protocol::message::FromAgent;
+use protocol::report::{Corrected, Deed};
+use protocol::spec::WorkerSpec;
+use tracing::warn;
+
+use super::plan::{Observed, Permits, Step};
+use super::{Ended, Instances, apply, label, observe};
+use crate::podman::Listed;
+use crate::uplink::Uplink;
+
+impl<U: Uplink> Instances<U> {
+    /// What of the containers is of instances that this worker knows. The others are stopped, and told.
+    pub(super) fn set_strays_aside(
+        &mut self,
+        spec: &WorkerSpec,
+        listed: &[Listed],
+        now: DateTime<Utc>,
+    ) -> Vec<Observed> {
+        let wanted: BTreeSet<InstanceId> = spec.instances.iter().map(|instance| instance.id).collect();
+        let seen = listed.iter().filter_map(|listed| Some((observe(listed)?, listed)));
+        let (known, strays): (Vec<_>, Vec<_>) = seen.partition(|(seen, _)| {
+            wanted.contains(&seen.instance) || self.host.board.get(seen.instance).is_some()
+        });
+        let strays: Vec<(&Observed, &Listed)> = strays.iter().map(|(seen, listed)| (seen, *listed)).collect();
+        self.strays.note(&strays, now);
+        self.host.board.set_strays(self.strays.list());
+        let mut told = Vec::new();
+        for (seen, listed) in strays {
+            let Some(step) = self.strays.step(seen, now).filter(|_| self.busy.insert(seen.instance)) else {
+                continue;
+            };
+            told.push(stray_ended(seen, listed, &step, now));
+            let (host, id) = (self.host.clone(), seen.instance);
+            self.tasks.spawn(async move {
+                apply::apply(&host, id, None, vec![step]).await;
+                host.board.reconcile();
+                Ended::Applied(id)
+            });
+        }
+        self.tell(told);
+        known.into_iter().map(|(seen, _)| seen).collect()
+    }
+
+    pub(super) fn permits(&self, spec: &WorkerSpec) -> Permits {
+        let exclusive = || spec.instances.iter().filter(|wanted| wanted.exclusive).map(|wanted| wanted.id);
+        Permits {
+            run: exclusive().filter(|id| self.host.permit.may_run(*id)).collect(),
+            start: exclusive().filter(|id| self.host.permit.may_start(*id)).collect(),
+        }
+    }
+
+    pub(super) fn tell(&mut self, corrections: impl IntoIterator<Item = Corrected>) {
+        for correction in corrections {
+            warn!(deed = ?correction.deed, container = correction.container, "{}", correction.reason);
+            let uplink = self.uplink.clone();
+            self.tasks.spawn(async move {
+                uplink.say(FromAgent::Corrected(correction)).await;
+                Ended::Told
+            });
+        }
+    }
+}
+
+fn stray_ended(seen: &Observed, listed: &Listed, step: &Step, at: DateTime<Utc>) -> Corrected {
+    let removed = matches!(step, Step::Remove(_));
+    let (deed, reason) = if removed {
+        (Deed::Removed, "nobody wanted it for a week")
+    } else {
+        (Deed::Stopped, "no desired state of this worker ever had it")
+    };
+    Corrected {
+        at,
+        container: Some(seen.container.clone()),
+        instance_id: Some(seen.instance),
+        app: listed.labels.get(label::APP).cloned(),
+        deed,
+        reason: reason.to_owned(),
+    }
+}
