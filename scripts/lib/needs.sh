@@ -10,6 +10,7 @@ packages_of() {
       echo iproute2 util-linux procps podman runc conmon netavark aardvark-dns iptables nftables wireguard-tools \
         postgresql busybox-static pebble bind9 bind9-dnsutils git docker-registry openssh-server curl
       ;;
+    mesh) echo iproute2 util-linux procps iperf3 wireguard-go wireguard-tools jq ;;
     browser) echo chromium ;;
     ingress) echo wrk strace util-linux nginx-core haproxy caddy python3 python3-pip ;;
     examples) echo debootstrap python3 python3-pip ;;
