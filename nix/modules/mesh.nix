@@ -95,7 +95,10 @@ in
       wantedBy = [ "multi-user.target" ];
       wants = [ "network-online.target" ];
       after = [ "network-online.target" ];
-      path = [ pkgs.iproute2 ];
+      path = [
+        pkgs.iproute2
+        pkgs.nftables
+      ];
       # Stopped and started in one go, late: an upgrade over the mesh keeps its way back.
       stopIfChanged = false;
       serviceConfig =
@@ -127,6 +130,9 @@ in
           # The userspace tunnel's device.
           PrivateDevices = false;
           DeviceAllow = [ "/dev/net/tun rw" ];
+          # A relay lets its tunnel's interface forward: `net.ipv4.conf.${interface}.forwarding`, which CAP_NET_ADMIN covers.
+          # Other settings of the kernel belong to root, and this service is not.
+          ProtectKernelTunables = false;
           # The host's load and memory, which the agent reports.
           ProcSubset = "all";
         };

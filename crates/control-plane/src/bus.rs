@@ -29,6 +29,8 @@ pub enum Topic {
     /// New lines of an app.
     AppLog,
     Nodes,
+    /// Who reaches whom; the id is the node that says so.
+    Mesh,
     Certificates,
     /// The id is the app.
     Domains,

@@ -15,7 +15,7 @@ use crate::app::{App, AppState};
 use crate::config::Config;
 use crate::http::listen;
 use crate::secrets::{self, Secrets};
-use crate::{db, front, http, nodes, reconcile, secret_check, zones};
+use crate::{db, front, http, mesh, nodes, reconcile, secret_check, zones};
 
 /// How long a start waits for Postgres before it fails and systemd tries again.
 pub const DATABASE_PATIENCE: Duration = Duration::from_mins(1);
@@ -43,6 +43,7 @@ pub async fn run(mut config: Config, credentials: &Credentials) -> anyhow::Resul
     let stop = lifecycle.stopping();
     lifecycle.spawn("bus", app.bus.clone().run(app.db.clone(), stop));
     nodes::declared::sync_declared(&app).await?;
+    mesh::pool::settle(&app).await?;
     reconcile::tasks(&app, &mut lifecycle);
     let stop = lifecycle.stopping();
     lifecycle.spawn("metrics", daemon::status::fold_metrics(metrics.clone(), stop));

@@ -97,6 +97,19 @@ pub struct MeshReport {
     /// [`MAX_ADDRESSES`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<SocketAddr>,
+    /// What the agent can do about peers that cannot be reached directly; absent for one that knows nothing of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relay: Option<RelayAbility>,
+}
+
+/// What an agent knows of relays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RelayAbility {
+    /// It reaches peers through a relay.
+    Follows,
+    /// It can also be one.
+    Relays,
 }
 
 /// Addresses in one [`MeshReport`].
@@ -110,9 +123,33 @@ pub struct PeerReport {
     pub handshake_age_s: Option<u64>,
     pub received_bytes: u64,
     pub sent_bytes: u64,
-    /// Absent before the first round of probes.
+    /// Absent before the first round of probes. Of a relayed peer: through the relay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probes: Option<Probes>,
+    /// The public key of the peer through which it is reached; absent when it is reached directly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<String>,
+    /// For how many seconds hands have been shaken over the direct way at each try; only of a relayed peer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub direct_s: Option<u64>,
+}
+
+/// `WireGuard` gives a session up that was not renewed for so long.
+pub const SESSION_S: u64 = 180;
+/// Probes lost one after the other that are no accident.
+pub const SILENT: u32 = 3;
+
+impl PeerReport {
+    /// Whether the peer is there. A handshake within the silence of the probes says that the tunnel works and it is
+    /// probes that are not answered.
+    pub fn answers(&self) -> bool {
+        let silent = self.probes.map_or(0, |probes| probes.silent);
+        if self.via.is_some() {
+            return silent < SILENT;
+        }
+        let Some(age) = self.handshake_age_s.filter(|age| *age < SESSION_S) else { return false };
+        silent < SILENT || age < u64::from(silent) * PROBE_EVERY_S
+    }
 }
 
 /// Seconds between two probes of a peer, unless there are very many.

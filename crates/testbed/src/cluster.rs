@@ -209,6 +209,16 @@ impl Cluster {
         network::set_cable(&self.host(name)?.name, self.host(INET)?.init()?, true)
     }
 
+    /// Cuts the way between two hosts, which go on to reach all others.
+    pub fn cut_between(&self, a: &str, b: &str) -> Result<()> {
+        network::set_way(&self.host(a)?.name, &self.host(b)?.name, self.host(INET)?.init()?, false)
+    }
+
+    /// Opens it again.
+    pub fn heal_between(&self, a: &str, b: &str) -> Result<()> {
+        network::set_way(&self.host(a)?.name, &self.host(b)?.name, self.host(INET)?.init()?, true)
+    }
+
     /// A command inside a host.
     pub fn command(&self, name: &str, words: &[&str]) -> Result<Command> {
         self.host(name)?.command(&self.program(), words)

@@ -58,6 +58,24 @@ pub(crate) fn set_cable(host: &str, inet: ProcessId, connected: bool) -> Result<
     in_network(inet, &["ip", "link", "set", &port(host), if connected { "up" } else { "down" }])
 }
 
+/// Cuts the way between two hosts, or opens it again; each goes on to reach all others.
+pub(crate) fn set_way(a: &str, b: &str, inet: ProcessId, open: bool) -> Result<()> {
+    let (a, b) = if a < b { (a, b) } else { (b, a) };
+    let table = format!("cut_{a}_{b}");
+    let drop = |from: &str, to: &str| {
+        let (from, to) = (port(from), port(to));
+        format!("add rule bridge {table} forward iifname {from} oifname {to} drop\n")
+    };
+    let rules = if open {
+        format!("delete table bridge {table}")
+    } else {
+        let chain = "{ type filter hook forward priority 0; }";
+        let table = format!("add table bridge {table}\nadd chain bridge {table} forward {chain}\n");
+        table + &drop(a, b) + &drop(b, a)
+    };
+    in_network(inet, &["nft", &rules])
+}
+
 /// Runs a command in the network of the host with process 1 `init`.
 fn in_network(init: ProcessId, words: &[&str]) -> Result<()> {
     run(Command::new("nsenter").args(["-t", &init.pid.to_string(), "-n", "--"]).args(words))

@@ -33,7 +33,8 @@ impl Reconciler for Census {
             }
             if let Some(peers) = node.peers {
                 gauge!("wisehosting_mesh_peers", "node" => node.name.clone()).set(count(peers));
-                gauge!("wisehosting_mesh_peers_silent", "node" => node.name).set(count(node.silent));
+                gauge!("wisehosting_mesh_peers_silent", "node" => node.name.clone()).set(count(node.silent));
+                gauge!("wisehosting_mesh_peers_relayed", "node" => node.name).set(count(node.relayed));
             }
         }
         for agent in store::agents(&mut conn).await? {

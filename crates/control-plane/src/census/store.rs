@@ -17,8 +17,10 @@ pub struct Node {
     pub clock_offset_s: Option<f64>,
     /// Peers of its tunnel; absent when its mesh agent has never said.
     pub peers: Option<i64>,
-    /// Peers without a handshake for a while.
+    /// Peers without a handshake for a while; a relayed one needs none.
     pub silent: i64,
+    /// Peers that are reached through another node.
+    pub relayed: i64,
 }
 
 pub async fn nodes(conn: &mut PgConnection) -> sqlx::Result<Vec<Node>> {
@@ -30,7 +32,10 @@ pub async fn nodes(conn: &mut PgConnection) -> sqlx::Result<Vec<Node>> {
                    order by clock_measured_at desc limit 1) as clock_offset_s,
                   jsonb_array_length(report -> 'peers')::bigint as peers,
                   (select count(*) from jsonb_array_elements(report -> 'peers') as peer
-                   where coalesce((peer ->> 'handshake_age_s')::bigint > $1, true)) as "silent!"
+                   where peer ->> 'via' is null
+                     and coalesce((peer ->> 'handshake_age_s')::bigint > $1, true)) as "silent!",
+                  (select count(*) from jsonb_array_elements(report -> 'peers') as peer
+                   where peer ->> 'via' is not null) as "relayed!"
            from nodes left join agents on node_id = nodes.id and kind = 'mesh'
            where removed_at is null and status <> 'joining'"#,
         SILENT_AFTER_S

@@ -36,8 +36,11 @@ async fn nodes_agents_and_silent_tunnels_are_seen_by_name(pool: PgPool) {
         received_bytes: 0,
         sent_bytes: 0,
         probes: None,
+        via: None,
+        direct_s: None,
     };
-    let peers = vec![peer(Some(20)), peer(Some(600)), peer(None)];
+    let relayed = PeerReport { via: Some("r".to_owned()), ..peer(None) };
+    let peers = vec![peer(Some(20)), peer(Some(600)), peer(None), relayed];
     let report = MeshReport { peers, ..MeshReport::default() };
     agent.say(&FromAgent::MeshReport(report)).await;
     agent.settle(&nothing()).await;
@@ -45,8 +48,9 @@ async fn nodes_agents_and_silent_tunnels_are_seen_by_name(pool: PgPool) {
     has(&text, r#"wisehosting_node_online{node="w1"} 1"#);
     has(&text, r#"wisehosting_agent_connected{node="w1",agent="mesh"} 1"#);
     has(&text, r#"wisehosting_agents_connected{agent="mesh"} 1"#);
-    has(&text, r#"wisehosting_mesh_peers{node="w1"} 3"#);
+    has(&text, r#"wisehosting_mesh_peers{node="w1"} 4"#);
     has(&text, r#"wisehosting_mesh_peers_silent{node="w1"} 2"#);
+    has(&text, r#"wisehosting_mesh_peers_relayed{node="w1"} 1"#);
 
     sqlx::query("update agents set connected_to = null").execute(&mesh.test.app.db).await.expect("gone");
     sqlx::query("update nodes set status = 'offline'").execute(&mesh.test.app.db).await.expect("offline");

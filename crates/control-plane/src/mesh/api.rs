@@ -62,7 +62,8 @@ fn named(sides: &[Side], wanted: &str) -> Result<String> {
 
 fn nodes(sides: &[Side], links: &[Link]) -> Vec<MeshNode> {
     let mut reached: HashMap<&str, usize> = HashMap::new();
-    for link in links.iter().filter(|link| link.state == LinkState::Direct) {
+    let there = |link: &&Link| matches!(link.state, LinkState::Direct | LinkState::Relayed);
+    for link in links.iter().filter(there) {
         *reached.entry(&link.from).or_default() += 1;
     }
     let node = |side: &Side| MeshNode {

@@ -24,7 +24,16 @@ pub(super) fn findings(sides: &[Side], links: &[Link], now: DateTime<Utc>) -> Ve
     let reports = |name: &str| by_name.get(name).is_some_and(|side| side.fresh(now).is_some());
     // Whether a node that says nothing is off or unreachable cannot be told from here: it has its own finding.
     let cut: Vec<(&str, &str)> = silent.into_iter().filter(|(a, b)| reports(a) && reports(b)).collect();
-    found.extend(cut.iter().map(|(a, b)| unreachable(by_name[a], by_name[b], links)));
+    found.extend(cut.iter().map(|(a, b)| {
+        let summary = format!("{a} and {b} do not reach each other");
+        unreachable(by_name[a], by_name[b], links, &summary)
+    }));
+    for (a, b) in between(links, |link| link.state == LinkState::Relayed) {
+        // A pair of which one side is silent has a finding already.
+        if !cut.contains(&(a, b)) {
+            found.push(relayed(by_name[a], by_name[b], links));
+        }
+    }
     for link in links.iter().filter(|link| reports(&link.from) && reports(&link.to)) {
         found.extend(of_link(link, by_name[link.from.as_str()]));
     }
@@ -38,7 +47,10 @@ fn between(links: &[Link], so: impl Fn(&Link) -> bool) -> BTreeSet<(&str, &str)>
 }
 
 fn pair_of(link: &Link) -> (&str, &str) {
-    let (a, b) = (link.from.as_str(), link.to.as_str());
+    order(&link.from, &link.to)
+}
+
+fn order<'a>(a: &'a str, b: &'a str) -> (&'a str, &'a str) {
     if a < b { (a, b) } else { (b, a) }
 }
 
@@ -89,10 +101,18 @@ fn of_node(side: &Side, now: DateTime<Utc>) -> Vec<Finding> {
     found
 }
 
+/// Two nodes that reach each other through a third.
+fn relayed(a: &Side, b: &Side, links: &[Link]) -> Finding {
+    let via = links.iter().find(|link| pair_of(link) == order(&a.name, &b.name) && link.via.is_some());
+    let via = via.and_then(|link| link.via.as_deref()).unwrap_or("another node");
+    let summary = format!("{} and {} reach each other only through {via}", a.name, b.name);
+    let cause = unreachable(a, b, links, &summary);
+    Finding { level: Level::Warning, problem: Problem::Relayed, ..cause }
+}
+
 /// Why two nodes that both report do not reach each other.
-fn unreachable(a: &Side, b: &Side, links: &[Link]) -> Finding {
+fn unreachable(a: &Side, b: &Side, links: &[Link], summary: &str) -> Finding {
     let nodes = vec![a.name.clone(), b.name.clone()];
-    let summary = format!("{} and {} do not reach each other", a.name, b.name);
     let problem = |problem, why: &str, fix| Finding {
         level: Level::Problem,
         problem,
@@ -170,7 +190,7 @@ fn of_link(link: &Link, from: &Side) -> Vec<Finding> {
                 "Let UDP 51822 in on the mesh interface of {b}; an older mesh agent there has to be updated"
             ),
         ),
-        (LinkState::Direct, Some(loss)) if loss >= LOSS => say(
+        (LinkState::Direct | LinkState::Relayed, Some(loss)) if loss >= LOSS => say(
             Level::Warning,
             Problem::Loss,
             format!("{loss:.0} % of the packets from {a} to {b} and back are lost"),

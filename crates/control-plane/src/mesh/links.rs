@@ -3,17 +3,14 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use protocol::report::{PROBE_EVERY_S, PeerReport, Probes};
+use protocol::report::{PeerReport, Probes};
 
 use super::{Link, LinkState, Side};
 
-/// `WireGuard` gives a session up that was not renewed for so long.
-const SESSION_S: u64 = 180;
-/// Probes lost one after the other that are no accident.
-const SILENT: u32 = 3;
-
 /// Both directions of each pair of nodes.
 pub(super) fn links(sides: &[Side], now: DateTime<Utc>) -> Vec<Link> {
+    let names: HashMap<&str, &str> =
+        sides.iter().map(|side| (side.public_key.as_str(), side.name.as_str())).collect();
     let mut links = Vec::new();
     for from in sides {
         let report = from.fresh(now);
@@ -23,7 +20,9 @@ pub(super) fn links(sides: &[Side], now: DateTime<Utc>) -> Vec<Link> {
             .map(|peer| (peer.public_key.as_str(), peer))
             .collect();
         for to in sides.iter().filter(|to| to.id != from.id) {
-            links.push(link(from, to, peers.get(to.public_key.as_str()).copied()));
+            let peer = peers.get(to.public_key.as_str()).copied();
+            let via = peer.and_then(|peer| names.get(peer.via.as_deref()?)).map(|name| (*name).to_owned());
+            links.push(Link { via, ..link(from, to, peer) });
         }
     }
     links
@@ -35,6 +34,7 @@ fn link(from: &Side, to: &Side, peer: Option<&PeerReport>) -> Link {
         from: from.name.clone(),
         to: to.name.clone(),
         state: peer.map_or(LinkState::Unknown, state),
+        via: None,
         endpoint: peer.and_then(|peer| peer.endpoint),
         handshake_age_s: peer.and_then(|peer| peer.handshake_age_s),
         received_bytes: peer.map_or(0, |peer| peer.received_bytes),
@@ -51,13 +51,10 @@ fn loss(probes: Probes) -> f64 {
 
 /// How the one who reports reaches the peer.
 pub(crate) fn state(peer: &PeerReport) -> LinkState {
-    let Some(age) = peer.handshake_age_s.filter(|age| *age < SESSION_S) else { return LinkState::Silent };
-    // A handshake within the silence: the tunnel works, it is probes that are not answered.
-    let silent = peer.probes.map_or(0, |probes| probes.silent);
-    if silent < SILENT || age < u64::from(silent) * PROBE_EVERY_S {
-        LinkState::Direct
-    } else {
-        LinkState::Silent
+    match (peer.answers(), &peer.via) {
+        (false, _) => LinkState::Silent,
+        (true, Some(_)) => LinkState::Relayed,
+        (true, None) => LinkState::Direct,
     }
 }
 
@@ -75,6 +72,8 @@ mod tests {
             received_bytes: 0,
             sent_bytes: 0,
             probes,
+            via: None,
+            direct_s: None,
         })
     }
 

@@ -6,6 +6,8 @@
 pub mod api;
 mod findings;
 mod links;
+pub mod pool;
+pub mod relays;
 pub mod store;
 #[cfg(test)]
 mod tests;
@@ -15,6 +17,7 @@ pub(crate) use links::state as state_of_link;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use protocol::identity::Role;
 use protocol::ids::NodeId;
 use protocol::report::MeshReport;
 use serde::Serialize;
@@ -70,7 +73,9 @@ pub struct Link {
     pub from: String,
     pub to: String,
     pub state: LinkState,
-    /// Where packets go.
+    /// Name of the node that hands the packets on; absent when they go directly.
+    pub via: Option<String>,
+    /// Where packets go; of a relayed link, where the direct way is tried.
     #[schema(value_type = Option<String>)]
     pub endpoint: Option<SocketAddr>,
     /// Absent before the first handshake.
@@ -92,6 +97,8 @@ pub struct Link {
 pub enum LinkState {
     /// From host to host.
     Direct,
+    /// Through another node, because the direct way does not work.
+    Relayed,
     /// Nothing comes back.
     Silent,
     /// The node `from` does not report, or has not taken the peer in yet.
@@ -123,6 +130,7 @@ pub enum Problem {
     NoEndpoint,
     PrivateEndpoint,
     PortClosed,
+    Relayed,
     NoProbes,
     Loss,
     NarrowPath,
@@ -134,6 +142,7 @@ pub enum Problem {
 pub struct Side {
     pub id: NodeId,
     pub name: String,
+    pub roles: Vec<Role>,
     pub mesh_address: Ipv4Addr,
     pub public_key: String,
     pub endpoint: Option<String>,

@@ -1,18 +1,24 @@
 //! From reports of agents to links and findings.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use daemon::reconcile::Reconciler as _;
 use protocol::identity::AgentKind;
 use protocol::ids::NodeId;
 use protocol::message::FromAgent;
-use protocol::report::{MeshReport, PeerReport, Probes};
+use protocol::report::{MeshReport, PeerReport, Probes, RelayAbility};
+use protocol::spec::MeshSpec;
 use serde_json::json;
 use sqlx::PgPool;
 
 use super::findings::findings;
 use super::links::links;
-use super::{LinkState, Side};
-use crate::hub::tests::{Mesh, hello, nothing, public_key};
-use crate::nodes::Status;
+use super::{LinkState, Side, store};
+use crate::generations::{self, Consumer};
+use crate::hub::tests::{Link, Mesh, hello, nothing, public_key};
+use crate::nodes::{self, Status};
+use crate::plan;
+use crate::reconcile::mesh_relays::MeshRelays;
+use crate::testing::TestApp;
 
 fn now() -> DateTime<Utc> {
     DateTime::from_timestamp(1_790_000_000, 0).expect("in range")
@@ -29,12 +35,14 @@ fn peer(of: &str, probes: Probes) -> PeerReport {
         received_bytes: 1,
         sent_bytes: 2,
         probes: Some(probes),
+        via: None,
+        direct_s: None,
     }
 }
 
 fn report(name: &str, peers: Vec<PeerReport>) -> MeshReport {
     let public_key = Some(public_key(name));
-    MeshReport { peers, at: Some(now()), public_key, mtu: Some(1420), addresses: Vec::new() }
+    MeshReport { peers, at: Some(now()), public_key, mtu: Some(1420), ..MeshReport::default() }
 }
 
 /// A node that reports these of its peers.
@@ -42,6 +50,7 @@ fn side(name: &str, peers: Vec<PeerReport>) -> Side {
     Side {
         id: NodeId::new(),
         name: name.to_owned(),
+        roles: Vec::new(),
         mesh_address: [10, 50, 0, 1].into(),
         public_key: public_key(name),
         endpoint: Some("198.51.100.1:51821".to_owned()),
@@ -174,6 +183,139 @@ async fn what_agents_report_is_a_matrix(pool: PgPool) {
     assert_eq!(of_one["links"].as_array().expect("links").len(), 2);
     let missing = owner.get("/api/v1/mesh?node=w9").await.expect(404);
     assert!(missing["hint"].is_string(), "{missing}");
+}
+
+/// Three nodes, of which two do not hear each other and the third reaches both.
+struct Cut {
+    mesh: Mesh,
+    agents: Vec<Link>,
+    reconciler: MeshRelays,
+}
+
+const NAMES: [&str; 3] = ["w1", "p", "w2"];
+
+impl Cut {
+    async fn new(pool: PgPool) -> Self {
+        let mesh = Mesh::new(pool).await;
+        let mut agents = Vec::new();
+        for (name, role) in NAMES.into_iter().zip(["worker", "proxy", "worker"]) {
+            let joined = mesh.join(name, &[role]).await;
+            agents.push(mesh.dial(&joined, AgentKind::Mesh, hello(Vec::new())).await);
+        }
+        let reconciler = MeshRelays(mesh.test.app.clone());
+        Self { mesh, agents, reconciler }
+    }
+
+    /// All report, w1 and w2 this of each other; then one pass.
+    async fn pass(&mut self, of_each_other: impl Fn(&str) -> PeerReport) {
+        for (agent, own) in self.agents.iter_mut().zip(NAMES) {
+            let others = NAMES.into_iter().filter(|other| *other != own);
+            let peers = others.map(|other| match (own, other) {
+                ("w1", "w2") | ("w2", "w1") => of_each_other(other),
+                _ => peer(other, WELL),
+            });
+            let relay = Some(RelayAbility::Relays);
+            let addresses = vec!["192.168.7.5:51821".parse().expect("an address")];
+            let told = MeshReport { at: Some(Utc::now()), relay, addresses, ..report(own, peers.collect()) };
+            agent.say(&FromAgent::MeshReport(told)).await;
+            agent.settle(&nothing()).await;
+        }
+        self.reconciler.pass().await.expect("a pass");
+    }
+
+    /// What the agents are to do now, in the order of their names.
+    async fn specs(&self) -> Vec<MeshSpec> {
+        let mut conn = self.mesh.test.app.db.acquire().await.expect("a connection");
+        let all = nodes::store::all(&mut conn).await.expect("nodes");
+        let ways = store::ways(&mut conn).await.expect("ways");
+        let id = |name: &str| all.iter().find(|node| node.name == name).expect("a node").id;
+        NAMES.into_iter().map(|name| plan::mesh::spec(id(name), &all, &ways)).collect()
+    }
+
+    async fn generation(&self) -> i64 {
+        let mut conn = self.mesh.test.app.db.acquire().await.expect("a connection");
+        generations::current(&mut conn, Consumer::Mesh).await.expect("a generation")
+    }
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn a_cut_pair_is_told_of_its_relay_and_of_the_direct_way_when_it_works_again(pool: PgPool) {
+    let mut cut = Cut::new(pool).await;
+    cut.pass(|other| peer(other, WELL)).await;
+    let before = cut.generation().await;
+    cut.pass(|other| peer(other, CUT)).await;
+    assert!(cut.generation().await > before);
+    let specs = cut.specs().await;
+    let relayed = |from: usize, to: &str| specs[from].relayed.get(&public_key(to)).cloned();
+    assert_eq!((relayed(0, "w2"), relayed(2, "w1")), (Some(public_key("p")), Some(public_key("p"))));
+    assert_eq!((specs[1].relays.len(), specs[1].relayed.len(), specs[0].relays.len()), (1, 0, 0));
+    let candidates: Vec<String> =
+        specs[0].candidates[&public_key("w2")].iter().map(ToString::to_string).collect();
+    assert_eq!(candidates, ["203.0.113.9:51821", "192.168.7.5:51821"]);
+
+    let raised = cut.generation().await;
+    let over_relay = |other: &str| PeerReport { via: Some(public_key("p")), ..peer(other, WELL) };
+    cut.pass(over_relay).await;
+    assert_eq!(cut.generation().await, raised, "nothing changed");
+    let owner = cut.mesh.test.owner().await;
+    let told = owner.get("/api/v1/mesh?node=w1").await.expect(200);
+    let link =
+        told["links"].as_array().expect("links").iter().find(|link| link["to"] == "w2").expect("a link");
+    assert_eq!((&link["state"], &link["via"]), (&json!("relayed"), &json!("p")), "{told}");
+    assert_eq!(
+        (&told["findings"][0]["problem"], &told["findings"][0]["level"]),
+        (&json!("relayed"), &json!("warning"))
+    );
+
+    cut.pass(|other| PeerReport { direct_s: Some(60), ..over_relay(other) }).await;
+    let specs = cut.specs().await;
+    assert!(specs.iter().all(|spec| spec.relayed.is_empty() && spec.relays.is_empty()), "{specs:?}");
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn a_relay_that_leaves_leaves_no_trace_in_what_others_are_told(pool: PgPool) {
+    let mut cut = Cut::new(pool).await;
+    cut.pass(|other| peer(other, CUT)).await;
+    cut.mesh.test.owner().await.delete("/api/v1/nodes/p").await.expect(204);
+    let mut conn = cut.mesh.test.app.db.acquire().await.expect("a connection");
+    let all = nodes::store::all(&mut conn).await.expect("nodes");
+    let ways = store::ways(&mut conn).await.expect("ways");
+    for node in &all {
+        let spec = plan::mesh::spec(node.id, &all, &ways);
+        assert!(spec.relayed.is_empty(), "{spec:?}");
+    }
+    assert_eq!(ways.relayed.len(), 1, "until the next pass");
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn another_size_of_the_mesh_reaches_all_agents_once(pool: PgPool) {
+    let cidr = |text: &str| text.parse::<ipnet::Ipv4Net>().expect("a network");
+    let test = TestApp::with(pool, |config| config.mesh.cidr = cidr("10.50.0.0/16")).await;
+    let mut conn = test.app.db.acquire().await.expect("a connection");
+    for (pool, changed) in [("10.50.0.0/24", true), ("10.50.0.0/24", false), ("10.50.0.0/16", true)] {
+        assert_eq!(store::set_pool(&mut conn, cidr(pool)).await.expect("noted"), changed, "{pool}");
+    }
+    // A /16 with thousands of nodes: the lowest address that is free is found, wherever it is.
+    sqlx::query(
+        "insert into nodes (id, name, roles, origin, mesh_address, public_key)
+         select gen_random_uuid(), 'n' || number, '{worker}', 'enrolled', inet '10.50.0.0' + number, 'k' || number
+         from generate_series(2, 5000) as number where number <> 4711",
+    )
+    .execute(&mut *conn)
+    .await
+    .expect("nodes");
+    assert_eq!(store::outside(&mut conn, cidr("10.50.0.0/16")).await.expect("names"), [""; 0]);
+    assert_eq!(store::outside(&mut conn, cidr("10.50.0.0/24")).await.expect("names").len(), 4744);
+    drop(conn);
+    let owner = test.owner().await;
+    for expected in ["10.50.18.103", "10.50.19.137"] {
+        let token = owner.post("/api/v1/node-tokens", json!({ "roles": ["worker"] })).await.expect(201);
+        let host = test.with_token(token["token"].as_str().expect("token"));
+        let name = expected.replace('.', "-");
+        let body = json!({ "name": name, "roles": ["worker"], "public_key": public_key(expected), "endpoint": null });
+        let joined = host.post("/v1/nodes/enroll", body).await.expect(201);
+        assert_eq!(joined["identity"]["mesh_address"], expected);
+    }
 }
 
 #[sqlx::test(migrator = "crate::db::MIGRATIONS")]

@@ -140,7 +140,7 @@ async fn join(app: &AppState, tx: &mut PgConnection, node: &Known) -> Result<(Jo
             control_planes: vec![control_plane],
         },
         prefix: app.config.mesh.cidr.prefix_len(),
-        peers: plan::mesh::spec(node.id, &nodes).peers,
+        peers: plan::mesh::spec(node.id, &nodes, &plan::mesh::Ways::default()).peers,
     };
     Ok((joined, generation))
 }

@@ -1,22 +1,55 @@
-//! Who a node's tunnel talks to: every other node.
+//! Who a node's tunnel talks to: every other node, directly or through a relay.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
 
 use protocol::ids::NodeId;
 use protocol::spec::{MeshPeer, MeshSpec};
 
+use crate::mesh::relays::Relayed;
 use crate::nodes::store::Known;
 
-/// The peers of `node`, by name.
-pub fn spec(node: NodeId, all: &[Known]) -> MeshSpec {
-    let mut peers: Vec<MeshPeer> = all
-        .iter()
-        .filter(|other| other.id != node)
-        .map(|other| MeshPeer {
-            name: other.name.clone(),
-            public_key: other.public_key.clone(),
-            mesh_address: other.mesh_address,
-            endpoint: other.endpoint.as_deref().and_then(|endpoint| endpoint.parse().ok()),
-        })
-        .collect();
+/// The ways between nodes beside the declared endpoints.
+#[derive(Debug, Default)]
+pub struct Ways {
+    pub candidates: HashMap<NodeId, Vec<SocketAddr>>,
+    pub relayed: Vec<Relayed>,
+}
+
+/// The peers of `node`, by name, and the ways to them.
+pub fn spec(node: NodeId, all: &[Known], ways: &Ways) -> MeshSpec {
+    let others = || all.iter().filter(|other| other.id != node);
+    let mut peers: Vec<MeshPeer> = others().map(peer).collect();
     peers.sort();
-    MeshSpec { peers }
+    let candidates = others().filter_map(|other| {
+        let candidates = ways.candidates.get(&other.id).filter(|candidates| !candidates.is_empty())?;
+        Some((other.public_key.clone(), candidates.clone()))
+    });
+    let mut spec = MeshSpec { peers, candidates: candidates.collect(), ..MeshSpec::default() };
+    let known: HashMap<NodeId, &Known> = all.iter().map(|known| (known.id, known)).collect();
+    for pair in &ways.relayed {
+        let of = |id: NodeId| known.get(&id).copied();
+        let (Some(a), Some(b), Some(relay)) = (of(pair.a), of(pair.b), pair.relay.and_then(of)) else {
+            continue;
+        };
+        let mut through =
+            |other: &Known| spec.relayed.insert(other.public_key.clone(), relay.public_key.clone());
+        match node {
+            node if node == a.id => drop(through(b)),
+            node if node == b.id => drop(through(a)),
+            node if node == relay.id => spec.relays.push([a.mesh_address, b.mesh_address]),
+            _ => {}
+        }
+    }
+    spec.relays.sort_unstable();
+    spec
+}
+
+fn peer(node: &Known) -> MeshPeer {
+    MeshPeer {
+        name: node.name.clone(),
+        public_key: node.public_key.clone(),
+        mesh_address: node.mesh_address,
+        endpoint: node.endpoint.as_deref().and_then(|endpoint| endpoint.parse().ok()),
+    }
 }

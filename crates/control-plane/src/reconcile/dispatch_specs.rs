@@ -7,7 +7,7 @@ use chrono::Utc;
 use daemon::reconcile::Reconciler;
 use protocol::identity::{AgentKind, SigningKey};
 use protocol::ids::NodeId;
-use protocol::spec::{Generation, PrivateSpec, ProxySpec, Spec, Versioned};
+use protocol::spec::{Generation, MeshSpec, PrivateSpec, ProxySpec, Spec, Versioned};
 use sqlx::PgConnection;
 use tracing::debug;
 
@@ -17,7 +17,7 @@ use crate::hub::Key;
 use crate::plan::worker::{Holder, Images, Wanted};
 use crate::variables::predefined::{self, Place};
 use crate::vault::{Purpose, Vault};
-use crate::{apps, certificates, front, instances, network, nodes, plan, routes, streams, tombstones};
+use crate::{apps, certificates, front, instances, mesh, network, nodes, plan, routes, streams, tombstones};
 
 pub struct DispatchSpecs(pub AppState);
 
@@ -100,7 +100,9 @@ async fn specs(
     let spec_of: Box<dyn Fn(Key) -> Spec + Send> = match consumer {
         Consumer::Mesh => {
             let all = nodes::store::all(conn).await?;
-            Box::new(move |key| Spec::Mesh(plan::mesh::spec(key.node, &all)))
+            let ways = mesh::store::ways(conn).await?;
+            let prefix = Some(app.config.mesh.cidr.prefix_len());
+            Box::new(move |key| Spec::Mesh(MeshSpec { prefix, ..plan::mesh::spec(key.node, &all, &ways) }))
         }
         Consumer::Routes => {
             let spec = proxy_spec(app, conn).await?;

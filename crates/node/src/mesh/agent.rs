@@ -190,9 +190,7 @@ impl Agent {
                 },
                 _ = tick.tick() => self.work(&mut tick).await,
                 () = prober.turned() => tick.reset_immediately(),
-                _ = check.tick() => if !self.mesh.device.answers().await {
-                    tick.reset_immediately();
-                },
+                _ = check.tick() => self.look(&mut tick).await,
             }
         }
     }
@@ -208,6 +206,15 @@ impl Agent {
         self.generation.store(self.mesh.generation(), Ordering::Relaxed);
         tick.reset_immediately();
         Ok(())
+    }
+
+    /// Between reports: whether the device answers, and whether a peer has to be dialled elsewhere.
+    async fn look(&mut self, tick: &mut Interval) {
+        let answers = self.mesh.device.answers().await;
+        let news = answers && self.mesh.is_due() && passed(&mut self.mesh).await && self.mesh.has_news();
+        if !answers || news {
+            tick.reset_immediately();
+        }
     }
 
     /// A pass, and what the control plane should know of it.

@@ -3,8 +3,8 @@
 //! Every call into the library blocks, and some never return once the device is dead (trap 2): all run on a blocking
 //! thread under a time limit, and a device that does not answer in time is dead.
 
-use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::Child;
 use std::time::{Duration, SystemTime};
@@ -18,13 +18,12 @@ use defguard_wireguard_rs::peer::Peer;
 use defguard_wireguard_rs::{InterfaceConfiguration, Kernel, Userspace, WGApi, WireguardInterfaceApi};
 use ipnet::Ipv4Net;
 use protocol::report::PeerReport;
-use protocol::spec::MeshPeer;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
 use super::config::{Backend, Config};
 use super::keys::Keys;
-use super::plan::{CurrentPeer, KEEPALIVE_S, Step};
+use super::plan::{CurrentPeer, Step, Wanted};
 use super::{ip, tunnel};
 
 /// The library waits up to 3 s for one answer of a living device.
@@ -86,6 +85,11 @@ impl Device {
             kind: None,
             child: None,
         }
+    }
+
+    /// The address that the interface is to have from the next pass on.
+    pub(super) fn set_address(&mut self, address: Ipv4Net) {
+        self.address = address;
     }
 
     /// `None` before the device was up.
@@ -207,14 +211,11 @@ impl Device {
         Ok(host.peers.values().map(current).collect())
     }
 
-    /// What the device knows of each peer, by key, and at which address of the mesh that is.
-    pub(super) async fn report(&self) -> anyhow::Result<Vec<(PeerReport, Option<Ipv4Addr>)>> {
+    /// What the device knows of each peer, by key.
+    pub(super) async fn report(&self) -> anyhow::Result<Vec<PeerReport>> {
         let host = self.host().await.context("cannot read the device")?;
-        let reports: BTreeMap<String, _> = host
-            .peers
-            .values()
-            .map(|peer| (peer.public_key.to_string(), (report(peer), address(peer))))
-            .collect();
+        let reports: BTreeMap<String, _> =
+            host.peers.values().map(|peer| (peer.public_key.to_string(), report(peer))).collect();
         Ok(reports.into_values().collect())
     }
 
@@ -235,8 +236,8 @@ impl Device {
                 // Its route needs no removal: the prefix of the interface covers all peers, none has one (trap 5).
                 self.call(move |api| api.remove_peer(&key)).await
             }
-            Step::Add(peer) | Step::Change(peer) => {
-                let peer = setting(peer)?;
+            Step::Add(wanted) | Step::Change(wanted) => {
+                let peer = setting(wanted)?;
                 self.call(move |api| api.configure_peer(&peer)).await
             }
         };
@@ -312,51 +313,52 @@ fn parse_key(text: &str) -> anyhow::Result<Key> {
     Key::try_from(text).map_err(|error| anyhow!("`{text}` is no public key: {error}"))
 }
 
-fn setting(peer: &MeshPeer) -> anyhow::Result<Peer> {
-    let mut setting = Peer::new(parse_key(&peer.public_key)?);
-    setting.endpoint = peer.endpoint;
-    setting.persistent_keepalive_interval = Some(KEEPALIVE_S);
-    setting.set_allowed_ips(vec![IpAddrMask::host(peer.mesh_address.into())]);
+fn setting(wanted: &Wanted) -> anyhow::Result<Peer> {
+    let mut setting = Peer::new(parse_key(&wanted.peer.public_key)?);
+    setting.endpoint = wanted.peer.endpoint;
+    setting.persistent_keepalive_interval = Some(wanted.keepalive_s());
+    setting
+        .set_allowed_ips(wanted.allowed.iter().map(|address| IpAddrMask::host((*address).into())).collect());
     Ok(setting)
 }
 
 fn current(peer: &Peer) -> CurrentPeer {
-    let mut allowed: Vec<String> =
+    let allowed: BTreeSet<String> =
         peer.allowed_ips.iter().map(|ip| format!("{}/{}", ip.address, ip.cidr)).collect();
-    allowed.sort();
     CurrentPeer {
         public_key: peer.public_key.to_string(),
         allowed,
         endpoint: peer.endpoint,
         keepalive_s: peer.persistent_keepalive_interval,
+        handshake_age_s: handshake_age_s(peer),
     }
 }
 
 fn report(peer: &Peer) -> PeerReport {
-    // The userspace device computes the time anew at each read, so it wobbles (trap 9): whole seconds of age are
-    // what is reported, and nothing compares them. The epoch stands for "never".
-    let handshake = peer.last_handshake.filter(|at| *at > SystemTime::UNIX_EPOCH);
     PeerReport {
         public_key: peer.public_key.to_string(),
         endpoint: peer.endpoint,
-        handshake_age_s: handshake
-            .map(|at| SystemTime::now().duration_since(at).unwrap_or_default().as_secs()),
+        handshake_age_s: handshake_age_s(peer),
         received_bytes: peer.rx_bytes,
         sent_bytes: peer.tx_bytes,
         probes: None,
+        via: None,
+        direct_s: None,
     }
 }
 
-fn address(peer: &Peer) -> Option<Ipv4Addr> {
-    let only = peer.allowed_ips.first()?;
-    match only.address {
-        IpAddr::V4(address) if peer.allowed_ips.len() == 1 => Some(address),
-        _ => None,
-    }
+/// The userspace device computes the time anew at each read, so it wobbles (trap 9): whole seconds of age are what is
+/// reported, and nothing compares them. The epoch stands for "never".
+fn handshake_age_s(peer: &Peer) -> Option<u64> {
+    let handshake = peer.last_handshake.filter(|at| *at > SystemTime::UNIX_EPOCH);
+    handshake.map(|at| SystemTime::now().duration_since(at).unwrap_or_default().as_secs())
 }
 
 #[cfg(test)]
 mod tests {
+    use protocol::spec::MeshPeer;
+
+    use super::super::plan;
     use super::*;
 
     const KEY: &str = "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=";
@@ -369,9 +371,9 @@ mod tests {
             mesh_address: [10, 50, 0, 1].into(),
             endpoint: "198.51.100.10:51821".parse().ok(),
         };
-        let read = current(&setting(&peer).expect("good key"));
-        let set = super::super::plan::endpoints(std::slice::from_ref(&peer));
-        assert!(super::super::plan::plan(&[read], &[peer], &set, false).is_empty());
+        let wanted = plan::routed(vec![peer], &BTreeMap::new());
+        let read = current(&setting(&wanted[0]).expect("good key"));
+        assert!(plan::plan(&[read], &wanted, &plan::endpoints(&wanted), false).is_empty());
     }
 
     #[test]

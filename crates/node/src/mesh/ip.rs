@@ -2,7 +2,7 @@
 //! mounted in, not the one of this process.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Link {
+    ifname: String,
     flags: Vec<String>,
     mtu: u32,
     linkinfo: LinkInfo,
@@ -32,8 +33,15 @@ struct LinkInfo {
 #[derive(Debug, Deserialize)]
 struct AddressInfo {
     family: String,
-    local: std::net::IpAddr,
+    local: IpAddr,
     prefixlen: u8,
+    #[serde(default)]
+    scope: String,
+    /// It changes from day to day.
+    #[serde(default)]
+    temporary: bool,
+    #[serde(default)]
+    deprecated: bool,
 }
 
 impl Link {
@@ -44,7 +52,7 @@ impl Link {
 
     fn addresses(&self) -> Vec<Ipv4Net> {
         let net = |info: &AddressInfo| match (info.family.as_str(), info.local) {
-            ("inet", std::net::IpAddr::V4(local)) => Ipv4Net::new(local, info.prefixlen).ok(),
+            ("inet", IpAddr::V4(local)) => Ipv4Net::new(local, info.prefixlen).ok(),
             _ => None,
         };
         self.addr_info.iter().filter_map(net).collect()
@@ -64,6 +72,33 @@ pub(super) async fn link(name: &str) -> anyhow::Result<Option<Link>> {
     let links: Vec<Link> = serde_json::from_slice(&output.stdout).context("cannot read what ip prints")?;
     // ip prints an empty object for entries that it left out.
     Ok(links.into_iter().find(|link| !link.flags.is_empty()))
+}
+
+/// Names that container engines and hypervisors give to their interfaces.
+const INNER: [&str; 8] = ["podman", "docker", "br-", "veth", "cni", "virbr", "vnet", "lxc"];
+
+/// Addresses of this host on the networks around it: not those of `own`, the tunnel, nor of containers.
+pub(super) async fn local_addresses(own: &str) -> anyhow::Result<Vec<IpAddr>> {
+    let output = run(&["-json", "-details", "address", "show", "up"]).await?;
+    if !output.status.success() {
+        bail!("ip address show up: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    local(&output.stdout, own)
+}
+
+fn local(json: &[u8], own: &str) -> anyhow::Result<Vec<IpAddr>> {
+    let links: Vec<Link> = serde_json::from_slice(json).context("cannot read what ip prints")?;
+    let outer = |link: &&Link| {
+        link.ifname != own
+            && !matches!(link.kind(), "wireguard" | "tun" | "dummy")
+            && !INNER.iter().any(|inner| link.ifname.starts_with(inner))
+    };
+    let infos = links.iter().filter(outer).flat_map(|link| &link.addr_info);
+    let lasting = infos.filter(|info| info.scope == "global" && !info.temporary && !info.deprecated);
+    let mut addresses: Vec<IpAddr> = lasting.map(|info| info.local).collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    Ok(addresses)
 }
 
 /// Gives `name` this address and no other, the MTU, and sets it up. Changes only what differs.
@@ -155,6 +190,32 @@ async fn run(arguments: &[&str]) -> anyhow::Result<std::process::Output> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses_of_containers_tunnels_and_days_are_left_out() {
+        let link = |name: &str, kind: &str, info: &str| {
+            format!(
+                r#"{{"ifname":"{name}","flags":["UP"],"mtu":1500,"linkinfo":{{"info_kind":"{kind}"}},"addr_info":[{info}]}}"#
+            )
+        };
+        let v4 =
+            |local: &str| format!(r#"{{"family":"inet","local":"{local}","prefixlen":24,"scope":"global"}}"#);
+        let v6 = r#"{"family":"inet6","local":"2001:db8::7","prefixlen":64,"scope":"global"},
+                    {"family":"inet6","local":"2001:db8::99","prefixlen":64,"scope":"global","temporary":true},
+                    {"family":"inet6","local":"fe80::1","prefixlen":64,"scope":"link"}"#;
+        let links = [
+            link("lo", "", r#"{"family":"inet","local":"127.0.0.1","prefixlen":8,"scope":"host"}"#),
+            link("eth0", "", &format!("{},{v6}", v4("192.168.7.5"))),
+            link("wh0", "tun", &v4("10.50.0.2")),
+            link("wg1", "wireguard", &v4("10.9.0.2")),
+            link("podman1", "bridge", &v4("10.89.0.1")),
+            link("br0", "bridge", &v4("172.20.0.5")),
+            "{}".to_owned(),
+        ];
+        let read = local(format!("[{}]", links.join(",")).as_bytes(), "wh0").expect("addresses");
+        let read: Vec<String> = read.iter().map(IpAddr::to_string).collect();
+        assert_eq!(read, ["172.20.0.5", "192.168.7.5", "2001:db8::7"]);
+    }
 
     #[test]
     fn routes_are_read_with_their_sizes() {

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 use url::Url;
 
 use super::config::Config;
-use super::{ip, tunnel};
+use super::{ip, relay, tunnel};
 use crate::identity;
 use crate::link::{RequestError, request};
 
@@ -46,6 +46,9 @@ pub async fn run(config: &Config, force: bool, mut say: impl FnMut(&str)) -> any
         None => say("control plane: this host has not joined, there is nothing to say"),
     }
     say(&take_down(&config.interface).await?);
+    if relay::unload().await? {
+        say(&format!("firewall: took the table {} out, by which this host relayed", relay::TABLE));
+    }
     let mut gone: Vec<&str> = Vec::new();
     for name in FILES {
         if remove(&folder.join(name))? {

@@ -126,7 +126,8 @@ fn a_declared_host_gets_its_identity_and_its_peers_and_reports_them() {
         mesh_address: [10, 50, 0, 2].into(),
         endpoint: "198.51.100.20:51821".parse().ok(),
     };
-    let spec = Versioned { generation: 5, spec: Spec::Mesh(MeshSpec { peers: vec![b] }) };
+    let spec =
+        Versioned { generation: 5, spec: Spec::Mesh(MeshSpec { peers: vec![b], ..MeshSpec::default() }) };
     let (heard_tx, heard) = mpsc::channel();
     ControlPlane { identity: identity.clone(), spec, heard: heard_tx, instances: 0 }.start(world.a.pid);
     world.a.control_plane = "http://127.0.0.1:8081";

@@ -30,7 +30,7 @@ fn a_host_leaves_when_its_agent_is_stopped_and_the_control_plane_lets_it_go() {
     let mut world = World::start();
     let identity = identity("http://127.0.0.1:8081");
     node::identity::write(&world.a.state(), &identity).expect("write");
-    let spec = Versioned { generation: 1, spec: Spec::Mesh(MeshSpec { peers: Vec::new() }) };
+    let spec = Versioned { generation: 1, spec: Spec::Mesh(MeshSpec::default()) };
     let (heard, _heard) = mpsc::channel();
     ControlPlane { identity, spec, heard, instances: 2 }.start(world.a.pid);
 

@@ -115,7 +115,7 @@ fn after_a_reboot_a_joined_host_comes_up_from_its_ledger_with_the_control_plane_
         mesh_address: [10, 50, 0, 2].into(),
         endpoint: "198.51.100.20:51821".parse().ok(),
     };
-    let ledger = Versioned { generation: 3, spec: MeshSpec { peers: vec![b] } };
+    let ledger = Versioned { generation: 3, spec: MeshSpec { peers: vec![b], ..MeshSpec::default() } };
     let text = serde_json::to_vec(&ledger).expect("serialises");
     std::fs::write(world.a.state().join("peers.json"), text).expect("write");
     world.a.run_agent("10.50.0.1", "");

@@ -16,8 +16,8 @@ use crate::lease::{LeaseGrant, LeaseRequest};
 use crate::registry::{CopyAction, CopyOrder, CopyReport};
 use crate::report::{
     Corrected, Deed, GitHostKey, HeldImage, HostFacts, ImageProblem, ImageReport, InstanceReport,
-    InstanceState, InstanceStats, LogLine, OperatingSystem, PeerReport, Probes, Scrubbed, ScrubbedFrom,
-    Stray, Stream,
+    InstanceState, InstanceStats, LogLine, OperatingSystem, PeerReport, Probes, RelayAbility, Scrubbed,
+    ScrubbedFrom, Stray, Stream,
 };
 use crate::spec::private::{Backend, EgressRule, PrivateProject, Service};
 use crate::spec::{
@@ -148,11 +148,14 @@ fn mesh_report() -> MeshReport {
             received_bytes: 1,
             sent_bytes: 2,
             probes: Some(Probes { sent: 20, lost: 1, silent: 0, rtt_us: Some(900), mtu: Some(1380) }),
+            via: Some("key of a relay".to_owned()),
+            direct_s: Some(12),
         }],
         at: Some(at()),
         public_key: Some("own key".to_owned()),
         mtu: Some(1420),
         addresses: vec![([192, 168, 1, 5], 51821).into()],
+        relay: Some(RelayAbility::Relays),
     }
 }
 
@@ -483,7 +486,13 @@ fn said_by_the_control_plane() -> Vec<FromControlPlane> {
     let spec = |spec| FromControlPlane::Spec(Versioned { generation: 7, spec });
     vec![
         FromControlPlane::Ack(Ack { ids: Vec::new() }),
-        spec(Spec::Mesh(MeshSpec { peers: vec![peer] })),
+        spec(Spec::Mesh(MeshSpec {
+            candidates: [("key".to_owned(), vec![([192, 168, 1, 5], 51821).into()])].into(),
+            relayed: [("key".to_owned(), "key of a relay".to_owned())].into(),
+            relays: vec![[[10, 50, 0, 2].into(), [10, 50, 0, 3].into()]],
+            peers: vec![peer],
+            prefix: Some(16),
+        })),
         spec(Spec::Worker(worker_spec())),
         spec(Spec::Proxy(proxy_spec())),
         FromControlPlane::SpecChange(Box::new(table_change())),

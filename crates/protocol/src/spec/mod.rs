@@ -42,10 +42,23 @@ pub struct Versioned<T> {
     pub spec: T,
 }
 
-/// All peers of one node.
+/// All peers of one node, and the ways to them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MeshSpec {
     pub peers: Vec<MeshPeer>,
+    /// Length of the prefix of all addresses of the mesh; absent where it is what the host was told when it joined.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<u8>,
+    /// Where else peers may be dialled than at their `endpoint`, by public key. Beside the peers and not in them: an
+    /// older agent refuses a peer with a field that it does not know.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub candidates: BTreeMap<String, Vec<SocketAddr>>,
+    /// Peers that are reached through another one, by public key: the key of the one that relays.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub relayed: BTreeMap<String, String>,
+    /// Pairs of mesh addresses whose packets this node hands on, both ways.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub relays: Vec<[Ipv4Addr; 2]>,
 }
 
 /// Another node of the mesh.

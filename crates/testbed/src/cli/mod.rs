@@ -83,10 +83,10 @@ enum Command {
     Kill { host: String },
     /// Boots a host again, with the storage it had.
     PowerOn { host: String },
-    /// Unplugs a host's network cable.
-    Cut { host: String },
-    /// Plugs it in again.
-    Heal { host: String },
+    /// Unplugs a host's network cable, or cuts the way between it and another host.
+    Cut { host: String, other: Option<String> },
+    /// Plugs it in again, or opens the way.
+    Heal { host: String, other: Option<String> },
     /// Adds a TXT record to the DNS of the cluster's public internet.
     Txt { name: String, value: String },
     /// Runs a command inside a host.
@@ -129,8 +129,14 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Status => status(&cluster()?),
         Command::Kill { host } => cluster()?.power_off(&host).map(|()| ExitCode::SUCCESS),
         Command::PowerOn { host } => cluster()?.power_on(&host).map(|()| ExitCode::SUCCESS),
-        Command::Cut { host } => cluster()?.cut(&host).map(|()| ExitCode::SUCCESS),
-        Command::Heal { host } => cluster()?.heal(&host).map(|()| ExitCode::SUCCESS),
+        Command::Cut { host, other: None } => cluster()?.cut(&host).map(|()| ExitCode::SUCCESS),
+        Command::Cut { host, other: Some(other) } => {
+            cluster()?.cut_between(&host, &other).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Heal { host, other: None } => cluster()?.heal(&host).map(|()| ExitCode::SUCCESS),
+        Command::Heal { host, other: Some(other) } => {
+            cluster()?.heal_between(&host, &other).map(|()| ExitCode::SUCCESS)
+        }
         Command::Txt { name, value } => {
             runtime()?.block_on(cluster()?.set_txt(&name, &value)).map(|()| ExitCode::SUCCESS)
         }

@@ -32,6 +32,7 @@ mod presets;
 mod private;
 mod private_git;
 mod registries;
+mod relays;
 mod releases;
 mod restarts;
 mod runner;
@@ -81,6 +82,7 @@ fn tests() -> Vec<Test> {
         traefik::TESTS,
         engine::TESTS,
         builds::TESTS,
+        relays::TESTS,
         outages::TESTS,
         healing::TESTS,
         zones::TESTS,

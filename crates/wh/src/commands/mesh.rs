@@ -15,6 +15,7 @@ use crate::ui::table::{Cell, Table};
 use crate::ui::time;
 
 const PROBLEM: &str = "problem";
+const RELAYED: &str = "relayed";
 
 pub(crate) async fn run(shell: &Shell, command: Option<MeshCommand>) -> Result<()> {
     match command.unwrap_or(MeshCommand::Show) {
@@ -82,7 +83,7 @@ async fn peers(shell: &Shell, name: &str) -> Result<()> {
     for link in links {
         table.row(vec![
             Cell::name(&link.to),
-            Cell::status(&link.state),
+            way(link),
             Cell::plain(link.endpoint.as_deref().unwrap_or_default()),
             Cell::plain(link.handshake_age_s.map(handshake).unwrap_or_default()),
             Cell::plain(link.rtt_ms.map(time::ms).unwrap_or_default()),
@@ -93,6 +94,13 @@ async fn peers(shell: &Shell, name: &str) -> Result<()> {
         ]);
     }
     crate::ui::data(&table.render(shell.ui.out_paint()))
+}
+
+fn way(link: &MeshLink) -> Cell {
+    match &link.via {
+        Some(via) if link.state == RELAYED => Cell::plain(format!("{RELAYED} via {via}")),
+        _ => Cell::status(&link.state),
+    }
 }
 
 fn handshake(age_s: u64) -> String {
@@ -121,6 +129,8 @@ async fn rtt(shell: &Shell) -> Result<()> {
         let cell = |to| match times.get(&(from, to)) {
             None => Cell::dim("·"),
             Some(link) => match link.rtt_ms.filter(|_| link.state != "silent") {
+                // It stands for two ways, one after the other.
+                Some(rtt) if link.state == RELAYED => Cell::plain(format!("{} relayed", time::ms(rtt))),
                 Some(rtt) => Cell::plain(time::ms(rtt)),
                 None => Cell::status(&link.state),
             },

@@ -76,6 +76,25 @@ fn the_mesh_is_shown_by_node_by_peer_and_as_a_matrix() {
 }
 
 #[test]
+fn a_relayed_peer_is_shown_with_its_relay() {
+    let relayed = |from, to| {
+        let mut link = link(from, to, "relayed", json!(7));
+        link["via"] = json!("cp");
+        link
+    };
+    let body = json!({
+        "cidr": "10.50.0.0/24", "nodes": [node("w1", 1), node("w2", 1)],
+        "links": [relayed("w1", "w2"), relayed("w2", "w1")],
+    });
+    let mock = Mock::start(vec![("GET /mesh", reply(200, body))]);
+    let user = User::new();
+    let run = user.wh(&mock, &["mesh", "peers", "w1"]).succeeded();
+    assert_eq!(words(&run.out)[1][..4], ["w2", "relayed", "via", "cp"]);
+    let run = user.wh(&mock, &["mesh", "rtt"]).succeeded();
+    assert!(words(&run.out)[1].ends_with(&["ms", "relayed"]), "{}", run.out);
+}
+
+#[test]
 fn the_doctor_tells_what_is_wrong_and_fails_for_problems_alone() {
     let user = User::new();
     let mock = Mock::start(vec![("GET /mesh", mesh(&[finding("problem")]))]);

@@ -11,6 +11,8 @@ export function linkView(link: MeshLink): StatusView {
       return (link.loss ?? 0) >= LOSSY
         ? { tone: "warn", label: "Direct, with losses" }
         : { tone: "ok", label: "Direct" };
+    case "relayed":
+      return { tone: "warn", label: link.via ? `Relayed via ${link.via}` : "Relayed" };
     case "silent":
       return { tone: "bad", label: "No answer" };
     case "unknown":

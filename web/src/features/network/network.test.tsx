@@ -14,6 +14,7 @@ function link(from: string, to: string, more: Partial<MeshLink> = {}): MeshLink 
     from,
     to,
     state: "direct",
+    via: null,
     endpoint: "203.0.113.9:51821",
     handshake_age_s: 65,
     received_bytes: 2048,
@@ -56,6 +57,7 @@ describe("the matrix", () => {
       link("n2", "n1", { loss: 25 }),
       link("n1", "n3", { state: "silent", rtt_ms: null, handshake_age_s: null, loss: 100 }),
       link("n3", "n1", { state: "unknown", rtt_ms: null, loss: null }),
+      link("n2", "n3", { state: "relayed", via: "n1", rtt_ms: 7 }),
     ];
     answer("get", "/api/v1/mesh", mesh(3, { links }));
     renderAt("/network", routes);
@@ -66,6 +68,7 @@ describe("the matrix", () => {
       within(matrix).getByText("n1 to n3: no answer, there and back –, loss 100 %, handshake never"),
     ).toBeInTheDocument();
     expect(within(matrix).getByText("n3 to n1: unknown")).toBeInTheDocument();
+    expect(within(matrix).getByText(/^n2 to n3: relayed via n1, there and back 7\.0 ms/)).toBeInTheDocument();
   });
   it("has a mark per link and numbered columns for thirty nodes", async () => {
     answer("get", "/api/v1/mesh", mesh(30));

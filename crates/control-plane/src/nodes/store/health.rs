@@ -145,12 +145,19 @@ pub async fn applied(
 }
 
 pub async fn mesh_report(conn: &mut PgConnection, node: NodeId, report: &MeshReport) -> sqlx::Result<()> {
+    let silent: Vec<String> =
+        report.peers.iter().filter(|peer| !peer.answers()).map(|peer| peer.public_key.clone()).collect();
     sqlx::query!(
-        "update agents set report = $2, reported_at = now(), last_seen_at = now() where node_id = $1 and kind = 'mesh'",
+        "update agents set report = $2, silent_peers = $3, reported_at = now(), last_seen_at = now()
+         where node_id = $1 and kind = 'mesh'",
         node as _,
-        Json(report) as _
+        Json(report) as _,
+        &silent
     )
-    .execute(conn)
+    .execute(&mut *conn)
     .await?;
+    if !silent.is_empty() || report.peers.iter().any(|peer| peer.via.is_some()) {
+        bus::say(conn, Topic::Mesh, node).await?;
+    }
     Ok(())
 }

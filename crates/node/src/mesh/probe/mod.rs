@@ -7,6 +7,7 @@ mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -33,7 +34,9 @@ const RETRY: Duration = Duration::from_secs(2);
 
 /// Who is asked, and what came of it.
 pub(super) struct Prober {
-    own: Ipv4Net,
+    own: Ipv4Addr,
+    /// Length of the mesh's prefix.
+    prefix: AtomicU8,
     /// Bytes of the largest packet that the interface takes.
     mtu: u16,
     records: Mutex<BTreeMap<Ipv4Addr, Record>>,
@@ -45,12 +48,22 @@ pub(super) struct Prober {
 impl Prober {
     pub(super) fn new(own: Ipv4Net, mtu: u32) -> Self {
         Self {
-            own,
+            own: own.addr(),
+            prefix: AtomicU8::new(own.prefix_len()),
             mtu: u16::try_from(mtu).unwrap_or(u16::MAX),
             records: Mutex::default(),
             turned: Notify::new(),
             round: ROUND,
         }
+    }
+
+    /// The mesh has another size.
+    pub(super) fn set_prefix(&self, length: u8) {
+        self.prefix.store(length, Ordering::Relaxed);
+    }
+
+    fn is_mesh(&self, address: Ipv4Addr) -> bool {
+        Ipv4Net::new(self.own, self.prefix.load(Ordering::Relaxed)).is_ok_and(|mesh| mesh.contains(&address))
     }
 
     /// Asks these from now on and forgets the others.
@@ -60,6 +73,11 @@ impl Prober {
         for peer in peers {
             records.entry(*peer).or_insert_with(|| Record::new(self.mtu));
         }
+    }
+
+    /// Whether the peer answers: `None` before anything can be said.
+    pub(super) fn answers(&self, peer: Ipv4Addr) -> Option<bool> {
+        self.records().get(&peer)?.answers()
     }
 
     pub(super) fn probes(&self, peer: Ipv4Addr) -> Option<Probes> {
@@ -93,7 +111,7 @@ impl Prober {
     }
 
     async fn work(&self) -> std::io::Result<()> {
-        let socket = UdpSocket::bind((self.own.addr(), wire::PORT)).await?;
+        let socket = UdpSocket::bind((self.own, wire::PORT)).await?;
         // Packets are not to be cut in pieces, and a size that a route forbids may be tried all the same.
         set_ip_mtu_discover(&socket, Ipv4PathMtuDiscovery::PROBE)?;
         let mut ticks = tokio::time::interval(self.round);
@@ -154,7 +172,7 @@ impl Prober {
     fn take(&self, packet: &[u8], from: SocketAddr) -> Option<u64> {
         let IpAddr::V4(peer) = from.ip() else { return None };
         match Probe::read(packet)? {
-            Probe::Ask(number) => self.own.contains(&peer).then_some(number),
+            Probe::Ask(number) => self.is_mesh(peer).then_some(number),
             Probe::Answer(number) => {
                 let mut records = self.records();
                 let record = records.get_mut(&peer)?;

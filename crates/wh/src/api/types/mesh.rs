@@ -41,6 +41,8 @@ pub(crate) struct MeshLink {
     pub(crate) to: String,
     pub(crate) state: String,
     #[serde(default)]
+    pub(crate) via: Option<String>,
+    #[serde(default)]
     pub(crate) endpoint: Option<String>,
     #[serde(default)]
     pub(crate) handshake_age_s: Option<u64>,
