@@ -239,17 +239,6 @@ fn hello(
     }
 }
 
-fn link_config(identity: &NodeIdentity, hello: Box<dyn Fn() -> Hello + Send + Sync>) -> LinkConfig {
-    LinkConfig {
-        identity: identity.clone(),
-        agent: AgentKind::Worker,
-        version: VERSION.to_owned(),
-        root_pem: None,
-        hello,
-        timing: Timing::default(),
-    }
-}
-
 fn jobs_folder(config: &Config) -> PathBuf {
     config.state_dir.join("jobs")
 }

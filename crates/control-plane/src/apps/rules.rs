@@ -407,11 +407,6 @@ mod tests {
     fn settings_that_cannot_hold_are_refused_by_their_field() {
         check_settings(&Settings::default(), "").expect("the defaults");
         let http = |path: &str| ProbeCheck::Http { path: path.to_owned(), status: None };
-        let file = |change: fn(&mut Containerfile)| {
-            let mut file = Containerfile::default();
-            change(&mut file);
-            Some(file)
-        };
         for (error, field) in [
             (refused(|settings| settings.port = Some(0)), "settings.port"),
             (refused(|settings| settings.replicas = 0), "settings.replicas"),
@@ -434,6 +429,19 @@ mod tests {
                 "settings.isolation.tmpfs",
             ),
             (refused(|settings| settings.command = Some(vec![])), "settings.command"),
+        ] {
+            assert!(error.contains(&format!("{field:?}")), "{field}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_build_that_cannot_be_is_refused_by_its_field() {
+        let file = |change: fn(&mut Containerfile)| {
+            let mut file = Containerfile::default();
+            change(&mut file);
+            Some(file)
+        };
+        for (error, field) in [
             (
                 refused(|settings| settings.containerfile = file(|file| file.path = Some("../x".to_owned()))),
                 "settings.containerfile.path",

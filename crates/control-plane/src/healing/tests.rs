@@ -97,6 +97,8 @@ impl Fleet {
             received_bytes: 0,
             sent_bytes: 0,
             probes: Some(probes),
+            via: None,
+            direct_s: None,
         };
         let report = MeshReport { peers: vec![peer], ..MeshReport::default() };
         for text in [

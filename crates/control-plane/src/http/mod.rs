@@ -32,8 +32,7 @@ use crate::app::AppState;
 use crate::{
     activity, apps, archives, audit, certificates, deployments, dns_providers, doctor, domains, events, exec,
     files, front, git_access, healing, hub, identity, jobs, logs, mesh, network, nodes, notices, placement,
-    projects,
-    registries, releases, route_tokens, routes, streams, tombstones, traffic, variables, zones,
+    projects, registries, releases, route_tokens, routes, streams, tombstones, traffic, variables, zones,
 };
 
 #[derive(OpenApi)]

@@ -1,6 +1,6 @@
 //! SQL of the mesh.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use ipnet::Ipv4Net;
@@ -21,8 +21,11 @@ pub async fn sides(conn: &mut PgConnection) -> sqlx::Result<Vec<Side>> {
 }
 
 /// These nodes, and all that may relay between them.
-pub async fn sides_for_relays(conn: &mut PgConnection, only: &HashSet<NodeId>) -> sqlx::Result<Vec<Side>> {
-    let only: Vec<Uuid> = only.iter().map(|id| id.0).collect();
+pub async fn sides_for_relays(
+    conn: &mut PgConnection,
+    only: impl IntoIterator<Item = &NodeId>,
+) -> sqlx::Result<Vec<Side>> {
+    let only: Vec<Uuid> = only.into_iter().map(|id| id.0).collect();
     some(conn, Some(&only)).await
 }
 

@@ -260,9 +260,9 @@ proptest! {
 fn an_app_that_moves_runs_again_elsewhere_once_the_lease_is_over() {
     let mut world = World::new(&[10, -10, 0]);
     let renew = |world: &mut World, at| {
-        [Event::Tell(at), Event::Ask(at), Event::Request(0), Event::Grant(0), Event::Later(2)]
-            .iter()
-            .for_each(|event| world.happen(event));
+        for event in [Event::Tell(at), Event::Ask(at), Event::Request(0), Event::Grant(0), Event::Later(2)] {
+            world.happen(&event);
+        }
     };
     world.happen(&Event::Move(0));
     renew(&mut world, 0);

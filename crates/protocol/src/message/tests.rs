@@ -17,7 +17,7 @@ use crate::registry::{CopyAction, CopyOrder, CopyReport};
 use crate::report::{
     Corrected, Deed, GitHostKey, HeldImage, HostFacts, ImageProblem, ImageReport, InstanceReport,
     InstanceState, InstanceStats, LogLine, OperatingSystem, PeerReport, Probes, RelayAbility, Scrubbed,
-    ScrubbedFrom, Stray, Stream,
+    ScrubbedFrom, Stray, Stream, WorkerReport,
 };
 use crate::spec::private::{Backend, EgressRule, PrivateProject, Service};
 use crate::spec::{
@@ -180,6 +180,23 @@ fn image_report() -> ImageReport {
     }
 }
 
+fn worker_report(instance: InstanceId) -> WorkerReport {
+    WorkerReport {
+        instances: vec![InstanceReport {
+            id: instance,
+            state: InstanceState::Exited,
+            started_at: Some(at()),
+            restarts: 1,
+            exit_code: Some(3),
+            out_of_memory: false,
+            probe: Some(evidence()),
+            failure: Some(failure()),
+            over_disk: None,
+        }],
+        strays: vec![stray(instance)],
+    }
+}
+
 fn said_by_agents() -> Vec<FromAgent> {
     let (job_id, instance) = (JobId(id(1)), InstanceId(id(2)));
     let progress = |stage, recipe| FromAgent::JobProgress(JobProgress { job_id, stage, at: at(), recipe });
@@ -196,20 +213,7 @@ fn said_by_agents() -> Vec<FromAgent> {
         FromAgent::Ack(Ack { ids: Vec::new() }),
         FromAgent::Applied(Applied { generation: 7 }),
         FromAgent::MeshReport(mesh_report()),
-        FromAgent::WorkerReport(crate::report::WorkerReport {
-            instances: vec![InstanceReport {
-                id: instance,
-                state: InstanceState::Exited,
-                started_at: Some(at()),
-                restarts: 1,
-                exit_code: Some(3),
-                out_of_memory: false,
-                probe: Some(evidence()),
-                failure: Some(failure()),
-                over_disk: None,
-            }],
-            strays: vec![stray(instance)],
-        }),
+        FromAgent::WorkerReport(worker_report(instance)),
         FromAgent::Corrected(Corrected {
             at: at(),
             container: Some("c0ffee".to_owned()),

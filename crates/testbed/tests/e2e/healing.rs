@@ -146,12 +146,14 @@ async fn an_exclusive_app_comes_back_from_a_reboot_only_with_the_control_plane(b
     Ok(())
 }
 
+/// Of each agent.
+const KILLS: u32 = 12;
+
 async fn an_agent_that_is_killed_again_and_again_loses_nothing(bed: Arc<Bed>) -> Result<()> {
     let app = placed(&bed, "stoic", &["run.replicas=2"]).await?;
     on(&bed, &app, &["w1", "w2"]).await?;
     let before = (containers(&bed, "w1", &app)?, containers(&bed, "w2", &app)?);
     let crowd: Vec<Visitors> = (0..4).map(|_| Visitors::come(&bed, &app)).collect();
-    const KILLS: u32 = 12;
     for round in 0..KILLS {
         for host in ["w1", "w2"] {
             let host = bed.cluster.host(host)?;

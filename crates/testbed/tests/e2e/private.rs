@@ -146,30 +146,37 @@ async fn apps_of_a_project_reach_each_other_by_name_and_others_need_a_grant(bed:
         }
     }
 
-    // Nothing of it from another project.
+    nothing_of_it_without_a_grant(&bed, &desk, &web, &all, &address).await?;
+    as_long_as_it_is_granted(&bed, &desk, &web, &address).await?;
+    out_of_the_project_as_its_rules_say(&bed, &desk, &web).await
+}
+
+/// Not even at the addresses of its containers and of the hosts.
+async fn nothing_of_it_without_a_grant(
+    bed: &Bed,
+    desk: &Inside,
+    web: &Inside,
+    all: &[Inside],
+    address: &str,
+) -> Result<()> {
     let shown = bed.wh_json(&bed.root, &["network", "show", "office"]).await?;
     ensure!(shown["apps"].as_array().is_some_and(|apps| apps.len() == 1), "{shown}");
-    ensure!(desk.resolve(&bed, "api.shop.internal")?.is_none(), "office knows the name");
-    ensure!(desk.pages(&bed, &address, 3, 80)? == ["failed"; 3], "office reaches the address");
-    ensure!(desk.pages(&bed, &address, 3, 8080)? == ["failed"; 3], "office reaches the port");
-    for one in &all {
+    ensure!(desk.resolve(bed, "api.shop.internal")?.is_none(), "office knows the name");
+    ensure!(desk.pages(bed, address, 3, 80)? == ["failed"; 3], "office reaches the address");
+    ensure!(desk.pages(bed, address, 3, 8080)? == ["failed"; 3], "office reaches the port");
+    for one in all {
         let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
         let found = bed.cluster.exec(&one.node, &["podman", "inspect", "--format", format, &one.name])?;
         let own = String::from_utf8(found.stdout)?;
-        ensure!(desk.pages(&bed, own.trim(), 1, 8080)? == ["failed"], "office reaches {own} itself");
+        ensure!(desk.pages(bed, own.trim(), 1, 8080)? == ["failed"], "office reaches {own} itself");
     }
-    let published = bed.wh_json(&api.folder, &["ps"]).await?;
-    for one in published.as_array().context("no list")? {
-        let node = bed
-            .cluster
-            .api()?
-            .get(&format!("/nodes/{}", one["node"]["name"].as_str().context("name")?))
-            .await?;
+    for one in all {
+        let node = bed.cluster.api()?.get(&format!("/nodes/{}", one.node)).await?;
         let mesh = node["mesh_address"].as_str().context("no address")?.to_owned();
         for port in 20000..20006 {
-            for from in [&desk, &web] {
+            for from in [desk, web] {
                 ensure!(
-                    from.pages(&bed, &mesh, 1, port)? == ["failed"],
+                    from.pages(bed, &mesh, 1, port)? == ["failed"],
                     "{} reaches {mesh}:{port}",
                     from.name
                 );
@@ -177,34 +184,41 @@ async fn apps_of_a_project_reach_each_other_by_name_and_others_need_a_grant(bed:
         }
     }
 
-    // Unless it is granted, and for as long.
+    Ok(())
+}
+
+async fn as_long_as_it_is_granted(bed: &Bed, desk: &Inside, web: &Inside, address: &str) -> Result<()> {
     bed.run_wh(&bed.root, &["network", "grant", "office", "shop/api"]).await?;
-    until("the granted name", SOON, || async { desk.resolve(&bed, "api.shop.internal") }).await?;
+    until("the granted name", SOON, || async { desk.resolve(bed, "api.shop.internal") }).await?;
     until("the granted app", SOON, || async {
-        let pages = desk.pages(&bed, &address, 20, 80)?;
+        let pages = desk.pages(bed, address, 20, 80)?;
         ensure!(!pages.iter().any(|page| page == "failed"), "{pages:?}");
         Ok((pages.into_iter().collect::<BTreeSet<_>>().len() == 2).then_some(()))
     })
     .await?;
-    ensure!(desk.resolve(&bed, "web.shop.internal")?.is_none(), "one app was granted, not all");
-    ensure!(web.resolve(&bed, "desk.office.internal")?.is_none(), "a grant has one direction");
+    ensure!(desk.resolve(bed, "web.shop.internal")?.is_none(), "one app was granted, not all");
+    ensure!(web.resolve(bed, "desk.office.internal")?.is_none(), "a grant has one direction");
     bed.run_wh(&bed.root, &["network", "revoke", "office", "shop/api"]).await?;
     until("the end of the grant", SOON, || async {
-        Ok((desk.pages(&bed, &address, 1, 80)? == ["failed"]).then_some(()))
+        Ok((desk.pages(bed, address, 1, 80)? == ["failed"]).then_some(()))
     })
     .await?;
-    ensure!(desk.resolve(&bed, "api.shop.internal")?.is_none(), "the name is still known");
+    ensure!(desk.resolve(bed, "api.shop.internal")?.is_none(), "the name is still known");
 
-    // Egress: a host of the internet that answers, then does not, then does by its rule.
+    Ok(())
+}
+
+/// A host of the internet that answers, then does not, then does by its rule.
+async fn out_of_the_project_as_its_rules_say(bed: &Bed, desk: &Inside, web: &Inside) -> Result<()> {
     let outside = topology::PROXY.public.to_string();
     let reaches = |from: &Inside| -> Result<bool> {
         Ok(from.run(
-            &bed,
+            bed,
             &["sh", "-c", "nc -w 2 \"$1\" 80 </dev/null && echo open", "look", &outside],
             b"",
         )? == b"open\n")
     };
-    ensure!(reaches(&desk)?, "the internet is closed");
+    ensure!(reaches(desk)?, "the internet is closed");
     for (words, open) in [
         (&["network", "egress", "office", "--none"][..], false),
         (&["network", "egress", "office", "--allow", &format!("{outside}:443")], false),
@@ -213,9 +227,9 @@ async fn apps_of_a_project_reach_each_other_by_name_and_others_need_a_grant(bed:
         (&["network", "egress", "office", "--open"], true),
     ] {
         bed.run_wh(&bed.root, words).await?;
-        until("the rules", SOON, || async { Ok((reaches(&desk)? == open).then_some(())) }).await?;
+        until("the rules", SOON, || async { Ok((reaches(desk)? == open).then_some(())) }).await?;
     }
-    ensure!(reaches(&web)?, "the other project has no such rules");
+    ensure!(reaches(web)?, "the other project has no such rules");
     Ok(())
 }
 

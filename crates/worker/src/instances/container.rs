@@ -252,7 +252,7 @@ mod tests {
         assert_ne!(spec_hash(&spec), plain);
         let means = Means::sample();
         let folders = |made: &NewContainer| serde_json::to_value(&made.mounts).expect("json");
-        let made = container(&spec, network_name(&spec.project), &means);
+        let made = container(&spec, &bridge(), &means);
         assert!(made.read_only_filesystem);
         let words =
             |mount: &NewMount| format!("{} {} {}", mount.kind, mount.destination, mount.options.join(","));
@@ -262,7 +262,7 @@ mod tests {
         tmpfs /run mode=1777,nosuid,nodev,size=64m
         tmpfs /data mode=1777,nosuid,nodev,size=8m
         ");
-        let beside = fresh(&spec, ExecId::new(), false, &means);
+        let beside = fresh(&spec, &bridge(), ExecId::new(), false, &means);
         assert_eq!((beside.read_only_filesystem, folders(&beside)), (true, folders(&made)));
     }
 
@@ -271,7 +271,7 @@ mod tests {
         let mut spec = spec("hello", 7);
         spec.isolation.disk_mb = Some(200);
         let made = |means: &Means| {
-            let made = container(&spec, network_name(&spec.project), means);
+            let made = container(&spec, &bridge(), means);
             (made.labels[label::SPEC_HASH].clone(), serde_json::to_value(&made).expect("json"))
         };
         let poor =

@@ -92,7 +92,7 @@ mod tests {
     fn it_serves_on_as_long_as_the_new_one_has_no_place() {
         let mut full = worker("w1");
         full.cordoned = true;
-        let mut now = Situation { workers: vec![full], ..only(1, vec![ending("w1", None)]) };
+        let mut now = Situation { workers: Some(vec![full]), ..only(1, vec![ending("w1", None)]) };
         assert_eq!(text(&now), "wait for a worker that can take an instance (w1: cordoned)");
         now.idle = PLACE_LIMIT;
         assert!(text(&now).starts_with("fail: "), "{}", text(&now));

@@ -18,7 +18,9 @@ impl World {
             failure: None,
             over_disk,
         };
-        self.worker.say(&FromAgent::WorkerReport(WorkerReport { instances: vec![report] })).await;
+        self.worker
+            .say(&FromAgent::WorkerReport(WorkerReport { instances: vec![report], strays: Vec::new() }))
+            .await;
         self.settle().await;
     }
 }
