@@ -616,6 +616,11 @@ mod tests {
         Nothing: image label org.example/team removed: shop
         Containers: replicas: 3 → 1
         Containers: command removed: ["serve", "--all of it"]
+        Containers: root: read-only → writable
+        Containers: folders in memory removed: /data=8
+        Containers: disk removed: 100 MiB
+        Containers: network out removed: 16 Mbit/s
+        Containers: network in removed: 32 Mbit/s
         Containers: restarts before it is stopped: 2 → 5
         Containers: calm after a restart: 60 s → 300 s
         "#);
