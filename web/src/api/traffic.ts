@@ -3,8 +3,6 @@ import { api, unwrap } from "./client";
 import { keys } from "./keys";
 import type { components } from "./schema.gen";
 
-export const RANGES = ["1h", "6h", "24h", "7d", "30d"] as const;
-
 type Schemas = components["schemas"];
 export type Range = Schemas["TrafficRange"];
 export type Traffic = Schemas["Traffic"];

@@ -1,12 +1,13 @@
 import { useMemo, useState } from "react";
-import type { Traffic, TrafficSum } from "@/api/traffic";
+import type { Traffic, TrafficPoint, TrafficSum } from "@/api/traffic";
+import { Chart, type Series } from "@/components/chart";
 import { Card } from "@/components/page";
 import { Time } from "@/components/time";
 import { bytes } from "@/lib/bytes";
+import { type Slots, slotsOf, stacks, stepLine, stepName, topOf } from "@/lib/chart";
 import { count } from "@/lib/number";
 import { took, tookOr } from "@/lib/time";
-import { Chart, type Series } from "./chart";
-import { CLASSES, requestsOf, type Slots, slotsOf, stacks, stepLine, stepName, topOf } from "./series";
+import { CLASSES, requestsOf } from "./series";
 
 export function Charts({ traffic }: { traffic: Traffic }) {
   const slots = useMemo(() => slotsOf(traffic), [traffic]);
@@ -27,7 +28,7 @@ export function Charts({ traffic }: { traffic: Traffic }) {
 
 interface Props {
   traffic: Traffic;
-  slots: Slots;
+  slots: Slots<TrafficPoint>;
   cursor: number | undefined;
   onCursor: (slot: number | undefined) => void;
 }

@@ -1,14 +1,16 @@
 import { useQuery } from "@tanstack/react-query";
 import { useMemo, useRef } from "react";
 import { useOutletContext, useSearchParams } from "react-router";
-import { RANGES, type Range, trafficQuery } from "@/api/traffic";
+import { trafficQuery } from "@/api/traffic";
 import type { App } from "@/api/types";
 import { Card, Empty, ErrorNotice, TableSkeleton } from "@/components/page";
+import { Ranges } from "@/components/ranges";
+import { RANGES, rangeName } from "@/lib/chart";
 import { cli } from "@/lib/cli";
 import { Charts } from "./charts";
 import { filtersOf, prefixOf, withFilters } from "./filters";
 import { Requests } from "./requests";
-import { rangeName, requestsOf } from "./series";
+import { requestsOf } from "./series";
 import { Paths, Totals } from "./totals";
 
 /** Who tells what it serves, and who does not. */
@@ -76,17 +78,5 @@ export function Component() {
         />
       </div>
     </div>
-  );
-}
-
-function Ranges({ range, onRange }: { range: Range; onRange: (range: Range) => void }) {
-  return (
-    <fieldset className="segmented" aria-label="Time">
-      {RANGES.map((name) => (
-        <button key={name} type="button" aria-pressed={name === range} onClick={() => onRange(name)}>
-          {name.replace(/(\D)$/, " $1")}
-        </button>
-      ))}
-    </fieldset>
   );
 }

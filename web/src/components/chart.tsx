@@ -1,5 +1,5 @@
 import { type PointerEvent, useId } from "react";
-import { HEIGHT, momentOf, type Slots, ticksOf } from "./series";
+import { HEIGHT, momentOf, type Slots, ticksOf } from "@/lib/chart";
 
 export interface Series {
   name: string;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { makeSum, makeTraffic } from "@/testing/data";
-import { HEIGHT, slotsOf, stacks, stepLine, stepName, topOf } from "./series";
+import { HEIGHT, slotsOf, stacks, stepLine, stepName, topOf } from "./chart";
 
 describe("the steps of a range", () => {
   const range = { step_s: 60, from: "2026-11-22T10:00:30Z", until: "2026-11-22T10:04:10Z" };
