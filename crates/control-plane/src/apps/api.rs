@@ -18,7 +18,7 @@ use crate::http::error::violates;
 use crate::http::extract::{Path, Query};
 use crate::http::page::Page;
 use crate::http::{Body, Code, Error, Permission, Result, guard};
-use crate::placement::Placement;
+use crate::placement::{self, Placement};
 use crate::{audit, projects, tombstones, zones};
 
 pub fn router(app: &AppState) -> OpenApiRouter<AppState> {
@@ -143,6 +143,7 @@ async fn create_app(
     let project = request.project.as_deref().unwrap_or("default");
 
     let mut tx = app.db.begin().await?;
+    placement::check_pin(&mut tx, &settings.placement, None).await?;
     let environment = projects::store::environment(&mut tx, caller.organization_id, project)
         .await?
         .ok_or_else(|| Error::not_found(format!("project {project}")).field("project"))?;
@@ -208,6 +209,7 @@ async fn update_app(
     let mut settings = before.clone();
     patch.apply(&mut settings);
     rules::check_settings(&settings, "")?;
+    placement::check_pin(&mut tx, &settings.placement, Some(&before.placement)).await?;
     if settings != before {
         store::update(&mut tx, found.id, &settings).await?;
         let detail = json!({ "before": before, "after": settings });

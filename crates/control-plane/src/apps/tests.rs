@@ -37,7 +37,7 @@ async fn what_cannot_be_an_app_is_refused_by_field(pool: PgPool) {
         (json!({ "slug": "www" }), 422, "slug_invalid", json!("slug")),
         (json!({ "slug": "x", "project": "none" }), 404, "not_found", json!("project")),
         (json!({ "slug": "x", "replicas": 0 }), 422, "invalid", json!("replicas")),
-        (json!({ "slug": "x", "prot": 80 }), 422, "invalid", json!(null)),
+        (json!({ "slug": "x", "prot": 80 }), 422, "invalid", json!("prot")),
     ] {
         let answer = owner.post("/api/v1/apps", body).await.expect(status);
         assert_eq!((&answer["code"], &answer["field"]), (&json!(code), &field), "{answer}");

@@ -200,8 +200,24 @@ impl From<axum::extract::rejection::JsonRejection> for Error {
         } else {
             Code::Invalid
         };
-        Self::new(code, rejection.body_text())
+        let text = rejection.body_text();
+        match text.strip_prefix(WRONG_TYPE).and_then(|told| told.split_once(": ")) {
+            Some((path, problem)) if is_path(path) => {
+                let problem = problem.rsplit_once(" at line ").map_or(problem, |(problem, _)| problem);
+                Self::new(code, format!("{path}: {problem}")).field(path)
+            }
+            _ => Self::new(code, text),
+        }
     }
+}
+
+/// How axum begins what it says of a body that is JSON of another shape; then comes where that is.
+const WRONG_TYPE: &str = "Failed to deserialize the JSON body into the target type: ";
+
+/// Such as `moves[0].to`; not what serde says where it knows no place.
+fn is_path(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_lowercase())
+        && text.chars().all(|letter| letter.is_ascii_alphanumeric() || "_.[]-".contains(letter))
 }
 
 /// Whether `error` violates the constraint `name`.

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use chrono::{DateTime, Utc};
-use protocol::ids::NodeId;
+use protocol::ids::{NodeId, OrganizationId};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sqlx::PgConnection;
@@ -59,9 +59,12 @@ pub struct NodePlacement {
 
 /// The room of all workers.
 #[utoipa::path(get, path = "/placement/nodes", tag = "nodes", responses((status = 200, body = Page<NodePlacement>)))]
-async fn list_node_placements(State(app): State<AppState>) -> Result<Json<Page<NodePlacement>>> {
+async fn list_node_placements(
+    State(app): State<AppState>,
+    caller: Caller,
+) -> Result<Json<Page<NodePlacement>>> {
     let mut conn = app.db.acquire().await?;
-    Ok(Json(Page::whole(views(&app, &mut conn, None).await?)))
+    Ok(Json(Page::whole(views(&app, &mut conn, None, caller.organization_id).await?)))
 }
 
 /// The room of one worker.
@@ -69,14 +72,20 @@ async fn list_node_placements(State(app): State<AppState>) -> Result<Json<Page<N
     responses((status = 200, body = NodePlacement)))]
 async fn read_node_placement(
     State(app): State<AppState>,
+    caller: Caller,
     Path(node): Path<String>,
 ) -> Result<Json<NodePlacement>> {
     let mut conn = app.db.acquire().await?;
     let node = nodes::api::find(&mut conn, &node).await?;
-    view(&app, &mut conn, &node).await.map(Json)
+    view(&app, &mut conn, &node, caller.organization_id).await.map(Json)
 }
 
-async fn views(app: &App, conn: &mut PgConnection, only: Option<NodeId>) -> sqlx::Result<Vec<NodePlacement>> {
+async fn views(
+    app: &App,
+    conn: &mut PgConnection,
+    only: Option<NodeId>,
+    viewer: OrganizationId,
+) -> sqlx::Result<Vec<NodePlacement>> {
     let rows = store::nodes(conn, only).await?;
     let view = |row: store::Row| NodePlacement {
         id: row.id,
@@ -93,13 +102,18 @@ async fn views(app: &App, conn: &mut PgConnection, only: Option<NodeId>) -> sqlx
     };
     let mut views: Vec<NodePlacement> = rows.into_iter().map(view).collect();
     for view in views.iter_mut().filter(|view| view.cordoned_at.is_some()) {
-        view.drain = drains::of(conn, view.id).await?;
+        view.drain = drains::of(conn, view.id, viewer).await?;
     }
     Ok(views)
 }
 
-pub(super) async fn view(app: &App, conn: &mut PgConnection, node: &nodes::Node) -> Result<NodePlacement> {
-    let found = views(app, conn, Some(node.id)).await?;
+pub(super) async fn view(
+    app: &App,
+    conn: &mut PgConnection,
+    node: &nodes::Node,
+    viewer: OrganizationId,
+) -> Result<NodePlacement> {
+    let found = views(app, conn, Some(node.id), viewer).await?;
     found.into_iter().next().ok_or_else(|| {
         Error::not_found(format_args!("placement of {}", node.name))
             .hint("Only workers run apps: the node has not that role")
@@ -136,14 +150,14 @@ async fn update_node_placement(
     }
     let mut tx = app.db.begin().await?;
     let node = nodes::api::find(&mut tx, &node).await?;
-    let before = view(&app, &mut tx, &node).await?;
+    let before = view(&app, &mut tx, &node, caller.organization_id).await?;
     let takes_apps = patch.takes_apps.unwrap_or(before.takes_apps);
     let takes_builds = patch.takes_builds.unwrap_or(before.takes_builds);
     let most = patch.max_instances.unwrap_or(before.max_instances);
     store::set_node(&mut tx, node.id, takes_apps, takes_builds, most).await?;
     let detail = serde_json::to_value(&patch).unwrap_or_default();
     changed(&mut tx, &caller, &node, "node.update", detail).await?;
-    let after = view(&app, &mut tx, &node).await?;
+    let after = view(&app, &mut tx, &node, caller.organization_id).await?;
     tx.commit().await?;
     Ok(Json(after))
 }
@@ -173,7 +187,7 @@ async fn uncordon_node(
 async fn set_cordon(app: &App, caller: &Caller, node: &str, cordoned: bool) -> Result<NodePlacement> {
     let mut tx = app.db.begin().await?;
     let node = nodes::api::find(&mut tx, node).await?;
-    view(app, &mut tx, &node).await?;
+    view(app, &mut tx, &node, caller.organization_id).await?;
     if !cordoned {
         store::moves::stop_drain(&mut tx, node.id).await?;
     }
@@ -181,7 +195,7 @@ async fn set_cordon(app: &App, caller: &Caller, node: &str, cordoned: bool) -> R
         let action = if cordoned { "node.cordon" } else { "node.uncordon" };
         changed(&mut tx, caller, &node, action, json!({})).await?;
     }
-    let after = view(app, &mut tx, &node).await?;
+    let after = view(app, &mut tx, &node, caller.organization_id).await?;
     tx.commit().await?;
     Ok(after)
 }

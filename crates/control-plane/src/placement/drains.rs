@@ -4,16 +4,17 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
-use protocol::ids::{InstanceId, NodeId};
+use protocol::ids::{InstanceId, NodeId, OrganizationId};
 use serde::Serialize;
 use serde_json::json;
 use sqlx::PgConnection;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::api;
 use super::moves::MoveState;
+use super::rebalance::{self, PlannedMove};
 use super::store::{self, moves::Left};
-use super::{api, rebalance::PlannedMove};
 use crate::app::AppState;
 use crate::http::caller::Caller;
 use crate::http::page::Page;
@@ -36,8 +37,10 @@ pub struct Drain {
     pub finished_at: Option<DateTime<Utc>>,
     /// Instances that should have run there at its start.
     pub instances: i32,
-    /// Those that still should.
+    /// Those of the caller's organization that still should.
     pub left: Vec<DrainLeft>,
+    /// How many of other organizations still should.
+    pub others: usize,
 }
 
 /// An instance on a node that is drained.
@@ -51,6 +54,8 @@ pub struct DrainLeft {
     pub deployment: Option<i32>,
     /// Why it does not move.
     pub problem: Option<String>,
+    /// When one that could not be moved is tried again: after 5 minutes, and twice as long each time, up to an hour.
+    pub next_try_at: Option<DateTime<Utc>>,
 }
 
 /// How far an instance on a node that is drained is.
@@ -67,7 +72,7 @@ pub enum DrainStage {
     Deploying,
     /// A command of a release, which is waited for.
     Command,
-    /// It could not be moved; that is tried again after five minutes.
+    /// It could not be moved; that is tried again at `next_try_at`.
     Failed,
 }
 
@@ -84,16 +89,24 @@ impl DrainStage {
     }
 }
 
-/// The drain of a node, if there is one.
-pub(super) async fn of(conn: &mut PgConnection, node: NodeId) -> sqlx::Result<Option<Drain>> {
+/// The drain of a node, if there is one, as a member of `viewer` may see it.
+pub(super) async fn of(
+    conn: &mut PgConnection,
+    node: NodeId,
+    viewer: OrganizationId,
+) -> sqlx::Result<Option<Drain>> {
     let Some(drain) = store::moves::drain(conn, node).await? else { return Ok(None) };
-    let left = store::moves::left(conn, node).await?;
+    let all = store::moves::left(conn, node).await?;
+    let slugs: Vec<String> = all.iter().map(|left| left.app.clone()).collect();
+    let own = store::moves::apps_of(conn, viewer, &slugs).await?;
+    let (left, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|left| own.contains(&left.app));
     let left = left.into_iter().map(|left| DrainLeft {
         instance: left.instance,
         stage: DrainStage::of(&left),
         app: left.app,
         deployment: left.deployment,
         problem: left.problem,
+        next_try_at: left.next_try_at,
     });
     Ok(Some(Drain {
         started_by: drain.started_by,
@@ -101,16 +114,21 @@ pub(super) async fn of(conn: &mut PgConnection, node: NodeId) -> sqlx::Result<Op
         finished_at: drain.finished_at,
         instances: drain.instances,
         left: left.collect(),
+        others: others.len(),
     }))
 }
 
 /// How far the drain of a node is.
 #[utoipa::path(get, path = "/nodes/{node}/drain", tag = "nodes", params(("node" = String, Path)),
     responses((status = 200, body = Drain)))]
-async fn read_drain(State(app): State<AppState>, Path(node): Path<String>) -> Result<Json<Drain>> {
+async fn read_drain(
+    State(app): State<AppState>,
+    caller: Caller,
+    Path(node): Path<String>,
+) -> Result<Json<Drain>> {
     let mut conn = app.db.acquire().await?;
     let node = nodes::api::find(&mut conn, &node).await?;
-    let drain = of(&mut conn, node.id).await?;
+    let drain = of(&mut conn, node.id, caller.organization_id).await?;
     drain.map(Json).ok_or_else(|| {
         Error::not_found(format_args!("drain of {}", node.name))
             .hint(format!("`wh node drain {}` begins one", node.name))
@@ -128,13 +146,14 @@ async fn drain_node(
 ) -> Result<(StatusCode, Json<Drain>)> {
     let mut tx = app.db.begin().await?;
     let node = nodes::api::find(&mut tx, &node).await?;
-    api::view(&app, &mut tx, &node).await?;
+    api::view(&app, &mut tx, &node, caller.organization_id).await?;
     store::cordon(&mut tx, node.id, true).await?;
     if store::moves::start_drain(&mut tx, node.id, &caller.email).await? {
         api::changed(&mut tx, &caller, &node, "node.drain", json!({})).await?;
     }
-    let drain =
-        of(&mut tx, node.id).await?.ok_or_else(|| anyhow::anyhow!("a new drain cannot be read back"))?;
+    let drain = of(&mut tx, node.id, caller.organization_id)
+        .await?
+        .ok_or_else(|| anyhow::anyhow!("a new drain cannot be read back"))?;
     tx.commit().await?;
     Ok((StatusCode::ACCEPTED, Json(drain)))
 }
@@ -144,10 +163,12 @@ async fn drain_node(
     responses((status = 200, body = Page<PlannedMove>)))]
 async fn preview_drain(
     State(app): State<AppState>,
+    caller: Caller,
     Path(node): Path<String>,
 ) -> Result<Json<Page<PlannedMove>>> {
     let mut conn = app.db.acquire().await?;
     let node = nodes::api::find(&mut conn, &node).await?;
     let fleet = store::fleet::load(&mut conn, &app.config.placement).await?;
-    Ok(Json(Page::whole(fleet.empty(node.id).into_iter().map(PlannedMove::from).collect())))
+    let planned = fleet.empty(node.id);
+    Ok(Json(Page::whole(rebalance::shown(&mut conn, caller.organization_id, planned).await?)))
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use super::tests::{nodes_of, rolling, worker};
+use crate::http::permission::MemberRole;
 use crate::reconcile::moves::Moves;
 use crate::reconcile::rollouts::Rollouts;
 use crate::testing::{Client, TestApp};
@@ -182,4 +183,114 @@ async fn a_rebalance_does_what_it_showed(pool: PgPool) {
     assert_eq!(on, [("a".to_owned(), 2), ("b".to_owned(), 2)]);
     let again = fleet.owner.get("/api/v1/rebalance/preview").await.expect(200);
     assert_eq!(again["items"], json!([]), "it is well now");
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn an_instance_that_cannot_be_moved_is_tried_less_and_less_often(pool: PgPool) {
+    let fleet = Fleet::new(pool, &[("a", 4), ("b", 4)]).await;
+    fleet.live("shop", json!({})).await;
+    let from = nodes_of_any(&fleet).await;
+    fleet.post(&format!("nodes/{from}/drain"), json!({})).await.expect(202);
+    let db = &fleet.app.app.db;
+    let mut pauses = Vec::new();
+    for _ in 0..6 {
+        Moves(fleet.app.app.clone()).pass().await.expect("moves");
+        let failed =
+            "update moves set state = 'failed', changed_at = now() where state in ('waiting', 'moving')";
+        let tried = sqlx::query(failed).execute(db).await.expect("fails").rows_affected();
+        assert_eq!(tried, 1, "after {pauses:?}");
+        sqlx::query("delete from deployments where replaces is not null").execute(db).await.expect("gone");
+        let left = fleet.drain(&from).await["left"][0].clone();
+        assert_eq!(left["stage"], "failed", "{left}");
+        let at: chrono::DateTime<chrono::Utc> =
+            left["next_try_at"].as_str().expect("a time").parse().expect("time");
+        pauses.push((at - chrono::Utc::now() + chrono::TimeDelta::seconds(30)).num_minutes());
+        Moves(fleet.app.app.clone()).pass().await.expect("moves");
+        let open: i64 = sqlx::query_scalar("select count(*) from moves where state in ('waiting', 'moving')")
+            .fetch_one(db)
+            .await
+            .expect("count");
+        assert_eq!(open, 0, "not before its time");
+        let passes = "update moves set changed_at = changed_at - interval '61 min', created_at = created_at";
+        sqlx::query(passes).execute(db).await.expect("an hour passes");
+    }
+    assert_eq!(pauses, [5, 10, 20, 40, 60, 60]);
+}
+
+async fn nodes_of_any(fleet: &Fleet) -> String {
+    sqlx::query_scalar("select name from instances join nodes on nodes.id = node_id where wanted limit 1")
+        .fetch_one(&fleet.app.app.db)
+        .await
+        .expect("an instance")
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn a_rebalance_is_taken_back_as_far_as_it_has_not_begun(pool: PgPool) {
+    let fleet = Fleet::new(pool, &[("a", 8), ("b", 8)]).await;
+    for slug in ["one", "two", "three", "four"] {
+        fleet.live(slug, json!({ "placement": { "pin": "a" } })).await;
+        fleet.owner.patch(&format!("/api/v1/apps/{slug}"), json!({ "placement": null })).await.expect(200);
+    }
+    fleet.post("rebalance/cancel", json!({})).await.expect(409);
+    let preview = fleet.owner.get("/api/v1/rebalance/preview").await.expect(200);
+    let moves: Vec<Value> = preview["items"]
+        .as_array()
+        .expect("items")
+        .iter()
+        .map(|one| json!({ "instance": one["instance"], "to": one["to"] }))
+        .collect();
+    assert_eq!(moves.len(), 2, "{preview}");
+    let asked = fleet.post("rebalance", json!({ "moves": moves })).await.expect(202);
+    let id = asked["items"][0]["id"].as_str().expect("id").to_owned();
+    fleet.owner.delete(&format!("/api/v1/moves/{id}")).await.expect(204);
+    let again = fleet.owner.delete(&format!("/api/v1/moves/{id}")).await.expect(409);
+    assert_eq!(again["message"], "it is over");
+    fleet.owner.delete(&format!("/api/v1/moves/{}", uuid::Uuid::now_v7())).await.expect(404);
+    let rest = fleet.post("rebalance/cancel", json!({})).await.expect(200);
+    let states: Vec<&Value> =
+        rest["items"].as_array().expect("items").iter().map(|one| &one["state"]).collect();
+    assert_eq!(states, [&json!("cancelled"); 2]);
+    let deployments = "select count(*) from deployments where kind = 'restart'";
+    fleet.go_on().await;
+    let moved: i64 = sqlx::query_scalar(deployments).fetch_one(&fleet.app.app.db).await.expect("count");
+    assert_eq!(moved, 0, "everything stays where it serves");
+
+    let from = nodes_of_any(&fleet).await;
+    fleet.post(&format!("nodes/{from}/drain"), json!({})).await.expect(202);
+    sqlx::query("update deployments set state = 'queued' where number = 1")
+        .execute(&fleet.app.app.db)
+        .await
+        .expect("busy");
+    Moves(fleet.app.app.clone()).pass().await.expect("moves");
+    let waits: String = sqlx::query_scalar("select id::text from moves where state = 'waiting' limit 1")
+        .fetch_one(&fleet.app.app.db)
+        .await
+        .expect("a move that waits");
+    let refused = fleet.owner.delete(&format!("/api/v1/moves/{waits}")).await.expect(409);
+    assert!(refused["hint"].as_str().expect("hint").contains("uncordon"), "{refused}");
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn moves_and_drains_name_no_apps_of_other_organizations(pool: PgPool) {
+    let fleet = Fleet::new(pool, &[("a", 8), ("b", 1)]).await;
+    for slug in ["one", "two", "three"] {
+        fleet.live(slug, json!({ "placement": { "preferred": ["here"] } })).await;
+    }
+    let stranger = fleet.app.member("elsewhere", MemberRole::Admin).await;
+    let preview = stranger.get("/api/v1/nodes/a/drain/preview").await.expect(200);
+    assert!(preview["items"].as_array().is_some_and(|items| !items.is_empty()), "{preview}");
+    assert!(preview["items"].as_array().expect("items").iter().all(|one| one["app"].is_null()), "{preview}");
+    fleet.post("nodes/a/drain", json!({})).await.expect(202);
+    Moves(fleet.app.app.clone()).pass().await.expect("moves");
+    let own = fleet.drain("a").await;
+    let theirs = stranger.get("/api/v1/nodes/a/drain").await.expect(200);
+    assert_eq!((&theirs["left"], &own["others"]), (&json!([]), &json!(0)));
+    assert_eq!(theirs["others"], json!(own["left"].as_array().expect("left").len()), "{theirs}");
+    let moves = stranger.get("/api/v1/moves").await.expect(200);
+    assert_eq!(moves["items"], json!([]));
+    assert!(moves["others"].as_u64().is_some_and(|others| others > 0), "{moves}");
+    let all = stranger.get("/api/v1/placement/nodes").await.expect(200);
+    for slug in ["one", "two", "three"] {
+        assert!(!all.to_string().contains(&format!("\"{slug}\"")), "{all}");
+    }
 }

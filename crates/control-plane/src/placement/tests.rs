@@ -227,3 +227,47 @@ async fn a_node_takes_what_it_is_set_to_take(pool: PgPool) {
     let viewer = app.member("acme", MemberRole::Viewer).await;
     viewer.post("/api/v1/nodes/small/cordon", json!({})).await.expect(403);
 }
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn an_app_is_pinned_only_to_a_worker_that_is_there(pool: PgPool) {
+    let app = TestApp::new(pool).await;
+    worker(&app, "worker-1", 8, 4096).await;
+    worker(&app, "worker-2", 8, 4096).await;
+    sqlx::query("update nodes set roles = '{proxy}' where name = 'worker-2'")
+        .execute(&app.app.db)
+        .await
+        .expect("a proxy");
+    let owner = app.owner().await;
+    let pinned = |node: &str| json!({ "slug": "shop", "placement": { "pin": node } });
+    let refused = owner.post("/api/v1/apps", pinned("workr-1")).await.expect(422);
+    assert_eq!(
+        (&refused["field"], &refused["message"]),
+        (&json!("placement.pin"), &json!("there is no node workr-1"))
+    );
+    assert_eq!(refused["hint"], "Did you mean worker-1? The workers are: worker-1");
+    let refused = owner.post("/api/v1/apps", pinned("worker-2")).await.expect(422);
+    assert!(refused["message"].as_str().expect("text").contains("is no worker"), "{refused}");
+    owner.post("/api/v1/apps", pinned("worker-1")).await.expect(201);
+    let other = json!({ "placement": { "pin": "gone" } });
+    owner.patch("/api/v1/apps/shop", other).await.expect(422);
+    sqlx::query("update nodes set removed_at = now() where name = 'worker-1'")
+        .execute(&app.app.db)
+        .await
+        .expect("it goes");
+    // What was set before does not stand in the way of another change.
+    let more = json!({ "replicas": 2, "placement": { "pin": "worker-1" } });
+    owner.patch("/api/v1/apps/shop", more).await.expect(200);
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn a_strategy_that_is_none_is_refused_with_the_field_and_what_there_is(pool: PgPool) {
+    let app = TestApp::new(pool).await;
+    let owner = app.owner().await;
+    let wrong = json!({ "slug": "shop", "placement": { "strategy": "random" } });
+    let refused = owner.post("/api/v1/apps", wrong).await.expect(422);
+    assert_eq!(refused["field"], "placement.strategy", "{refused}");
+    assert_eq!(
+        refused["message"],
+        "placement.strategy: strategy must be least-utilised, round-robin, resource or spread, not `random`"
+    );
+}

@@ -1,7 +1,9 @@
 //! SQL of instances that are to be on another node.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
-use protocol::ids::{AppId, DeploymentId, InstanceId, NodeId};
+use protocol::ids::{AppId, DeploymentId, InstanceId, NodeId, OrganizationId};
 use protocol::job::Failure;
 use sqlx::PgConnection;
 use sqlx::types::Json;
@@ -38,8 +40,11 @@ pub async fn insert(conn: &mut PgConnection, new: &New<'_>) -> sqlx::Result<bool
     Ok(done.rows_affected() > 0)
 }
 
-/// Wants all instances that serve on nodes that are to be empty elsewhere. One that could not be moved is tried again
-/// after five minutes.
+/// Minutes until an instance that could not be moved is tried again: twice as many after each time, up to an hour.
+const FIRST_PAUSE_MIN: i32 = 5;
+
+/// Wants all instances that serve on nodes that are to be empty elsewhere, and those that could not be moved again after
+/// their pause.
 pub async fn want_drained(conn: &mut PgConnection) -> sqlx::Result<u64> {
     let done = sqlx::query!(
         "insert into moves (id, instance_id, app_id, from_node_id, cause, reason, asked_by)
@@ -47,11 +52,13 @@ pub async fn want_drained(conn: &mut PgConnection) -> sqlx::Result<u64> {
          from drains join instances using (node_id) join nodes on nodes.id = node_id
          where finished_at is null and wanted and in_rotation and task is null
            and not exists (
-               select from moves
-               where instance_id = instances.id
-                 and (state in ('waiting', 'moving')
-                      or state = 'failed' and changed_at > now() - interval '5 min'))
-         on conflict (instance_id) where state in ('waiting', 'moving') do nothing"
+               select from moves where instance_id = instances.id and state in ('waiting', 'moving'))
+           and coalesce((
+               select max(changed_at) + least(interval '1 hour', make_interval(mins => $1) * power(2, count(*) - 1))
+               from moves where instance_id = instances.id and state = 'failed' and created_at >= started_at
+           ), '-infinity') <= now()
+         on conflict (instance_id) where state in ('waiting', 'moving') do nothing",
+        FIRST_PAUSE_MIN
     )
     .execute(conn)
     .await?;
@@ -194,6 +201,48 @@ pub async fn list(conn: &mut PgConnection, from: Option<NodeId>) -> sqlx::Result
     .await
 }
 
+/// Takes a rebalance back as far as it has not begun: one move, or all. Returns the instances, which stay.
+pub async fn cancel(conn: &mut PgConnection, only: Option<Uuid>) -> sqlx::Result<Vec<InstanceId>> {
+    sqlx::query_scalar!(
+        r#"update moves set state = 'cancelled', problem = null, changed_at = now()
+           where state = 'waiting' and cause = 'rebalance' and ($1::uuid is null or id = $1)
+           returning instance_id as "instance: InstanceId""#,
+        only
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Why a move was asked for, and how far it is.
+pub async fn standing(conn: &mut PgConnection, id: Uuid) -> sqlx::Result<Option<(Cause, MoveState)>> {
+    let row = sqlx::query!(
+        r#"select cause as "cause: Cause", state as "state: MoveState" from moves where id = $1"#,
+        id
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(|row| (row.cause, row.state)))
+}
+
+/// Those of the apps, by slug, that are an organization's.
+pub async fn apps_of(
+    conn: &mut PgConnection,
+    organization: OrganizationId,
+    slugs: &[String],
+) -> sqlx::Result<BTreeSet<String>> {
+    let own = sqlx::query_scalar!(
+        "select apps.slug from apps
+         join environments on environments.id = apps.environment_id
+         join projects on projects.id = environments.project_id
+         where organization_id = $1 and apps.slug = any($2)",
+        organization as _,
+        slugs
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(own.into_iter().collect())
+}
+
 /// Forgets what was over a week ago.
 pub async fn sweep(conn: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query!(
@@ -288,6 +337,8 @@ pub struct Left {
     pub state: Option<MoveState>,
     pub deployment: Option<i32>,
     pub problem: Option<String>,
+    /// When it is tried again, if it failed.
+    pub next_try_at: Option<DateTime<Utc>>,
 }
 
 pub async fn left(conn: &mut PgConnection, node: NodeId) -> sqlx::Result<Vec<Left>> {
@@ -295,7 +346,12 @@ pub async fn left(conn: &mut PgConnection, node: NodeId) -> sqlx::Result<Vec<Lef
         Left,
         r#"select instances.id as "instance: InstanceId", apps.slug as app, task is not null as "task!", in_rotation,
                   out_generation is not null as "leaving!", latest.state as "state?: MoveState",
-                  deployments.number as "deployment?", latest.problem as "problem?"
+                  deployments.number as "deployment?", latest.problem as "problem?",
+                  case when latest.state = 'failed' then (
+                      select max(changed_at) + least(interval '1 hour', make_interval(mins => $2) * power(2, count(*) - 1))
+                      from moves join drains on drains.node_id = instances.node_id
+                      where instance_id = instances.id and state = 'failed' and moves.created_at >= started_at
+                  ) end as next_try_at
            from instances
            join apps on apps.id = instances.app_id
            left join lateral (
@@ -304,7 +360,8 @@ pub async fn left(conn: &mut PgConnection, node: NodeId) -> sqlx::Result<Vec<Lef
            ) latest on true
            left join deployments on deployments.id = latest.deployment_id
            where instances.node_id = $1 and wanted order by apps.slug, instances.id"#,
-        node as _
+        node as _,
+        FIRST_PAUSE_MIN
     )
     .fetch_all(conn)
     .await
