@@ -16,6 +16,7 @@ use crate::healing::lease::Leases;
 use crate::http::limits::Limits;
 use crate::hub::Hub;
 use crate::nodes::health::{breaker::Breakers, probe};
+use crate::nodes::numbers::live::Live;
 use crate::secrets::Secrets;
 use crate::traefik::Tables;
 use crate::vault::Vault;
@@ -39,6 +40,8 @@ pub struct App {
     pub stopping: CancellationToken,
     /// The agents' connections.
     pub hub: Hub,
+    /// How the hosts are doing that tell this replica.
+    pub numbers: Live,
     /// Which nodes took no connections lately.
     pub breakers: Breakers,
     /// When workers were seen to have been granted their leases.
@@ -64,6 +67,7 @@ impl App {
             limits: Limits::default(),
             stopping: CancellationToken::new(),
             hub: Hub::default(),
+            numbers: Live::default(),
             breakers: Breakers::default(),
             leases: Leases::default(),
             check_client: probe::Client::default(),

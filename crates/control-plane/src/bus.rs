@@ -36,6 +36,8 @@ pub enum Topic {
     Domains,
     Notices,
     Jobs,
+    /// Somebody waits for an agent's answer, or it came; the id is the question.
+    Questions,
     /// A consumer's desired state; the id is the consumer.
     Generations,
     /// Changes may have been missed: look at everything.

@@ -14,6 +14,7 @@ use url::Url;
 pub use crate::certificates::config::{Acme, Budget};
 use crate::dns::config::Dns;
 use crate::nodes::health::config::NodeHealth;
+use crate::nodes::numbers::config::NodeNumbers;
 use crate::placement::config::Placement;
 use crate::streams::ports::Ports;
 use crate::traffic::config::Traffic;
@@ -33,6 +34,8 @@ pub struct Config {
     pub nodes: Vec<DeclaredNode>,
     #[serde(default)]
     pub node_health: NodeHealth,
+    #[serde(default)]
+    pub node_numbers: NodeNumbers,
     #[serde(default)]
     pub limits: Limits,
     #[serde(default)]
@@ -224,6 +227,7 @@ impl Check for Config {
         self.check_front()?;
         self.images.check()?;
         self.node_health.check()?;
+        self.node_numbers.check()?;
         self.dns.check()?;
         self.traffic.check()?;
         self.placement.check()?;
@@ -404,6 +408,8 @@ mesh_address = "10.50.0.11"
                 "`node_health.heartbeat_patience_s`",
             ),
             ("[proxy]", "[traffic]\nminutes_kept_h = 1\n[proxy]", "`traffic.minutes_kept_h`"),
+            ("[proxy]", "[node_numbers]\nminutes_kept_h = 1\n[proxy]", "`node_numbers.minutes_kept_h`"),
+            ("[proxy]", "[node_numbers]\nhours_kept_days = 7\n[proxy]", "`node_numbers.hours_kept_days`"),
             ("[proxy]", "[traffic]\nclient_addresses = \"some\"\n[proxy]", "client_addresses"),
             ("[proxy]", "[placement]\ncpu_overcommit = 0\n[proxy]", "`placement.cpu_overcommit`"),
             ("[proxy]", "[placement]\nstrategy = \"random\"\n[proxy]", "strategy"),

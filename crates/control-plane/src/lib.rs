@@ -50,6 +50,7 @@ pub mod notices;
 pub mod placement;
 pub mod plan;
 pub mod projects;
+pub mod questions;
 pub mod reconcile;
 pub mod registries;
 pub mod releases;

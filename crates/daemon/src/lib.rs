@@ -10,6 +10,7 @@ pub mod file;
 pub mod http;
 pub mod lifecycle;
 pub mod lock;
+pub mod recent;
 pub mod reconcile;
 pub mod seal;
 pub mod status;

@@ -1,5 +1,6 @@
 //! What the host is, what it runs, and how it is doing.
 
+pub mod numbers;
 mod os;
 
 use std::path::Path;
@@ -23,6 +24,7 @@ pub fn host_facts() -> HostFacts {
         podman: None,
         wireguard: None,
         engine: None,
+        proxy_port: None,
         os: os::read(Path::new("/")),
         enforced: None,
     }

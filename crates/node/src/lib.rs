@@ -4,6 +4,7 @@
 //! identity that it writes ([`identity::wait_for`]) and hold a link of their own ([`link::Link`]).
 
 pub mod agent;
+pub mod answer;
 pub mod facts;
 pub mod identity;
 pub mod ledger;

@@ -42,6 +42,9 @@ pub struct HostFacts {
     /// `builtin` or `traefik`: what carries the requests of a proxy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub engine: Option<String>,
+    /// Where a proxy answers checks, on its mesh address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy_port: Option<u16>,
     pub os: Option<OperatingSystem>,
     /// From workers: what holds of the limits of instances.
     #[serde(skip_serializing_if = "Option::is_none")]

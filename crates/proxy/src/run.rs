@@ -99,7 +99,7 @@ pub async fn run(config: Config, mut inherited: Inherited) -> anyhow::Result<Exi
         }
         None => served,
     };
-    let agent = Agent { keys, routing, traffic };
+    let agent = Agent { keys, routing, traffic, mesh_port: config.mesh_port };
     lifecycle.spawn("agent", node::agent::keep(config.node_dir, agent, all_read));
     lifecycle.run(ending.limit()).await
 }
@@ -109,6 +109,7 @@ struct Agent {
     keys: Keys,
     routing: Arc<Routing>,
     traffic: Reports,
+    mesh_port: u16,
 }
 
 impl node::agent::Agent for Agent {
@@ -121,6 +122,7 @@ impl node::agent::Agent for Agent {
         }
         let jobs = JobList::default();
         let (known, of_hello) = (jobs.clone(), Arc::clone(&self.routing));
+        let mesh_port = self.mesh_port;
         let (link, handle, events) = Link::new(LinkConfig {
             identity,
             agent: AgentKind::Proxy,
@@ -131,7 +133,11 @@ impl node::agent::Agent for Agent {
                 generation: of_hello.generation(),
                 jobs: known.ids(),
                 build_slots: 0,
-                host: HostFacts { engine: Some(of_hello.engine().to_owned()), ..node::facts::host_facts() },
+                host: HostFacts {
+                    engine: Some(of_hello.engine().to_owned()),
+                    proxy_port: Some(mesh_port),
+                    ..node::facts::host_facts()
+                },
             }),
             timing: Timing::default(),
         })?;

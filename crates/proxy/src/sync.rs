@@ -103,6 +103,9 @@ impl Sync {
             FromControlPlane::Spec(_) => {
                 error!("the control plane sent the desired state of another kind of agent: ignored");
             }
+            FromControlPlane::Ask(ask) => {
+                self.link.send(FromAgent::Answer(node::answer::of_any(&ask))).await?;
+            }
             FromControlPlane::JobStart(job) => self.jobs.start(job),
             FromControlPlane::JobCancel(cancel) => self.jobs.cancel(cancel.job_id),
             // The link makes whole tables of changes, and handles the others itself; leases are for workers.

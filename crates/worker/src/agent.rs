@@ -14,6 +14,7 @@ use node::link::{Events, Link, LinkConfig, LinkEvent, LinkHandle, Timing};
 use protocol::enforced::Enforced;
 use protocol::identity::{AgentKind, NodeIdentity};
 use protocol::message::{Applied, FromAgent, FromControlPlane};
+use protocol::question::{Answer, AnswerKind, Ask, Question};
 use protocol::report::{Hello, HostFacts};
 use protocol::spec::{Generation, Spec, Versioned, WorkerSpec};
 use tokio::sync::{Notify, mpsc, watch};
@@ -25,6 +26,7 @@ use crate::bandwidth::Bandwidth;
 use crate::config::Config;
 use crate::disk_use::DiskUse;
 use crate::guard::Guard;
+use crate::images::clean::Cleaner;
 use crate::images::{Images, ImagesConfig};
 use crate::instances::{self, Instances, InstancesConfig, Observer};
 use crate::job::{BuildSettings, JobCommand, Jobs, JobsConfig};
@@ -33,11 +35,13 @@ use crate::means::Means;
 use crate::podman::Podman;
 use crate::private::Network;
 use crate::uplink::Uplink as _;
-use crate::{bridges, exec, files, job, leave, serve, stats, zones};
+use crate::{bridges, exec, files, job, leave, serve, stats, storage, zones};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// For links and open hand-overs; instances and builds go on without the agent.
 const GRACE: Duration = Duration::from_secs(10);
+/// Of people that may wait: each takes Podman a moment.
+const QUESTIONS: usize = 8;
 const RECONCILE_EVERY: Duration = Duration::from_secs(30);
 /// To list all images takes Podman a while.
 const IMAGES_EVERY: Duration = Duration::from_mins(1);
@@ -96,7 +100,7 @@ impl Parts {
         ));
         let network = network(config, podman.clone(), &ledger).await;
         let hello = hello(config, version, means.enforced(), network.in_force());
-        let (link, handle, events) = Link::new(link_config(&identity, Box::new(hello)))?;
+        let (link, handle, events) = Link::new(link_config(identity.clone(), hello))?;
 
         let activator = Activator::new();
         let connected = Arc::new(Notify::new());
@@ -105,7 +109,7 @@ impl Parts {
         let image_activator = Activator::new();
         let of_images = images_config(config, podman.clone());
         let images = Images::new(of_images, handle.clone(), watched.clone(), image_activator.clone())?;
-        let limits = watched.clone();
+        let (limits, watched_too) = (watched.clone(), watched.clone());
         let (reconciler, observer) =
             Instances::new(settings, handle.clone(), watched.clone(), activator.clone())?;
         let keeper = Keeper::of(&reconciler, handle.clone(), watched, activator.clone());
@@ -116,18 +120,21 @@ impl Parts {
         let metrics = daemon::status::install_metrics();
         let status = daemon::status::router(metrics.clone());
         let router = mesh_router(&podman, &fresh, &identity, status, stop);
+        let mut parts = Self::default();
+        let (storage_connected, questions) =
+            parts.tell_of_storage(config, &podman, &handle, watched_too, stop);
         let inbox = Inbox {
             handle: handle.clone(),
             ledger,
             spec,
             network,
             activators: [activator.clone(), image_activator.clone()],
-            connected: connected.clone(),
+            connected: [connected.clone(), storage_connected],
             permit: reconciler.permit(),
             commands,
+            questions,
         };
 
-        let mut parts = Self::default();
         parts.spawn("link", link.run(stop.clone()));
         parts.spawn("lease", keeper.run(stop.clone()));
         parts.spawn("metrics", daemon::status::fold_metrics(metrics, stop.clone()));
@@ -147,6 +154,26 @@ impl Parts {
         parts.spawn("inbox", inbox.run(events, stop.clone()));
         parts.spawn("identity", same_identity(config.node_dir.clone(), identity, stop.clone()));
         Ok(parts)
+    }
+
+    /// What lies here besides the instances: tells of it, and cleans up when somebody asks. Returns what is to be told of
+    /// each connection, and where questions go.
+    fn tell_of_storage(
+        &mut self,
+        config: &Config,
+        podman: &Podman,
+        handle: &LinkHandle,
+        spec: watch::Receiver<Arc<WorkerSpec>>,
+        stop: &CancellationToken,
+    ) -> (Arc<Notify>, mpsc::Sender<Ask>) {
+        let connected = Arc::new(Notify::new());
+        let (questions, asked) = mpsc::channel(QUESTIONS);
+        let cleaner =
+            Cleaner { podman: podman.clone(), jobs: jobs_folder(config), spec, uplink: handle.clone() };
+        let storage = storage::run(podman.clone(), handle.clone(), connected.clone(), stop.clone());
+        self.spawn("storage", storage);
+        self.spawn("cleaner", cleaner.run(asked, stop.clone()));
+        (connected, questions)
     }
 
     fn spawn(&mut self, name: &'static str, part: impl Future<Output = anyhow::Result<()>> + Send + 'static) {
@@ -182,13 +209,13 @@ impl Parts {
     }
 }
 
-fn link_config(identity: &NodeIdentity, hello: Box<dyn Fn() -> Hello + Send + Sync>) -> LinkConfig {
+fn link_config(identity: NodeIdentity, hello: impl Fn() -> Hello + Send + Sync + 'static) -> LinkConfig {
     LinkConfig {
-        identity: identity.clone(),
+        identity,
         agent: AgentKind::Worker,
         version: VERSION.to_owned(),
         root_pem: None,
-        hello,
+        hello: Box::new(hello),
         timing: Timing::default(),
     }
 }
@@ -312,9 +339,10 @@ struct Inbox {
     network: Network,
     /// Of the reconcilers.
     activators: [Activator; 2],
-    connected: Arc<Notify>,
+    connected: [Arc<Notify>; 2],
     permit: Permit,
     commands: mpsc::Sender<JobCommand>,
+    questions: mpsc::Sender<Ask>,
 }
 
 impl Inbox {
@@ -335,7 +363,7 @@ impl Inbox {
                 None => return Ok(()),
                 Some(LinkEvent::Connected) => {
                     first = true;
-                    self.connected.notify_one();
+                    self.connected.iter().for_each(|part| part.notify_one());
                     self.permit.connected();
                     self.activators.iter().for_each(Activator::signal);
                 }
@@ -360,9 +388,23 @@ impl Inbox {
                     self.activators[0].signal();
                 }
             }
+            FromControlPlane::Ask(ask) => self.asked(ask).await,
             other => warn!(kind = other.kind(), "not for a worker"),
         }
         Ok(())
+    }
+
+    /// What takes Podman a moment is answered beside this.
+    async fn asked(&self, ask: Ask) {
+        let answer = match ask.question {
+            Question::Log(_) => node::answer::of_any(&ask),
+            Question::Cleanable | Question::Clean { .. } => {
+                let Err(refused) = self.questions.try_send(ask) else { return };
+                let message = "too many questions wait already: try again in a moment".to_owned();
+                Answer { id: refused.into_inner().id, answer: AnswerKind::Failed { message } }
+            }
+        };
+        self.handle.say(FromAgent::Answer(answer)).await;
     }
 
     /// On disk first, then in force, then acknowledged: in force are the rules of the private network, so that nobody

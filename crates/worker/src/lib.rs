@@ -38,6 +38,7 @@ mod registry;
 mod scrub;
 pub mod serve;
 pub mod stats;
+pub mod storage;
 mod text;
 pub mod uplink;
 pub mod zones;

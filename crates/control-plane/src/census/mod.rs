@@ -7,9 +7,11 @@ mod tests;
 
 use daemon::reconcile::Reconciler;
 use metrics::gauge;
+use protocol::ids::NodeId;
+use protocol::numbers::Space;
 use sqlx::PgPool;
 
-use crate::app::AppState;
+use crate::app::{App, AppState};
 use crate::notices;
 
 /// Sets the gauges. One that is no longer set goes from `/metrics` by itself: `daemon::status`.
@@ -25,7 +27,9 @@ impl Reconciler for Census {
         pool(&app.db);
         app.hub.gauges();
         let mut conn = app.db.acquire().await?;
+        let mut names = Vec::new();
         for node in store::nodes(&mut conn).await? {
+            names.push((node.id, node.name.clone()));
             gauge!("wisehosting_node_online", "node" => node.name.clone()).set(flag(node.online));
             gauge!("wisehosting_node_check_failures", "node" => node.name.clone()).set(node.failures);
             if let Some(offset) = node.clock_offset_s {
@@ -37,6 +41,7 @@ impl Reconciler for Census {
                 gauge!("wisehosting_mesh_peers_relayed", "node" => node.name).set(count(node.relayed));
             }
         }
+        hosts(app, &names);
         for agent in store::agents(&mut conn).await? {
             gauge!("wisehosting_agent_connected", "node" => agent.node, "agent" => agent.kind.as_str())
                 .set(flag(agent.connected));
@@ -59,6 +64,24 @@ impl Reconciler for Census {
             }
         }
         Ok(())
+    }
+}
+
+/// How the hosts are doing that tell this replica.
+#[expect(clippy::cast_precision_loss, reason = "a ratio has three digits of meaning")]
+fn hosts(app: &App, names: &[(NodeId, String)]) {
+    let ratio = |space: Space| space.used_bytes as f64 / space.total_bytes.max(1) as f64;
+    for (id, node) in names {
+        let Some(now) = app.numbers.of(*id) else { continue };
+        gauge!("wisehosting_node_cpu_ratio", "node" => node.clone()).set(f64::from(now.cpu_percent) / 100.0);
+        gauge!("wisehosting_node_memory_ratio", "node" => node.clone()).set(ratio(now.memory));
+        gauge!("wisehosting_node_load", "node" => node.clone()).set(f64::from(now.load));
+        for (disk, space) in [("root", Some(now.root)), ("containers", now.containers)] {
+            if let Some(space) = space {
+                gauge!("wisehosting_node_disk_ratio", "node" => node.clone(), "disk" => disk)
+                    .set(ratio(space));
+            }
+        }
     }
 }
 

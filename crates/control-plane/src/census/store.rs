@@ -1,6 +1,7 @@
 //! SQL of the census. It only reads.
 
 use protocol::identity::AgentKind;
+use protocol::ids::NodeId;
 use sqlx::PgConnection;
 
 /// A tunnel in use says something at least every 25 s and makes a handshake every 2 minutes.
@@ -9,6 +10,7 @@ const SILENT_AFTER_S: i64 = 180;
 /// A node that has joined.
 #[derive(Debug)]
 pub struct Node {
+    pub id: NodeId,
     pub name: String,
     pub online: bool,
     /// Checks in a row that found nobody.
@@ -26,7 +28,7 @@ pub struct Node {
 pub async fn nodes(conn: &mut PgConnection) -> sqlx::Result<Vec<Node>> {
     sqlx::query_as!(
         Node,
-        r#"select name, status = 'online' as "online!", check_failures as failures,
+        r#"select nodes.id, name, status = 'online' as "online!", check_failures as failures,
                   (select clock_offset_ms::float8 / 1000 from agents
                    where node_id = nodes.id and clock_measured_at is not null
                    order by clock_measured_at desc limit 1) as clock_offset_s,

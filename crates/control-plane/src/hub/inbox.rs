@@ -1,6 +1,7 @@
 //! What agents say, stored. Each message is one transaction; taking one in twice changes nothing.
 
 use anyhow::Context;
+use chrono::Utc;
 use protocol::envelope::{Envelope, MessageId};
 use protocol::identity::AgentKind;
 use protocol::message::{FromAgent, UnknownMessage};
@@ -12,7 +13,9 @@ use super::registry::Key;
 use super::token::Agent;
 use crate::app::AppState;
 use crate::bus::{self, Topic};
-use crate::{git_access, healing, images, instances, jobs, logs, nodes, reconcile, streams, traffic};
+use crate::{
+    git_access, healing, images, instances, jobs, logs, nodes, questions, reconcile, streams, traffic,
+};
 
 /// Reads a message. Postgres keeps no NUL in texts, and what apps print may hold any byte.
 pub(super) fn parse(mut envelope: Envelope) -> Result<(MessageId, FromAgent), UnknownMessage> {
@@ -73,13 +76,22 @@ async fn store(app: &AppState, agent: &Agent, message: FromAgent, offset_ms: i64
         warn!(node.name = agent.node.name, agent = %kind, message = message.kind(), "an agent of another kind says this: ignored");
         return Ok(());
     }
-    let mut tx = app.db.begin().await?;
-    match message {
+    // Of these only the newest matters, and none is worth a transaction.
+    let message = match message {
         FromAgent::Hello(_) | FromAgent::Ack(_) => return Ok(()),
         FromAgent::Stats(stats) => {
             app.hub.note_stats(stats.instances);
             return Ok(());
         }
+        FromAgent::Numbers(said) => {
+            app.numbers.take(node, said, Utc::now());
+            return Ok(());
+        }
+        message => message,
+    };
+    let mut tx = app.db.begin().await?;
+    match message {
+        FromAgent::Hello(_) | FromAgent::Ack(_) | FromAgent::Stats(_) | FromAgent::Numbers(_) => {}
         FromAgent::Heartbeat(heartbeat) => {
             nodes::store::health::heartbeat(&mut tx, node, kind, &heartbeat, offset_ms).await?;
         }
@@ -103,6 +115,8 @@ async fn store(app: &AppState, agent: &Agent, message: FromAgent, offset_ms: i64
             images::store::take_report(&mut tx, node, &report).await?;
             images::registry::take(&mut tx, &agent.node, &report.copies).await?;
         }
+        FromAgent::StorageReport(report) => nodes::store::storage::take(&mut tx, node, report).await?,
+        FromAgent::Answer(answer) => questions::take(&mut tx, node, kind, &answer).await?,
         FromAgent::InstanceLog(log) => instances::store::append_log(&mut tx, node, &log).await?,
         FromAgent::Scrubbed(scrubbed) => logs::scrubbed::take(&mut tx, &agent.node, &scrubbed).await?,
         FromAgent::GitHostKey(told) => git_access::host_key::take(&mut tx, &agent.node, &told).await?,
@@ -125,6 +139,7 @@ fn may_say(kind: AgentKind, message: &FromAgent) -> bool {
         | FromAgent::Corrected(_)
         | FromAgent::LeaseRequest(_)
         | FromAgent::ImageReport(_)
+        | FromAgent::StorageReport(_)
         | FromAgent::InstanceLog(_)
         | FromAgent::Scrubbed(_)
         | FromAgent::GitHostKey(_) => kind == AgentKind::Worker,

@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 use protocol::identity::AgentKind;
 use protocol::ids::{InstanceId, JobId, NodeId};
 use protocol::message::{FromControlPlane, JobCancel};
+use protocol::question::Ask;
 use protocol::report::InstanceStats;
 use protocol::spec::Generation;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
+use uuid::Uuid;
 
 /// One agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -59,6 +61,8 @@ struct Connection {
     /// Jobs that were started or cancelled over this connection.
     started: HashSet<JobId>,
     cancelled: HashSet<JobId>,
+    /// Questions that were asked over this connection.
+    asked: HashSet<Uuid>,
 }
 
 impl Connection {
@@ -110,6 +114,7 @@ impl Hub {
             told: false,
             started: HashSet::new(),
             cancelled: HashSet::new(),
+            asked: HashSet::new(),
         };
         if let Some(older) = connections.by_agent.insert(key, connection) {
             older.close.cancel();
@@ -193,6 +198,20 @@ impl Hub {
     /// Answers a worker that asked for its lease.
     pub fn grant(&self, key: Key, grant: protocol::lease::LeaseGrant) {
         self.send(key, |_| Some(FromControlPlane::LeaseGrant(grant)));
+    }
+
+    /// Asks, once per connection.
+    pub fn ask(&self, key: Key, ask: Ask) {
+        self.send(key, |connection| {
+            (connection.ready && connection.asked.insert(ask.id)).then_some(FromControlPlane::Ask(ask))
+        });
+    }
+
+    /// Forgets which questions were asked, but for these.
+    pub fn forget_questions(&self, open: &HashSet<Uuid>) {
+        for connection in self.connections().by_agent.values_mut() {
+            connection.asked.retain(|asked| open.contains(asked));
+        }
     }
 
     /// Acknowledges, on the connection that the message came by.

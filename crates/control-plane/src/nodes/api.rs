@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 
 use super::leave::{Leaving, take_out};
 use super::store::{self, NewToken};
-use super::{Node, NodeToken};
+use super::{Node, NodeToken, numbers};
 use crate::app::AppState;
 use crate::config::is_label;
 use crate::http::caller::Caller;
@@ -32,6 +32,10 @@ pub fn router(app: &AppState) -> OpenApiRouter<AppState> {
         .routes(guard(app, Permission::NodeWrite, routes!(super::labels::update_node)))
         .routes(guard(app, Permission::NodeWrite, routes!(delete_node)))
         .merge(super::health::api::router(app))
+        .merge(super::numbers::api::router(app))
+        .merge(super::storage::api::router(app))
+        .merge(super::agent_log::router(app))
+        .merge(super::instances::router(app))
         .routes(guard(app, Permission::NodeWrite, routes!(create_node_token)))
         .routes(guard(app, Permission::NodeRead, routes!(list_node_tokens)))
         .routes(guard(app, Permission::NodeWrite, routes!(delete_node_token)))
@@ -41,7 +45,8 @@ pub fn router(app: &AppState) -> OpenApiRouter<AppState> {
 #[utoipa::path(get, path = "/nodes", tag = "nodes", params(PageQuery), responses((status = 200, body = Page<Node>)))]
 async fn list_nodes(State(app): State<AppState>, Query(page): Query<PageQuery>) -> Result<Json<Page<Node>>> {
     let mut conn = app.db.acquire().await?;
-    let nodes = store::list(&mut conn, &page, None).await?;
+    let mut nodes = store::list(&mut conn, &page, None).await?;
+    numbers::fill(&app, &mut nodes);
     Ok(Json(Page::new(nodes, page.limit(), |node| node.id.0)))
 }
 
@@ -50,7 +55,9 @@ async fn list_nodes(State(app): State<AppState>, Query(page): Query<PageQuery>) 
     responses((status = 200, body = Node)))]
 async fn read_node(State(app): State<AppState>, Path(node): Path<String>) -> Result<Json<Node>> {
     let mut conn = app.db.acquire().await?;
-    find(&mut conn, &node).await.map(Json)
+    let mut node = find(&mut conn, &node).await?;
+    numbers::fill(&app, std::slice::from_mut(&mut node));
+    Ok(Json(node))
 }
 
 pub(crate) async fn find(conn: &mut sqlx::PgConnection, node: &str) -> Result<Node> {

@@ -1,13 +1,17 @@
 //! Nodes: how hosts join, what they are, and when they go.
 
+pub mod agent_log;
 pub mod api;
 pub mod declared;
 pub mod enrol;
 pub mod health;
+pub mod instances;
 pub mod join;
 pub mod labels;
 pub mod leave;
+pub mod numbers;
 pub mod settled;
+pub mod storage;
 pub mod store;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -49,6 +53,14 @@ pub struct Node {
     pub zone: Option<String>,
     /// Instances that should run on it.
     pub instances: i64,
+    /// Apps that these are of.
+    pub apps: i64,
+    /// Since when it takes nothing new; null when it does.
+    pub cordoned_at: Option<DateTime<Utc>>,
+    /// There and back between it and the control plane, through the mesh. Null while that is not known.
+    pub rtt_ms: Option<f64>,
+    /// How its host is doing. Null when it has not told for some minutes.
+    pub numbers: Option<numbers::NodeNow>,
     /// What its images take. Null before a worker has told.
     pub images: Option<NodeImages>,
     /// What will not go well as it is, each with the remedy.

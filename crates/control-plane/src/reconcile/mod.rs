@@ -4,6 +4,7 @@
 mod after;
 pub mod certificates;
 pub mod dispatch_jobs;
+pub mod dispatch_questions;
 pub mod dispatch_specs;
 pub mod dns_challenges;
 pub mod domains;
@@ -17,6 +18,7 @@ pub mod mesh_relays;
 pub mod moves;
 pub mod network;
 pub mod node_health;
+pub mod node_numbers;
 pub mod notices;
 pub mod presence;
 pub mod renewals;
@@ -48,6 +50,8 @@ pub fn tasks(app: &AppState, lifecycle: &mut Lifecycle) {
     let seconds = Duration::from_secs;
     start.one(dispatch_specs::DispatchSpecs(app.clone()), seconds(5), &[Topic::Generations]);
     start.one(dispatch_jobs::DispatchJobs(app.clone()), seconds(5), &[Topic::Jobs]);
+    start.one(dispatch_questions::DispatchQuestions(app.clone()), seconds(5), &[Topic::Questions]);
+    start.one(node_numbers::NodeMinutes(app.clone()), seconds(10), &[]);
     start.one(presence::Presence(app.clone()), seconds(15), &[]);
     start.one(Census(app.clone()), seconds(15), &[]);
     if app.config.api_server.front_listen.is_some() {
@@ -75,6 +79,7 @@ pub fn tasks(app: &AppState, lifecycle: &mut Lifecycle) {
     let wakes = [Topic::Deployments, Topic::Nodes];
     start.one(leader.only(images::Images(app.clone())), seconds(15), &wakes);
     start.one(leader.only(retention::Retention(app.clone())), seconds(600), &[]);
+    start.one(leader.only(node_numbers::NodeHours(app.clone())), seconds(300), &[]);
     start.one(leader.only(traffic::Traffic(app.clone())), seconds(300), &[]);
     let wakes = std::mem::take(&mut start.wakes);
     let stop = lifecycle.stopping();

@@ -41,6 +41,7 @@ impl Reconciler for Retention {
         notices::store::sweep(&mut conn).await?;
         certificates::store::attempts::sweep(&mut conn).await?;
         nodes::store::checks::sweep(&mut conn, self.0.config.node_health.history_days).await?;
+        nodes::store::storage::sweep(&mut conn, self.0.config.node_health.history_days).await?;
         drop(conn);
         tombstones::sweep(&self.0).await?;
         refresh_tickets(&self.0).await

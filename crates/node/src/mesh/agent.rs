@@ -8,6 +8,7 @@ use anyhow::Context;
 use daemon::credentials::Credentials;
 use protocol::identity::{AgentKind, NodeIdentity};
 use protocol::message::{Applied, FromAgent, FromControlPlane};
+use protocol::numbers::NUMBERS_EVERY_S;
 use protocol::report::{Hello, HostFacts};
 use protocol::spec::{Generation, Spec, Versioned};
 use tokio::time::{Interval, MissedTickBehavior};
@@ -19,11 +20,13 @@ use super::config::{Config, ControlPlane, Declared};
 use super::join;
 use super::keys::Keys;
 use crate::link::{Events, Link, LinkConfig, LinkEvent, LinkHandle, Timing};
-use crate::{facts, identity};
+use crate::{answer, facts, identity};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Between reports, and between looks at whether the tunnel still is as it should be.
 const PERIOD: Duration = Duration::from_secs(30);
+/// Between two readings of the host's numbers.
+const NUMBERS: Duration = Duration::from_secs(NUMBERS_EVERY_S);
 /// Between looks at whether the device answers at all.
 const CHECK: Duration = Duration::from_secs(5);
 /// After a pass that failed.
@@ -172,6 +175,8 @@ impl Agent {
         let mut tick = tokio::time::interval(PERIOD);
         let mut check = tokio::time::interval(CHECK);
         let prober = Arc::clone(&self.mesh.prober);
+        let (mut numbers, mut meter) = (tokio::time::interval(NUMBERS), facts::numbers::Meter::default());
+        numbers.set_missed_tick_behavior(MissedTickBehavior::Delay);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         check.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -183,12 +188,16 @@ impl Agent {
                     }
                     Some(LinkEvent::Disconnected) => self.first = false,
                     Some(LinkEvent::Message(FromControlPlane::Spec(spec))) => self.take(spec, &mut tick)?,
+                    Some(LinkEvent::Message(FromControlPlane::Ask(ask))) => {
+                        self.say(FromAgent::Answer(answer::of_any(&ask))).await;
+                    }
                     Some(LinkEvent::Message(other)) => {
                         warn!(kind = other.kind(), "not for a mesh agent; ignored");
                     }
                     None => return Ok(()),
                 },
                 _ = tick.tick() => self.work(&mut tick).await,
+                _ = numbers.tick() => self.say(FromAgent::Numbers(meter.read())).await,
                 () = prober.turned() => tick.reset_immediately(),
                 _ = check.tick() => self.look(&mut tick).await,
             }

@@ -9,11 +9,14 @@ use crate::envelope::{Envelope, MessageId};
 use crate::ids::JobId;
 use crate::job::{Job, Outcome};
 use crate::lease::{LeaseGrant, LeaseRequest};
+use crate::numbers::NodeNumbers;
+use crate::question::{Answer, Ask};
 use crate::report::{
     Corrected, GitHostKey, Heartbeat, Hello, HostFacts, ImageReport, InstanceLog, JobLog, JobProgress,
     MeshReport, Scrubbed, Stats, WorkerReport,
 };
 use crate::spec::{Generation, Spec, TableChange, Versioned};
+use crate::storage::StorageReport;
 use crate::stream::StreamReport;
 use crate::traffic::TrafficReport;
 
@@ -86,6 +89,7 @@ messages! {
     FromAgent {
         "hello" Hello(Hello) Once;
         "heartbeat" Heartbeat(Heartbeat) Latest;
+        "node.numbers" Numbers(NodeNumbers) Latest;
         /// The host is no longer what the hello said.
         "host" Host(HostFacts) Latest;
         "ack" Ack(Ack) Once;
@@ -98,6 +102,7 @@ messages! {
         /// Asked anew as long as there is no answer.
         "lease.request" LeaseRequest(LeaseRequest) Latest;
         "image.report" ImageReport(ImageReport) Latest;
+        "storage.report" StorageReport(StorageReport) Latest;
         "job.progress" JobProgress(JobProgress) Reliable;
         "job.log" JobLog(JobLog) Reliable;
         "job.done" JobDone(JobDone) Reliable;
@@ -107,6 +112,8 @@ messages! {
         "stats" Stats(Stats) Latest;
         "traffic.report" Traffic(TrafficReport) Reliable;
         "stream.report" Streams(StreamReport) Latest;
+        /// What became of an `ask`.
+        "answer" Answer(Answer) Once;
     }
 }
 
@@ -123,6 +130,8 @@ messages! {
         "job.start" JobStart(Job) Once;
         "job.cancel" JobCancel(JobCancel) Once;
         "lease.grant" LeaseGrant(LeaseGrant) Once;
+        /// Somebody waits for an `answer`.
+        "ask" Ask(Ask) Once;
         /// An envelope was refused; the connection is closed after this.
         "refused" Refused(Refused) Once;
     }

@@ -13,6 +13,11 @@ use crate::job::{
     GitAccess, GitSecret, Preset, ProbeEvidence, Recipe, RegistryLogin, Source, Stage, Work,
 };
 use crate::lease::{LeaseGrant, LeaseRequest};
+use crate::numbers::Space;
+use crate::question::{
+    AgentLine, AgentLog, AnswerKind, Cleanable, CleanableImage, Cleaned, LeftImage, LogLevel, LogPlace,
+    LogQuestion, Question,
+};
 use crate::registry::{CopyAction, CopyOrder, CopyReport};
 use crate::report::{
     Corrected, Deed, GitHostKey, HeldImage, HostFacts, ImageProblem, ImageReport, InstanceReport,
@@ -24,6 +29,7 @@ use crate::spec::{
     Certificate, CrashGuard, HttpChallenge, ImageSource, ImageSpec, InstanceSpec, Isolation, MeshPeer,
     MeshSpec, Piece, PrivateSpec, Probe, ProxySpec, Resources, Route, TableChange, Upstream, WorkerSpec,
 };
+use crate::storage::{OtherContainer, Volume};
 use crate::stream::{self, StreamOptions, StreamProblem, StreamProtocol, StreamReport};
 use crate::traffic::{AccessSample, AppTraffic, Latency, PathTraffic};
 
@@ -195,6 +201,78 @@ fn worker_report(instance: InstanceId) -> WorkerReport {
         }],
         strays: vec![stray(instance)],
     }
+}
+
+fn numbers() -> NodeNumbers {
+    NodeNumbers {
+        at: at(),
+        cpu_percent: 12.5,
+        load: [0.5, 0.25, 0.125],
+        memory: Space { used_bytes: 1, total_bytes: 2 },
+        swap: Space { used_bytes: 3, total_bytes: 4 },
+        root: Space { used_bytes: 5, total_bytes: 6 },
+        containers: Some(Space { used_bytes: 7, total_bytes: 8 }),
+        received_bytes: 9,
+        sent_bytes: 10,
+        uptime_s: 11,
+    }
+}
+
+fn storage_report() -> StorageReport {
+    StorageReport {
+        containers: vec![OtherContainer {
+            id: "aa".to_owned(),
+            name: "postgres".to_owned(),
+            image: "docker.io/library/postgres:17".to_owned(),
+            state: "running".to_owned(),
+            created_at: at(),
+            size_bytes: Some(10),
+        }],
+        container_count: 1,
+        volumes: vec![Volume { name: "data".to_owned(), size_bytes: 20, containers: 1 }],
+        volume_count: 1,
+        disk: Some(Space { used_bytes: 1, total_bytes: 2 }),
+        measured_at: Some(at()),
+    }
+}
+
+/// About the host, and to what people ask.
+fn answers() -> Vec<FromAgent> {
+    let image = CleanableImage {
+        id: "sha256:aa".to_owned(),
+        names: vec!["docker.io/library/node:22".to_owned()],
+        made_at: at(),
+        frees_bytes: 10,
+        reason: "why".to_owned(),
+    };
+    let line = AgentLine {
+        seq: 1,
+        at: at(),
+        level: LogLevel::Warn,
+        target: "worker::images".to_owned(),
+        text: "a line".to_owned(),
+    };
+    let left = LeftImage { id: "sha256:bb".to_owned(), why: "why".to_owned() };
+    let host = [FromAgent::Numbers(numbers()), FromAgent::StorageReport(storage_report())];
+    let answers = [
+        AnswerKind::Log(AgentLog { run: id(7), lines: vec![line] }),
+        AnswerKind::Cleanable(Cleanable { images: vec![image.clone()] }),
+        AnswerKind::Cleaned(Cleaned { removed: vec![image], left: vec![left] }),
+        AnswerKind::Failed { message: "why".to_owned() },
+    ]
+    .map(|answer| FromAgent::Answer(Answer { id: id(9), answer }));
+    host.into_iter().chain(answers).collect()
+}
+
+fn questions() -> Vec<FromControlPlane> {
+    let after = Some(LogPlace { run: id(7), seq: 1 });
+    [
+        Question::Log(LogQuestion { after, level: LogLevel::Info, lines: 100 }),
+        Question::Cleanable,
+        Question::Clean { images: vec!["sha256:aa".to_owned()] },
+    ]
+    .map(|question| FromControlPlane::Ask(Ask { id: id(9), question }))
+    .into()
 }
 
 fn said_by_agents() -> Vec<FromAgent> {
@@ -522,10 +600,10 @@ fn every_message_has_the_golden_form() {
         let pretty = serde_json::to_string_pretty(&payload).expect("JSON");
         writeln!(text, "{kind} {pretty}").expect("a string grows");
     };
-    for message in said_by_agents() {
+    for message in said_by_agents().into_iter().chain(answers()) {
         add(message.kind(), &message.payload());
     }
-    for message in said_by_the_control_plane() {
+    for message in said_by_the_control_plane().into_iter().chain(questions()) {
         add(message.kind(), &message.payload());
     }
     insta::assert_snapshot!(text);
@@ -533,7 +611,7 @@ fn every_message_has_the_golden_form() {
 
 #[test]
 fn every_message_is_read_as_it_was_written() {
-    for message in said_by_agents() {
+    for message in said_by_agents().into_iter().chain(answers()) {
         let envelope = sent(&message);
         let read = FromAgent::parse(&envelope).expect("known");
         assert_eq!(read.payload().get(), message.payload().get());

@@ -86,12 +86,14 @@ impl<'a> Fleet<'a> {
         .await
     }
 
-    /// One more heartbeat of every agent.
+    /// One more heartbeat of every agent, and the numbers that its host tells.
     pub(crate) async fn beat(&self) {
         let beat = node::facts::heartbeat();
+        let numbers = node::facts::numbers::Meter::default().read();
         for agent in &self.connected {
             // Err only after the end of the link, which ends with the fleet.
             let _ = agent.link.send(FromAgent::Heartbeat(beat.clone())).await;
+            let _ = agent.link.send(FromAgent::Numbers(numbers.clone())).await;
         }
     }
 }

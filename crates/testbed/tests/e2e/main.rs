@@ -24,6 +24,7 @@ mod healing;
 mod hello;
 mod images;
 mod isolation;
+mod node_pages;
 mod nodes;
 mod oneoff;
 mod outages;
@@ -69,6 +70,7 @@ fn tests() -> Vec<Test> {
     ];
     let breaking = [
         nodes::TESTS,
+        node_pages::TESTS,
         drains::TESTS,
         private::TESTS,
         forged::TESTS,

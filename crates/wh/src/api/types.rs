@@ -12,6 +12,7 @@ mod git;
 mod healing;
 mod mesh;
 mod network;
+mod node_pages;
 mod nodes;
 mod notices;
 mod placement;
@@ -37,6 +38,10 @@ pub(crate) use git::{GitAccess, GitAccessAnswer};
 pub(crate) use healing::{NodeHealing, Stray, WaitsFor};
 pub(crate) use mesh::{Mesh, MeshFinding, MeshLink};
 pub(crate) use network::{EgressRule, Network};
+pub(crate) use node_pages::{
+    AgentLine, AgentLog, CleanableImage, Cleanup, CleanupPreview, NodeInstance, NodeInstances, NodeNow,
+    NodePoint, NodeSeries, NodeStorage, Space,
+};
 pub(crate) use nodes::{
     Agent, Enforcement, Health, NewNodeToken, Node, NodeImages, NodeToken, OperatingSystem, Transition,
 };

@@ -5,6 +5,8 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use url::Url;
 
+use super::traffic::Range;
+
 #[derive(Debug, Args)]
 pub(crate) struct Login {
     /// Address of the control plane
@@ -90,6 +92,36 @@ pub(crate) enum NodeCommand {
     History { name: String },
     /// Containers on a node that nobody knows: stopped, and removed a week after they were found
     Strays { name: String },
+    /// Show how a host is doing and did: processor, memory, disks, network
+    Stats {
+        name: String,
+        /// For how long back
+        #[arg(long, value_enum, default_value_t = Range::Hour)]
+        range: Range,
+    },
+    /// List the instances on a node and what they use
+    Ps { name: String },
+    /// List containers that are not managed, and volumes
+    Storage { name: String },
+    /// Show the newest lines of an agent's own log
+    Logs {
+        name: String,
+        #[command(flatten)]
+        logs: NodeLogs,
+    },
+    /// Remove images that nothing on a worker needs; shows them first
+    Gc {
+        name: String,
+        /// Only show what would go
+        #[arg(long, conflicts_with = "yes")]
+        dry_run: bool,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+        /// Show former clean-ups instead
+        #[arg(long, conflicts_with_all = ["dry_run", "yes"])]
+        history: bool,
+    },
     /// Set or remove labels of a node; alone: list
     Label {
         name: String,
@@ -180,6 +212,32 @@ pub(crate) enum MeshCommand {
 pub(crate) enum FleetCommand {
     /// Print the public keys of all nodes as lines for hosts/fleet.nix
     Pin,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RebalanceCommand {
+    /// Take back what has not begun to move: one move, or all
+    Cancel {
+        /// Id of the move, or the end of it; else all that wait
+        id: Option<String>,
+    },
+}
+
+/// Which lines of an agent's own log.
+#[derive(Debug, Args)]
+pub(crate) struct NodeLogs {
+    /// Of which agent; else of the worker, the proxy or the mesh agent, whichever there is first
+    #[arg(long, value_parser = ["worker", "proxy", "mesh"])]
+    pub(crate) agent: Option<String>,
+    /// The least important level
+    #[arg(long, default_value = "info", value_parser = ["error", "warn", "info", "debug", "trace"])]
+    pub(crate) level: String,
+    /// This many last lines
+    #[arg(long, short = 'n', default_value_t = 100, value_name = "LINES", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) tail: u32,
+    /// Go on with new lines
+    #[arg(long, short)]
+    pub(crate) follow: bool,
 }
 
 #[derive(Debug, Subcommand)]

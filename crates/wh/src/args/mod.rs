@@ -19,8 +19,8 @@ pub(crate) use apps::{
     ReleasesCommand, Resize, Run, SettingsCommand, VariableFlags,
 };
 pub(crate) use fleet::{
-    ContextCommand, FleetCommand, Login, MaxInstances, MeshCommand, NodeCommand, NodeSettings,
-    NodeTokenCommand, QueueCommand, RegistryCommand,
+    ContextCommand, FleetCommand, Login, MaxInstances, MeshCommand, NodeCommand, NodeLogs, NodeSettings,
+    NodeTokenCommand, QueueCommand, RebalanceCommand, RegistryCommand,
 };
 pub(crate) use network::{Egress, Granted, NetworkCommand};
 pub(crate) use routing::{
@@ -28,7 +28,7 @@ pub(crate) use routing::{
     ZoneAnswer, ZoneCommand,
 };
 pub(crate) use streams::{AddStream, StreamCommand, StreamProtocol};
-pub(crate) use traffic::{Requests, Traffic};
+pub(crate) use traffic::{Range, Requests, Traffic};
 
 /// Deploys to and looks after your own cloud.
 #[derive(Debug, Parser)]
@@ -276,6 +276,7 @@ pub(crate) enum Command {
     #[command(subcommand, alias = "nodes")]
     Node(NodeCommand),
     /// Show which instances are better off on other nodes
+    #[command(args_conflicts_with_subcommands = true)]
     Rebalance {
         /// Move them, a few at a time, without a failed request
         #[arg(long)]
@@ -283,6 +284,8 @@ pub(crate) enum Command {
         /// Do not wait for the end
         #[arg(long, requires = "apply")]
         detach: bool,
+        #[command(subcommand)]
+        command: Option<RebalanceCommand>,
     },
     /// See who reaches whom between the hosts, and what is wrong; alone: show
     Mesh {

@@ -25,7 +25,10 @@ mod mesh;
 mod moves;
 mod network;
 mod node_health;
+mod node_log;
+mod node_numbers;
 mod node_room;
+mod node_storage;
 mod nodes;
 mod notices;
 mod plan;
@@ -54,7 +57,7 @@ use secrecy::SecretString;
 
 use crate::api::types::App;
 use crate::api::{Client, path};
-use crate::args::{Cli, Command, FleetCommand, Global};
+use crate::args::{Cli, Command, FleetCommand, Global, RebalanceCommand};
 use crate::context::{Choice, Context, Store};
 use crate::failure::{Exit, Failure, Result};
 use crate::project::{self, Found};
@@ -110,7 +113,10 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Result<u8> {
         Command::Notices { all } => notices::run(shell, all).await,
         Command::DnsProvider { command } => dns_provider::run(shell, command).await,
         Command::Node(command) => nodes::run(shell, command).await,
-        Command::Rebalance { apply, detach } => moves::rebalance(shell, apply, detach).await,
+        Command::Rebalance { command: Some(RebalanceCommand::Cancel { id }), .. } => {
+            moves::cancel(shell, id).await
+        }
+        Command::Rebalance { apply, detach, command: None } => moves::rebalance(shell, apply, detach).await,
         Command::Mesh { command } => mesh::run(shell, command).await,
         Command::Zone { command } => zones::run(shell, command).await,
         Command::Routes { search, worker } => {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use chrono::Utc;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -12,6 +13,7 @@ use crate::api::{Client, path};
 use crate::failure::{Exit, Failure, Result};
 use crate::ui::sanitize;
 use crate::ui::table::{Cell, Table};
+use crate::ui::time::until;
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -39,7 +41,8 @@ pub(crate) async fn drain(shell: &Shell, name: &str, plan: bool, detach: bool) -
     if drain.finished_at.is_some() {
         shell.ui.done(&format!("{name} is empty; `wh node uncordon {name}` lets it take apps again"));
     } else {
-        shell.ui.note(&format!("  {} to go; `wh node drain {name}` follows it", drain.left.len()));
+        let left = drain.left.len() + usize::try_from(drain.others).unwrap_or_default();
+        shell.ui.note(&format!("  {left} to go; `wh node drain {name}` follows it"));
     }
     Ok(())
 }
@@ -75,7 +78,10 @@ fn tell(shell: &Shell, drain: &Drain, told: &mut BTreeMap<String, String>) {
 fn words(left: &DrainLeft) -> String {
     let under = left.deployment.map(|number| format!(" (deployment {number})")).unwrap_or_default();
     match (left.stage.as_str(), &left.problem) {
-        ("failed", Some(problem)) => format!("could not be moved, tried again in 5 min: {problem}"),
+        ("failed", Some(problem)) => {
+            let again = left.next_try_at.map(|at| format!(", tried again {}", until(at, Utc::now())));
+            format!("could not be moved{}: {problem}", again.unwrap_or_default())
+        }
         (_, Some(problem)) => format!("waits: {problem}"),
         ("moving", None) => format!("another starts in its place{under}"),
         ("ending", None) => "ends its requests".to_owned(),
@@ -121,6 +127,28 @@ pub(crate) async fn rebalance(shell: &Shell, apply: bool, detach: bool) -> Resul
     Ok(())
 }
 
+/// `wh rebalance cancel`: what waits stays, what moves goes on.
+pub(crate) async fn cancel(shell: &Shell, id: Option<String>) -> Result<()> {
+    let client = shell.client()?;
+    let Some(typed) = id else {
+        let moves: Value = client.send(Method::POST, "/rebalance/cancel", &json!({})).await?;
+        if shell.ui.json {
+            return crate::ui::json(&moves);
+        }
+        shell.ui.done("what has not begun to move stays where it is");
+        return Ok(());
+    };
+    let moves: Vec<Move> = client.list("/moves").await?;
+    let mut matching = moves.iter().filter(|one| one.id.ends_with(&typed));
+    let id = match (matching.next(), matching.next()) {
+        (Some(one), None) => one.id.clone(),
+        _ => typed,
+    };
+    client.delete(&path(&["moves", &id])).await?;
+    shell.ui.done(&format!("move {} was taken back", short(&id)));
+    Ok(())
+}
+
 /// Waits for the end of the newest move of each of the instances.
 async fn follow(shell: &Shell, client: &Client, instances: &BTreeSet<&str>) -> Result<Vec<Move>> {
     let mut told = BTreeMap::new();
@@ -159,7 +187,7 @@ fn planned(shell: &Shell, moves: &[PlannedMove], none: &str) -> Result<()> {
     let mut table = Table::new(&["APP", "INSTANCE", "FROM", "TO", "WHY"]);
     for planned in moves {
         table.row(vec![
-            Cell::name(&planned.app),
+            planned.app.as_ref().map_or_else(|| Cell::dim("of another organization"), Cell::name),
             Cell::plain(short(&planned.instance)),
             Cell::plain(&planned.from),
             planned.to.as_ref().map_or_else(|| Cell::status("nowhere"), Cell::plain),

@@ -6,15 +6,17 @@ use chrono::Utc;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{Shell, healing, moves, node_health, node_room, short, usage};
+use super::{
+    Shell, healing, moves, node_health, node_log, node_numbers, node_room, node_storage, short, usage,
+};
 use crate::api::path;
-use crate::api::types::{Agent, NewNodeToken, Node, NodeImages, NodeToken, OperatingSystem};
+use crate::api::types::{Agent, NewNodeToken, Node, NodeImages, NodeNow, NodeToken, OperatingSystem, Space};
 use crate::args::{NodeCommand, NodeTokenCommand};
 use crate::failure::{Failure, Result};
 use crate::ui::os;
 use crate::ui::sanitize;
 use crate::ui::table::{Cell, Table, facts};
-use crate::ui::time::{age_of, size};
+use crate::ui::time::{age_of, ms, size};
 
 pub(crate) async fn run(shell: &Shell, command: NodeCommand) -> Result<()> {
     match command {
@@ -23,6 +25,12 @@ pub(crate) async fn run(shell: &Shell, command: NodeCommand) -> Result<()> {
         NodeCommand::Check { name } => node_health::check(shell, &name).await,
         NodeCommand::History { name } => node_health::history(shell, &name).await,
         NodeCommand::Strays { name } => healing::strays(shell, &name).await,
+        NodeCommand::Stats { name, range } => node_numbers::stats(shell, &name, range).await,
+        NodeCommand::Ps { name } => node_storage::instances(shell, &name).await,
+        NodeCommand::Storage { name } => node_storage::storage(shell, &name).await,
+        NodeCommand::Logs { name, logs } => node_log::run(shell, &name, &logs).await,
+        NodeCommand::Gc { name, history: true, .. } => node_storage::history(shell, &name).await,
+        NodeCommand::Gc { name, dry_run, yes, .. } => node_storage::gc(shell, &name, dry_run, yes).await,
         NodeCommand::Label { name, changes } => label(shell, &name, &changes).await,
         NodeCommand::Capacity => node_room::list(shell).await,
         NodeCommand::Cordon { name } => node_room::cordon(shell, &name, true).await,
@@ -54,27 +62,51 @@ async fn ls(shell: &Shell) -> Result<()> {
         "SINCE",
         "CHECKS",
         "MESH",
+        "RTT",
         "INSTANCES",
+        "CPU",
+        "MEMORY",
+        "DISK",
         "AGENTS",
         "SEEN",
         "SYSTEM",
     ]);
     for node in &nodes {
+        let numbers = node.numbers.as_ref();
         let connected = node.agents.iter().filter(|agent| agent.connected).count();
         table.row(vec![
             Cell::name(&node.name),
             Cell::plain(node.roles.join(", ")),
-            Cell::status(&node.status),
+            Cell::status(status(node)),
             Cell::dim(age_of(node.status_since)),
             Cell::plain(node_health::brief(&node.health, Utc::now())),
             Cell::plain(node.mesh_address.as_deref().unwrap_or_default()),
+            Cell::plain(node.rtt_ms.map(ms).unwrap_or_default()),
             Cell::plain(node.instances.to_string()),
+            Cell::plain(numbers.map(|now| format!("{:.0}%", now.cpu_percent)).unwrap_or_default()),
+            Cell::plain(numbers.map(|now| node_numbers::share(now.memory)).unwrap_or_default()),
+            Cell::plain(numbers.map(disk).unwrap_or_default()),
             Cell::plain(format!("{connected}/{}", node.agents.len())),
             Cell::dim(age_of(node.last_seen_at)),
             Cell::plain(system(node).map(|os| os::brief(os, Utc::now())).unwrap_or_default()),
         ]);
     }
     crate::ui::data(&table.render(shell.ui.out_paint()))
+}
+
+/// With a mark where it takes nothing new.
+fn status(node: &Node) -> String {
+    let cordoned = if node.cordoned_at.is_some() { ", cordoned" } else { "" };
+    format!("{}{cordoned}", node.status)
+}
+
+/// Of the fuller of its disks.
+fn disk(now: &NodeNow) -> String {
+    let fuller = |one: Space, other: Space| {
+        let share = |space: Space| space.used_bytes.saturating_mul(1000) / space.total_bytes.max(1);
+        if share(other) > share(one) { other } else { one }
+    };
+    node_numbers::share(now.containers.map_or(now.root, |containers| fuller(now.root, containers)))
 }
 
 fn system(node: &Node) -> Option<&OperatingSystem> {
@@ -87,14 +119,14 @@ async fn show(shell: &Shell, name: &str) -> Result<()> {
         return crate::ui::json(&node);
     }
     let paint = shell.ui.out_paint();
-    let labels = labels(&node);
+    let (labels, standing) = (labels(&node), status(&node));
     let room = node_room::rows_of(&shell.client()?, &node).await?;
     let host = node.host.unwrap_or_default();
     let machine =
         format!("{} cores, {} MiB, {} {}", host.cpus, host.memory_mb, host.architecture, host.kernel);
     let mut rows = vec![
         ("node", paint.bold(&sanitize(&node.name))),
-        ("status", format!("{} {}", paint.status(&node.status), paint.dim(&age_of(node.status_since)))),
+        ("status", format!("{} {}", paint.status(&standing), paint.dim(&age_of(node.status_since)))),
         ("roles", node.roles.join(", ")),
         ("origin", node.origin.clone()),
         ("mesh address", node.mesh_address.unwrap_or_default()),
@@ -104,13 +136,15 @@ async fn show(shell: &Shell, name: &str) -> Result<()> {
         ("wireguard", host.wireguard.unwrap_or_default()),
         ("labels", sanitize(&labels)),
         ("zone", sanitize(&node.zone.unwrap_or_default())),
-        ("instances", node.instances.to_string()),
+        ("instances", format!("{} of {} apps", node.instances, node.apps)),
+        ("rtt", node.rtt_ms.map(ms).unwrap_or_default()),
         ("joined", age_of(node.created_at)),
     ];
     rows.splice(2..2, node_health::rows(&node.health, Utc::now()));
     if let Some(os) = &host.os {
         rows.extend(os::rows(os, Utc::now(), paint));
     }
+    rows.extend(node.numbers.iter().flat_map(node_numbers::rows));
     rows.extend(room);
     rows.extend(host.enforced.iter().flat_map(usage::enforced));
     rows.extend(healing::rows_of(&shell.client()?, name).await?);

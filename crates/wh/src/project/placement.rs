@@ -23,12 +23,30 @@ pub(crate) struct Placement {
 }
 
 #[derive(Debug, Clone, Copy, Deserialize, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", try_from = "String")]
 enum Strategy {
     LeastUtilised,
     RoundRobin,
     Resource,
     Spread,
+}
+
+impl TryFrom<String> for Strategy {
+    type Error = String;
+
+    fn try_from(word: String) -> Result<Self, String> {
+        Ok(match word.as_str() {
+            "least-utilised" => Self::LeastUtilised,
+            "round-robin" => Self::RoundRobin,
+            "resource" => Self::Resource,
+            "spread" => Self::Spread,
+            _ => {
+                return Err(format!(
+                    "placement.strategy must be least-utilised, round-robin, resource or spread, not `{word}`"
+                ));
+            }
+        })
+    }
 }
 
 #[derive(Debug, Clone, Copy, Deserialize, Serialize)]
@@ -54,6 +72,7 @@ mod tests {
             } })
         );
         let failure = parse("[placement]\nstrategy = \"random\"", "f").expect_err("refused");
-        assert!(failure.message.contains("line 2: unknown variant `random`"), "{}", failure.message);
+        let told = "line 2: placement.strategy must be least-utilised, round-robin, resource or spread, not `random`";
+        assert!(failure.message.contains(told), "{}", failure.message);
     }
 }

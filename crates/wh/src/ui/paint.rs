@@ -37,7 +37,8 @@ impl Paint {
 
     /// The colour of a status word, the same everywhere. Colour is never the only signal: the word stays.
     pub(crate) fn status(self, word: &str) -> String {
-        match word {
+        // `online, cordoned` is as good as online.
+        match word.split_once(", ").map_or(word, |(first, _)| first) {
             "running" | "live" | "healthy" | "online" | "issued" | "done" | "direct" => self.green(word),
             "failed" | "crash-looping" | "unhealthy" | "exited" | "offline" | "unreachable" | "expired"
             | "critical" | "silent" => self.wrap("31", word),

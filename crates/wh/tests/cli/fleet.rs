@@ -270,3 +270,135 @@ fn a_rebalance_is_shown_first_and_carried_out_as_shown() {
     let run = user.wh(&mock, &["rebalance", "--apply"]).failed(1);
     assert!(run.err.contains("deployment 7: Nothing listens."), "{run:#?}");
 }
+
+fn space(used: u64) -> serde_json::Value {
+    json!({ "used_bytes": used << 30, "total_bytes": 100_u64 << 30 })
+}
+
+fn now() -> serde_json::Value {
+    json!({ "at": "2026-01-01T00:00:00Z", "cpu_percent": 38.4, "load": 1.5, "memory": space(71), "swap": space(1),
+            "root": space(20), "containers": space(93), "received_per_s": 1024, "sent_per_s": 2048, "uptime_s": 7200 })
+}
+
+#[test]
+fn nodes_are_listed_with_how_full_they_are_and_whether_they_take_anything_new() {
+    let nodes = json!([
+        { "name": "w1", "status": "online", "instances": 4, "apps": 2, "rtt_ms": 1.4, "numbers": now(),
+          "cordoned_at": "2026-01-01T00:00:00Z" },
+        { "name": "w2", "status": "offline", "numbers": null },
+    ]);
+    let mock = Mock::start(vec![
+        ("GET /nodes", reply(200, json!({ "items": nodes, "next": null }))),
+        ("GET /nodes/w1", reply(200, nodes[0].clone())),
+    ]);
+    let user = User::new();
+    let out = user.wh(&mock, &["node", "ls"]).succeeded().out;
+    for words in ["online, cordoned", "38%", "71%", "93%", "1.4 ms"] {
+        assert!(out.contains(words), "{words}: {out}");
+    }
+    assert!(!out.contains("offline, cordoned"), "{out}");
+    let shown = user.wh(&mock, &["node", "show", "w1"]).succeeded().out;
+    for words in ["4 of 2 apps", "71 GiB of 100 GiB (71%)", "1.0 KiB/s in, 2.0 KiB/s out", "2h 00m"] {
+        assert!(shown.contains(words), "{words}: {shown}");
+    }
+}
+
+#[test]
+fn numbers_of_a_node_are_told_for_a_range() {
+    let point = json!({ "at": "2026-01-01T00:00:00Z", "cpu_percent": 12.0, "cpu_most_percent": 80.0, "load": 0.5,
+                        "memory": space(50), "root": space(20), "received_bytes": 2048, "sent_bytes": 1024 });
+    let series = |points: serde_json::Value, now: serde_json::Value| {
+        json!({ "range": "6h", "step_s": 120, "from": "2026-01-01T00:00:00Z", "until": "2026-01-01T06:00:00Z",
+                "now": now, "points": points })
+    };
+    let mock = Mock::start(vec![
+        ("GET /nodes/w1/numbers", reply(200, series(json!([point]), now()))),
+        ("GET /nodes/w2/numbers", reply(200, series(json!([]), json!(null)))),
+    ]);
+    let user = User::new();
+    let out = user.wh(&mock, &["node", "stats", "w1", "--range", "6h"]).succeeded().out;
+    for words in ["12%", "80%", "50%", "2.0 KiB", "38%, load 1.50"] {
+        assert!(out.contains(words), "{words}: {out}");
+    }
+    assert_eq!(mock.lines(), ["GET /nodes/w1/numbers?range=6h"]);
+    let silent = user.wh(&mock, &["node", "stats", "w2"]).succeeded();
+    assert!(silent.err.contains("has told nothing"), "{silent:#?}");
+}
+
+#[test]
+fn a_clean_up_removes_what_it_showed_and_only_when_somebody_is_sure() {
+    let image = json!({ "id": "sha256:aabbccddeeff0011", "names": ["docker.io/library/node:18"],
+                        "made_at": "2026-01-01T00:00:00Z", "frees_bytes": 1_048_576, "reason": "nothing needs it" });
+    let cleanup = |state: &str, removed: serde_json::Value| {
+        json!({ "id": "c-1", "started_by": "ann@example.com", "at": "2026-01-01T00:00:00Z", "state": state, "images": 1,
+                "removed": removed, "freed_bytes": 1_048_576, "left": [], "problem": null })
+    };
+    let done = cleanup("done", json!([image]));
+    let mock = Mock::start(vec![
+        ("GET /nodes/w1/gc/preview", reply(200, json!({ "images": [image], "frees_bytes": 1_048_576 }))),
+        ("POST /nodes/w1/gc", reply(202, cleanup("running", json!([])))),
+        ("GET /nodes/w1/gc", reply(200, json!({ "items": [done], "next": null }))),
+        ("GET /nodes/w2/gc/preview", reply(200, json!({ "images": [], "frees_bytes": 0 }))),
+    ]);
+    let user = User::new();
+    let run = user.wh(&mock, &["node", "gc", "w1", "--dry-run"]).succeeded();
+    assert!(run.out.contains("docker.io/library/node:18") && run.out.contains("aabbccddeeff"), "{run:#?}");
+    let run = user.wh(&mock, &["node", "gc", "w1"]).failed(2);
+    assert!(run.err.contains("--yes"), "{run:#?}");
+    assert!(!mock.lines().iter().any(|line| line.starts_with("POST")), "{:?}", mock.lines());
+    let run = user.wh(&mock, &["node", "gc", "w1", "--yes"]).succeeded();
+    assert!(run.err.contains("removed 1 images from w1, about 1.0 MiB"), "{run:#?}");
+    assert_eq!(mock.one("POST /nodes/w1/gc").json(), json!({ "images": ["sha256:aabbccddeeff0011"] }));
+    let run = user.wh(&mock, &["node", "gc", "w1", "--history"]).succeeded();
+    assert!(run.out.contains("1 of 1") && run.out.contains("ann@example.com"), "{run:#?}");
+    let run = user.wh(&mock, &["node", "gc", "w2"]).succeeded();
+    assert!(run.err.contains("nothing that can go"), "{run:#?}");
+}
+
+#[test]
+fn lines_of_an_agent_are_asked_for_by_agent_and_level() {
+    let line = json!({ "seq": 3, "at": "2026-01-01T00:00:00Z", "level": "warn", "target": "node::link",
+                       "text": "no connection \u{1b}[2J" });
+    let log = json!({ "agent": "mesh", "lines": [line], "place": "7-3" });
+    let mock = Mock::start(vec![("GET /nodes/w1/agent-log", reply(200, log))]);
+    let words = ["node", "logs", "w1", "--agent", "mesh", "--level", "warn", "-n", "5"];
+    let out = User::new().wh(&mock, &words).succeeded().out;
+    assert_eq!(mock.lines(), ["GET /nodes/w1/agent-log?level=warn&lines=5&agent=mesh"]);
+    assert!(out.contains("WARN node::link no connection"), "{out}");
+    assert!(!out.contains('\u{1b}'), "{out:?}");
+}
+
+#[test]
+fn what_is_on_a_node_is_listed_and_what_is_of_others_counted() {
+    let instance = json!({ "id": "0198-abcdef12", "app": "shop", "release": 4, "state": "healthy", "restarts": 2,
+                           "stats": { "cpu_millis": 140, "memory_bytes": 1_048_576 } });
+    let storage = json!({ "reported_at": "2026-01-01T00:00:00Z", "container_count": 1, "volume_count": 1,
+        "containers": [{ "name": "postgres", "image": "docker.io/library/postgres:17", "state": "running" }],
+        "volumes": [{ "name": "data", "size_bytes": 1_048_576, "containers": 1 }] });
+    let mock = Mock::start(vec![
+        ("GET /nodes/w1/instances", reply(200, json!({ "items": [instance], "others": 3 }))),
+        ("GET /nodes/w1/storage", reply(200, storage)),
+    ]);
+    let user = User::new();
+    let run = user.wh(&mock, &["node", "ps", "w1"]).succeeded();
+    assert!(
+        run.out.contains("shop") && run.out.contains("140m") && run.err.contains("3 of other"),
+        "{run:#?}"
+    );
+    let run = user.wh(&mock, &["node", "storage", "w1"]).succeeded();
+    assert!(run.out.contains("postgres:17") && run.out.contains("1.0 MiB"), "{run:#?}");
+}
+
+#[test]
+fn a_rebalance_that_waits_is_taken_back() {
+    let one = json!({ "id": "0198-0000-abcdef12", "instance": "i", "app": "shop", "state": "waiting" });
+    let mock = Mock::start(vec![
+        ("POST /rebalance/cancel", reply(200, json!({ "items": [], "others": 0 }))),
+        ("GET /moves", reply(200, json!({ "items": [one], "others": 0 }))),
+        ("DELETE /moves/0198-0000-abcdef12", reply(204, json!(null))),
+    ]);
+    let user = User::new();
+    let run = user.wh(&mock, &["rebalance", "cancel"]).succeeded();
+    assert!(run.err.contains("stays where it is"), "{run:#?}");
+    user.wh(&mock, &["rebalance", "cancel", "abcdef12"]).succeeded();
+}

@@ -1,6 +1,7 @@
 //! Keeps the images that the desired state wants kept, removes the ones that it lists and the build caches of apps that
 //! are gone, brings others to registries, and tells what is here. Containers and volumes are none of its business.
 
+pub mod clean;
 mod copies;
 mod plan;
 
@@ -125,7 +126,9 @@ impl<U: Uplink> Images<U> {
                 None => continue,
                 // A newer state may want it.
                 Some(Ok(_)) if self.spec.has_changed().unwrap_or(true) => return left,
-                Some(Ok(removal)) => self.take_away(&removal).await.map_err(|error| error.to_string()),
+                Some(Ok(removal)) => {
+                    take_away(&self.podman, &removal).await.map_err(|error| error.to_string())
+                }
                 Some(Err(reason)) => Err(reason),
             };
             match result {
@@ -144,17 +147,17 @@ impl<U: Uplink> Images<U> {
         tokio::task::spawn_blocking(move || cache::forget(&caches, &apps)).await?;
         Ok(())
     }
+}
 
-    /// Name by name: with several, Podman removes an image only by force, and then takes containers along.
-    async fn take_away(&self, removal: &Removal) -> Result<(), Error> {
-        for name in removal.names.iter().chain([&removal.id]) {
-            match self.podman.remove_image(name).await {
-                Err(error) if !error.is_not_found() => return Err(error),
-                _ => {}
-            }
+/// Name by name: with several, Podman removes an image only by force, and then takes containers along.
+async fn take_away(podman: &Podman, removal: &Removal) -> Result<(), Error> {
+    for name in removal.names.iter().chain([&removal.id]) {
+        match podman.remove_image(name).await {
+            Err(error) if !error.is_not_found() => return Err(error),
+            _ => {}
         }
-        Ok(())
     }
+    Ok(())
 }
 
 impl<U: Uplink> Reconciler for Images<U> {

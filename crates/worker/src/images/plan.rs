@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::DateTime;
+use protocol::question::{CleanableImage, MAX_CLEANED};
 use protocol::report::{HeldImage, ImageProblem, ImageReport, MAX_IMAGES};
 use protocol::spec::WorkerSpec;
 
@@ -111,6 +112,43 @@ impl<'a> Tree<'a> {
                 .collect(),
             copies: Vec::new(),
         }
+    }
+
+    /// What a person may clean up: images of others that nothing here needs. Of ours the control plane knows which are
+    /// kept, and orders the others out by itself.
+    pub(super) fn cleanable(&self, spec: &WorkerSpec) -> Vec<CleanableImage> {
+        let mut found: Vec<CleanableImage> =
+            self.images.keys().filter_map(|id| Some(self.cleaning(spec, id)?.ok()?.0)).collect();
+        found.sort_by_key(|image| std::cmp::Reverse(image.frees_bytes));
+        found.truncate(MAX_CLEANED);
+        found
+    }
+
+    /// How to clean an image up, or why it stays. `None`: it is not here.
+    pub(super) fn cleaning(
+        &self,
+        spec: &WorkerSpec,
+        id: &str,
+    ) -> Option<Result<(CleanableImage, Removal), String>> {
+        let image = self.images.get(id)?;
+        if is_ours(image) {
+            return Some(Err("it was built by us: it goes by itself when no app keeps it".to_owned()));
+        }
+        let told = |removal: Removal| {
+            let reason = match image.names.first() {
+                Some(_) => "no container, release or image of this host needs it",
+                None => "it lost its name to a newer one, and nothing of this host needs it",
+            };
+            let image = CleanableImage {
+                id: id.to_owned(),
+                names: image.names.clone(),
+                made_at: DateTime::from_timestamp(image.created, 0).unwrap_or_default(),
+                frees_bytes: self.frees(id),
+                reason: reason.to_owned(),
+            };
+            (image, removal)
+        };
+        Some(self.removal(spec, id)?.map(told))
     }
 
     /// How to remove what the desired state lists, or why it stays for now. `None`: it is not here.
@@ -250,5 +288,35 @@ mod tests {
         assert_eq!(failed.made_at.timestamp(), 5);
         assert_eq!(report.images[0].id, "sha256:shared", "what is listed is told in any case");
         assert_eq!(removal(&host, "failed"), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn a_clean_up_is_offered_what_others_left_and_nothing_needs() {
+        let mut host = host();
+        let foreign =
+            |id: &str, name: &str, size| ListedImage { labels: BTreeMap::new(), ..image(id, "", name, size) };
+        host.extend([
+            foreign("old", "docker.io/library/node:18", 900),
+            foreign("nameless", "", 100),
+            ListedImage { containers: 1, ..foreign("used", "docker.io/library/postgres:17", 800) },
+            foreign("wanted", "docker.io/library/redis:8", 700),
+        ]);
+        let wanted = ImageSpec { id: full_id("wanted"), ..samples::spec("a", 1).image };
+        let spec = WorkerSpec { images: vec![wanted], ..WorkerSpec::default() };
+        let tree = Tree::new(&host);
+        let found = tree.cleanable(&spec);
+        let told: Vec<_> = found.iter().map(|image| (image.id.as_str(), image.frees_bytes)).collect();
+        assert_eq!(told, [("sha256:old", 900), ("sha256:nameless", 100)]);
+        for (id, why) in [
+            ("one", "built by us"),
+            ("failed", "built by us"),
+            ("base", "built on it"),
+            ("used", "a container"),
+            ("wanted", "an instance"),
+        ] {
+            let refused = tree.cleaning(&spec, &full_id(id)).expect("here").expect_err(id);
+            assert!(refused.contains(why), "{id}: {refused}");
+        }
+        assert!(tree.cleaning(&spec, "sha256:none").is_none());
     }
 }

@@ -8,6 +8,7 @@ mod images;
 mod run;
 mod storage;
 mod types;
+mod usage;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,6 +25,7 @@ pub use images::{OUR_NAMES, PullError};
 pub use run::Ended;
 pub use storage::Storage;
 pub use types::*;
+pub use usage::{AnyContainer, ContainerUsage, DiskUsage, VolumeUsage};
 
 /// For everything that Podman answers from memory or disk.
 const QUICK: Duration = Duration::from_mins(1);

@@ -9,7 +9,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::instances::label;
 
 /// Podman sends `null` where it has nothing.
-fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {
+pub(super) fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
+    from: D,
+) -> Result<T, D::Error> {
     Option::deserialize(from).map(Option::unwrap_or_default)
 }
 

@@ -117,6 +117,10 @@ async fn take_all(
                 generation,
                 spec: Spec::Proxy(spec),
             }))) => (Versioned { generation, spec }, std::mem::take(&mut first)),
+            Some(LinkEvent::Message(FromControlPlane::Ask(ask))) => {
+                handle.send(FromAgent::Answer(node::answer::of_any(&ask))).await?;
+                continue;
+            }
             Some(LinkEvent::Disconnected | LinkEvent::Message(_)) => continue,
             None => match waiting.take() {
                 Some(waiting) => waiting,

@@ -143,6 +143,8 @@ pub struct Due {
     pub id: NodeId,
     pub mesh_address: std::net::Ipv4Addr,
     pub roles: Vec<protocol::identity::Role>,
+    /// Where its proxy said that it answers.
+    pub proxy_port: Option<u16>,
     /// Another one than in [`Watched`] when it was asked meanwhile.
     pub checked_at: Option<DateTime<Utc>>,
 }
@@ -150,7 +152,8 @@ pub struct Due {
 /// Missing nodes whose check is due, the longest first, at most `limit`.
 pub async fn due(conn: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<Due>> {
     let rows = sqlx::query!(
-        r#"select id as "id: NodeId", mesh_address as "mesh_address: IpNet", roles, checked_at from nodes
+        r#"select id as "id: NodeId", mesh_address as "mesh_address: IpNet", roles, checked_at,
+                  (host ->> 'proxy_port')::int as proxy_port from nodes
            where removed_at is null and missing_since is not null and coalesce(next_check_at, now()) <= now()
            order by next_check_at nulls first, id limit $1"#,
         limit
@@ -161,6 +164,7 @@ pub async fn due(conn: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<Due>> 
         id: row.id,
         mesh_address: super::v4(row.mesh_address),
         roles: roles(&row.roles),
+        proxy_port: row.proxy_port.and_then(|port| u16::try_from(port).ok()),
         checked_at: row.checked_at,
     });
     Ok(due.collect())

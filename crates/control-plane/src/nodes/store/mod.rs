@@ -2,7 +2,10 @@
 
 pub mod checks;
 pub mod health;
+pub mod instances;
 pub mod labels;
+pub mod numbers;
+pub mod storage;
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::Ipv4Addr;
@@ -209,6 +212,7 @@ pub async fn remove(conn: &mut PgConnection, id: NodeId) -> sqlx::Result<()> {
     .execute(&mut *conn)
     .await?;
     sqlx::query!("delete from agents where node_id = $1", id as _).execute(&mut *conn).await?;
+    sqlx::query!("delete from node_storage where node_id = $1", id as _).execute(&mut *conn).await?;
     sqlx::query!("delete from node_images where node_id = $1", id as _).execute(&mut *conn).await?;
     sqlx::query!("delete from image_orders where node_id = $1", id as _).execute(&mut *conn).await?;
     let consumer = Consumer::Worker(id).to_string();
@@ -307,6 +311,9 @@ struct NodeRow {
     declared_labels: Json<Labels>,
     zone: Option<String>,
     instances: i64,
+    apps: i64,
+    cordoned_at: Option<DateTime<Utc>>,
+    rtt_us: Option<i64>,
     created_at: DateTime<Utc>,
 }
 
@@ -323,6 +330,40 @@ impl NodeRow {
             clock_measured_at: newest.and_then(|agent| agent.clock_measured_at),
         }
     }
+
+    /// Without what other tables know of it.
+    fn node(self, agents: Vec<Agent>, routes: i64) -> Node {
+        let health = self.health(&agents);
+        let mut warnings = clock::warnings(health.clock_offset_ms, &agents);
+        warnings.extend(routes::crowded(self.host.engine.as_deref(), routes));
+        Node {
+            warnings,
+            health,
+            declared_labels: self.declared_labels.keys().cloned().collect(),
+            labels: self.labels.0.into_iter().chain(self.declared_labels.0).collect(),
+            zone: self.zone,
+            id: self.id,
+            name: self.name,
+            roles: roles(&self.roles),
+            origin: self.origin,
+            mesh_address: v4(self.mesh_address),
+            public_key: self.public_key,
+            endpoint: self.endpoint,
+            status: self.status,
+            status_since: self.status_since,
+            last_seen_at: self.last_seen_at,
+            agents,
+            host: self.host.0,
+            instances: self.instances,
+            apps: self.apps,
+            cordoned_at: self.cordoned_at,
+            #[expect(clippy::cast_precision_loss, reason = "no packet takes 2^52 microseconds")]
+            rtt_ms: self.rtt_us.map(|us| us as f64 / 1000.0),
+            numbers: None,
+            images: None,
+            created_at: self.created_at,
+        }
+    }
 }
 
 /// One page of the nodes, or the one that `only` names by id or name.
@@ -337,8 +378,18 @@ pub async fn list(conn: &mut PgConnection, page: &PageQuery, only: Option<&str>)
                   host as "host: Json<HostFacts>", labels as "labels: Json<Labels>",
                   declared_labels as "declared_labels: Json<Labels>", zone,
                   (select count(*) from instances where instances.node_id = nodes.id and wanted) as "instances!",
-                  created_at
+                  (select count(distinct app_id) from instances where instances.node_id = nodes.id and wanted)
+                      as "apps!",
+                  cordoned_at, rtt_us as "rtt_us?", created_at
            from nodes
+           -- What the control planes' own mesh agents measured lately.
+           left join (
+               select peer ->> 'public_key' as peer_key, min((peer -> 'probes' ->> 'rtt_us')::bigint) as rtt_us
+               from agents join nodes as planes on planes.id = agents.node_id and 'control-plane' = any(planes.roles)
+               cross join jsonb_array_elements(report -> 'peers') as peer
+               where kind = 'mesh' and planes.removed_at is null and reported_at > now() - interval '2 minutes'
+               group by 1
+           ) as measured on peer_key = nodes.public_key
            where removed_at is null and ($1::uuid is null or id > $1)
              and ($3::text is null or name = $3 or id::text = $3)
            order by id limit $2"#,
@@ -351,35 +402,13 @@ pub async fn list(conn: &mut PgConnection, page: &PageQuery, only: Option<&str>)
     let ids: Vec<Uuid> = rows.iter().map(|row| row.id.0).collect();
     let mut agents = agents_of(conn, &ids).await?;
     let mut images = images::store::of_nodes(conn, &ids).await?;
+    let mut newest = numbers::newest(conn, &ids).await?;
     let has_traefik = rows.iter().any(|row| row.host.engine.as_deref() == Some("traefik"));
     let routes = if has_traefik { routes::store::count(conn).await? } else { 0 };
     let nodes = rows.into_iter().map(|row| {
-        let agents = agents.remove(&row.id).unwrap_or_default();
-        let health = row.health(&agents);
-        let mut warnings = clock::warnings(health.clock_offset_ms, &agents);
-        warnings.extend(routes::crowded(row.host.engine.as_deref(), routes));
-        Node {
-            warnings,
-            health,
-            declared_labels: row.declared_labels.keys().cloned().collect(),
-            labels: row.labels.0.into_iter().chain(row.declared_labels.0).collect(),
-            zone: row.zone,
-            id: row.id,
-            name: row.name,
-            roles: roles(&row.roles),
-            origin: row.origin,
-            mesh_address: v4(row.mesh_address),
-            public_key: row.public_key,
-            endpoint: row.endpoint,
-            status: row.status,
-            status_since: row.status_since,
-            last_seen_at: row.last_seen_at,
-            agents,
-            host: row.host.0,
-            instances: row.instances,
-            images: images.remove(&row.id),
-            created_at: row.created_at,
-        }
+        let (agents, images, numbers) =
+            (agents.remove(&row.id).unwrap_or_default(), images.remove(&row.id), newest.remove(&row.id));
+        Node { numbers, images, ..row.node(agents, routes) }
     });
     Ok(nodes.collect())
 }

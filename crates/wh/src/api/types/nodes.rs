@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::node_pages::NodeNow;
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Node {
     #[serde(default)]
@@ -42,6 +44,14 @@ pub(crate) struct Node {
     pub(crate) warnings: Vec<String>,
     #[serde(default)]
     pub(crate) instances: u32,
+    #[serde(default)]
+    pub(crate) apps: u32,
+    #[serde(default)]
+    pub(crate) cordoned_at: Option<DateTime<Utc>>,
+    #[serde(default)]
+    pub(crate) rtt_ms: Option<f64>,
+    #[serde(default)]
+    pub(crate) numbers: Option<NodeNow>,
     #[serde(default)]
     pub(crate) images: Option<NodeImages>,
     #[serde(default)]

@@ -30,7 +30,8 @@ pub(crate) struct Amount {
 #[serde(default)]
 pub(crate) struct PlannedMove {
     pub(crate) instance: String,
-    pub(crate) app: String,
+    /// None for one of another organization.
+    pub(crate) app: Option<String>,
     pub(crate) from: String,
     pub(crate) to: Option<String>,
     pub(crate) reason: String,
@@ -40,10 +41,12 @@ pub(crate) struct PlannedMove {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Move {
+    pub(crate) id: String,
     pub(crate) instance: String,
     pub(crate) app: String,
     pub(crate) from: String,
     pub(crate) to: Option<String>,
+    pub(crate) cause: String,
     pub(crate) state: String,
     pub(crate) problem: Option<String>,
 }
@@ -55,6 +58,8 @@ pub(crate) struct Drain {
     pub(crate) finished_at: Option<DateTime<Utc>>,
     pub(crate) instances: u32,
     pub(crate) left: Vec<DrainLeft>,
+    /// Of other organizations.
+    pub(crate) others: u32,
 }
 
 /// What still runs on it.
@@ -66,4 +71,5 @@ pub(crate) struct DrainLeft {
     pub(crate) stage: String,
     pub(crate) deployment: Option<u32>,
     pub(crate) problem: Option<String>,
+    pub(crate) next_try_at: Option<DateTime<Utc>>,
 }
