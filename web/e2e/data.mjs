@@ -285,6 +285,10 @@ export function makeNode(name, over = {}) {
     declared_labels: [],
     zone: null,
     instances: 0,
+    apps: 0,
+    cordoned_at: null,
+    rtt_ms: 1.4,
+    numbers: null,
     images: null,
     created_at: ago(46 * DAY),
     warnings: [],
@@ -398,9 +402,34 @@ export const preview = {
   ],
 };
 
+/**
+ * @param {number} cpu @param {number} memory @param {number} disk in percent
+ * @returns {Schemas["NodeNow"]}
+ */
+function busyHost(cpu, memory, disk) {
+  const of = (/** @type {number} */ percent) => ({ used_bytes: percent * 1e9, total_bytes: 1e11 });
+  return {
+    at: ago(8),
+    cpu_percent: cpu,
+    load: cpu / 12,
+    memory: of(memory),
+    swap: { used_bytes: 0, total_bytes: 0 },
+    root: of(disk),
+    containers: null,
+    received_per_s: 120_000,
+    sent_per_s: 80_000,
+    uptime_s: 86_400,
+  };
+}
+
 /** A fleet with something of everything. */
 export function makeWorld() {
-  const rebooting = makeNode("worker-2", { mesh_address: "10.50.0.12", instances: 3 });
+  const rebooting = makeNode("worker-2", {
+    mesh_address: "10.50.0.12",
+    instances: 3,
+    apps: 3,
+    numbers: busyHost(6, 44, 93),
+  });
   rebooting.host.os = nixos({ generation: 43, boot_generation: 43, reboot_needed: true });
   const nodes = [
     makeNode("cp-1", { roles: ["control-plane"], origin: "declared", mesh_address: "10.50.0.1" }),
@@ -408,6 +437,8 @@ export function makeWorld() {
       origin: "declared",
       mesh_address: "10.50.0.11",
       instances: 4,
+      apps: 2,
+      numbers: busyHost(38, 71, 63),
       labels: { disk: "nvme", rack: "3" },
       declared_labels: ["disk"],
       zone: `de.${ZONE}`,

@@ -33,6 +33,14 @@ import {
   unproven,
   ZONE,
 } from "./data.mjs";
+import {
+  makeAgentLog,
+  makeCleanup,
+  makeCleanupPreview,
+  makeNodeInstance,
+  makeSeries,
+  makeStorage,
+} from "./nodes.mjs";
 import { makePlacement } from "./placement.mjs";
 import { makeSample, makeSamples, makeSum, makeTraffic, pickSamples } from "./traffic.mjs";
 
@@ -64,6 +72,22 @@ export function startMock({ firstRun = false, stageMs = 900 } = {}) {
   });
   return { server, world };
 }
+
+/**
+ * What is told of a node besides itself.
+ * @param {string} node @param {URL} url @returns {Record<string, () => unknown>}
+ */
+const nodeParts = (node, url) => ({
+  numbers: () => makeSeries(url.searchParams.get("range") ?? "24h"),
+  instances: () => ({
+    items: [makeNodeInstance("shop"), makeNodeInstance("shop", { restarts: 2 }), makeNodeInstance("blog")],
+    others: node === "worker-1" ? 1 : 0,
+  }),
+  storage: () => makeStorage(),
+  gc: () => list([makeCleanup()]),
+  "gc/preview": () => makeCleanupPreview(),
+  "agent-log": () => makeAgentLog(),
+});
 
 /** @param {string} path @param {Response} response */
 function serveFile(path, response) {
@@ -336,9 +360,15 @@ class World {
     if (resource === "jobs") return send(response, 200, list(this.queue()));
     if (resource === "nodes" && part === "placement" && method === "GET")
       return send(response, 200, makePlacement(key));
+    if (resource === "nodes" && part === "gc" && method === "POST")
+      return send(response, 202, makeCleanup({ state: "running", at: ago(0), finished_at: null }));
+    if (resource === "nodes" && part) {
+      const told = nodeParts(key, url)[url.pathname.split("/").slice(5).join("/")];
+      if (told) return send(response, 200, told());
+    }
     if (resource === "nodes") return this.answerNodes(method, key, part, response);
-    if (resource === "placement" || resource === "moves" || resource === "rebalance")
-      return send(response, 200, list([]));
+    if (resource === "moves") return send(response, 200, { items: [], others: 0 });
+    if (resource === "placement" || resource === "rebalance") return send(response, 200, list([]));
     if (resource === "node-tokens") return this.answerNodeTokens(method, key, json, response);
     if (resource === "tokens") return this.answerTokens(method, key, json, response);
     if (resource === "registries") return this.answerRegistries(method, key, part, json, response);

@@ -147,6 +147,23 @@ const shots = [
     },
   },
   { name: "node", path: "/nodes/worker-3" },
+  {
+    name: "node-well",
+    path: "/nodes/worker-1",
+    act: async (page) => {
+      await page.getByRole("button", { name: "Show" }).click();
+      await page.getByText("3 lines").waitFor();
+      await page.evaluate(() => window.scrollTo(0, 0));
+    },
+  },
+  {
+    name: "node-clean-up",
+    path: "/nodes/worker-1",
+    act: async (page) => {
+      await page.getByRole("button", { name: "Clean up…" }).click();
+      await page.getByText("node:18-bookworm").waitFor();
+    },
+  },
   { name: "audit", path: "/audit" },
   { name: "settings", path: "/settings" },
   { name: "menu", path: "/", act: (page) => page.getByRole("button", { name: "Account" }).click() },

@@ -82,18 +82,7 @@ impl Parts {
         identity: NodeIdentity,
         stop: &CancellationToken,
     ) -> anyhow::Result<Self> {
-        let podman = Podman::new(&config.podman.socket)?;
-        let version = podman.version().await?.version;
-        info!(podman = version, "Podman answers");
-        let means = Arc::new(Means::of_this_host(&podman, config.instances.user_namespaces).await);
-        bridges::announce();
-        if let Err(error) = job::prepare(&podman).await {
-            warn!(
-                error = format!("{error:#}"),
-                "the network of builds is missing; the first build tries again"
-            );
-        }
-        std::fs::create_dir_all(&config.state_dir).context("cannot make state_dir")?;
+        let (podman, version, means) = prepare(config).await?;
         let ledger: Ledger<WorkerSpec> = Ledger::load(config.state_dir.join(leave::SPEC))?;
         let (spec, watched) = watch::channel(Arc::new(
             ledger.current().map(|current| current.spec.clone()).unwrap_or_default(),
@@ -207,6 +196,20 @@ impl Parts {
         }
         Ok(())
     }
+}
+
+/// The host, and its Podman and that one's version.
+async fn prepare(config: &Config) -> anyhow::Result<(Podman, String, Arc<Means>)> {
+    let podman = Podman::new(&config.podman.socket)?;
+    let version = podman.version().await?.version;
+    info!(podman = version, "Podman answers");
+    let means = Arc::new(Means::of_this_host(&podman, config.instances.user_namespaces).await);
+    bridges::announce();
+    if let Err(error) = job::prepare(&podman).await {
+        warn!(error = format!("{error:#}"), "the network of builds is missing; the first build tries again");
+    }
+    std::fs::create_dir_all(&config.state_dir).context("cannot make state_dir")?;
+    Ok((podman, version, means))
 }
 
 fn link_config(identity: NodeIdentity, hello: impl Fn() -> Hello + Send + Sync + 'static) -> LinkConfig {

@@ -50,8 +50,8 @@ export const isOpen = (move: Move) => move.state === "waiting" || move.state ===
 
 export const movesQuery = queryOptions({
   queryKey: [...keys.nodes, "moves"],
-  queryFn: async ({ signal }) => (await unwrap(api.GET("/api/v1/moves", { signal }))).items,
-  refetchInterval: ({ state }) => (state.data?.some(isOpen) ? QUICK_MS : pollInterval()),
+  queryFn: ({ signal }) => unwrap(api.GET("/api/v1/moves", { signal })),
+  refetchInterval: ({ state }) => (state.data?.items.some(isOpen) ? QUICK_MS : pollInterval()),
 });
 
 function useNodeChange<V, R>(mutationFn: (value: V) => Promise<R>) {
@@ -76,6 +76,10 @@ export const useCordon = (node: string) =>
 
 export const useDrain = (node: string) =>
   useNodeChange(() => unwrap(api.POST("/api/v1/nodes/{node}/drain", at(node))));
+
+/** Takes one move back that has not begun. */
+export const useCancelMove = () =>
+  useNodeChange((id: string) => unwrap(api.DELETE("/api/v1/moves/{id}", { params: { path: { id } } })));
 
 export const useRebalance = () =>
   useNodeChange((moves: PlannedMove[]) =>

@@ -1,3 +1,4 @@
 export * from "../../e2e/data.mjs";
+export * from "../../e2e/nodes.mjs";
 export * from "../../e2e/placement.mjs";
 export * from "../../e2e/traffic.mjs";

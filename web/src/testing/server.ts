@@ -2,7 +2,7 @@ import { HttpResponse, http } from "msw";
 import { setupServer } from "msw/node";
 import type { paths } from "@/api/schema.gen";
 import type { Problem } from "@/api/types";
-import { makePlacement } from "./data";
+import { makePlacement, makeSeries, makeStorage } from "./data";
 
 type Method = "get" | "post" | "patch" | "delete";
 
@@ -19,12 +19,29 @@ type Success<P extends keyof paths, M extends Method> = paths[P][M] extends { re
       }[keyof R]
   : never;
 
+const emptyStorage = makeStorage({
+  containers: [],
+  container_count: 0,
+  volumes: [],
+  volume_count: 0,
+  images: null,
+});
+
 export const server = setupServer(
   http.get("*/api/v1/setup", () => HttpResponse.json({ needed: false })),
   http.get("*/api/v1/tombstones", () => HttpResponse.json({ items: [], next: null })),
   http.get("*/api/v1/nodes/:node/history", () => HttpResponse.json({ items: [], next: null })),
   http.get("*/api/v1/placement/nodes", () => HttpResponse.json({ items: [], next: null })),
-  http.get("*/api/v1/moves", () => HttpResponse.json({ items: [], next: null })),
+  http.get("*/api/v1/moves", () => HttpResponse.json({ items: [], others: 0 })),
+  http.get("*/api/v1/mesh", () =>
+    HttpResponse.json({ nodes: [], links: [], links_left_out: 0, findings: [] }),
+  ),
+  http.get("*/api/v1/nodes/:node/numbers", () =>
+    HttpResponse.json(makeSeries("1h", { now: null, points: [] })),
+  ),
+  http.get("*/api/v1/nodes/:node/instances", () => HttpResponse.json({ items: [], others: 0 })),
+  http.get("*/api/v1/nodes/:node/storage", () => HttpResponse.json(emptyStorage)),
+  http.get("*/api/v1/nodes/:node/gc", () => HttpResponse.json({ items: [], next: null })),
   http.get("*/api/v1/nodes/:node/placement", ({ params }) =>
     HttpResponse.json(makePlacement(String(params.node))),
   ),

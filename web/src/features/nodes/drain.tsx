@@ -69,7 +69,7 @@ const stages: Record<DrainLeft["stage"], string> = {
   ending: "ends its requests",
   deploying: "waits for its deployment",
   command: "a command that is waited for",
-  failed: "could not be moved; tried again in 5 min",
+  failed: "could not be moved",
 };
 
 export function DrainProgress({ name, drain }: { name: string; drain: Drain }) {
@@ -79,8 +79,9 @@ export function DrainProgress({ name, drain }: { name: string; drain: Drain }) {
         Since <Time at={drain.finished_at} />. It takes apps again once it is uncordoned.
       </Notice>
     );
-  const total = Math.max(drain.instances, drain.left.length);
-  const gone = total - drain.left.length;
+  const here = drain.left.length + drain.others;
+  const total = Math.max(drain.instances, here);
+  const gone = total - here;
   return (
     <Notice tone="busy" title={`Drained: ${gone} of ${total} are elsewhere`}>
       <div
@@ -91,16 +92,22 @@ export function DrainProgress({ name, drain }: { name: string; drain: Drain }) {
         aria-valuemax={total}
         aria-valuenow={gone}
       >
-        <span style={{ width: `${total === 0 ? 100 : (gone / total) * 100}%` }} />
+        <div style={{ width: `${total === 0 ? 100 : (gone / total) * 100}%` }} />
       </div>
       <ul className="plain">
         {drain.left.map((left) => (
           <li key={left.instance}>
             <b>{left.app}</b> {stages[left.stage]}
             {left.deployment != null && left.stage === "moving" && ` (deployment ${left.deployment})`}
+            {left.next_try_at && (
+              <>
+                , tried again <Time at={left.next_try_at} />
+              </>
+            )}
             {left.problem && <span className="sub">{left.problem}</span>}
           </li>
         ))}
+        {drain.others > 0 && <li className="muted">{drain.others} of other organizations</li>}
       </ul>
     </Notice>
   );

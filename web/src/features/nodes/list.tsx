@@ -12,7 +12,8 @@ import { cli } from "@/lib/cli";
 import { nodeStatus, viewOf } from "@/lib/status";
 import { AddNodeDialog } from "./add";
 import { CheckSummary } from "./health";
-import { AgentMarks, Labels, Roles } from "./parts";
+import { Bars } from "./numbers";
+import { AgentMarks, AgentVersions, Labels, Reach, Roles } from "./parts";
 import { CordonMark } from "./placement";
 import { Rebalance } from "./rebalance";
 import { System } from "./system";
@@ -65,6 +66,7 @@ function NodeTable({ nodes }: { nodes: Node[] }) {
             <th>Status</th>
             <th className="hide-small">Roles and labels</th>
             <th className="hide-small">Agents</th>
+            <th className="hide-small">Use</th>
             <th className="hide-small">Host</th>
             <th className="hide-small end">Instances</th>
           </tr>
@@ -79,6 +81,7 @@ function NodeTable({ nodes }: { nodes: Node[] }) {
                 <span className="sub">
                   <code>{node.mesh_address}</code>
                 </span>
+                <Reach node={node} />
               </td>
               <td>
                 <Status view={viewOf(nodeStatus, node.status)} at={node.status_since} />
@@ -89,6 +92,11 @@ function NodeTable({ nodes }: { nodes: Node[] }) {
                   </span>
                 )}
                 <CordonMark node={node} />
+                {node.numbers && (
+                  <div className="only-small">
+                    <Bars numbers={node.numbers} />
+                  </div>
+                )}
               </td>
               <td className="hide-small">
                 <Roles roles={node.roles} />
@@ -96,6 +104,10 @@ function NodeTable({ nodes }: { nodes: Node[] }) {
               </td>
               <td className="hide-small">
                 <AgentMarks agents={node.agents} />
+                <AgentVersions agents={node.agents} />
+              </td>
+              <td className="hide-small">
+                <Bars numbers={node.numbers} />
               </td>
               <td className="hide-small">
                 {node.host && node.host.cpus > 0 ? (
@@ -110,7 +122,12 @@ function NodeTable({ nodes }: { nodes: Node[] }) {
                   <span className="faint">–</span>
                 )}
               </td>
-              <td className="hide-small end num">{node.instances}</td>
+              <td className="hide-small end num">
+                {node.instances}
+                {node.apps > 0 && (
+                  <span className="sub nowrap">{node.apps === 1 ? "1 app" : `${node.apps} apps`}</span>
+                )}
+              </td>
             </tr>
           ))}
         </tbody>

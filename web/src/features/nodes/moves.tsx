@@ -16,7 +16,7 @@ export function MoveTable({ moves }: { moves: PlannedMove[] }) {
         <tbody>
           {moves.map((move) => (
             <tr key={move.instance}>
-              <td>{move.app}</td>
+              <td>{move.app ?? <span className="muted">of another organization</span>}</td>
               <td>{move.from}</td>
               <td>{move.to ?? <b>nowhere</b>}</td>
               <td className="small muted">{move.reason}</td>

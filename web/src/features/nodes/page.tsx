@@ -14,11 +14,15 @@ import { Time } from "@/components/time";
 import { useToast } from "@/components/toast";
 import { nodeStatus, viewOf } from "@/lib/status";
 import { sentence } from "@/lib/text";
+import { AgentLogCard } from "./agent-log";
 import { EnforcedFacts } from "./enforced";
 import { Health, History, Missing } from "./health";
-import { ImageFacts } from "./images";
+import { Instances } from "./instances";
+import { Numbers } from "./numbers";
 import { agentView, Labels, Roles } from "./parts";
+import { MeshPeers } from "./peers";
 import { PlacementCard } from "./placement";
+import { Storage, Unmanaged } from "./storage";
 import { SystemFacts } from "./system";
 
 export function Component() {
@@ -81,18 +85,24 @@ function Detail({ node }: { node: Node }) {
           {sentence(warning)}.
         </Notice>
       ))}
+      <Numbers name={node.name} />
       <div className="columns">
         <div className="stack loose">
+          <Instances node={node} />
           <Agents node={node} />
+          <Unmanaged node={node} />
+          <MeshPeers name={node.name} />
           <History node={node} />
         </div>
         <div className="stack loose">
           <Health node={node} />
           <Host node={node} />
           <PlacementCard node={node} />
+          <Storage node={node} />
           {node.origin === "enrolled" && <Remove node={node} />}
         </div>
       </div>
+      <AgentLogCard node={node} />
     </>
   );
 }
@@ -206,7 +216,6 @@ function Host({ node }: { node: Node }) {
         {host?.os && <SystemFacts os={host.os} />}
         <dt>Instances</dt>
         <dd className="num">{node.instances}</dd>
-        {node.images && <ImageFacts images={node.images} />}
         <dt>Known since</dt>
         <dd>
           <Time at={node.created_at} />

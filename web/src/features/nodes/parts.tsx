@@ -1,5 +1,7 @@
 import type { Agent, Node, Role } from "@/api/types";
 import { Status } from "@/components/status";
+import { took } from "@/lib/time";
+import { clock } from "./health";
 
 const roleName: Record<Role, string> = { "control-plane": "Control plane", worker: "Worker", proxy: "Proxy" };
 
@@ -51,5 +53,29 @@ export function AgentMarks({ agents }: { agents: Agent[] }) {
         );
       })}
     </span>
+  );
+}
+
+/** `0.1.0`, or all of them where they differ: an update that is under way, or was forgotten somewhere. */
+export function AgentVersions({ agents }: { agents: Agent[] }) {
+  const versions = [...new Set(agents.map((agent) => agent.version))].filter(Boolean);
+  return versions.length === 0 ? null : <span className="sub num">{versions.join(", ")}</span>;
+}
+
+/** From here on, in ms, a clock is worth a word in the list. */
+const OFF = 1_000;
+
+/** How long packets take to it and back, and its clock if that is off. */
+export function Reach({ node: { rtt_ms, health } }: { node: Node }) {
+  const off = health.clock_offset_ms;
+  return (
+    <>
+      {rtt_ms != null && (
+        <span className="sub num nowrap" title="There and back from the control plane, through the mesh">
+          {took(rtt_ms)}
+        </span>
+      )}
+      {off != null && Math.abs(off) >= OFF && <span className="sub nowrap">clock {clock(off)}</span>}
+    </>
   );
 }

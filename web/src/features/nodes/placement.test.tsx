@@ -1,9 +1,10 @@
 import { screen, within } from "@testing-library/react";
+import { HttpResponse, http } from "msw";
 import { describe, expect, it } from "vitest";
 import type { Drain, Move } from "@/api/placement";
 import { makeNode, makePlacement, makePlannedMove } from "@/testing/data";
 import { renderAt } from "@/testing/render";
-import { answer } from "@/testing/server";
+import { answer, server } from "@/testing/server";
 import { Component as List } from "./list";
 import { Component as Page } from "./page";
 
@@ -52,9 +53,17 @@ const draining: Drain = {
   finished_at: null,
   instances: 3,
   left: [
-    { instance: "i-1", app: "shop", stage: "moving", deployment: 7, problem: null },
-    { instance: "i-2", app: "db", stage: "waiting", deployment: null, problem: "no worker can take it" },
+    { instance: "i-1", app: "shop", stage: "moving", deployment: 7, problem: null, next_try_at: null },
+    {
+      instance: "i-2",
+      app: "db",
+      stage: "waiting",
+      deployment: null,
+      problem: "no worker can take it",
+      next_try_at: null,
+    },
   ],
+  others: 0,
 };
 
 describe("a drain", () => {
@@ -98,7 +107,7 @@ describe("the list of nodes", () => {
   const list = (moves: Move[]) => {
     answer("get", "/api/v1/node-tokens", { items: [], next: null });
     answer("get", "/api/v1/nodes", { items: [node], next: null });
-    answer("get", "/api/v1/moves", { items: moves, next: null });
+    answer("get", "/api/v1/moves", { items: moves, others: 0 });
   };
   it("marks a node that takes nothing new", async () => {
     list([]);
@@ -113,7 +122,7 @@ describe("the list of nodes", () => {
     list([]);
     const planned = makePlannedMove("shop", { reason: "worker-1 is 90 % reserved" });
     answer("get", "/api/v1/rebalance/preview", { items: [planned], next: null });
-    const asked = answer("post", "/api/v1/rebalance", { items: [], next: null }, 202);
+    const asked = answer("post", "/api/v1/rebalance", { items: [], others: 0 }, 202);
     const { user } = renderAt("/nodes", routes);
     await user.click(await screen.findByRole("button", { name: "Rebalance…" }));
     expect(await screen.findByText("worker-1 is 90 % reserved")).toBeInTheDocument();
@@ -143,5 +152,37 @@ describe("the list of nodes", () => {
     renderAt("/nodes", routes);
     expect(await screen.findByText("Not moved")).toBeInTheDocument();
     expect(screen.getByText("deployment 7: Nothing listens on port 3000.")).toBeInTheDocument();
+  });
+  it("takes back what has not begun, and counts what is of others", async () => {
+    const waiting: Move = {
+      id: "m-2",
+      instance: "i-1",
+      app: "shop",
+      from: "worker-1",
+      to: "worker-2",
+      cause: "rebalance",
+      reason: "worker-1 is 90 % reserved",
+      state: "waiting",
+      deployment: null,
+      problem: null,
+      changed_at: "2026-01-01T00:00:00Z",
+    };
+    list([]);
+    answer("get", "/api/v1/moves", {
+      items: [waiting, { ...waiting, id: "m-3", cause: "drain" }],
+      others: 2,
+    });
+    let taken = "";
+    server.use(
+      http.delete("*/api/v1/moves/:id", ({ params }) => {
+        taken = String(params.id);
+        return new HttpResponse(null, { status: 204 });
+      }),
+    );
+    const { user } = renderAt("/nodes", routes);
+    expect(await screen.findByText("2 instances of other organizations")).toBeInTheDocument();
+    await user.click(screen.getByRole("button", { name: "Cancel" }));
+    await screen.findByText("shop stays on worker-1");
+    expect(taken).toBe("m-2");
   });
 });

@@ -135,7 +135,11 @@ export function CordonMark({ node }: { node: Node }) {
   const placement = data?.find((one) => one.id === node.id);
   if (!placement?.cordoned_at) return null;
   const drain = placement.drain;
-  const word = drain ? (drain.finished_at ? "empty" : `drained, ${drain.left.length} to go`) : "cordoned";
+  const word = drain
+    ? drain.finished_at
+      ? "empty"
+      : `drained, ${drain.left.length + drain.others} to go`
+    : "cordoned";
   return (
     <span className="sub nowrap" style={{ paddingLeft: 21 }}>
       {word}

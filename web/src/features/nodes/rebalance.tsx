@@ -1,6 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
-import { isOpen, type Move, movesQuery, rebalanceQuery, useRebalance } from "@/api/placement";
+import { isOpen, type Move, movesQuery, rebalanceQuery, useCancelMove, useRebalance } from "@/api/placement";
 import { Button } from "@/components/button";
 import { Confirm } from "@/components/confirm";
 import { Card, ErrorNotice, Skeleton } from "@/components/page";
@@ -13,7 +13,7 @@ import { MoveTable } from "./moves";
 export function Rebalance() {
   const { data: moves } = useQuery(movesQuery);
   const [open, setOpen] = useState(false);
-  const shown = moves?.filter((move) => isOpen(move) || move.cause === "rebalance") ?? [];
+  const shown = moves?.items.filter((move) => isOpen(move) || move.cause === "rebalance") ?? [];
   return (
     <Card
       title="Balance"
@@ -26,6 +26,11 @@ export function Rebalance() {
       flush
     >
       {shown.length > 0 && <MoveList moves={shown} />}
+      {moves && moves.others > 0 && (
+        <p className="card-body small muted">
+          {moves.others === 1 ? "1 instance" : `${moves.others} instances`} of other organizations
+        </p>
+      )}
       {open && <RebalanceDialog onClose={() => setOpen(false)} />}
     </Card>
   );
@@ -55,11 +60,29 @@ function MoveList({ moves }: { moves: Move[] }) {
                 {move.problem && <span className="sub">{move.problem}</span>}
               </td>
               <td className="hide-small small muted">{move.reason}</td>
+              <td className="end">
+                {move.state === "waiting" && move.cause === "rebalance" && <CancelMove move={move} />}
+              </td>
             </tr>
           ))}
         </tbody>
       </table>
     </div>
+  );
+}
+
+function CancelMove({ move }: { move: Move }) {
+  const cancel = useCancelMove();
+  const toast = useToast();
+  const take = () =>
+    cancel.mutate(move.id, {
+      onSuccess: () => toast.done(`${move.app} stays on ${move.from}`),
+      onError: (error) => toast.failed(`The move of ${move.app} was not taken back`, error),
+    });
+  return (
+    <Button small kind="ghost" busy={cancel.isPending} onClick={take}>
+      Cancel
+    </Button>
   );
 }
 
