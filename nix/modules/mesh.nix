@@ -138,7 +138,13 @@ in
         };
     };
 
-    environment.systemPackages = [ pkgs.wireguard-tools ];
+    environment.systemPackages = [
+      pkgs.wireguard-tools
+      # `wisehosting-mesh join` and `leave`, which are called by hand.
+      cfg.package
+    ];
+    # Where they look for it.
+    environment.etc."wisehosting/mesh.json".source = cfg.configFile;
 
     # Others keep off the interface.
     networking.networkmanager.unmanaged = [ "interface-name:${interface}" ];

@@ -237,6 +237,32 @@ export const makeHealth = (over = {}) => ({
 export const makeTransition = (from, to, reason, age) => ({ id: id(), at: ago(age), from, to, reason });
 
 /**
+ * @param {Schemas["Role"][]} roles
+ * @returns {Schemas["Capability"][]}
+ */
+export function makeCapabilities(roles) {
+  /** @type {(name: string, label: string) => Schemas["Capability"]} */
+  const good = (name, label) => ({ name, label, state: "good", problem: null, hint: null });
+  const all = [good("architecture", "x86_64"), good("wireguard", "WireGuard in the kernel")];
+  if (!roles.includes("worker")) return all;
+  return [
+    ...all,
+    good("podman", "Podman 5.2.1"),
+    good("cgroups", "cgroup v2"),
+    good("user-namespaces", "user namespaces"),
+    good("nftables", "nftables"),
+    {
+      name: "disk-quota",
+      label: "no disk quota",
+      state: "limited",
+      problem:
+        "/var/lib/containers/storage is on ext4, which limits no folder, so one app's volume can fill the disk for all",
+      hint: "Put it on btrfs, or on XFS mounted with `prjquota`",
+    },
+  ];
+}
+
+/**
  * @param {string} name
  * @param {Partial<Schemas["Node"]>} [over]
  * @returns {Schemas["Node"]}
@@ -270,6 +296,8 @@ export function makeNode(name, over = {}) {
       refusal: null,
       refused_at: null,
     })),
+    key: { changed_at: null, rotation_asked_at: null, revoked_at: null },
+    capabilities: makeCapabilities(roles),
     host: {
       architecture: "x86_64",
       kernel: "6.12.57",

@@ -902,22 +902,31 @@ class World {
 
   /** @param {string} method @param {string} key @param {() => any} json @param {Response} response */
   answerNodeTokens(method, key, json, response) {
+    if (method === "GET" && key)
+      return send(
+        response,
+        200,
+        this.nodeTokens.find((token) => token.id === key),
+      );
     if (method === "GET") return send(response, 200, list(this.nodeTokens));
     if (method === "DELETE") {
       this.nodeTokens = this.nodeTokens.filter((token) => token.id !== key);
       return send(response, 204);
     }
-    const { roles, name } = json();
-    const token = { id: id(), name, roles, created_at: ago(0), expires_at: ago(-3600) };
+    const { roles, name, labels = {}, zone } = json();
+    const token = { id: id(), name, roles, labels, zone, created_at: ago(0), expires_at: ago(-3600) };
     this.nodeTokens.push(token);
     setTimeout(() => {
-      this.nodes.push(makeNode(name ?? "worker-4", { roles, status_since: ago(0), created_at: ago(0) }));
-      Object.assign(token, { used_at: ago(0), used_by: name });
+      const node = makeNode(name ?? "worker-4", { roles, labels, status_since: ago(0), created_at: ago(0) });
+      this.nodes.push(node);
+      Object.assign(token, { used_at: ago(0), used_by: node.name });
       this.announce("nodes", token.id);
     }, 6 * this.stageMs);
     const secret = `whj_${"5f1c9a7e".repeat(4)}`;
-    const command = `curl -fsS https://cp.example.com:8080/install.sh | sh -s -- --roles ${roles.join(",")} --token ${secret}`;
-    return send(response, 201, { id: token.id, token: secret, roles, expires_at: token.expires_at, command });
+    const command = `printf '%s\\n' '${secret}' | sudo wisehosting-mesh join`;
+    const nixos = "{ wisehosting, ... }:\n{\n  imports = [ wisehosting.nixosModules.worker ];\n}\n";
+    const { expires_at } = token;
+    return send(response, 201, { id: token.id, token: secret, roles, name, expires_at, command, nixos });
   }
 
   /** @param {string} method @param {string} key @param {() => any} json @param {Response} response */

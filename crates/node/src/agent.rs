@@ -7,7 +7,7 @@ use protocol::identity::NodeIdentity;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
-use crate::identity;
+use crate::identity::{self, KeyWatch};
 
 /// How soon an agent is tried again that could not even be set up.
 const RETRY: Duration = Duration::from_secs(30);
@@ -17,10 +17,12 @@ pub trait Agent {
     /// What it means to people that it failed.
     const FAILED: &'static str;
 
-    /// Works as the host with this identity until `stop`. Is dropped when the host joins anew.
+    /// Works as the host with this identity until `stop`. Is dropped when the host joins anew; that its key changes is
+    /// told by `keys`.
     fn run(
         &mut self,
         identity: NodeIdentity,
+        keys: KeyWatch,
         stop: CancellationToken,
     ) -> impl Future<Output = anyhow::Result<()>> + Send;
 }
@@ -29,8 +31,9 @@ pub trait Agent {
 /// it, what is on disk is served, so the process goes on.
 pub async fn keep<A: Agent>(node_dir: PathBuf, mut agent: A, stop: CancellationToken) -> anyhow::Result<()> {
     while let Some(identity) = identity::wait_for(&node_dir, &stop).await {
+        let keys = KeyWatch::new(node_dir.clone(), identity.clone());
         let ended = tokio::select! {
-            ended = agent.run(identity.clone(), stop.clone()) => ended,
+            ended = agent.run(identity.clone(), keys, stop.clone()) => ended,
             true = identity::wait_for_another(&node_dir, &identity, &stop) => continue,
         };
         if stop.is_cancelled() {
@@ -73,7 +76,12 @@ mod tests {
     impl Agent for Moving<'_> {
         const FAILED: &'static str = "it did not end softly";
 
-        async fn run(&mut self, identity: NodeIdentity, stop: CancellationToken) -> anyhow::Result<()> {
+        async fn run(
+            &mut self,
+            identity: NodeIdentity,
+            _keys: KeyWatch,
+            stop: CancellationToken,
+        ) -> anyhow::Result<()> {
             self.ran_as.push(identity.name);
             if self.ran_as.len() == 1 {
                 join(self.folder, "anew");

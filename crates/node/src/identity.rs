@@ -5,7 +5,7 @@ use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use protocol::identity::NodeIdentity;
+use protocol::identity::{ApiKey, NodeIdentity};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -13,8 +13,12 @@ use tracing::{info, warn};
 pub const FILE: &str = "identity.json";
 
 const POLL: Duration = Duration::from_millis(500);
-/// Between looks at whether the host has joined anew.
+/// Between looks at whether the host has joined anew, or has another key.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// After so long all agents of the host have seen another key and take what is sealed with it, so that it may be used.
+pub const SETTLE: Duration = Duration::from_secs(3);
+/// The key before the one in the identity: what an agent sealed with it on this host can still be opened.
+pub(crate) const FORMER: &str = "former-key.json";
 
 /// Why an identity file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +49,27 @@ pub fn write(folder: &Path, identity: &NodeIdentity) -> Result<(), IdentityError
     daemon::file::replace(&path, &text, 0o640).map_err(|source| IdentityError::Io { path, source })
 }
 
+/// Puts `api_key` in the place of the identity's own, which is kept beside it. Whole at every moment: a host that loses
+/// its power has the one or the other.
+pub fn change_key(
+    folder: &Path,
+    identity: &NodeIdentity,
+    api_key: &ApiKey,
+) -> Result<NodeIdentity, IdentityError> {
+    let path = folder.join(FORMER);
+    let text = serde_json::to_vec(&identity.api_key).expect("a key is a string");
+    daemon::file::replace(&path, &text, 0o640).map_err(|source| IdentityError::Io { path, source })?;
+    let changed = NodeIdentity { api_key: api_key.clone(), ..identity.clone() };
+    write(folder, &changed)?;
+    Ok(changed)
+}
+
+/// The key before the one in the identity, if there was one and it can be read.
+pub fn former_key(folder: &Path) -> Option<ApiKey> {
+    let text = std::fs::read(folder.join(FORMER)).ok()?;
+    serde_json::from_slice(&text).ok()
+}
+
 /// Waits until the host has joined. `None` when `stop` comes first. Looks at the file again and again, so it matters
 /// neither which process starts first nor whether one of them was restarted.
 pub async fn wait_for(folder: &Path, stop: &CancellationToken) -> Option<NodeIdentity> {
@@ -73,18 +98,50 @@ pub async fn wait_for(folder: &Path, stop: &CancellationToken) -> Option<NodeIde
 }
 
 /// Waits until the host has joined anew, after it was removed: what was made with `known` is refused from then on and
-/// must begin again. `false` when `stop` comes first.
+/// must begin again. Another key for the same node is [`KeyWatch`]'s. `false` when `stop` comes first.
 pub async fn wait_for_another(folder: &Path, known: &NodeIdentity, stop: &CancellationToken) -> bool {
     loop {
         // A file that is missing or damaged is the mesh agent's to mend.
         if let Ok(Some(identity)) = read(folder)
-            && identity != *known
+            && !is_same_node(&identity, known)
         {
             info!(node.id = %identity.node_id, "this host has joined anew");
             return true;
         }
         if stop.run_until_cancelled(tokio::time::sleep(LOOK_AGAIN)).await.is_none() {
             return false;
+        }
+    }
+}
+
+/// Whether they differ in the key at most.
+fn is_same_node(one: &NodeIdentity, other: &NodeIdentity) -> bool {
+    NodeIdentity { api_key: other.api_key.clone(), ..one.clone() } == *other
+}
+
+/// Sees the key of this host change, which leaves everything as it is but what signs.
+#[derive(Debug)]
+pub struct KeyWatch {
+    folder: PathBuf,
+    known: NodeIdentity,
+}
+
+impl KeyWatch {
+    pub fn new(folder: PathBuf, known: NodeIdentity) -> Self {
+        Self { folder, known }
+    }
+
+    /// The next key, sooner or later.
+    pub async fn next(&mut self) -> ApiKey {
+        loop {
+            if let Ok(Some(identity)) = read(&self.folder)
+                && identity.api_key != self.known.api_key
+                && is_same_node(&identity, &self.known)
+            {
+                self.known = identity;
+                return self.known.api_key.clone();
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
         }
     }
 }
@@ -111,7 +168,6 @@ pub async fn wait_for_address(identity: &NodeIdentity, stop: &CancellationToken)
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
-    use protocol::identity::ApiKey;
     use protocol::ids::NodeId;
 
     use super::*;
@@ -158,6 +214,23 @@ mod tests {
         assert!(wait_for_another(folder.path(), &known, &stop).await);
         stop.cancel();
         assert!(!wait_for_another(folder.path(), &identity_in(folder.path()), &stop).await);
+    }
+
+    #[tokio::test]
+    async fn another_key_is_not_another_node_and_the_former_one_is_kept() {
+        let folder = tempfile::tempdir().expect("temp dir");
+        let (stop, known) = (CancellationToken::new(), identity());
+        write(folder.path(), &known).expect("write");
+        assert_eq!(former_key(folder.path()), None);
+        let mut watch = KeyWatch::new(folder.path().to_owned(), known.clone());
+        let key = ApiKey::generate();
+        change_key(folder.path(), &known, &key).expect("changed");
+        assert_eq!(watch.next().await, key);
+        assert_eq!(former_key(folder.path()), Some(known.api_key.clone()));
+        let a_while = Duration::from_millis(100);
+        let waiting = wait_for_another(folder.path(), &known, &stop);
+        assert!(tokio::time::timeout(a_while, waiting).await.is_err(), "the same node");
+        assert!(tokio::time::timeout(a_while, watch.next()).await.is_err(), "told once");
     }
 
     fn identity_in(folder: &Path) -> NodeIdentity {

@@ -1,15 +1,17 @@
 //! Joining and signing in: the plain-HTTP part of the agents' conversation with the control plane.
 //!
 //! `POST /v1/nodes/enroll` (public listener, by join token) · `POST /v1/nodes/declare` (mesh listener, by mesh
-//! address) · `POST /v1/nodes/leave` (mesh listener, by token) · `POST /v1/workers/register` (mesh listener, API key → token) ·
+//! address) · `POST /v1/nodes/leave` (mesh listener, by token) · `POST /v1/nodes/rotate` (mesh
+//! listener, by token) · `POST /v1/workers/register` (mesh listener, API key → token) ·
 //! `POST /v1/workers/refresh-token` (mesh listener, token → token) · `GET /v1/workers/ws`.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
-use crate::identity::{AgentKind, NodeIdentity, Role};
+use crate::identity::{AgentKind, ApiKey, NodeIdentity, Role};
 use crate::labels::Labels;
 use crate::spec::MeshPeer;
 
@@ -68,6 +70,16 @@ pub struct LeaveRequest {
 pub struct Left {
     /// The control plane's configuration names the node, and would make it known again.
     pub declared: bool,
+}
+
+/// Body of `POST /v1/nodes/rotate`: the host has made another API key and has it on its disk. The access token travels
+/// in `Authorization: Bearer`. Answered with 204; both keys are good until the new one is used.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RotateRequest {
+    /// The one that the mesh agent's desired state asks for.
+    pub rotation: Uuid,
+    pub api_key: ApiKey,
 }
 
 /// Body of `POST /v1/workers/register`. The API key travels in `Authorization: Bearer`.

@@ -105,6 +105,12 @@ impl ApiKey {
         &self.0
     }
 
+    /// Whether it looks like one that [`ApiKey::generate`] makes.
+    pub fn is_well_formed(&self) -> bool {
+        let digits = self.0.strip_prefix("whn_").unwrap_or_default();
+        digits.len() == 64 && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    }
+
     /// The key that signs envelopes: `sha256(api_key)`, computed by both sides and never sent (seed, "Auth flow").
     pub fn signing_key(&self) -> SigningKey {
         SigningKey(Sha256::digest(self.0.as_bytes()).into())
@@ -154,6 +160,15 @@ mod tests {
     fn the_stored_digest_is_not_the_signing_key() {
         let key = ApiKey::generate();
         assert_ne!(key.login_digest(), hex::encode(key.signing_key().0));
+    }
+
+    #[test]
+    fn only_what_looks_like_a_key_is_one() {
+        let key = ApiKey::generate();
+        assert!(key.is_well_formed());
+        for wrong in [&key.expose()[..67], &key.expose().to_uppercase(), &key.expose()[4..], "whn_"] {
+            assert!(!ApiKey::new(wrong.to_owned()).is_well_formed(), "{wrong}");
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use base64::prelude::BASE64_STANDARD;
 use daemon::credentials::{CredentialError, Credentials, ExposeSecret};
 use daemon::seal::{SealError, SealKey};
 use node::ledger::{move_aside, supersedes};
-use protocol::identity::NodeIdentity;
+use protocol::identity::{ApiKey, NodeIdentity};
 use protocol::spec::{Certificate, Generation, ProxySpec, Versioned};
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
@@ -41,12 +41,14 @@ pub(crate) struct Cache {
     stored: Option<Stored>,
     /// The file has certificates sealed with `key` alone.
     is_sealed: bool,
+    /// The key of this host before the one in its identity: the power may have gone between the two files.
+    former: Option<SealKey>,
 }
 
 impl Cache {
     /// What `folder` holds. A file that is damaged, or was sealed on another host, is moved aside and logged; the
     /// control plane sends the table again.
-    pub(crate) fn load(folder: &Path, key: Option<SealKey>) -> io::Result<Self> {
+    pub(crate) fn load(folder: &Path, key: Option<SealKey>, former: Option<SealKey>) -> io::Result<Self> {
         let path = folder.join(FILE);
         let stored = match std::fs::read(&path) {
             Ok(text) => match serde_json::from_slice(&text) {
@@ -59,7 +61,7 @@ impl Cache {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
-        let mut cache = Self { path, key: None, stored, is_sealed: false };
+        let mut cache = Self { path, key: None, stored, is_sealed: false, former };
         if let Some(key) = key {
             cache.unlock(key)?;
         }
@@ -87,17 +89,19 @@ impl Cache {
         let key = self.key.insert(key);
         let Some(stored) = self.stored.as_mut().filter(|_| !current) else { return Ok(()) };
         if let Some(sealed) = stored.sealed.take() {
-            match open(key, stored.generation, &sealed) {
-                Ok(certificates) => {
+            let former = self.former.as_ref().and_then(|key| open(key, stored.generation, &sealed).ok());
+            match (open(key, stored.generation, &sealed), former) {
+                (Ok(certificates), _) => {
                     stored.spec.certificates = certificates;
                     self.is_sealed = true;
+                    return Ok(());
                 }
-                Err(damage) => {
+                (Err(_), Some(certificates)) => stored.spec.certificates = certificates,
+                (Err(damage), None) => {
                     self.stored = None;
-                    move_aside(&self.path, &damage)?;
+                    return move_aside(&self.path, &damage);
                 }
             }
-            return Ok(());
         }
         self.is_sealed = false;
         let (generation, spec) = (stored.generation, stored.spec.clone());
@@ -146,7 +150,7 @@ fn context(generation: Generation) -> String {
 }
 
 /// Where the key comes from.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Keys {
     credential: Option<SealKey>,
 }
@@ -160,7 +164,12 @@ impl Keys {
 
     /// The key of a host with this identity.
     pub(crate) fn of(&self, identity: Option<&NodeIdentity>) -> Option<SealKey> {
-        let of_host = || identity.map(|identity| SealKey::derive(identity.api_key.expose(), PURPOSE));
+        self.of_key(identity.map(|identity| &identity.api_key))
+    }
+
+    /// The key of a host with this API key.
+    pub(crate) fn of_key(&self, api_key: Option<&ApiKey>) -> Option<SealKey> {
+        let of_host = || api_key.map(|key| SealKey::derive(key.expose(), PURPOSE));
         self.credential.clone().or_else(of_host)
     }
 }

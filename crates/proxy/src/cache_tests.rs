@@ -26,7 +26,7 @@ fn text(folder: &Path) -> String {
 }
 
 fn load(folder: &Path, of: &str) -> Cache {
-    Cache::load(folder, Some(key(of))).expect("load")
+    Cache::load(folder, Some(key(of)), None).expect("load")
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn a_plain_file_of_before_is_sealed_when_it_is_read() {
     let plain = serde_json::to_vec_pretty(&versioned(7)).expect("JSON");
     std::fs::write(folder.path().join(FILE), plain).expect("write");
     // Also without an identity, it is served; it had no seal before either.
-    let waiting = Cache::load(folder.path(), None).expect("load");
+    let waiting = Cache::load(folder.path(), None, None).expect("load");
     assert_eq!((waiting.is_locked(), waiting.table()), (false, Some(&versioned(7).spec)));
     assert_eq!(load(folder.path(), "me").table(), Some(&versioned(7).spec));
     assert!(!text(folder.path()).contains("private key"));
@@ -57,7 +57,7 @@ fn a_plain_file_of_before_is_sealed_when_it_is_read() {
 fn without_a_key_the_routes_are_served_without_certificates_until_it_comes() {
     let folder = tempfile::tempdir().expect("temp dir");
     load(folder.path(), "me").store(versioned(7)).expect("store");
-    let mut cache = Cache::load(folder.path(), None).expect("load");
+    let mut cache = Cache::load(folder.path(), None, None).expect("load");
     assert!(cache.is_locked() && cache.table().expect("routes").certificates.is_empty());
     cache.store(versioned(8)).expect_err("no key");
     cache.unlock(key("me")).expect("unlock");
@@ -85,6 +85,15 @@ fn a_file_of_another_host_or_a_damaged_one_is_moved_aside() {
         assert!(folder.path().join("routes.json.damaged").exists());
         assert!(!folder.path().join(FILE).exists());
     }
+}
+
+#[test]
+fn a_host_that_lost_its_power_while_its_key_changed_opens_with_the_former_and_seals_with_the_new() {
+    let folder = tempfile::tempdir().expect("temp dir");
+    load(folder.path(), "before").store(versioned(7)).expect("store");
+    let cache = Cache::load(folder.path(), Some(key("after")), Some(key("before"))).expect("load");
+    assert_eq!((cache.is_locked(), cache.table()), (false, Some(&versioned(7).spec)));
+    assert_eq!(load(folder.path(), "after").table(), Some(&versioned(7).spec));
 }
 
 #[test]

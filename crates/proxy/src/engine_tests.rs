@@ -81,7 +81,7 @@ fn routing(folder: &Path, api: &Api) -> Routing {
     let config =
         config::Traefik { dynamic_file: folder.join("dynamic.yaml"), api: api.url.clone(), access_log: None };
     let traefik = Traefik::new(config, CHALLENGES).expect("a client");
-    Routing::restore(Gateway::new(ingress::Options::default()), Some(traefik), folder, Some(key()))
+    Routing::restore(Gateway::new(ingress::Options::default()), Some(traefik), folder, Some(key()), None)
         .expect("restored")
 }
 
@@ -155,6 +155,7 @@ async fn a_file_that_cannot_be_written_is_named_and_nothing_is_acknowledged() {
         Some(traefik),
         folder.path(),
         Some(key()),
+        None,
     );
     let error = format!("{:#}", error.expect_err("no such folder"));
     assert!(error.contains("`traefik.dynamic_file` /nowhere/dynamic.yaml"), "{error}");

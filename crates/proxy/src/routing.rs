@@ -57,8 +57,9 @@ impl Routing {
         traefik: Option<Traefik>,
         folder: &Path,
         key: Option<SealKey>,
+        former: Option<SealKey>,
     ) -> anyhow::Result<Self> {
-        let cache = Cache::load(folder, key)
+        let cache = Cache::load(folder, key, former)
             .with_context(|| format!("the routes in {} cannot be read", folder.display()))?;
         let held = Mutex::new(Held { cache, in_force: 0 });
         let routing = Self { gateway, traefik, held, generation: AtomicI64::new(0) };
@@ -212,7 +213,8 @@ mod tests {
 
     fn routing(folder: &Path) -> Routing {
         let key = SealKey::derive("a host's", "test");
-        Routing::restore(Gateway::new(ingress::Options::default()), None, folder, Some(key)).expect("cache")
+        Routing::restore(Gateway::new(ingress::Options::default()), None, folder, Some(key), None)
+            .expect("cache")
     }
 
     #[test]

@@ -12,9 +12,10 @@ use anyhow::Context;
 use daemon::lifecycle::Lifecycle;
 use ingress::bind::{Inherited, listen_early};
 use ingress::{Gateway, Limits, Options};
+use node::identity::KeyWatch;
 use node::link::{Link, LinkConfig, Timing};
 use node::traffic::Reports;
-use protocol::identity::{AgentKind, NodeIdentity};
+use protocol::identity::{AgentKind, ApiKey, NodeIdentity};
 use protocol::report::{Hello, HostFacts};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -56,8 +57,9 @@ pub async fn run(config: Config, mut inherited: Inherited) -> anyhow::Result<Exi
     // Damage is told, and waited out, where the identity is needed.
     let identity = node::identity::read(&config.node_dir).ok().flatten();
     let key = keys.of(identity.as_ref());
+    let former = keys.of_key(node::identity::former_key(&config.node_dir).as_ref());
     let log = traefik.as_ref().and_then(Traefik::access_log).cloned();
-    let routing = Arc::new(Routing::restore(Arc::clone(&gateway), traefik, &config.state_dir, key)?);
+    let routing = Arc::new(Routing::restore(Arc::clone(&gateway), traefik, &config.state_dir, key, former)?);
     let (told, recorded) = (log.clone(), Arc::clone(&gateway));
     let traffic = Reports::new(move || told.as_ref().map_or_else(|| recorded.traffic(), |log| log.traffic()));
 
@@ -115,7 +117,12 @@ struct Agent {
 impl node::agent::Agent for Agent {
     const FAILED: &'static str = "no link to the control plane is possible; routes are served as they were";
 
-    async fn run(&mut self, identity: NodeIdentity, stop: CancellationToken) -> anyhow::Result<()> {
+    async fn run(
+        &mut self,
+        identity: NodeIdentity,
+        keys: KeyWatch,
+        stop: CancellationToken,
+    ) -> anyhow::Result<()> {
         if let Some(key) = self.keys.of(Some(&identity)) {
             let unlocking = Arc::clone(&self.routing);
             tokio::task::spawn_blocking(move || unlocking.unlock(key)).await??;
@@ -142,7 +149,19 @@ impl node::agent::Agent for Agent {
             timing: Timing::default(),
         })?;
         let sync = Sync::new(handle.clone(), Arc::clone(&self.routing), Jobs::new(handle.clone(), &jobs));
-        self.traffic.beside(link, &handle, sync.run(events, stop.clone()), stop).await
+        let (sealing, routing) = (self.keys.clone(), Arc::clone(&self.routing));
+        let seal_anew = |key: &ApiKey| {
+            // A file, as small as the table: nothing waits for it but the next table.
+            if let Some(key) = sealing.of_key(Some(key))
+                && let Err(error) = routing.unlock(key)
+            {
+                warn!(error = format!("{error:#}"), "the routes on disk are not sealed with the new key yet");
+            }
+        };
+        tokio::select! {
+            ended = self.traffic.beside(link, &handle, sync.run(events, stop.clone()), stop) => ended,
+            never = handle.follow(keys, seal_anew) => match never {},
+        }
     }
 }
 

@@ -105,7 +105,7 @@ impl Cluster {
     pub fn host(&self, name: &str) -> Result<Host> {
         ensure!(
             host_names().any(|known| known == name)
-                || topology::PROXIES.iter().any(|proxy| proxy.name == name),
+                || topology::PROXIES.iter().chain(&topology::GUESTS).any(|place| place.name == name),
             "there is no host {name}; there are {}",
             host_names().collect::<Vec<_>>().join(", ")
         );
@@ -186,6 +186,16 @@ impl Cluster {
         host.set_service(&software::proxy(&host)?)?;
         self.join(place.name, token)?;
         self.power_on(place.name)
+    }
+
+    /// Boots a host of [`topology::GUESTS`], whose mesh agent waits for a token.
+    pub fn add_guest(&self, place: Place) -> Result<Host> {
+        let cache = Cache::ensure(&self.saved.cache, &self.program())?;
+        let host = self.host(place.name)?;
+        Shared::written(&self.state, self.programs(), cache).prepare(&host, place.public)?;
+        host.set_service(&software::enrolled_mesh(&host, place, "")?)?;
+        self.power_on(place.name)?;
+        Ok(host)
     }
 
     /// Pulls the host's plug.

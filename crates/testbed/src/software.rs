@@ -274,7 +274,7 @@ pub fn declared_mesh(
     Ok(ours(MESH, "run"))
 }
 
-/// The mesh agent of a host that joins by a token.
+/// The mesh agent of a host that joins by a token; it waits for one when this is empty.
 pub fn enrolled_mesh(host: &Host, place: topology::Place, token: &str) -> Result<Service> {
     set_credential(host, "join_token", token)?;
     let mut config = mesh_config(place);

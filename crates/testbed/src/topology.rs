@@ -41,6 +41,23 @@ pub const PROXIES: [Place; 3] = [PROXY, PROXY2, PROXY3];
 /// The hosts of every cluster.
 pub const PLACES: [Place; 4] = [CONTROL_PLANE, W1, W2, PROXY];
 
+/// Hosts with a mesh agent and nothing else, for tests that boot them.
+pub const GUESTS: [Place; 20] = guests();
+
+const fn guests() -> [Place; 20] {
+    const NAMES: [&str; 20] = [
+        "g1", "g2", "g3", "g4", "g5", "g6", "g7", "g8", "g9", "g10", "g11", "g12", "g13", "g14", "g15",
+        "g16", "g17", "g18", "g19", "g20",
+    ];
+    let mut places = [W2; 20];
+    let mut index: u8 = 0;
+    while index < 20 {
+        places[index as usize] = Place::new(NAMES[index as usize], "worker", 100 + index, 0);
+        index += 1;
+    }
+    places
+}
+
 /// Where tests run a registry of images, on the proxy's host. It speaks plain HTTP.
 pub const REGISTRY: &str = "198.51.100.40:5000";
 

@@ -1,6 +1,6 @@
 //! The agent: joins the parts.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,9 +9,9 @@ use anyhow::Context as _;
 use axum::Router;
 use daemon::lifecycle::Lifecycle;
 use daemon::reconcile::{Activator, StatusCell, drive};
+use node::identity::KeyWatch;
 use node::ledger::Ledger;
 use node::link::{Events, Link, LinkConfig, LinkEvent, LinkHandle, Timing};
-use protocol::enforced::Enforced;
 use protocol::identity::{AgentKind, NodeIdentity};
 use protocol::message::{Applied, FromAgent, FromControlPlane};
 use protocol::question::{Answer, AnswerKind, Ask, Question};
@@ -34,8 +34,9 @@ use crate::lease::{Keeper, Permit};
 use crate::means::Means;
 use crate::podman::Podman;
 use crate::private::Network;
+use crate::tickets::TicketKeys;
 use crate::uplink::Uplink as _;
-use crate::{bridges, exec, files, job, leave, serve, stats, storage, zones};
+use crate::{bridges, exec, files, job, leave, probe, serve, stats, storage, zones};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// For links and open hand-overs; instances and builds go on without the agent.
@@ -82,15 +83,16 @@ impl Parts {
         identity: NodeIdentity,
         stop: &CancellationToken,
     ) -> anyhow::Result<Self> {
-        let (podman, version, means) = prepare(config).await?;
+        let (podman, facts, means) = prepare(config).await?;
         let ledger: Ledger<WorkerSpec> = Ledger::load(config.state_dir.join(leave::SPEC))?;
         let (spec, watched) = watch::channel(Arc::new(
             ledger.current().map(|current| current.spec.clone()).unwrap_or_default(),
         ));
         let network = network(config, podman.clone(), &ledger).await;
-        let hello = hello(config, version, means.enforced(), network.in_force());
+        let hello = hello(config, facts, network.in_force());
         let (link, handle, events) = Link::new(link_config(identity.clone(), hello))?;
 
+        let of_key = handle.clone();
         let activator = Activator::new();
         let connected = Arc::new(Notify::new());
         let (commands, received) = mpsc::channel(64);
@@ -108,7 +110,8 @@ impl Parts {
             .with_context(|| format!("cannot listen on {}:{}", identity.mesh_address, config.mesh.port))?;
         let metrics = daemon::status::install_metrics();
         let status = daemon::status::router(metrics.clone());
-        let router = mesh_router(&podman, &fresh, &identity, status, stop);
+        let tickets = TicketKeys::new(identity.api_key.signing_key());
+        let router = mesh_router(&podman, &fresh, &tickets, status, stop);
         let mut parts = Self::default();
         let (storage_connected, questions) =
             parts.tell_of_storage(config, &podman, &handle, watched_too, stop);
@@ -141,7 +144,7 @@ impl Parts {
         let images = drive(images, image_activator, IMAGES_EVERY, StatusCell::default(), stop.clone());
         parts.spawn("images", images);
         parts.spawn("inbox", inbox.run(events, stop.clone()));
-        parts.spawn("identity", same_identity(config.node_dir.clone(), identity, stop.clone()));
+        parts.watch_identity(&config.node_dir, identity, (of_key, tickets), stop);
         Ok(parts)
     }
 
@@ -187,6 +190,19 @@ impl Parts {
         disks
     }
 
+    /// Another key is taken as it comes; another identity ends all.
+    fn watch_identity(
+        &mut self,
+        node_dir: &Path,
+        identity: NodeIdentity,
+        (handle, tickets): (LinkHandle, TicketKeys),
+        stop: &CancellationToken,
+    ) {
+        let watch = KeyWatch::new(node_dir.to_owned(), identity.clone());
+        self.spawn("key", follow(handle, watch, tickets, stop.clone()));
+        self.spawn("identity", same_identity(node_dir.to_owned(), identity, stop.clone()));
+    }
+
     /// Until `stop`, or until a part ends by itself, which is a failure of all.
     async fn run(mut self, stop: &CancellationToken) -> anyhow::Result<()> {
         while let Some(ended) = self.0.join_next().await {
@@ -198,18 +214,21 @@ impl Parts {
     }
 }
 
-/// The host, and its Podman and that one's version.
-async fn prepare(config: &Config) -> anyhow::Result<(Podman, String, Arc<Means>)> {
+/// The host, and what the worker knows of it.
+async fn prepare(config: &Config) -> anyhow::Result<(Podman, HostFacts, Arc<Means>)> {
     let podman = Podman::new(&config.podman.socket)?;
     let version = podman.version().await?.version;
     info!(podman = version, "Podman answers");
     let means = Arc::new(Means::of_this_host(&podman, config.instances.user_namespaces).await);
+    let probe = Some(probe::host(&podman).await);
     bridges::announce();
     if let Err(error) = job::prepare(&podman).await {
         warn!(error = format!("{error:#}"), "the network of builds is missing; the first build tries again");
     }
     std::fs::create_dir_all(&config.state_dir).context("cannot make state_dir")?;
-    Ok((podman, version, means))
+    let enforced = Some(Box::new(means.enforced()));
+    let facts = HostFacts { podman: Some(version), probe, enforced, ..HostFacts::default() };
+    Ok((podman, facts, means))
 }
 
 fn link_config(identity: NodeIdentity, hello: impl Fn() -> Hello + Send + Sync + 'static) -> LinkConfig {
@@ -226,14 +245,25 @@ fn link_config(identity: NodeIdentity, hello: impl Fn() -> Hello + Send + Sync +
 fn mesh_router(
     podman: &Podman,
     fresh: &exec::Fresh,
-    identity: &NodeIdentity,
+    keys: &TicketKeys,
     status: Router,
     stop: &CancellationToken,
 ) -> Router {
-    let key = identity.api_key.signing_key();
-    let programs = exec::router(podman.clone(), fresh.clone(), key.clone(), stop.clone());
-    let files = files::router(podman.clone(), key.clone());
-    serve::router(podman.clone(), key, status).merge(programs).merge(files)
+    let programs = exec::router(podman.clone(), fresh.clone(), keys.clone(), stop.clone());
+    let files = files::router(podman.clone(), keys.clone());
+    serve::router(podman.clone(), keys.clone(), status).merge(programs).merge(files)
+}
+
+/// Another key of the host: its tickets are taken first, then it is signed in with.
+async fn follow(
+    handle: LinkHandle,
+    watch: KeyWatch,
+    tickets: TicketKeys,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let followed = handle.follow(watch, |key| tickets.change(key.signing_key()));
+    stop.run_until_cancelled(followed).await;
+    Ok(())
 }
 
 /// Everything is made with the identity: with another one the process ends and is started again.
@@ -251,8 +281,7 @@ async fn same_identity(
 
 fn hello(
     config: &Config,
-    podman: String,
-    enforced: Enforced,
+    known: HostFacts,
     generation: watch::Receiver<Generation>,
 ) -> impl Fn() -> Hello + Send + Sync + use<> {
     let (jobs, build_slots) = (jobs_folder(config), config.builds.slots);
@@ -262,8 +291,9 @@ fn hello(
         jobs: Jobs::<LinkHandle>::known(&jobs),
         build_slots,
         host: HostFacts {
-            podman: Some(podman.clone()),
-            enforced: Some(Box::new(enforced.clone())),
+            podman: known.podman.clone(),
+            probe: known.probe.clone(),
+            enforced: known.enforced.clone(),
             ..node::facts::host_facts()
         },
     }

@@ -13,7 +13,6 @@ use axum::routing::get;
 use chrono::Utc;
 use futures_util::StreamExt as _;
 use protocol::files::{FilesTicket, Kind, Way};
-use protocol::identity::SigningKey;
 use protocol::ids::InstanceId;
 use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -21,6 +20,7 @@ use tracing::warn;
 
 use crate::instances;
 use crate::podman::{Error, Podman};
+use crate::tickets::TicketKeys;
 
 /// Copies at the same time.
 const COPIES: usize = 8;
@@ -28,7 +28,7 @@ const COPIES: usize = 8;
 #[derive(Clone)]
 struct Files {
     podman: Podman,
-    key: SigningKey,
+    keys: TicketKeys,
     slots: Arc<Semaphore>,
 }
 
@@ -37,9 +37,9 @@ struct Place {
     path: String,
 }
 
-/// `key` is this node's own, with which the control plane seals tickets.
-pub fn router(podman: Podman, key: SigningKey) -> Router {
-    let files = Files { podman, key, slots: Arc::new(Semaphore::new(COPIES)) };
+/// `keys` are this node's, with which the control plane seals tickets.
+pub fn router(podman: Podman, keys: TicketKeys) -> Router {
+    let files = Files { podman, keys, slots: Arc::new(Semaphore::new(COPIES)) };
     Router::new()
         .route("/v1/instances/{instance}/files", get(read).put(write))
         .route("/v1/instances/{instance}/files/kind", get(kind))
@@ -55,7 +55,8 @@ impl Files {
     ) -> Result<(String, OwnedSemaphorePermit), Response> {
         let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let shown = bearer.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
-        if !ticket.is(shown, &self.key, Utc::now().timestamp()) {
+        let now = Utc::now().timestamp();
+        if !self.keys.admit(|key| ticket.is(shown, key, now)) {
             return Err(
                 (StatusCode::UNAUTHORIZED, "the ticket is not for this, or has expired").into_response()
             );

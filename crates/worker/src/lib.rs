@@ -12,6 +12,7 @@
 //! * [`zones`]: answers for the direct zones that point at this worker.
 //! * [`private`]: how apps reach each other by name.
 //! * [`leave`]: takes away what all of these made.
+//! * [`probe`]: what this host can do for containers.
 //! * [`podman`]: the client of Podman's REST interface.
 
 pub mod agent;
@@ -34,11 +35,13 @@ pub mod means;
 mod places;
 pub mod podman;
 pub mod private;
+pub mod probe;
 mod registry;
 mod scrub;
 pub mod serve;
 pub mod stats;
 pub mod storage;
 mod text;
+pub mod tickets;
 pub mod uplink;
 pub mod zones;

@@ -4,19 +4,19 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use axum::Router;
 use axum::routing::get;
-use protocol::identity::SigningKey;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio_util::sync::CancellationToken;
 
 use crate::handover;
 use crate::podman::Podman;
+use crate::tickets::TicketKeys;
 
-/// All routes. `key` is this node's own, with which the control plane seals tickets.
-pub fn router(podman: Podman, key: SigningKey, status: Router) -> Router {
+/// All routes. `keys` are this node's, with which the control plane seals tickets.
+pub fn router(podman: Podman, keys: TicketKeys, status: Router) -> Router {
     Router::new()
         .route("/v1/images/{id}", get(handover::image))
         .route("/v1/images/{id}/layers", get(handover::layers))
-        .with_state(handover::Images::new(podman, key))
+        .with_state(handover::Images::new(podman, keys))
         .merge(status)
 }
 

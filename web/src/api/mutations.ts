@@ -215,6 +215,21 @@ export const useCheckNode = () =>
     unwrap(api.POST("/api/v1/nodes/{node}/check", { params: { path: { node } } })),
   );
 
+export const useRegisterNode = () =>
+  useListChange(keys.nodes, (body: Schemas["NodeRegistration"]) =>
+    unwrap(api.POST("/api/v1/nodes", { body })),
+  );
+
+export const useRotateNodeKey = () =>
+  useListChange(keys.nodes, (node: string) =>
+    unwrap(api.POST("/api/v1/nodes/{node}/rotate-key", { params: { path: { node } } })),
+  );
+
+export const useRevokeNode = () =>
+  useListChange(keys.nodes, (node: string) =>
+    unwrap(api.POST("/api/v1/nodes/{node}/revoke", { params: { path: { node } }, body: { confirm: node } })),
+  );
+
 export const useDeleteNode = () =>
   useListChange(keys.nodes, (node: string) =>
     unwrap(api.DELETE("/api/v1/nodes/{node}", { params: { path: { node } } })),

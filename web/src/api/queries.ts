@@ -197,6 +197,15 @@ export const nodeHistoryQuery = (node: string) =>
     ...live,
   });
 
+/** One join token while somebody waits for its host. */
+export const nodeTokenQuery = (id: string, everyMs: number) =>
+  queryOptions({
+    queryKey: [...keys.nodeTokens, id],
+    queryFn: ({ signal }) =>
+      unwrap(api.GET("/api/v1/node-tokens/{id}", { params: { path: { id } }, signal })),
+    refetchInterval: everyMs,
+  });
+
 export const nodeTokensQuery = queryOptions({
   queryKey: keys.nodeTokens,
   queryFn: async ({ signal }) => (await unwrap(api.GET("/api/v1/node-tokens", { signal }))).items,

@@ -62,7 +62,7 @@ export const cli = {
   reissue: (host: string) => `wh cert reissue ${quote(host)}`,
   removeCertificate: (name: string) => `wh cert remove ${quote(name)} --confirm ${quote(name)}`,
   notices: () => "wh notices",
-  addNode: () => "wh node token create --role worker",
+  addNode: () => "wh node add",
 };
 
 export function quote(value: string): string {

@@ -46,6 +46,8 @@ pub enum Code {
     NotQueued,
     NodeHasInstances,
     NodeHasZone,
+    NodeRevoked,
+    RotationEnded,
     ZoneInUse,
     MeshFull,
     CertificateFixed,
@@ -102,6 +104,8 @@ impl Code {
             | Self::NotQueued
             | Self::NodeHasInstances
             | Self::NodeHasZone
+            | Self::NodeRevoked
+            | Self::RotationEnded
             | Self::ZoneInUse
             | Self::MeshFull
             | Self::CertificateFixed
@@ -163,6 +167,11 @@ impl Error {
 
     pub fn code(&self) -> Code {
         self.code
+    }
+
+    /// For people.
+    pub fn message(&self) -> &str {
+        &self.message
     }
 }
 

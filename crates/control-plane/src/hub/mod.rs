@@ -13,7 +13,7 @@ pub use registry::{Hub, Key};
 
 use crate::app::AppState;
 use crate::nodes::health::alias;
-use crate::nodes::{join, leave};
+use crate::nodes::{join, keys, leave};
 use crate::{jobs, registries, traefik};
 
 /// What agents call on the mesh: sign in, the socket, and the requests that do not fit it.
@@ -21,6 +21,7 @@ pub fn mesh_router() -> Router<AppState> {
     Router::new()
         .route("/v1/nodes/declare", post(join::declare))
         .route("/v1/nodes/leave", post(leave::leave))
+        .route("/v1/nodes/rotate", post(keys::rotate))
         .route("/v1/workers/register", post(token::register))
         .route("/v1/workers/refresh-token", post(token::refresh))
         .route("/v1/workers/ws", get(socket::upgrade))

@@ -236,6 +236,13 @@ impl Hub {
         }
     }
 
+    /// Closes all connections of a node's agents.
+    pub fn close_node(&self, node: NodeId) {
+        let connections = self.connections();
+        let its = connections.by_agent.iter().filter(|(key, _)| key.node == node);
+        its.for_each(|(_, connection)| connection.close.cancel());
+    }
+
     /// Closes all connections and lets in no more: the process stops.
     pub fn close_all(&self) {
         let mut connections = self.connections();

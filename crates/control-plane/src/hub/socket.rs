@@ -24,7 +24,7 @@ use super::registry::Key;
 use super::token::Agent;
 use crate::app::AppState;
 use crate::bus::{self, Topic};
-use crate::http::{Code, Error, Result};
+use crate::http::Result;
 use crate::nodes::store;
 use crate::vault::Purpose;
 
@@ -45,10 +45,8 @@ pub(super) async fn upgrade(
     headers: HeaderMap,
     ws: WebSocketUpgrade,
 ) -> Result<Response> {
-    let sealed = agent.node.signing_key.as_deref().ok_or_else(|| {
-        Error::new(Code::AgentTokenWrong, "this node has no API key").hint("Join the host again")
-    })?;
-    let plain = app.vault.open(Purpose::NodeSigningKey, &format!("node:{}", agent.node.id), sealed)?;
+    let purpose = Purpose::NodeSigningKey;
+    let plain = app.vault.open(purpose, &format!("node:{}", agent.node.id), &agent.signing_key)?;
     let key: [u8; 32] = plain.try_into().map_err(|_| anyhow::anyhow!("a signing key has another length"))?;
     let ws = ws.max_message_size(MAX_FROM_AGENT).max_frame_size(MAX_FROM_AGENT);
     let (name, value) = TAKES_CHANGES;

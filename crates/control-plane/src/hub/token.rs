@@ -1,5 +1,5 @@
-//! Access tokens of agents: JWT by HS256, 15 minutes. A token of a node that was removed is no good any more, so each
-//! use looks the node up.
+//! Access tokens of agents: JWT by HS256, 15 minutes. A token of a node that was removed, or of a key that is no good any
+//! more, is refused, so each use looks the node up.
 
 use axum::extract::{FromRequestParts, State};
 use axum::http::HeaderMap;
@@ -16,13 +16,16 @@ use crate::app::{App, AppState};
 use crate::http::caller::bearer;
 use crate::http::{Body, Code, Error, Result};
 use crate::nodes;
-use crate::nodes::store::Known;
+use crate::nodes::store::{Known, keys};
 use crate::vault::Purpose;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Claims {
     sub: NodeId,
     agent: AgentKind,
+    /// Which of the node's API keys it was issued for; absent in tokens of the version before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
     exp: i64,
     iat: i64,
 }
@@ -32,6 +35,10 @@ struct Claims {
 pub struct Agent {
     pub node: Known,
     pub kind: AgentKind,
+    /// The key by which it signs, sealed: its node may have another one by now.
+    pub signing_key: Vec<u8>,
+    /// Says which key that is.
+    tag: Option<String>,
 }
 
 impl FromRequestParts<AppState> for Agent {
@@ -43,8 +50,10 @@ impl FromRequestParts<AppState> for Agent {
         let claims = read(app, token)?;
         let mut conn = app.db.acquire().await?;
         let node = nodes::store::known(&mut conn, claims.sub).await?.ok_or_else(refused)?;
+        let signing_key =
+            keys::signing(&mut conn, node.id, claims.key.as_deref()).await?.ok_or_else(refused)?;
         check_role(&node, claims.agent)?;
-        Ok(Self { node, kind: claims.agent })
+        Ok(Self { node, kind: claims.agent, signing_key, tag: claims.key })
     }
 }
 
@@ -56,22 +65,26 @@ pub(crate) async fn register(
 ) -> Result<Json<AccessToken>> {
     let wrong = || {
         Error::new(Code::ApiKeyWrong, "this API key is not of a node of this control plane").hint(
-            "The node was removed or has joined again elsewhere: join this host again with a new join token",
+            "The node was removed or revoked, or has joined again elsewhere: join this host again with a new join token",
         )
     };
     let key = ApiKey::new(bearer(&headers).ok_or_else(wrong)?.to_owned());
     let mut tx = app.db.begin().await?;
-    let id = nodes::store::id_by_api_key(&mut tx, &key.login_digest()).await?.ok_or_else(wrong)?;
+    let digest = key.login_digest();
+    let (id, is_next) = keys::holder(&mut tx, &digest).await?.ok_or_else(wrong)?;
     let node = nodes::store::known(&mut tx, id).await?.ok_or_else(wrong)?;
     check_role(&node, request.agent)?;
+    if is_next {
+        nodes::keys::used(&mut tx, &node, &digest).await?;
+    }
     nodes::store::note_agent(&mut tx, id, request.agent, &request.version).await?;
     tx.commit().await?;
-    Ok(Json(issue(&app, id, request.agent)?))
+    Ok(Json(issue(&app, id, request.agent, Some(keys::tag(&key)))?))
 }
 
 /// `POST /v1/workers/refresh-token`.
 pub(crate) async fn refresh(State(app): State<AppState>, agent: Agent) -> Result<Json<AccessToken>> {
-    Ok(Json(issue(&app, agent.node.id, agent.kind)?))
+    Ok(Json(issue(&app, agent.node.id, agent.kind, agent.tag)?))
 }
 
 fn check_role(node: &Known, agent: AgentKind) -> Result<()> {
@@ -84,10 +97,10 @@ fn check_role(node: &Known, agent: AgentKind) -> Result<()> {
 }
 
 /// A new access token.
-pub fn issue(app: &App, node: NodeId, agent: AgentKind) -> Result<AccessToken> {
+pub fn issue(app: &App, node: NodeId, agent: AgentKind, key: Option<String>) -> Result<AccessToken> {
     let now = Utc::now();
     let expires_at = now + TimeDelta::seconds(TOKEN_LIFETIME_S);
-    let claims = Claims { sub: node, agent, exp: expires_at.timestamp(), iat: now.timestamp() };
+    let claims = Claims { sub: node, agent, key, exp: expires_at.timestamp(), iat: now.timestamp() };
     let key = EncodingKey::from_secret(&app.vault.key(Purpose::AgentToken));
     let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key)
         .map_err(|error| anyhow::Error::new(error).context("cannot sign an access token"))?;

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use ipnet::Ipv4Net;
 use protocol::enrol::EnrolRequest;
 use protocol::identity::Role;
-use protocol::labels;
+use protocol::labels::{self, Labels};
 
 use super::words;
 use crate::config::is_label;
@@ -18,6 +18,10 @@ use crate::http::{Code, Error, Result};
 pub struct Grant {
     pub roles: Vec<Role>,
     pub name: Option<String>,
+    /// Given to the node besides its own.
+    pub labels: Labels,
+    /// In the place of its own.
+    pub zone: Option<String>,
     pub expires_at: DateTime<Utc>,
     /// Public key of the node that has used it.
     pub used_by_key: Option<String>,
@@ -50,15 +54,15 @@ pub fn check(grant: &Grant, request: &EnrolRequest, now: DateTime<Utc>) -> Resul
         Some(name) if *name != request.name => {
             let message =
                 format!("this join token is for a host named {name}, this one is named {}", request.name);
-            Err(Error::new(Code::RoleNotAllowed, message)
-                .field("name")
-                .hint("Set `node.name` in the host's mesh.toml, or make a token without --name"))
+            Err(Error::new(Code::RoleNotAllowed, message).field("name").hint(
+                "Set `node.name` in the host's mesh.toml, or make a token without a name: `wh node add`",
+            ))
         }
         _ => Ok(()),
     }
 }
 
-fn check_words(request: &EnrolRequest) -> Result<()> {
+pub(super) fn check_words(request: &EnrolRequest) -> Result<()> {
     if !is_label(&request.name) {
         return Err(Error::invalid("name", "must be 1 to 63 of a-z, 0-9 and -, without - at the ends")
             .hint("Set `node.name` in the host's mesh.toml"));
@@ -85,7 +89,7 @@ pub fn check_public_key(key: &str) -> Result<()> {
 /// The remedy for a token that is no good.
 pub fn new_token(roles: &[Role]) -> String {
     let flags: Vec<String> = roles.iter().map(|role| format!("--role {role}")).collect();
-    format!("Make a new one with `wh node token create {}`", flags.join(" "))
+    format!("Make a new one with `wh node add {}`", flags.join(" "))
 }
 
 /// For a token that nobody made.

@@ -16,9 +16,9 @@ use serde_json::json;
 use sqlx::PgConnection;
 use tracing::info;
 
-use super::store::{self, Known, NewNode};
+use super::store::{self, Known, NewNode, keys, tokens};
 use super::{Origin, enrol, settled};
-use crate::app::AppState;
+use crate::app::{App, AppState};
 use crate::bus::{self, Topic};
 use crate::generations::{self, Consumer};
 use crate::http::caller::bearer;
@@ -41,22 +41,18 @@ async fn enroll(
     Body(request): Body<EnrolRequest>,
 ) -> Result<(StatusCode, Json<Joined>)> {
     let token = bearer(&headers).ok_or_else(|| enrol::unknown_token(&request.roles))?;
+    let digest = digest::of_token(token);
     let mut changes = app.bus.listen();
-    let mut tx = app.db.begin().await?;
-    let (token_id, grant) = store::lock_token(&mut tx, &digest::of_token(token))
-        .await?
-        .ok_or_else(|| enrol::unknown_token(&request.roles))?;
-    enrol::check(&grant, &request, Utc::now())?;
-    store::lock_addresses(&mut tx).await?;
-    let node = admit(&app, &mut tx, &request).await?;
-    store::use_token(&mut tx, token_id, node.id).await?;
-    let (joined, generation) = join(&app, &mut tx, &node).await?;
-    let detail = json!({ "roles": request.roles, "mesh_address": node.mesh_address, "token": token_id });
-    let name = &node.name;
-    audit::record_system(&mut tx, &format!("node:{name}"), "node.enroll", &format!("node:{name}"), detail)
-        .await?;
-    tx.commit().await?;
-    info!(node.id = %node.id, node.name = name, node.address = %node.mesh_address, "enrolled: node {name}");
+    let (joined, generation) = match take_in(&app, &digest, request).await {
+        Ok(taken) => taken,
+        Err(error) => {
+            if error.code().status().is_client_error() {
+                let mut conn = app.db.acquire().await?;
+                tokens::note_refusal(&mut conn, &digest, error.message()).await?;
+            }
+            return Err(error);
+        }
+    };
     // The answer makes the host dial the control plane through the mesh: the tunnel here should know it by then. One
     // that is late costs the host a few seconds, no more.
     let own = (AgentKind::Mesh, Role::ControlPlane);
@@ -64,18 +60,45 @@ async fn enroll(
     Ok((StatusCode::CREATED, Json(joined)))
 }
 
-/// The node that `request` makes, or the one that this host is already: same key, same name.
-async fn admit(app: &AppState, tx: &mut PgConnection, request: &EnrolRequest) -> Result<Known> {
+/// Makes the host a node, or nothing at all.
+async fn take_in(app: &AppState, digest: &[u8], mut request: EnrolRequest) -> Result<(Joined, Generation)> {
+    let mut tx = app.db.begin().await?;
+    let (token_id, grant) =
+        tokens::lock_token(&mut tx, digest).await?.ok_or_else(|| enrol::unknown_token(&request.roles))?;
+    enrol::check(&grant, &request, Utc::now())?;
+    request.labels.extend(grant.labels);
+    request.zone = grant.zone.or(request.zone);
+    store::lock_addresses(&mut tx).await?;
+    let may_replace = grant.name.as_deref() == Some(&request.name);
+    let node = admit(app, &mut tx, &request, may_replace).await?;
+    tokens::use_token(&mut tx, token_id, node.id).await?;
+    let (joined, generation) = join(app, &mut tx, &node).await?;
+    let detail = json!({ "roles": request.roles, "mesh_address": node.mesh_address, "token": token_id });
+    let name = &node.name;
+    audit::record_system(&mut tx, &format!("node:{name}"), "node.enroll", &format!("node:{name}"), detail)
+        .await?;
+    tx.commit().await?;
+    info!(node.id = %node.id, node.name = name, node.address = %node.mesh_address, "enrolled: node {name}");
+    Ok((joined, generation))
+}
+
+/// The node that `request` makes, or the one that this host is already: same key, same name. `may_replace`: an admin
+/// named it, so that a host of another key may also come back as a node that was revoked.
+pub(super) async fn admit(
+    app: &AppState,
+    tx: &mut PgConnection,
+    request: &EnrolRequest,
+    may_replace: bool,
+) -> Result<Known> {
     let all = store::all(tx).await?;
+    let by_name = all.iter().find(|node| node.name == request.name);
     let by_key = all.iter().find(|node| node.public_key == request.public_key);
-    if let Some(other) = all.iter().find(|node| node.name == request.name)
+    let returning = by_name.filter(|node| node.revoked && may_replace && node.origin == Origin::Enrolled);
+    if let Some(other) = by_name
         && other.public_key != request.public_key
+        && (returning.is_none() || by_key.is_some())
     {
-        let message = format!("there is already a node named {}", other.name);
-        return Err(Error::new(Code::NameTaken, message).field("name").hint(format!(
-            "Give this host another `node.name`, or remove the old node with `wh node rm {}`",
-            other.name
-        )));
+        return Err(name_taken(other));
     }
     if let Some(known) = by_key
         && (known.name != request.name || known.origin == Origin::Declared)
@@ -86,12 +109,13 @@ async fn admit(app: &AppState, tx: &mut PgConnection, request: &EnrolRequest) ->
             known.name
         )));
     }
-    let mesh_address = match by_key {
+    let known = by_key.or(returning);
+    let mesh_address = match known {
         Some(known) => known.mesh_address,
         None => free_address(app, tx).await?,
     };
     let node = NewNode {
-        id: by_key.map_or_else(NodeId::new, |known| known.id),
+        id: known.map_or_else(NodeId::new, |known| known.id),
         name: &request.name,
         roles: &request.roles,
         origin: Origin::Enrolled,
@@ -102,7 +126,7 @@ async fn admit(app: &AppState, tx: &mut PgConnection, request: &EnrolRequest) ->
         declared_labels: &Labels::new(),
         zone: request.zone.as_deref(),
     };
-    match by_key {
+    match known {
         Some(_) => store::update(tx, &node).await?,
         None => store::insert(tx, &node).await?,
     }
@@ -120,12 +144,27 @@ async fn free_address(app: &AppState, tx: &mut PgConnection) -> Result<std::net:
     })
 }
 
+fn name_taken(other: &Known) -> Error {
+    let name = &other.name;
+    let hint = if other.revoked {
+        format!(
+            "To bring that revoked node back by this host make a token for its name: `wh node add {name}`; or remove it with `wh node rm {name}`"
+        )
+    } else {
+        format!("Give this host another `node.name`, or remove the old node with `wh node rm {name}`")
+    };
+    Error::new(Code::NameTaken, format!("there is already a node named {name}")).field("name").hint(hint)
+}
+
 /// A new API key for `node`, and all it needs to know.
-async fn join(app: &AppState, tx: &mut PgConnection, node: &Known) -> Result<(Joined, Generation)> {
+pub(super) async fn join(
+    app: &AppState,
+    tx: &mut PgConnection,
+    node: &Known,
+) -> Result<(Joined, Generation)> {
     let api_key = ApiKey::generate();
-    let sealed =
-        app.vault.seal(Purpose::NodeSigningKey, &format!("node:{}", node.id), &api_key.signing_key().0);
-    store::set_key(tx, node.id, &api_key.login_digest(), &sealed).await?;
+    let sealed = seal(app, node.id, &api_key);
+    keys::set(tx, node.id, &api_key.login_digest(), &sealed).await?;
     let generation = generations::raise(tx, Consumer::Mesh).await?;
     bus::say(tx, Topic::Nodes, node.id).await?;
     let nodes = store::all(tx).await?;
@@ -143,6 +182,11 @@ async fn join(app: &AppState, tx: &mut PgConnection, node: &Known) -> Result<(Jo
         peers: plan::mesh::spec(node.id, &nodes, &plan::mesh::Ways::default()).peers,
     };
     Ok((joined, generation))
+}
+
+/// What the control plane keeps of a key besides the digest that recognises it.
+pub(super) fn seal(app: &App, node: NodeId, api_key: &ApiKey) -> Vec<u8> {
+    app.vault.seal(Purpose::NodeSigningKey, &format!("node:{node}"), &api_key.signing_key().0)
 }
 
 /// A declared node asks for its identity. The tunnel has proven who it is: `WireGuard` lets only the holder of the
@@ -172,6 +216,11 @@ pub(crate) async fn declare(
     })?;
     if node.public_key != request.public_key {
         return Err(refuse(format!("the node {} is declared with another public key", node.name)));
+    }
+    if node.revoked {
+        return Err(Error::new(Code::NodeRevoked, format!("the node {} was revoked", node.name)).hint(
+            "Declare it with another public key to let it in again: delete the host's private.key, and pin the one that it makes",
+        ));
     }
     if let (None, Some(endpoint)) = (&node.endpoint, request.endpoint) {
         store::set_endpoint(&mut tx, node.id, &endpoint.to_string()).await?;

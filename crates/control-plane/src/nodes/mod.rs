@@ -1,18 +1,23 @@
 //! Nodes: how hosts join, what they are, and when they go.
 
+pub mod adding;
 pub mod agent_log;
 pub mod api;
+pub mod capabilities;
 pub mod declared;
 pub mod enrol;
 pub mod health;
 pub mod instances;
 pub mod join;
+pub mod keys;
 pub mod labels;
 pub mod leave;
 pub mod numbers;
+pub mod register;
 pub mod settled;
 pub mod storage;
 pub mod store;
+pub mod tokens;
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -46,6 +51,8 @@ pub struct Node {
     pub health: health::Health,
     pub agents: Vec<Agent>,
     pub host: HostFacts,
+    /// What the host can do, and what it lacks.
+    pub capabilities: Vec<capabilities::Capability>,
     pub labels: Labels,
     /// Those of the labels that the configuration sets, at each start.
     pub declared_labels: Vec<String>,
@@ -63,9 +70,21 @@ pub struct Node {
     pub numbers: Option<numbers::NodeNow>,
     /// What its images take. Null before a worker has told.
     pub images: Option<NodeImages>,
+    pub key: NodeKey,
     /// What will not go well as it is, each with the remedy.
     pub warnings: Vec<String>,
     pub created_at: DateTime<Utc>,
+}
+
+/// How a node's API key is.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct NodeKey {
+    /// When it took the place of another. Null for the one with which it joined.
+    pub changed_at: Option<DateTime<Utc>>,
+    /// Since when the host is asked for another key. Null once that is in use.
+    pub rotation_asked_at: Option<DateTime<Utc>>,
+    /// Since when its keys are refused.
+    pub revoked_at: Option<DateTime<Utc>>,
 }
 
 /// One of a node's processes.
@@ -131,11 +150,17 @@ pub struct NodeToken {
     pub roles: Vec<Role>,
     /// The only node name that it is good for.
     pub name: Option<String>,
+    /// What it gives the node besides its roles.
+    pub labels: Labels,
+    pub zone: Option<String>,
     pub created_at: DateTime<Utc>,
     pub expires_at: DateTime<Utc>,
     pub used_at: Option<DateTime<Utc>>,
     /// Name of the node that joined with it.
     pub used_by: Option<String>,
+    /// Why the last host that showed it was refused. Null once one has joined.
+    pub refusal: Option<String>,
+    pub refused_at: Option<DateTime<Utc>>,
 }
 
 /// Which agents a node with these roles may run.
@@ -171,5 +196,7 @@ pub fn inet(address: Ipv4Addr) -> IpNet {
     IpNet::from(IpAddr::V4(address))
 }
 
+#[cfg(test)]
+mod joining_tests;
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@ use std::net::Ipv4Addr;
 
 use proptest::prelude::*;
 use protocol::identity::AgentKind;
+use protocol::ids::NodeId;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
@@ -213,10 +214,8 @@ async fn declared_labels_come_from_the_configuration_and_leave_the_others_alone(
     assert_eq!((&node["declared_labels"], &node["zone"]), (&json!(["disk"]), &Value::Null));
 }
 
-#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
-async fn a_host_that_leaves_is_removed_and_may_join_anew_under_its_name(pool: PgPool) {
-    let mesh = Mesh::new(pool).await;
-    let joined = mesh.join("w1", &["worker"]).await;
+/// An instance that should run on the node.
+pub(super) async fn instance_on(mesh: &Mesh, node: NodeId) {
     let (app, deployment, _) = mesh.queue_build("hello").await;
     sqlx::query(
         "with release as (
@@ -228,10 +227,17 @@ async fn a_host_that_leaves_is_removed_and_may_join_anew_under_its_name(pool: Pg
     )
     .bind(app)
     .bind(deployment)
-    .bind(joined.identity.node_id)
+    .bind(node)
     .execute(&mesh.test.app.db)
     .await
     .expect("instance");
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn a_host_that_leaves_is_removed_and_may_join_anew_under_its_name(pool: PgPool) {
+    let mesh = Mesh::new(pool).await;
+    let joined = mesh.join("w1", &["worker"]).await;
+    instance_on(&mesh, joined.identity.node_id).await;
     let leave = async |force: bool| {
         let body = json!({ "force": force });
         let answer = mesh.post_as(&joined, AgentKind::Mesh, "/v1/nodes/leave", &body).await;

@@ -1,4 +1,4 @@
-//! Who a node's tunnel talks to: every other node, directly or through a relay.
+//! Who a node's tunnel talks to: every other node that is not revoked, directly or through a relay.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -18,15 +18,17 @@ pub struct Ways {
 
 /// The peers of `node`, by name, and the ways to them.
 pub fn spec(node: NodeId, all: &[Known], ways: &Ways) -> MeshSpec {
-    let others = || all.iter().filter(|other| other.id != node);
+    let others = || all.iter().filter(|other| other.id != node && !other.revoked);
     let mut peers: Vec<MeshPeer> = others().map(peer).collect();
     peers.sort();
     let candidates = others().filter_map(|other| {
         let candidates = ways.candidates.get(&other.id).filter(|candidates| !candidates.is_empty())?;
         Some((other.public_key.clone(), candidates.clone()))
     });
-    let mut spec = MeshSpec { peers, candidates: candidates.collect(), ..MeshSpec::default() };
-    let known: HashMap<NodeId, &Known> = all.iter().map(|known| (known.id, known)).collect();
+    let rotation = all.iter().find(|one| one.id == node).and_then(|one| one.rotation);
+    let mut spec = MeshSpec { peers, rotation, candidates: candidates.collect(), ..MeshSpec::default() };
+    let valid = all.iter().filter(|known| !known.revoked);
+    let known: HashMap<NodeId, &Known> = valid.map(|known| (known.id, known)).collect();
     for pair in &ways.relayed {
         let of = |id: NodeId| known.get(&id).copied();
         let (Some(a), Some(b), Some(relay)) = (of(pair.a), of(pair.b), pair.relay.and_then(of)) else {

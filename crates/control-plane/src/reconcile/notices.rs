@@ -33,6 +33,7 @@ async fn troubles(conn: &mut PgConnection) -> sqlx::Result<Vec<Trouble>> {
     let mut found = certificates::troubles::find(conn).await?;
     found.extend(nodes::health::troubles::find(conn).await?);
     found.extend(healing::troubles::find(conn).await?);
+    found.extend(nodes::keys::troubles(conn).await?);
     Ok(found)
 }
 

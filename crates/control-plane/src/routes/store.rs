@@ -123,7 +123,7 @@ async fn backends(conn: &mut PgConnection) -> sqlx::Result<HashMap<AppId, Vec<Ba
     let rows = sqlx::query!(
         r#"select app_id as "app_id: AppId", instances.id, instances.state, host_port,
                   mesh_address, unreached_since is not null as "unreached!"
-           from instances join nodes on nodes.id = instances.node_id where in_rotation"#
+           from instances join nodes on nodes.id = instances.node_id where in_rotation and revoked_at is null"#
     )
     .fetch_all(conn)
     .await?;

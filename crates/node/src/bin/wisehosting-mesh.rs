@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 use daemon::credentials::Credentials;
 use daemon::lifecycle::Lifecycle;
 use node::mesh::config::Config;
+use node::mesh::join::command::{self, Given};
 use node::mesh::{self, tunnel};
 use tracing::error;
 
@@ -28,6 +29,15 @@ enum Command {
     Run(ConfigPath),
     /// Reads the configuration and says whether it can be used.
     CheckConfig(ConfigPath),
+    /// Joins the host now, with a join token from standard input, and says how that went.
+    Join {
+        /// TOML or JSON; /etc/wisehosting/mesh.toml or mesh.json when absent.
+        #[arg(long, env = "CONFIG_PATH")]
+        config: Option<PathBuf>,
+        /// Standard input is what `wh node register` printed, not a token.
+        #[arg(long)]
+        joined: bool,
+    },
     /// Stops being a node: tells the control plane, takes the tunnel down, removes identity and keys.
     Leave {
         #[command(flatten)]
@@ -66,6 +76,13 @@ fn main() -> ExitCode {
             }
             Err(code) => code,
         },
+        Command::Join { config, joined } => {
+            let path = ConfigPath { config: config.unwrap_or_else(usual_config) };
+            match load(&path) {
+                Ok(config) => finish(join(&config, joined)),
+                Err(code) => code,
+            }
+        }
         Command::Leave { path, yes, force } => match load(&path) {
             Ok(config) => finish(leave(&config, yes, force)),
             Err(code) => code,
@@ -88,6 +105,19 @@ fn run(config: Config) -> anyhow::Result<ExitCode> {
     // A call into a dead device never returns; the process must end all the same.
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
+}
+
+/// Where a host has it that was set up as the documentation says.
+fn usual_config() -> PathBuf {
+    let [toml, json] = ["toml", "json"].map(|kind| PathBuf::from(format!("/etc/wisehosting/mesh.{kind}")));
+    if !toml.exists() && json.exists() { json } else { toml }
+}
+
+fn join(config: &Config, by_hand: bool) -> anyhow::Result<ExitCode> {
+    let given = Given::read(std::io::stdin().lock(), by_hand)?;
+    let runtime = tokio::runtime::Runtime::new()?;
+    runtime.block_on(command::run(config, given, &command::PAUSES, say))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn leave(config: &Config, yes: bool, force: bool) -> anyhow::Result<ExitCode> {

@@ -17,10 +17,10 @@ use std::time::Duration;
 use daemon::backoff::Backoff;
 use daemon::http::{ClientOptions, check_base_url};
 use protocol::enrol::{AccessToken, REFRESH_BEFORE_S};
-use protocol::identity::{AgentKind, NodeIdentity};
+use protocol::identity::{AgentKind, ApiKey, NodeIdentity, SigningKey};
 use protocol::message::FromAgent;
 use protocol::report::Hello;
-use tokio::sync::{Mutex as AsyncMutex, oneshot};
+use tokio::sync::{Mutex as AsyncMutex, Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use url::Url;
@@ -32,6 +32,8 @@ pub use request::RequestError;
 use dial::Dialer;
 use inbox::Inbox;
 use outbox::Outbox;
+
+use crate::identity::{KeyWatch, SETTLE};
 
 /// What a link needs to know.
 pub struct LinkConfig {
@@ -97,10 +99,21 @@ struct Shared {
     /// Index of the control plane in use.
     current: AtomicUsize,
     http: reqwest::Client,
-    token: Mutex<Option<AccessToken>>,
+    /// What the host signs in with; the identity's until it changes.
+    key: Mutex<ApiKey>,
+    /// It has changed.
+    rekeyed: Notify,
+    token: Mutex<Option<SignedIn>>,
     /// Held while signing in, so that the refresh and a dial do not do it twice.
     signing_in: AsyncMutex<()>,
     outbox: Outbox,
+}
+
+/// An access token, and the key that signs what is sent under it.
+#[derive(Clone)]
+struct SignedIn {
+    token: AccessToken,
+    key: SigningKey,
 }
 
 /// Speaks for the agent. Cheap to clone.
@@ -124,6 +137,8 @@ impl Link {
         let tls = control_planes.iter().any(|url| url.scheme() == "https");
         let dialer = Dialer::new(tls, config.root_pem.as_deref(), config.timing.dial)?;
         let shared = Arc::new(Shared {
+            key: Mutex::new(config.identity.api_key.clone()),
+            rekeyed: Notify::new(),
             config,
             control_planes,
             current: AtomicUsize::new(0),
@@ -183,8 +198,8 @@ impl Link {
 
     async fn connect_once(&self, url: &Url, stop: &CancellationToken) -> session::Ended {
         let failed = |reason| session::Ended { useful: false, reason };
-        let socket = match stop.run_until_cancelled(Box::pin(self.dial(url))).await {
-            Some(Ok(socket)) => socket,
+        let (socket, key) = match stop.run_until_cancelled(Box::pin(self.dial(url))).await {
+            Some(Ok(dialled)) => dialled,
             Some(Err(error)) => return failed(error),
             None => return failed(anyhow::anyhow!("stopping")),
         };
@@ -193,20 +208,20 @@ impl Link {
         self.inbox.push(LinkEvent::Connected);
         // Err is impossible for a message that is neither reliable nor large.
         let _ = self.shared.outbox.push(&FromAgent::Heartbeat(crate::facts::heartbeat())).await;
-        let ended = session::run(&self.shared, &self.inbox, socket, stop).await;
+        let ended = session::run(&self.shared, &self.inbox, socket, key, stop).await;
         self.shared.outbox.disconnected();
         self.inbox.push(LinkEvent::Disconnected);
         ended
     }
 
-    async fn dial(&self, url: &Url) -> anyhow::Result<dial::Socket> {
-        let token = self.shared.usable_token(url).await?;
-        let socket = self.dialer.dial(url, &token).await;
+    async fn dial(&self, url: &Url) -> anyhow::Result<(dial::Socket, SigningKey)> {
+        let SignedIn { token, key } = self.shared.usable_token(url).await?;
+        let socket = self.dialer.dial(url, &token.token).await;
         if socket.as_ref().is_err_and(dial::DialError::is_unauthorized) {
             // The next try signs in with the API key.
             self.shared.forget_token();
         }
-        Ok(socket?)
+        Ok((socket?, key))
     }
 }
 
@@ -219,11 +234,15 @@ impl Shared {
         self.current.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn token(&self) -> Option<AccessToken> {
+    fn key(&self) -> ApiKey {
+        self.key.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn token(&self) -> Option<SignedIn> {
         self.token.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn set_token(&self, token: Option<AccessToken>) {
+    fn set_token(&self, token: Option<SignedIn>) {
         *self.token.lock().unwrap_or_else(PoisonError::into_inner) = token;
     }
 }
@@ -253,7 +272,7 @@ impl LinkHandle {
 
     /// The current access token, for plain HTTP over the mesh; `None` before the first sign-in.
     pub fn token(&self) -> Option<String> {
-        self.0.token().map(|token| token.token)
+        self.0.token().map(|signed_in| signed_in.token.token)
     }
 
     /// The control plane in use, without a trailing slash.
@@ -263,6 +282,28 @@ impl LinkHandle {
 
     pub fn identity(&self) -> &NodeIdentity {
         &self.0.config.identity
+    }
+
+    /// Signs in with `key` from now on. The connection is made anew, and what was not acknowledged sent again.
+    pub fn rekey(&self, key: ApiKey) {
+        *self.0.key.lock().unwrap_or_else(PoisonError::into_inner) = key;
+        self.0.forget_token();
+        self.0.rekeyed.notify_waiters();
+        info!(agent = %self.0.config.agent, "this host has another API key: signing in with it");
+    }
+
+    /// Signs in with each key that `keys` sees, a moment after it was handed to `taken`. Never ends.
+    pub async fn follow(
+        &self,
+        mut keys: KeyWatch,
+        mut taken: impl FnMut(&ApiKey),
+    ) -> std::convert::Infallible {
+        loop {
+            let key = keys.next().await;
+            taken(&key);
+            tokio::time::sleep(SETTLE).await;
+            self.rekey(key);
+        }
     }
 
     async fn keep_beating(&self) {

@@ -6,6 +6,7 @@ use anyhow::{Context, anyhow, bail};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use protocol::envelope::{Receiver, Sender};
+use protocol::identity::SigningKey;
 use protocol::message::{FromAgent, FromControlPlane, LastTable, Refused};
 use tokio::time::MissedTickBehavior;
 use tokio_tungstenite::tungstenite::Message;
@@ -27,12 +28,20 @@ pub(super) struct Ended {
 /// Time for a close frame to leave.
 const CLOSE: Duration = Duration::from_secs(1);
 
-pub(super) async fn run(shared: &Shared, inbox: &Inbox, socket: Socket, stop: &CancellationToken) -> Ended {
+pub(super) async fn run(
+    shared: &Shared,
+    inbox: &Inbox,
+    socket: Socket,
+    key: SigningKey,
+    stop: &CancellationToken,
+) -> Ended {
     let (mut sink, stream) = socket.split();
-    let mut reader = Reader { shared, inbox, stream, table: LastTable::default(), useful: false };
+    let mut reader =
+        Reader { shared, inbox, key: key.clone(), stream, table: LastTable::default(), useful: false };
     let reason = tokio::select! {
         Err(error) = reader.run() => error,
-        Err(error) = write(shared, &mut sink) => error,
+        Err(error) = write(shared, key, &mut sink) => error,
+        () = shared.rekeyed.notified() => anyhow!("this host has another API key"),
         () = stop.cancelled() => anyhow!("stopping"),
     };
     // The connection is given up whether or not the other side hears of it.
@@ -43,10 +52,11 @@ pub(super) async fn run(shared: &Shared, inbox: &Inbox, socket: Socket, stop: &C
 /// Sends `hello`, then what the outbox has, and pings in between.
 async fn write(
     shared: &Shared,
+    key: SigningKey,
     sink: &mut SplitSink<Socket, Message>,
 ) -> anyhow::Result<std::convert::Infallible> {
     let Timing { ping, silence, .. } = shared.config.timing;
-    let mut sender = Sender::new(shared.config.identity.api_key.signing_key());
+    let mut sender = Sender::new(key);
     let mut seal = move |message: Outgoing| {
         let text = sender.seal(message.kind, &message.id, message.payload, now_ms());
         Message::text(text)
@@ -79,6 +89,7 @@ async fn send(
 struct Reader<'a> {
     shared: &'a Shared,
     inbox: &'a Inbox,
+    key: SigningKey,
     stream: SplitStream<Socket>,
     table: LastTable,
     useful: bool,
@@ -86,7 +97,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     async fn run(&mut self) -> anyhow::Result<std::convert::Infallible> {
-        let mut receiver = Receiver::new(self.shared.config.identity.api_key.signing_key());
+        let mut receiver = Receiver::new(self.key.clone());
         let silence = self.shared.config.timing.silence;
         loop {
             let Ok(received) = tokio::time::timeout(silence, self.stream.next()).await else {

@@ -1,5 +1,6 @@
 //! The link against a small control plane in this process, which checks every envelope.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicI64;
 
@@ -28,6 +29,8 @@ const SOON: Duration = Duration::from_secs(10);
 /// One WebSocket, as the test sees it. Dropping it closes the socket.
 struct Connection {
     bearer: String,
+    /// What the agent signed in with.
+    key: ApiKey,
     from_agent: mpsc::Receiver<Envelope>,
     to_agent: mpsc::Sender<FromControlPlane>,
 }
@@ -54,8 +57,9 @@ impl Connection {
 
 #[derive(Clone)]
 struct ServerState {
-    key: SigningKey,
-    api_key: ApiKey,
+    /// What the control plane signs with; what the agent signed in with when absent.
+    key: Option<SigningKey>,
+    signed_in: Arc<Mutex<HashMap<String, ApiKey>>>,
     /// How long tokens are good for, in seconds.
     lifetime_s: i64,
     tokens: Arc<AtomicI64>,
@@ -63,9 +67,14 @@ struct ServerState {
 }
 
 impl ServerState {
-    fn token(&self) -> Json<AccessToken> {
+    fn token(&self, key: ApiKey) -> Json<AccessToken> {
         let token = format!("token-{}", self.tokens.fetch_add(1, Ordering::Relaxed) + 1);
+        self.signed_in.lock().expect("not poisoned").insert(token.clone(), key);
         Json(AccessToken { token, expires_at: Utc::now() + TimeDelta::seconds(self.lifetime_s) })
+    }
+
+    fn key_of(&self, token: &str) -> ApiKey {
+        self.signed_in.lock().expect("not poisoned")[token].clone()
     }
 }
 
@@ -84,8 +93,8 @@ impl Rig {
         let api_key = ApiKey::generate();
         let (connections_tx, connections) = mpsc::channel(8);
         let state = ServerState {
-            key: key.unwrap_or_else(|| api_key.signing_key()),
-            api_key: api_key.clone(),
+            key,
+            signed_in: Arc::default(),
             lifetime_s,
             tokens: Arc::default(),
             connections: connections_tx,
@@ -141,12 +150,10 @@ fn config(api_key: ApiKey, control_planes: Vec<String>) -> LinkConfig {
 
 async fn serve(tasks: &mut JoinSet<()>, state: ServerState) -> SocketAddr {
     async fn register(State(state): State<ServerState>, headers: HeaderMap) -> Json<AccessToken> {
-        assert_eq!(bearer(&headers), state.api_key.expose());
-        state.token()
+        state.token(ApiKey::new(bearer(&headers)))
     }
     async fn refresh(State(state): State<ServerState>, headers: HeaderMap) -> Json<AccessToken> {
-        assert!(bearer(&headers).starts_with("token-"));
-        state.token()
+        state.token(state.key_of(&bearer(&headers)))
     }
     async fn ws(State(state): State<ServerState>, headers: HeaderMap, up: WebSocketUpgrade) -> Response {
         assert_eq!(headers[TAKES_CHANGES.0], TAKES_CHANGES.1);
@@ -169,11 +176,12 @@ fn bearer(headers: &HeaderMap) -> String {
 }
 
 async fn talk(mut socket: WebSocket, state: ServerState, bearer: String) {
-    let (mut sender, mut receiver) =
-        (Sender::new(state.key.clone()), Receiver::new(state.api_key.signing_key()));
+    let key = state.key_of(&bearer);
+    let signing_key = state.key.clone().unwrap_or_else(|| key.signing_key());
+    let (mut sender, mut receiver) = (Sender::new(signing_key), Receiver::new(key.signing_key()));
     let (from_tx, from_agent) = mpsc::channel(64);
     let (to_agent, mut to_rx) = mpsc::channel(64);
-    state.connections.send(Connection { bearer, from_agent, to_agent }).await.expect("the test listens");
+    state.connections.send(Connection { bearer, key, from_agent, to_agent }).await.expect("the test listens");
     loop {
         tokio::select! {
             received = socket.recv() => match received {
@@ -293,6 +301,23 @@ async fn a_token_exchanged_before_its_end_is_used_at_the_next_dial() {
 }
 
 #[tokio::test]
+async fn another_key_is_signed_in_with_at_once_and_nothing_is_lost() {
+    let mut rig = Rig::start(900, None).await;
+    let mut connection = rig.connection().await;
+    assert_eq!(connection.key, rig.handle.identity().api_key);
+    let lost = rig.handle.send_acked(done()).await.expect("taken");
+    let said = connection.next().await;
+    let key = ApiKey::generate();
+    rig.handle.rekey(key.clone());
+    let mut connection = rig.connection().await;
+    assert_eq!(connection.key, key);
+    let again = connection.next().await;
+    assert_eq!(again.id, said.id);
+    connection.ack(&again.id).await;
+    soon(lost).await.expect("acknowledged");
+}
+
+#[tokio::test]
 async fn what_a_stranger_signed_is_refused_and_the_link_dials_again() {
     let mut rig = Rig::start(900, Some(ApiKey::generate().signing_key())).await;
     let connection = rig.connection().await;
@@ -331,8 +356,8 @@ async fn a_control_plane_that_says_nothing_at_all_is_left() {
     let mut tasks = JoinSet::new();
     let (connections, _keep) = mpsc::channel(8);
     let state = ServerState {
-        key: api_key.signing_key(),
-        api_key: api_key.clone(),
+        key: None,
+        signed_in: Arc::default(),
         lifetime_s: 900,
         tokens: Arc::default(),
         connections,

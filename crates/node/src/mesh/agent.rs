@@ -19,6 +19,7 @@ use super::Mesh;
 use super::config::{Config, ControlPlane, Declared};
 use super::join;
 use super::keys::Keys;
+use super::rotate::Rotation;
 use crate::link::{Events, Link, LinkConfig, LinkEvent, LinkHandle, Timing};
 use crate::{answer, facts, identity};
 
@@ -139,7 +140,7 @@ async fn serve(
         host: of_hello(),
     };
     let (link, handle, events) = Link::new(LinkConfig {
-        identity,
+        identity: identity.clone(),
         agent: AgentKind::Mesh,
         version: VERSION.to_owned(),
         root_pem,
@@ -148,7 +149,9 @@ async fn serve(
     })?;
     let said = host();
     let prober = Arc::clone(&mesh.prober);
-    let agent = Agent { mesh, handle, generation, first: false, applied: None, host: Box::new(host), said };
+    let key = Rotation::new(config.state_dir.clone(), identity);
+    let agent =
+        Agent { mesh, handle, generation, first: false, applied: None, key, host: Box::new(host), said };
     // The agent ends when the link does, which ends when the process stops.
     tokio::try_join!(link.run(stop.clone()), agent.run(events), prober.run(stop))?;
     info!("the tunnel stays up without the agent");
@@ -164,6 +167,7 @@ struct Agent {
     first: bool,
     /// The generation that this connection knows to be in force.
     applied: Option<Generation>,
+    key: Rotation,
     /// Reads what the host is.
     host: Box<dyn Fn() -> HostFacts + Send + Sync>,
     /// What the control plane knows of the host.
@@ -198,6 +202,7 @@ impl Agent {
                 },
                 _ = tick.tick() => self.work(&mut tick).await,
                 _ = numbers.tick() => self.say(FromAgent::Numbers(meter.read())).await,
+                key = self.key.settled() => self.handle.rekey(key),
                 () = prober.turned() => tick.reset_immediately(),
                 _ = check.tick() => self.look(&mut tick).await,
             }
@@ -243,6 +248,12 @@ impl Agent {
             Err(error) => warn!(error = format!("{error:#}"), "no report of the tunnel"),
         }
         self.say_what_changed().await;
+        let wanted = self.mesh.ledger.current().and_then(|current| current.spec.rotation);
+        if self.handle.is_connected()
+            && let Err(error) = self.key.rotate(wanted, &self.handle).await
+        {
+            warn!(error = format!("{error:#}"), "the API key is not changed yet");
+        }
     }
 
     /// A host is updated under the running agent: another system generation, a new kernel that waits for a reboot.

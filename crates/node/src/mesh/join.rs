@@ -1,4 +1,6 @@
-//! How this host becomes a node: enrolled with a join token, or declared and known by its mesh address.
+//! How this host becomes a node: enrolled with a join token, entered by hand, or declared and known by its mesh address.
+
+pub mod command;
 
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -81,29 +83,18 @@ pub(super) async fn enrol(
     credentials: &Credentials,
     stop: &CancellationToken,
 ) -> anyhow::Result<Option<Place>> {
-    let root_pem =
-        match &control_plane.root_certificate {
-            Some(path) => Some(std::fs::read(path).with_context(|| {
-                format!("cannot read {} (`control_plane.root_certificate`)", path.display())
-            })?),
-            None => None,
-        };
-    let http = daemon::http::client(&ClientOptions { root_pem, ..ClientOptions::default() })?;
-    let body = EnrolRequest {
-        name: config.node.name.clone(),
-        roles: config.node.roles.clone(),
-        public_key: public_key.to_owned(),
-        endpoint: config.node.endpoint,
-        labels: config.node.labels.clone(),
-        zone: config.node.zone.clone(),
-    };
-    let (url, path) = (&control_plane.url, "/v1/nodes/enroll");
+    let http = client(control_plane)?;
+    let body = request_of(config, public_key);
     let (mut backoff, mut refused) = (backoff(), None);
     loop {
         let token = next_token(&config.state_dir, credentials, refused.as_ref());
-        let Some(token) = stop.run_until_cancelled(token).await.transpose()? else { return Ok(None) };
-        let request = http.post(request::join(url, path)).bearer_auth(token.expose_secret()).json(&body);
-        match request::json::<Joined>(request, url, path).await {
+        let token = tokio::select! {
+            token = token => token?,
+            // `wisehosting-mesh join`, while this agent waits.
+            place = joined_meanwhile(&config.state_dir) => return place.map(Some),
+            () = stop.cancelled() => return Ok(None),
+        };
+        match ask(&http, control_plane, &token, &body).await {
             Ok(joined) => return keep(&config.state_dir, joined).map(Some),
             Err(error) if error.is_final() => {
                 error!(remedy = remedy(&error), "the control plane refused this host: {error}");
@@ -115,6 +106,49 @@ pub(super) async fn enrol(
         if stop.run_until_cancelled(tokio::time::sleep(backoff.wait())).await.is_none() {
             return Ok(None);
         }
+    }
+}
+
+fn client(control_plane: &ControlPlane) -> anyhow::Result<reqwest::Client> {
+    let root_pem =
+        match &control_plane.root_certificate {
+            Some(path) => Some(std::fs::read(path).with_context(|| {
+                format!("cannot read {} (`control_plane.root_certificate`)", path.display())
+            })?),
+            None => None,
+        };
+    Ok(daemon::http::client(&ClientOptions { root_pem, ..ClientOptions::default() })?)
+}
+
+fn request_of(config: &Config, public_key: &str) -> EnrolRequest {
+    EnrolRequest {
+        name: config.node.name.clone(),
+        roles: config.node.roles.clone(),
+        public_key: public_key.to_owned(),
+        endpoint: config.node.endpoint,
+        labels: config.node.labels.clone(),
+        zone: config.node.zone.clone(),
+    }
+}
+
+async fn ask(
+    http: &reqwest::Client,
+    control_plane: &ControlPlane,
+    token: &SecretString,
+    body: &EnrolRequest,
+) -> Result<Joined, RequestError> {
+    let (url, path) = (&control_plane.url, "/v1/nodes/enroll");
+    let request = http.post(request::join(url, path)).bearer_auth(token.expose_secret()).json(body);
+    request::json(request, url, path).await
+}
+
+/// The place that somebody else wrote down.
+async fn joined_meanwhile(folder: &Path) -> anyhow::Result<Place> {
+    loop {
+        if let Some(place) = place(folder)? {
+            return Ok(place);
+        }
+        tokio::time::sleep(LOOK_FOR_TOKEN).await;
     }
 }
 
@@ -138,7 +172,7 @@ async fn next_token(
         if !said {
             let place = folder.join(JOIN_TOKEN);
             info!(
-                "this host has not joined: waiting for a join token in {}. `wh node token create` makes one and prints the command that puts it there",
+                "this host has not joined: waiting for a join token in {}. `wh node add` makes one and prints the line to run here",
                 place.display()
             );
             said = true;
@@ -164,7 +198,7 @@ fn remedy(error: &RequestError) -> &'static str {
     match error {
         RequestError::Refused { code, .. } => match code.as_str() {
             "join_token_wrong" | "join_token_used" | "join_token_expired" => {
-                "make a new join token with `wh node token create` and put it in the place of this one"
+                "make a new join token with `wh node add` and put it in the place of this one"
             }
             "role_not_allowed" => "make a join token for all `node.roles` of this host",
             "name_taken" => "set another `node.name`, or remove the old node in the dashboard",

@@ -14,13 +14,15 @@ use tokio::time::{Instant, sleep};
 use url::Url;
 
 use super::config::Config;
-use super::{ip, relay, tunnel};
+use super::{ip, relay, rotate, tunnel};
 use crate::identity;
 use crate::link::{RequestError, request};
 
 /// What makes this host a node. The log of the tunnel goes too: it says nothing about the next.
-const FILES: [&str; 8] = [
+const FILES: [&str; 10] = [
     identity::FILE,
+    identity::FORMER,
+    rotate::FILE,
     "membership.json",
     "private.key",
     "public.key",

@@ -4,12 +4,13 @@ mod agent;
 pub mod config;
 mod device;
 mod ip;
-mod join;
+pub mod join;
 mod keys;
 pub mod leave;
 mod plan;
 mod probe;
 mod relay;
+mod rotate;
 pub mod tunnel;
 mod ways;
 

@@ -574,6 +574,7 @@ fn said_by_the_control_plane() -> Vec<FromControlPlane> {
             relays: vec![[[10, 50, 0, 2].into(), [10, 50, 0, 3].into()]],
             peers: vec![peer],
             prefix: Some(16),
+            rotation: Some(id(6)),
         })),
         spec(Spec::Worker(worker_spec())),
         spec(Spec::Proxy(proxy_spec())),

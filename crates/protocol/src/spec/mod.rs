@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::ids::{AppId, InstanceId, NodeId};
 use crate::registry::CopyOrder;
@@ -42,10 +43,13 @@ pub struct Versioned<T> {
     pub spec: T,
 }
 
-/// All peers of one node, and the ways to them.
+/// All peers of one node, the ways to them, and whether it should make another key.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MeshSpec {
     pub peers: Vec<MeshPeer>,
+    /// Asks for another API key, see [`crate::enrol::RotateRequest`]. Gone once that is in use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<Uuid>,
     /// Length of the prefix of all addresses of the mesh; absent where it is what the host was told when it joined.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix: Option<u8>,

@@ -70,7 +70,7 @@ async fn a_join_token_that_is_no_good_is_refused_with_its_remedy(bed: Arc<Bed>) 
         [(used.as_str(), "already used"), (expired.as_str(), "expired"), ("whj_00000000", "not a join token")]
     {
         // It goes on, waiting for a better one.
-        said(&join(&bed, token, "stranger-two", "two")?, 0, &["refused", word, "`wh node token create"])?;
+        said(&join(&bed, token, "stranger-two", "two")?, 0, &["refused", word, "`wh node add"])?;
     }
     let names = |nodes: &Value| -> Vec<String> {
         nodes["items"].as_array().into_iter().flatten().map(|node| node["name"].to_string()).collect()

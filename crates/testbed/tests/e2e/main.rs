@@ -24,6 +24,7 @@ mod healing;
 mod hello;
 mod images;
 mod isolation;
+mod joining;
 mod node_pages;
 mod nodes;
 mod oneoff;
@@ -71,6 +72,7 @@ fn tests() -> Vec<Test> {
     let breaking = [
         nodes::TESTS,
         node_pages::TESTS,
+        joining::TESTS,
         drains::TESTS,
         private::TESTS,
         forged::TESTS,

@@ -43,7 +43,8 @@ pub(crate) use node_pages::{
     NodePoint, NodeSeries, NodeStorage, Space,
 };
 pub(crate) use nodes::{
-    Agent, Enforcement, Health, NewNodeToken, Node, NodeImages, NodeToken, OperatingSystem, Transition,
+    Agent, Capability, Enforcement, Health, NewNodeToken, Node, NodeImages, NodeKey, NodeToken,
+    OperatingSystem, RegisteredNode, Transition,
 };
 pub(crate) use notices::Notice;
 pub(crate) use placement::{Drain, DrainLeft, Move, NodePlacement, PlannedMove};

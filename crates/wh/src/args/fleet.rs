@@ -84,6 +84,10 @@ pub(crate) enum NodeCommand {
     /// List nodes
     #[command(alias = "list")]
     Ls,
+    /// Let a new host in: prints the line to run on it, and waits until it is online
+    Add(AddNode),
+    /// Enter a host by hand, for one that does not reach the control plane before it is in the mesh
+    Register(RegisterNode),
     /// Show one node and its agents
     Show { name: String },
     /// Ask a node at once whether it is there
@@ -151,11 +155,70 @@ pub(crate) enum NodeCommand {
         #[command(flatten)]
         settings: NodeSettings,
     },
+    /// Give a node another API key; its connections, jobs and apps go on
+    RotateKey {
+        name: String,
+        /// Do not wait for the end
+        #[arg(long)]
+        detach: bool,
+    },
+    /// Refuse a node's keys at once; it comes back only by joining anew
+    Revoke {
+        name: String,
+        /// The node's name once more, instead of being asked
+        #[arg(long, value_name = "NAME")]
+        confirm: Option<String>,
+    },
     /// Forget a node that holds no instances
     Rm { name: String },
     /// Tokens by which new nodes join
     #[command(subcommand)]
     Token(NodeTokenCommand),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AddNode {
+    /// The host's name; any host may use the token without it
+    pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) kind: NodeKind,
+    /// How long the token can be used
+    #[arg(long, default_value = "1h", value_parser = crate::ui::time::parse, value_name = "TIME")]
+    pub(crate) expires: Duration,
+    /// Print the token and go
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+    /// How long to wait for the node
+    #[arg(long, default_value = "15m", value_parser = crate::ui::time::parse, value_name = "TIME", conflicts_with = "no_wait")]
+    pub(crate) timeout: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RegisterNode {
+    /// As `node.name` in the host's mesh.toml
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) kind: NodeKind,
+    /// What is in /var/lib/wisehosting/mesh/public.key of the host
+    #[arg(long, value_name = "KEY")]
+    pub(crate) public_key: String,
+    /// Where others reach its tunnel; none for a host that nobody can dial
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) endpoint: Option<std::net::SocketAddr>,
+}
+
+/// What a node is for, and by what people tell it apart.
+#[derive(Debug, Args)]
+pub(crate) struct NodeKind {
+    /// What the node is for; may be repeated [default: worker]
+    #[arg(long = "role", value_parser = ["worker", "proxy"])]
+    pub(crate) roles: Vec<String>,
+    /// Give the node a label; may be repeated
+    #[arg(long = "label", value_name = "KEY=VALUE")]
+    pub(crate) labels: Vec<String>,
+    /// DNS suffix that the host serves
+    #[arg(long, value_name = "DOMAIN")]
+    pub(crate) zone: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, Args)]

@@ -19,8 +19,8 @@ pub(crate) use apps::{
     ReleasesCommand, Resize, Run, SettingsCommand, VariableFlags,
 };
 pub(crate) use fleet::{
-    ContextCommand, FleetCommand, Login, MaxInstances, MeshCommand, NodeCommand, NodeLogs, NodeSettings,
-    NodeTokenCommand, QueueCommand, RebalanceCommand, RegistryCommand,
+    AddNode, ContextCommand, FleetCommand, Login, MaxInstances, MeshCommand, NodeCommand, NodeKind, NodeLogs,
+    NodeSettings, NodeTokenCommand, QueueCommand, RebalanceCommand, RegisterNode, RegistryCommand,
 };
 pub(crate) use network::{Egress, Granted, NetworkCommand};
 pub(crate) use routing::{

@@ -29,7 +29,7 @@ pub(crate) async fn pin(shell: &Shell) -> Result<()> {
         return crate::ui::json(&pins);
     }
     if pins.is_empty() {
-        shell.ui.note("no nodes yet: `wh node token create --role worker` prints how one joins");
+        shell.ui.note("no nodes yet: `wh node add` prints the line by which one joins");
         return Ok(());
     }
     crate::ui::data(&lines(&pins))

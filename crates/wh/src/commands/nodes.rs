@@ -7,7 +7,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{
-    Shell, healing, moves, node_health, node_log, node_numbers, node_room, node_storage, short, usage,
+    Shell, healing, moves, node_add, node_health, node_keys, node_log, node_numbers, node_room, node_storage,
+    short, usage,
 };
 use crate::api::path;
 use crate::api::types::{Agent, NewNodeToken, Node, NodeImages, NodeNow, NodeToken, OperatingSystem, Space};
@@ -21,6 +22,10 @@ use crate::ui::time::{age_of, ms, size};
 pub(crate) async fn run(shell: &Shell, command: NodeCommand) -> Result<()> {
     match command {
         NodeCommand::Ls => ls(shell).await,
+        NodeCommand::Add(add) => node_add::add(shell, &add).await,
+        NodeCommand::Register(register) => node_add::register(shell, &register).await,
+        NodeCommand::RotateKey { name, detach } => node_keys::rotate(shell, &name, detach).await,
+        NodeCommand::Revoke { name, confirm } => node_keys::revoke(shell, &name, confirm).await,
         NodeCommand::Show { name } => show(shell, &name).await,
         NodeCommand::Check { name } => node_health::check(shell, &name).await,
         NodeCommand::History { name } => node_health::history(shell, &name).await,
@@ -52,7 +57,7 @@ async fn ls(shell: &Shell) -> Result<()> {
         return crate::ui::json(&nodes);
     }
     if nodes.is_empty() {
-        shell.ui.note("no nodes yet: `wh node token create --role worker` prints how one joins");
+        shell.ui.note("no nodes yet: `wh node add` prints the line by which one joins");
         return Ok(());
     }
     let mut table = Table::new(&[
@@ -132,8 +137,6 @@ async fn show(shell: &Shell, name: &str) -> Result<()> {
         ("mesh address", node.mesh_address.unwrap_or_default()),
         ("endpoint", node.endpoint.unwrap_or_default()),
         ("machine", if host.cpus == 0 { String::new() } else { sanitize(&machine) }),
-        ("podman", host.podman.unwrap_or_default()),
-        ("wireguard", host.wireguard.unwrap_or_default()),
         ("labels", sanitize(&labels)),
         ("zone", sanitize(&node.zone.unwrap_or_default())),
         ("instances", format!("{} of {} apps", node.instances, node.apps)),
@@ -145,7 +148,13 @@ async fn show(shell: &Shell, name: &str) -> Result<()> {
         rows.extend(os::rows(os, Utc::now(), paint));
     }
     rows.extend(node.numbers.iter().flat_map(node_numbers::rows));
+    if node.capabilities.is_empty() {
+        rows.push(("podman", host.podman.unwrap_or_default()));
+        rows.push(("wireguard", host.wireguard.unwrap_or_default()));
+    }
     rows.extend(room);
+    rows.extend(node_keys::rows(&node.key, Utc::now()));
+    rows.extend(node_add::capability_rows(&node.capabilities));
     rows.extend(host.enforced.iter().flat_map(usage::enforced));
     rows.extend(healing::rows_of(&shell.client()?, name).await?);
     let images = node.images.unwrap_or_default();
@@ -210,7 +219,7 @@ async fn label(shell: &Shell, name: &str, changes: &[String]) -> Result<()> {
 }
 
 /// `key=value`, or `key-` for one that goes.
-fn change(text: &str) -> Result<(&str, Option<&str>)> {
+pub(super) fn change(text: &str) -> Result<(&str, Option<&str>)> {
     match (text.split_once('='), text.strip_suffix('-')) {
         (Some((key, value)), _) if !key.is_empty() => Ok((key, Some(value))),
         (None, Some(key)) if !key.is_empty() => Ok((key, None)),
@@ -282,7 +291,7 @@ fn tokens(shell: &Shell, tokens: &[NodeToken]) -> Result<()> {
         return crate::ui::json(&tokens);
     }
     if tokens.is_empty() {
-        shell.ui.note("no tokens: `wh node token create --role worker`");
+        shell.ui.note("no tokens: `wh node add` makes one");
         return Ok(());
     }
     let now = Utc::now();

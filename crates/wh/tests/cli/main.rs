@@ -12,6 +12,7 @@ mod domain;
 mod exec;
 mod fleet;
 mod git;
+mod joining;
 mod mesh;
 mod mock;
 mod notices;

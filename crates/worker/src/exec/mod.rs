@@ -18,12 +18,12 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use chrono::Utc;
 use protocol::exec::{ExecTicket, FreshTicket, MAX_FRAME, MAX_OPEN_FRESH};
-use protocol::identity::SigningKey;
 use protocol::ids::{ExecId, InstanceId};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::podman::Podman;
+use crate::tickets::TicketKeys;
 
 /// Programs at the same time; the control plane has a limit for each organization.
 const SESSIONS: usize = 64;
@@ -34,19 +34,19 @@ const CONTAINERS: usize = 16;
 struct Programs {
     podman: Podman,
     fresh: Fresh,
-    key: SigningKey,
+    keys: TicketKeys,
     slots: Arc<Semaphore>,
     containers: Arc<Semaphore>,
     stop: CancellationToken,
 }
 
-/// `key` is this node's own, with which the control plane seals tickets. Sessions end at `stop`.
-pub fn router(podman: Podman, fresh: Fresh, key: SigningKey, stop: CancellationToken) -> Router {
+/// `keys` are this node's, with which the control plane seals tickets. Sessions end at `stop`.
+pub fn router(podman: Podman, fresh: Fresh, keys: TicketKeys, stop: CancellationToken) -> Router {
     let [slots, containers] = [SESSIONS, CONTAINERS].map(|count| Arc::new(Semaphore::new(count)));
     Router::new()
         .route("/v1/instances/{instance}/exec/{session}", get(exec))
         .route("/v1/fresh/{session}", get(exec_fresh))
-        .with_state(Programs { podman, fresh, key, slots, containers, stop })
+        .with_state(Programs { podman, fresh, keys, slots, containers, stop })
 }
 
 async fn exec(
@@ -56,7 +56,7 @@ async fn exec(
     socket: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
     let (ticket, now) = (ExecTicket { session, instance }, Utc::now().timestamp());
-    if !ticket.is(bearer(&headers), &programs.key, now) {
+    if !programs.keys.admit(|key| ticket.is(bearer(&headers), key, now)) {
         return no_ticket();
     }
     let socket = match socket {
@@ -79,7 +79,7 @@ async fn exec_fresh(
     socket: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
     let (ticket, now) = (FreshTicket { session }, Utc::now().timestamp());
-    if !ticket.is(bearer(&headers), &programs.key, now) {
+    if !programs.keys.admit(|key| ticket.is(bearer(&headers), key, now)) {
         return no_ticket();
     }
     let socket = match socket {

@@ -12,7 +12,6 @@ use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use chrono::Utc;
 use futures_util::Stream;
-use protocol::identity::SigningKey;
 use protocol::job::ImageTicket;
 use serde::Deserialize;
 use tokio::sync::{Semaphore, mpsc};
@@ -21,6 +20,7 @@ use tracing::warn;
 use super::chunks::{Chunks, Sink};
 use super::{MAX_LAYERS, digest};
 use crate::podman::{Error, Image, Podman};
+use crate::tickets::TicketKeys;
 
 /// Images that are handed over at the same time; each costs a `podman save`.
 const HANDOVERS: usize = 4;
@@ -32,21 +32,22 @@ const PIECE: usize = 256 * 1024;
 #[derive(Clone)]
 pub(crate) struct Images {
     podman: Podman,
-    key: SigningKey,
+    keys: TicketKeys,
     slots: Arc<Semaphore>,
 }
 
 impl Images {
-    /// `key` is this node's own, with which the control plane seals tickets.
-    pub(crate) fn new(podman: Podman, key: SigningKey) -> Self {
-        Self { podman, key, slots: Arc::new(Semaphore::new(HANDOVERS)) }
+    /// `keys` are this node's, with which the control plane seals tickets.
+    pub(crate) fn new(podman: Podman, keys: TicketKeys) -> Self {
+        Self { podman, keys, slots: Arc::new(Semaphore::new(HANDOVERS)) }
     }
 
     /// The image that the request may have.
     async fn admit(&self, id: &str, headers: &HeaderMap) -> Result<Image, Response> {
         let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let ticket = bearer.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
-        if !ImageTicket::admits(ticket, id, &self.key, Utc::now().timestamp()) {
+        let now = Utc::now().timestamp();
+        if !self.keys.admit(|key| ImageTicket::admits(ticket, id, key, now)) {
             let said = "the ticket does not open this image, or has expired";
             return Err((StatusCode::UNAUTHORIZED, said).into_response());
         }
@@ -166,7 +167,7 @@ mod tests {
         daemon::crypto::install();
         let podman = Podman::new("/nonexistent/podman.sock".as_ref()).expect("client");
         let key = ApiKey::generate().signing_key();
-        let images = Images::new(podman, key.clone());
+        let images = Images::new(podman, TicketKeys::new(key.clone()));
         let asked = |bearer: String| {
             let mut headers = HeaderMap::new();
             headers.insert(header::AUTHORIZATION, bearer.parse().expect("a header"));

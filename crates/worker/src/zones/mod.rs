@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ingress::{Gateway, Options};
+use node::identity::KeyWatch;
 use node::link::{Events, Link, LinkConfig, LinkEvent, LinkHandle, Timing};
 use node::traffic::Reports;
 use protocol::identity::{AgentKind, NodeIdentity};
@@ -68,7 +69,12 @@ struct Agent {
 impl node::agent::Agent for Agent {
     const FAILED: &'static str = "zones have no link to the control plane; they are served as they were";
 
-    async fn run(&mut self, identity: NodeIdentity, stop: CancellationToken) -> anyhow::Result<()> {
+    async fn run(
+        &mut self,
+        identity: NodeIdentity,
+        keys: KeyWatch,
+        stop: CancellationToken,
+    ) -> anyhow::Result<()> {
         let of_hello = Arc::clone(&self.table);
         let (link, handle, events) = Link::new(LinkConfig {
             identity,
@@ -85,7 +91,10 @@ impl node::agent::Agent for Agent {
             timing: Timing::default(),
         })?;
         let inbox = take_all(handle.clone(), events, Arc::clone(&self.table), stop.clone());
-        self.traffic.beside(link, &handle, inbox, stop).await
+        tokio::select! {
+            ended = self.traffic.beside(link, &handle, inbox, stop) => ended,
+            never = handle.follow(keys, |_| ()) => match never {},
+        }
     }
 }
 

@@ -2,122 +2,133 @@ import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { asApiError } from "@/api/errors";
 import { useCreateNodeToken } from "@/api/mutations";
-import { nodesQuery } from "@/api/queries";
-import type { NewNodeToken, Node, Role } from "@/api/types";
+import { nodesQuery, nodeTokenQuery } from "@/api/queries";
+import type { NewNodeToken } from "@/api/types";
 import { Button, ButtonLink } from "@/components/button";
 import { Code } from "@/components/copy";
 import { Dialog } from "@/components/dialog";
-import { TextField } from "@/components/field";
-import { ErrorNotice } from "@/components/page";
-import { Status, StatusMark } from "@/components/status";
+import { Notice } from "@/components/page";
+import { StatusMark } from "@/components/status";
 import { Time } from "@/components/time";
-import { nodeStatus, viewOf } from "@/lib/status";
+import { sentence } from "@/lib/text";
+import { CapabilityChips, CapabilityHints } from "./capabilities";
+import { emptyKind, KindFields, type KindValue, kindBody } from "./kind";
+import { isIn, steps } from "./progress";
+import { RegisterForm } from "./register";
 
-const offered: { role: Role; title: string; text: string }[] = [
-  { role: "worker", title: "Worker", text: "builds and runs apps" },
-  { role: "proxy", title: "Proxy", text: "takes requests from the internet" },
-];
-
-export function AddNodeDialog({ nodes, onClose }: { nodes: Node[]; onClose: () => void }) {
-  const [before] = useState(() => new Set(nodes.map((node) => node.id)));
+export function AddNodeDialog({ onClose }: { onClose: () => void }) {
+  const [byHand, setByHand] = useState(false);
   const create = useCreateNodeToken();
   return (
-    <Dialog title="Add node" onClose={onClose}>
-      {create.data ? (
-        <Waiting token={create.data} before={before} onClose={onClose} />
+    <Dialog title={byHand ? "Enter a node by hand" : "Add node"} onClose={onClose}>
+      {byHand ? (
+        <RegisterForm onBack={() => setByHand(false)} onClose={onClose} />
+      ) : create.data ? (
+        <Waiting token={create.data} onClose={onClose} />
       ) : (
-        <TokenForm create={create} />
+        <TokenForm create={create} onByHand={() => setByHand(true)} />
       )}
     </Dialog>
   );
 }
 
-function TokenForm({ create }: { create: ReturnType<typeof useCreateNodeToken> }) {
-  const [roles, setRoles] = useState<Role[]>(["worker"]);
-  const [name, setName] = useState("");
+function TokenForm({
+  create,
+  onByHand,
+}: {
+  create: ReturnType<typeof useCreateNodeToken>;
+  onByHand: () => void;
+}) {
+  const [kind, setKind] = useState<KindValue>(emptyKind);
+  const body = kindBody(kind);
   const error = create.error ? asApiError(create.error) : undefined;
-  const toggle = (role: Role) =>
-    setRoles(roles.includes(role) ? roles.filter((other) => other !== role) : [...roles, role]);
   return (
     <form
       className="stack"
       noValidate
       onSubmit={(event) => {
         event.preventDefault();
-        create.mutate({ roles, name: name.trim() || null });
+        if (body) create.mutate({ ...body, name: kind.name.trim() || null });
       }}
     >
       <p className="muted">A node joins with a token that works once and ends after an hour.</p>
-      <div className="field">
-        <span className="label">What the host is for</span>
-        {offered.map(({ role, title, text }) => (
-          <label className="checkbox" key={role}>
-            <input type="checkbox" checked={roles.includes(role)} onChange={() => toggle(role)} />
-            <span>
-              {title} <span className="faint">– {text}</span>
-            </span>
-          </label>
-        ))}
-      </div>
-      <TextField
-        label="Name"
-        optional
-        mono
-        placeholder="w1"
-        help="Only a host of this name may use the token then."
-        value={name}
-        onChange={setName}
-        error={error?.field === "name" ? error.message : undefined}
+      <KindFields
+        value={kind}
+        onChange={setKind}
+        error={error}
+        nameHelp="Only a host of this name may use the token then."
       />
-      {error && error.field !== "name" && <ErrorNotice error={error} />}
-      <Button kind="primary" type="submit" busy={create.isPending} disabled={roles.length === 0}>
+      <Button
+        kind="primary"
+        type="submit"
+        busy={create.isPending}
+        disabled={kind.roles.length === 0 || !body}
+      >
         Create token
       </Button>
+      <p className="small faint">A host that does not reach this control plane yet can be entered by hand.</p>
+      <div>
+        <Button small kind="ghost" onClick={onByHand}>
+          Enter by hand
+        </Button>
+      </div>
     </form>
   );
 }
 
 const POLL_MS = 2_000;
 
-/** Shows the command and waits, live, until a node that was not there before comes online. */
-function Waiting({
-  token,
-  before,
-  onClose,
-}: {
-  token: NewNodeToken;
-  before: ReadonlySet<string>;
-  onClose: () => void;
-}) {
+/** Shows the line to run and tells, live, how far the host is. */
+function Waiting({ token, onClose }: { token: NewNodeToken; onClose: () => void }) {
+  const { data: state } = useQuery(nodeTokenQuery(token.id, POLL_MS));
   const { data: nodes = [] } = useQuery({ ...nodesQuery, refetchInterval: POLL_MS });
-  const joined = nodes.find((node) => !before.has(node.id));
+  const node = state?.used_by ? nodes.find((one) => one.name === state.used_by) : undefined;
+  const all = steps(state, node);
+  const current = all.findIndex((step) => !step.done);
   return (
     <div className="stack">
-      <p className="muted">Run this on the new host, as root. The token is shown only now.</p>
+      <p className="muted">Run this on the new host. The token is shown only now.</p>
       <Code text={token.command} prompt wrap />
+      <details>
+        <summary className="small">A host with NixOS is set up with this module first</summary>
+        <Code text={token.nixos} />
+      </details>
       <p className="small faint">
-        The token ends <Time at={token.expires_at} />.
+        The token ends <Time at={token.expires_at} />. It stays valid when this is closed.
       </p>
-      <div className={joined?.status === "online" ? "waiting-node in" : "waiting-node"} role="status">
-        {joined ? (
-          <>
-            <span className="grow">
-              <b>{joined.name}</b> has joined
-            </span>
-            <Status view={viewOf(nodeStatus, joined.status)} />
-          </>
-        ) : (
-          <>
-            <StatusMark tone="busy" />
-            <span className="grow">Waiting for the node…</span>
-          </>
-        )}
-      </div>
+      {state?.refusal && (
+        <Notice tone="warn" title="A host was refused">
+          {sentence(state.refusal)}.
+        </Notice>
+      )}
+      <ul
+        className={node && isIn(node) ? "waiting-node steps in" : "waiting-node steps"}
+        aria-live="polite"
+        aria-label="Progress"
+      >
+        {all.map((step, index) => (
+          <li key={step.key} className={step.done || index === current ? undefined : "faint"}>
+            <StatusMark tone={step.done ? "ok" : index === current ? "busy" : "idle"} />
+            {step.text}
+          </li>
+        ))}
+      </ul>
+      {node && (
+        <>
+          <CapabilityChips all={node.capabilities} />
+          <CapabilityHints all={node.capabilities} />
+          {node.warnings.map((warning) => (
+            <Notice tone="warn" title="This host needs a look" key={warning}>
+              {sentence(warning)}.
+            </Notice>
+          ))}
+        </>
+      )}
       <div className="row" style={{ justifyContent: "flex-end" }}>
         <Button onClick={onClose}>Close</Button>
-        {joined && (
-          <ButtonLink kind="primary" to={`/nodes/${joined.name}`}>
-            Look at {joined.name}
+        {node && (
+          <ButtonLink kind="primary" to={`/nodes/${node.name}`}>
+            Look at {node.name}
           </ButtonLink>
         )}
       </div>

@@ -51,7 +51,7 @@ export function Component() {
       </Card>
       <Rebalance />
       <NodeTokens />
-      {adding && <AddNodeDialog nodes={nodes.data ?? []} onClose={() => setAdding(false)} />}
+      {adding && <AddNodeDialog onClose={() => setAdding(false)} />}
     </div>
   );
 }

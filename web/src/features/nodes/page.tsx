@@ -15,9 +15,11 @@ import { useToast } from "@/components/toast";
 import { nodeStatus, viewOf } from "@/lib/status";
 import { sentence } from "@/lib/text";
 import { AgentLogCard } from "./agent-log";
+import { CapabilityFacts } from "./capabilities";
 import { EnforcedFacts } from "./enforced";
 import { Health, History, Missing } from "./health";
 import { Instances } from "./instances";
+import { KeyCard } from "./keys";
 import { Numbers } from "./numbers";
 import { agentView, Labels, Roles } from "./parts";
 import { MeshPeers } from "./peers";
@@ -99,6 +101,7 @@ function Detail({ node }: { node: Node }) {
           <Host node={node} />
           <PlacementCard node={node} />
           <Storage node={node} />
+          <KeyCard node={node} />
           {node.origin === "enrolled" && <Remove node={node} />}
         </div>
       </div>
@@ -175,7 +178,7 @@ function Host({ node }: { node: Node }) {
           </>
         )}
         <dt>Joined by</dt>
-        <dd>{node.origin === "declared" ? "configuration" : "token"}</dd>
+        <dd>{node.origin === "declared" ? "configuration" : "token, or entered by hand"}</dd>
         <dt>Mesh address</dt>
         <dd className="row">
           <code>{node.mesh_address}</code> <Copy text={node.mesh_address} label="Copy mesh address" />
@@ -200,18 +203,7 @@ function Host({ node }: { node: Node }) {
             <dd>{host.kernel}</dd>
           </>
         )}
-        {host?.podman && (
-          <>
-            <dt>Podman</dt>
-            <dd>{host.podman}</dd>
-          </>
-        )}
-        {host?.wireguard && (
-          <>
-            <dt>WireGuard</dt>
-            <dd>{host.wireguard}</dd>
-          </>
-        )}
+        <CapabilityFacts all={node.capabilities} />
         {host?.enforced && <EnforcedFacts enforced={host.enforced} />}
         {host?.os && <SystemFacts os={host.os} />}
         <dt>Instances</dt>
@@ -241,9 +233,22 @@ function Remove({ node }: { node: Node }) {
   return (
     <Card title="Remove node">
       <div className="stack">
-        <p className="small muted">Its key stops working at once. Move its instances away first.</p>
+        {node.instances > 0 ? (
+          <p className="small muted">
+            {node.instances} instances should run on it: <code>wh node drain {node.name}</code> moves them
+            elsewhere first.
+          </p>
+        ) : (
+          <p className="small muted">Its key stops working at once.</p>
+        )}
         <div>
-          <Button kind="danger-quiet" small icon="trash" onClick={() => setOpen(true)}>
+          <Button
+            kind="danger-quiet"
+            small
+            icon="trash"
+            disabled={node.instances > 0}
+            onClick={() => setOpen(true)}
+          >
             Remove {node.name}
           </Button>
         </div>

@@ -13,8 +13,7 @@ use crate::app::AppState;
 use crate::http::caller::Caller;
 use crate::http::extract::Requester;
 use crate::http::{Code, Error, Permission, Result, permission};
-use crate::nodes;
-use crate::nodes::store::checks;
+use crate::nodes::store::{checks, keys};
 
 /// `POST /api/nodes/{id}/check` and `POST /api/internal/nodes/{id}/heartbeat`.
 pub fn router(app: &AppState) -> Router<AppState> {
@@ -56,7 +55,7 @@ async fn heartbeat(
     let (claimed, named) = (header("x-node-id").and_then(|text| node_id(&text)), node_id(&id));
     let mut tx = app.db.begin().await?;
     let known = match &key {
-        Some(key) => nodes::store::id_by_api_key(&mut tx, &key.login_digest()).await?,
+        Some(key) => keys::holder(&mut tx, &key.login_digest()).await?.map(|(node, _)| node),
         None => None,
     };
     let Some(node) = known.filter(|known| claimed == Some(*known)) else {

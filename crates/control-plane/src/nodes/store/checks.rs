@@ -200,7 +200,8 @@ pub async fn ailing(conn: &mut PgConnection, offset_ms: i64) -> sqlx::Result<Vec
                select clock_offset_ms from agents where node_id = nodes.id and clock_measured_at is not null
                order by clock_measured_at desc limit 1
            ) as clock on true
-           where removed_at is null and (status in ('offline', 'unreachable') or abs(clock_offset_ms) >= $1)
+           where removed_at is null and revoked_at is null
+             and (status in ('offline', 'unreachable') or abs(clock_offset_ms) >= $1)
            order by name"#,
         offset_ms
     )

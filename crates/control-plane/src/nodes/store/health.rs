@@ -54,7 +54,8 @@ async fn settle(
     Ok(())
 }
 
-/// This replica still holds these connections. Returns the ones that are another replica's by now.
+/// This replica still holds these connections. Returns the ones that are another replica's by now, or that nobody
+/// should hold any more.
 pub async fn hold(
     conn: &mut PgConnection,
     replica: Uuid,
@@ -66,7 +67,8 @@ pub async fn hold(
         r#"with held as (select * from unnest($2::uuid[], $3::text[]) as held (node_id, kind)),
               kept as (
                   update agents set last_seen_at = now(), connected_to = $1
-                  from held where agents.node_id = held.node_id and agents.kind = held.kind
+                  from held join nodes on nodes.id = held.node_id
+                  where agents.node_id = held.node_id and agents.kind = held.kind and nodes.revoked_at is null
                     and (agents.connected_to is null or agents.connected_to = $1)
                   returning agents.node_id, agents.kind
               )

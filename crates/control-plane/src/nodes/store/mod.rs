@@ -3,16 +3,18 @@
 pub mod checks;
 pub mod health;
 pub mod instances;
+pub mod keys;
 pub mod labels;
 pub mod numbers;
 pub mod storage;
+pub mod tokens;
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::Ipv4Addr;
 
 use chrono::{DateTime, Utc};
 use protocol::identity::{AgentKind, Role};
-use protocol::ids::{NodeId, NodeTokenId, UserId};
+use protocol::ids::NodeId;
 use protocol::labels::Labels;
 use protocol::report::{Hello, HostFacts};
 use protocol::spec::Generation;
@@ -20,9 +22,8 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::enrol::Grant;
 use super::health::{Health, clock};
-use super::{Agent, Node, NodeToken, Origin, Status, inet, roles, v4, words};
+use super::{Agent, Node, NodeKey, Origin, Status, capabilities, inet, roles, v4, words};
 use crate::generations::Consumer;
 use crate::http::page::PageQuery;
 use crate::{images, routes};
@@ -59,6 +60,10 @@ pub struct Known {
     pub zone: Option<String>,
     /// Sealed.
     pub signing_key: Option<Vec<u8>>,
+    /// Asks the host for another key.
+    pub rotation: Option<Uuid>,
+    /// Its keys are refused, and nobody keeps a tunnel to it.
+    pub revoked: bool,
 }
 
 /// Makes this transaction the only one that hands out addresses and names.
@@ -101,6 +106,7 @@ pub async fn insert(conn: &mut PgConnection, node: &NewNode<'_>) -> sqlx::Result
 pub async fn update(conn: &mut PgConnection, node: &NewNode<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "update nodes set name = $2, roles = $3, origin = $4, mesh_address = $5, public_key = $6, endpoint = $7,
+                revoked_at = case when public_key = $6 then revoked_at end,
                 labels = labels || $8, declared_labels = $9, zone = $10
          where id = $1",
         node.id as _,
@@ -119,24 +125,6 @@ pub async fn update(conn: &mut PgConnection, node: &NewNode<'_>) -> sqlx::Result
     Ok(())
 }
 
-/// Gives the node a new API key: the digest that recognises it and the sealed key that signs.
-pub async fn set_key(
-    conn: &mut PgConnection,
-    id: NodeId,
-    digest: &str,
-    signing_key: &[u8],
-) -> sqlx::Result<()> {
-    sqlx::query!(
-        "update nodes set api_key_digest = $2, signing_key = $3 where id = $1",
-        id as _,
-        digest,
-        signing_key
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
 pub async fn set_endpoint(conn: &mut PgConnection, id: NodeId, endpoint: &str) -> sqlx::Result<()> {
     sqlx::query!("update nodes set endpoint = $2 where id = $1", id as _, endpoint).execute(conn).await?;
     Ok(())
@@ -147,7 +135,7 @@ pub async fn all(conn: &mut PgConnection) -> sqlx::Result<Vec<Known>> {
     let rows = sqlx::query!(
         r#"select id, name, roles, origin as "origin: Origin", mesh_address, public_key, endpoint,
                   labels as "labels: Json<Labels>", declared_labels as "declared_labels: Json<Labels>", zone,
-                  signing_key
+                  signing_key, rotation, revoked_at is not null as "revoked!"
            from nodes where removed_at is null order by name"#
     )
     .fetch_all(conn)
@@ -164,15 +152,10 @@ pub async fn all(conn: &mut PgConnection) -> sqlx::Result<Vec<Known>> {
         declared_labels: row.declared_labels.0,
         zone: row.zone,
         signing_key: row.signing_key,
+        rotation: row.rotation,
+        revoked: row.revoked,
     });
     Ok(known.collect())
-}
-
-/// The node whose API key has this digest.
-pub async fn id_by_api_key(conn: &mut PgConnection, digest: &str) -> sqlx::Result<Option<NodeId>> {
-    sqlx::query_scalar!("select id from nodes where api_key_digest = $1 and removed_at is null", digest)
-        .fetch_optional(conn)
-        .await
 }
 
 /// The node `id`, unless it is removed.
@@ -180,7 +163,7 @@ pub async fn known(conn: &mut PgConnection, id: NodeId) -> sqlx::Result<Option<K
     let row = sqlx::query!(
         r#"select id, name, roles, origin as "origin: Origin", mesh_address, public_key, endpoint,
                   labels as "labels: Json<Labels>", declared_labels as "declared_labels: Json<Labels>", zone,
-                  signing_key
+                  signing_key, rotation, revoked_at is not null as "revoked!"
            from nodes where id = $1 and removed_at is null"#,
         id as _
     )
@@ -198,13 +181,16 @@ pub async fn known(conn: &mut PgConnection, id: NodeId) -> sqlx::Result<Option<K
         declared_labels: row.declared_labels.0,
         zone: row.zone,
         signing_key: row.signing_key,
+        rotation: row.rotation,
+        revoked: row.revoked,
     }))
 }
 
 /// Takes the node out. Its row stays for history; its name, key and address are free again.
 pub async fn remove(conn: &mut PgConnection, id: NodeId) -> sqlx::Result<()> {
     sqlx::query!(
-        "update nodes set removed_at = now(), api_key_digest = null, signing_key = null,
+        "update nodes set removed_at = now(), api_key_digest = null, signing_key = null, rotation = null,
+                next_key_digest = null, next_signing_key = null, former_key_digest = null, former_signing_key = null,
                 status = 'offline', status_since = now(), missing_since = coalesce(missing_since, now())
          where id = $1",
         id as _
@@ -315,6 +301,9 @@ struct NodeRow {
     cordoned_at: Option<DateTime<Utc>>,
     rtt_us: Option<i64>,
     created_at: DateTime<Utc>,
+    key_changed_at: Option<DateTime<Utc>>,
+    rotation_asked_at: Option<DateTime<Utc>>,
+    revoked_at: Option<DateTime<Utc>>,
 }
 
 impl NodeRow {
@@ -337,6 +326,7 @@ impl NodeRow {
         let mut warnings = clock::warnings(health.clock_offset_ms, &agents);
         warnings.extend(routes::crowded(self.host.engine.as_deref(), routes));
         Node {
+            capabilities: capabilities::of(&roles(&self.roles), &self.host, health.clock_offset_ms),
             warnings,
             health,
             declared_labels: self.declared_labels.keys().cloned().collect(),
@@ -361,6 +351,11 @@ impl NodeRow {
             rtt_ms: self.rtt_us.map(|us| us as f64 / 1000.0),
             numbers: None,
             images: None,
+            key: NodeKey {
+                changed_at: self.key_changed_at,
+                rotation_asked_at: self.rotation_asked_at,
+                revoked_at: self.revoked_at,
+            },
             created_at: self.created_at,
         }
     }
@@ -380,7 +375,7 @@ pub async fn list(conn: &mut PgConnection, page: &PageQuery, only: Option<&str>)
                   (select count(*) from instances where instances.node_id = nodes.id and wanted) as "instances!",
                   (select count(distinct app_id) from instances where instances.node_id = nodes.id and wanted)
                       as "apps!",
-                  cordoned_at, rtt_us as "rtt_us?", created_at
+                  cordoned_at, rtt_us as "rtt_us?", created_at, key_changed_at, rotation_asked_at, revoked_at
            from nodes
            -- What the control planes' own mesh agents measured lately.
            left join (
@@ -490,98 +485,4 @@ pub async fn forget_instances(conn: &mut PgConnection, id: NodeId) -> sqlx::Resu
         .execute(conn)
         .await?;
     Ok(())
-}
-
-/// A join token to be.
-#[derive(Debug)]
-pub struct NewToken<'a> {
-    pub id: NodeTokenId,
-    pub digest: &'a [u8],
-    pub roles: &'a [Role],
-    pub name: Option<&'a str>,
-    pub created_by: UserId,
-    pub expires_at: DateTime<Utc>,
-}
-
-pub async fn insert_token(conn: &mut PgConnection, token: &NewToken<'_>) -> sqlx::Result<()> {
-    sqlx::query!(
-        "insert into node_tokens (id, token_digest, roles, name, created_by, expires_at)
-         values ($1, $2, $3, $4, $5, $6)",
-        token.id as _,
-        token.digest,
-        &words(token.roles),
-        token.name,
-        token.created_by as _,
-        token.expires_at
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
-/// The token with this digest, held until the transaction ends.
-pub async fn lock_token(
-    conn: &mut PgConnection,
-    digest: &[u8],
-) -> sqlx::Result<Option<(NodeTokenId, Grant)>> {
-    let row = sqlx::query!(
-        "select id, roles, name, expires_at, used_at, used_by from node_tokens where token_digest = $1 for update",
-        digest
-    )
-    .fetch_optional(&mut *conn)
-    .await?;
-    let Some(row) = row else { return Ok(None) };
-    let used_by_key = match row.used_by {
-        Some(node) => known(conn, node).await?.map(|node| node.public_key),
-        None => None,
-    };
-    let grant = Grant {
-        roles: roles(&row.roles),
-        name: row.name,
-        expires_at: row.expires_at,
-        used_by_key,
-        used: row.used_at.is_some(),
-    };
-    Ok(Some((row.id, grant)))
-}
-
-pub async fn use_token(conn: &mut PgConnection, id: NodeTokenId, node: NodeId) -> sqlx::Result<()> {
-    sqlx::query!(
-        "update node_tokens set used_at = coalesce(used_at, now()), used_by = $2 where id = $1",
-        id as _,
-        node as _
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
-pub async fn list_tokens(conn: &mut PgConnection, page: &PageQuery) -> sqlx::Result<Vec<NodeToken>> {
-    let rows = sqlx::query!(
-        r#"select node_tokens.id, node_tokens.roles, node_tokens.name, node_tokens.created_at, expires_at, used_at,
-                  nodes.name as "used_by?"
-           from node_tokens left join nodes on nodes.id = used_by
-           where $1::uuid is null or node_tokens.id > $1
-           order by node_tokens.id limit $2"#,
-        page.cursor,
-        page.limit() + 1
-    )
-    .fetch_all(conn)
-    .await?;
-    let tokens = rows.into_iter().map(|row| NodeToken {
-        id: row.id,
-        roles: roles(&row.roles),
-        name: row.name,
-        created_at: row.created_at,
-        expires_at: row.expires_at,
-        used_at: row.used_at,
-        used_by: row.used_by,
-    });
-    Ok(tokens.collect())
-}
-
-/// Withdraws a token; `false` when there is none.
-pub async fn delete_token(conn: &mut PgConnection, id: NodeTokenId) -> sqlx::Result<bool> {
-    let done = sqlx::query!("delete from node_tokens where id = $1", id as _).execute(conn).await?;
-    Ok(done.rows_affected() == 1)
 }

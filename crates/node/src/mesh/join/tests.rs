@@ -17,7 +17,7 @@ use super::*;
 
 const KEY: &str = "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=";
 
-fn joined(api_key: &ApiKey) -> Joined {
+pub(super) fn joined(api_key: &ApiKey) -> Joined {
     let peer = |name: &str, last: u8| MeshPeer {
         name: name.to_owned(),
         public_key: KEY.to_owned(),
@@ -38,7 +38,7 @@ fn joined(api_key: &ApiKey) -> Joined {
 }
 
 /// Answers each enrolment with what `answer` says about the count of the try and the bearer.
-async fn control_plane(
+pub(super) async fn control_plane(
     tasks: &mut JoinSet<()>,
     answer: impl Fn(u32, &str) -> axum::response::Response + Clone + Send + Sync + 'static,
 ) -> Url {
@@ -46,7 +46,7 @@ async fn control_plane(
     let handler = move |headers: HeaderMap, body: String| async move {
         let tries = tries.fetch_add(1, Ordering::Relaxed) + 1;
         let bearer = headers.get("authorization").map(|value| value.to_str().expect("text").to_owned());
-        assert!(body.contains(KEY), "the public key is sent");
+        assert!(body.contains("\"public_key\":\""), "the public key is sent: {body}");
         answer(tries, bearer.as_deref().unwrap_or_default())
     };
     let router = axum::Router::new()
@@ -59,8 +59,12 @@ async fn control_plane(
 }
 
 fn config(folder: &Path) -> Config {
+    config_at(folder, "https://cp")
+}
+
+pub(super) fn config_at(folder: &Path, url: &str) -> Config {
     let text = format!(
-        "state_dir = {folder:?}\n[node]\nname = \"w2\"\nroles = [\"worker\"]\n[control_plane]\nurl = \"https://cp\"\n"
+        "state_dir = {folder:?}\n[node]\nname = \"w2\"\nroles = [\"worker\"]\n[control_plane]\nurl = \"{url}\"\n"
     );
     let config: Config = toml::from_str(&text).expect("configuration");
     assert_eq!(config.node.roles, [Role::Worker]);
@@ -125,7 +129,7 @@ fn a_refusal_says_what_to_do() {
         message: String::new(),
         hint: None,
     };
-    assert!(remedy(&refused("join_token_used")).contains("wh node token create"));
+    assert!(remedy(&refused("join_token_used")).contains("wh node add"));
     assert!(remedy(&refused("name_taken")).contains("node.name"));
 }
 
@@ -166,4 +170,18 @@ async fn a_declared_host_asks_until_the_control_plane_knows_it() {
     let stop = CancellationToken::new();
     let identity = declare(&config(folder.path()), &declared, KEY, &stop).await.expect("declared");
     assert_eq!(identity, identity::read(folder.path()).expect("readable"));
+}
+
+#[tokio::test]
+async fn an_agent_that_waits_for_its_token_goes_on_when_the_command_has_joined() {
+    let folder = tempfile::tempdir().expect("temp dir");
+    let mut tasks = JoinSet::new();
+    let url = control_plane(&mut tasks, |_, _| unreachable!("the agent has no token")).await;
+    let key = ApiKey::generate();
+    let joining = async {
+        tokio::task::yield_now().await;
+        keep(folder.path(), joined(&key)).expect("kept");
+    };
+    let (place, ()) = tokio::join!(enrol_at(folder.path(), url), joining);
+    assert_eq!(place.expect("readable").expect("joined").identity.api_key, key);
 }

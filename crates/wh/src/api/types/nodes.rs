@@ -41,6 +41,10 @@ pub(crate) struct Node {
     #[serde(default)]
     pub(crate) zone: Option<String>,
     #[serde(default)]
+    pub(crate) capabilities: Vec<Capability>,
+    #[serde(default)]
+    pub(crate) key: NodeKey,
+    #[serde(default)]
     pub(crate) warnings: Vec<String>,
     #[serde(default)]
     pub(crate) instances: u32,
@@ -56,6 +60,34 @@ pub(crate) struct Node {
     pub(crate) images: Option<NodeImages>,
     #[serde(default)]
     pub(crate) created_at: Option<DateTime<Utc>>,
+}
+
+/// Something that a host can do, or lacks.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Capability {
+    pub(crate) name: String,
+    pub(crate) label: String,
+    pub(crate) state: String,
+    pub(crate) problem: Option<String>,
+    pub(crate) hint: Option<String>,
+}
+
+/// How a node's API key is.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct NodeKey {
+    pub(crate) changed_at: Option<DateTime<Utc>>,
+    pub(crate) rotation_asked_at: Option<DateTime<Utc>>,
+    pub(crate) revoked_at: Option<DateTime<Utc>>,
+}
+
+/// A node that was entered by hand.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct RegisteredNode {
+    pub(crate) node: Node,
+    pub(crate) joined: String,
+    pub(crate) command: String,
 }
 
 /// Whether it is heard from, and by what.
@@ -151,6 +183,8 @@ pub(crate) struct NewNodeToken {
     pub(crate) expires_at: Option<DateTime<Utc>>,
     #[serde(default)]
     pub(crate) command: String,
+    #[serde(default)]
+    pub(crate) nixos: String,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -166,4 +200,8 @@ pub(crate) struct NodeToken {
     pub(crate) used_at: Option<DateTime<Utc>>,
     #[serde(default)]
     pub(crate) used_by: Option<serde_json::Value>,
+    #[serde(default)]
+    pub(crate) refusal: Option<String>,
+    #[serde(default)]
+    pub(crate) refused_at: Option<DateTime<Utc>>,
 }
