@@ -307,6 +307,7 @@ export function makeNode(name, over = {}) {
       wireguard: "kernel",
       engine: null,
       enforced: enforced(),
+      proxy_port: null,
       os: nixos(),
     },
     labels: {},

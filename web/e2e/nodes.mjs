@@ -1,8 +1,6 @@
 // How hosts are doing and what lies on them, in the shapes of the API, for the mock server and the unit tests.
 import { ago, id } from "./data.mjs";
 
-/** @typedef {import("./data.mjs").Schemas} Schemas */
-
 const GIB = 1024 ** 3;
 const STEPS = /** @type {Record<string, [number, number]>} */ ({
   "1h": [60, 60],
@@ -19,8 +17,8 @@ export const makeSpace = (used, total) => ({
 });
 
 /**
- * @param {Partial<Schemas["NodeNow"]>} [over]
- * @returns {Schemas["NodeNow"]}
+ * @param {Partial<import("./data.mjs").Schemas["NodeNow"]>} [over]
+ * @returns {import("./data.mjs").Schemas["NodeNow"]}
  */
 export const makeNow = (over = {}) => ({
   at: ago(9),
@@ -38,8 +36,8 @@ export const makeNow = (over = {}) => ({
 
 /**
  * @param {string} [range]
- * @param {Partial<Schemas["NodeSeries"]>} [over]
- * @returns {Schemas["NodeSeries"]}
+ * @param {Partial<import("./data.mjs").Schemas["NodeSeries"]>} [over]
+ * @returns {import("./data.mjs").Schemas["NodeSeries"]}
  */
 export function makeSeries(range = "1h", over = {}) {
   const [step_s, steps] = STEPS[range] ?? [300, 288];
@@ -60,7 +58,7 @@ export function makeSeries(range = "1h", over = {}) {
     // The host was restarted then.
   })).filter((_, step) => step < steps * 0.62 || step > steps * 0.66);
   return {
-    range: /** @type {Schemas["NodeSeries"]["range"]} */ (range),
+    range: /** @type {import("./data.mjs").Schemas["NodeSeries"]["range"]} */ (range),
     step_s,
     from: new Date((until - steps * step_s) * 1000).toISOString(),
     until: new Date(until * 1000).toISOString(),
@@ -72,8 +70,8 @@ export function makeSeries(range = "1h", over = {}) {
 
 /**
  * @param {string} app
- * @param {Partial<Schemas["NodeInstance"]>} [over]
- * @returns {Schemas["NodeInstance"]}
+ * @param {Partial<import("./data.mjs").Schemas["NodeInstance"]>} [over]
+ * @returns {import("./data.mjs").Schemas["NodeInstance"]}
  */
 export const makeNodeInstance = (app, over = {}) => ({
   id: id(),
@@ -92,8 +90,8 @@ export const makeNodeInstance = (app, over = {}) => ({
 });
 
 /**
- * @param {Partial<Schemas["NodeStorage"]>} [over]
- * @returns {Schemas["NodeStorage"]}
+ * @param {Partial<import("./data.mjs").Schemas["NodeStorage"]>} [over]
+ * @returns {import("./data.mjs").Schemas["NodeStorage"]}
  */
 export const makeStorage = (over = {}) => ({
   reported_at: ago(40),
@@ -137,7 +135,7 @@ export const makeStorage = (over = {}) => ({
   ...over,
 });
 
-/** @returns {Schemas["CleanupPreview"]} */
+/** @returns {import("./data.mjs").Schemas["CleanupPreview"]} */
 export const makeCleanupPreview = () => ({
   images: [
     {
@@ -159,8 +157,8 @@ export const makeCleanupPreview = () => ({
 });
 
 /**
- * @param {Partial<Schemas["Cleanup"]>} [over]
- * @returns {Schemas["Cleanup"]}
+ * @param {Partial<import("./data.mjs").Schemas["Cleanup"]>} [over]
+ * @returns {import("./data.mjs").Schemas["Cleanup"]}
  */
 export const makeCleanup = (over = {}) => ({
   id: id(),
@@ -176,7 +174,7 @@ export const makeCleanup = (over = {}) => ({
   ...over,
 });
 
-/** @returns {Schemas["AgentLog"]} */
+/** @returns {import("./data.mjs").Schemas["AgentLog"]} */
 export const makeAgentLog = () => ({
   agent: "worker",
   place: "7-3",

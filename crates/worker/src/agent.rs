@@ -314,7 +314,7 @@ async fn network(config: &Config, podman: Podman, ledger: &Ledger<WorkerSpec>) -
     // This very binary, even if the file was replaced meanwhile.
     let network = Network::new(podman, guard, config.names_dir(), PathBuf::from("/proc/self/exe"));
     if let Some(last) = ledger.current()
-        && let Err(error) = network.take(last.generation, &last.spec).await
+        && let Err(error) = network.resume(last.generation, &last.spec).await
     {
         warn!(error = format!("{error:#}"), "the private network is not in force yet");
     }

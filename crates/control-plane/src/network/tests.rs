@@ -7,14 +7,14 @@ use crate::db::MIGRATIONS;
 use crate::http::permission::MemberRole;
 use crate::testing::{Client, TestApp};
 
-/// Two projects: `api` and `db` are in shop, `desk` in office.
+/// Two projects: `stock` and `db` are in shop, `desk` in office.
 async fn world(pool: PgPool) -> (TestApp, Client) {
     let app = TestApp::new(pool).await;
     let owner = app.owner().await;
     for slug in ["shop", "office"] {
         owner.post("/api/v1/projects", json!({ "slug": slug })).await.expect(201);
     }
-    for (slug, project) in [("api", "shop"), ("db", "shop"), ("desk", "office")] {
+    for (slug, project) in [("stock", "shop"), ("db", "shop"), ("desk", "office")] {
         owner.post("/api/v1/apps", json!({ "slug": slug, "project": project })).await.expect(201);
     }
     (app, owner)
@@ -35,14 +35,14 @@ async fn a_project_reaches_its_own_apps_and_what_it_was_granted(pool: PgPool) {
     assert_eq!(names(&shown), ["desk.office.internal"]);
     assert!(shown["apps"][0]["address"].as_str().is_some_and(|address| address.starts_with("100.96.")));
     let grants = path("office", "/grants");
-    let granted = owner.post(&grants, json!({ "app": "api" })).await.expect(200);
-    assert_eq!(names(&granted), ["desk.office.internal", "api.shop.internal"]);
-    owner.post(&grants, json!({ "project": "shop", "app": "api" })).await.expect(200);
+    let granted = owner.post(&grants, json!({ "app": "stock" })).await.expect(200);
+    assert_eq!(names(&granted), ["desk.office.internal", "stock.shop.internal"]);
+    owner.post(&grants, json!({ "project": "shop", "app": "stock" })).await.expect(200);
     let granted = owner.post(&grants, json!({ "project": "shop" })).await.expect(200);
-    assert_eq!(names(&granted), ["desk.office.internal", "api.shop.internal", "db.shop.internal"]);
+    assert_eq!(names(&granted), ["desk.office.internal", "db.shop.internal", "stock.shop.internal"]);
     assert_eq!(granted["grants"].as_array().map(Vec::len), Some(2), "{granted}");
     let other = owner.get(&path("shop", "")).await.expect(200);
-    assert_eq!(names(&other), ["api.shop.internal", "db.shop.internal"], "a grant has one direction");
+    assert_eq!(names(&other), ["db.shop.internal", "stock.shop.internal"], "a grant has one direction");
     assert_eq!(other["grants"][0]["from"], "office", "who may reach it is told");
     owner.delete(&format!("{grants}?project=shop")).await.expect(204);
     owner.delete(&format!("{grants}?project=shop")).await.expect(404);
@@ -66,7 +66,7 @@ async fn grants_that_mean_nothing_or_reach_another_organization_are_refused(pool
         (json!({}), "project"),
         (json!({ "project": "office" }), "project"),
         (json!({ "app": "desk" }), "app"),
-        (json!({ "project": "office", "app": "api" }), "app"),
+        (json!({ "project": "office", "app": "stock" }), "app"),
     ] {
         let refused = owner.post(&grants, body).await.expect(422);
         assert_eq!(refused["field"], field, "{refused}");
@@ -75,7 +75,7 @@ async fn grants_that_mean_nothing_or_reach_another_organization_are_refused(pool
     let other = app.member("other", MemberRole::Owner).await;
     other.post("/api/v1/projects", json!({ "slug": "theirs" })).await.expect(201);
     other.get(&path("shop", "")).await.expect(404);
-    other.post(&path("theirs", "/grants"), json!({ "app": "api" })).await.expect(404);
+    other.post(&path("theirs", "/grants"), json!({ "app": "stock" })).await.expect(404);
     owner.post(&grants, json!({ "project": "theirs" })).await.expect(404);
 }
 
@@ -137,7 +137,7 @@ async fn workers_are_told_of_the_projects_that_they_have_and_of_what_those_may_r
             .await
             .expect("a node");
     }
-    instance(&pool, "api", one, 20001).await;
+    instance(&pool, "stock", one, 20001).await;
     instance(&pool, "desk", two, 20002).await;
     let mut conn = app.app.db.acquire().await.expect("connection");
     let told = async |conn: &mut sqlx::PgConnection| {
@@ -150,7 +150,7 @@ async fn workers_are_told_of_the_projects_that_they_have_and_of_what_those_may_r
         store::project(&mut conn, owner_organization(&pool).await, "shop").await.expect("sql").expect("shop");
     store::changed(&mut conn, shop.id).await.expect("changed");
     assert_eq!(told(&mut conn).await, [one], "only where something may reach it");
-    owner.post(&path("office", "/grants"), json!({ "app": "api" })).await.expect(200);
+    owner.post(&path("office", "/grants"), json!({ "app": "stock" })).await.expect(200);
     assert_eq!(told(&mut conn).await, [two], "the one that reaches more");
     store::changed(&mut conn, shop.id).await.expect("changed");
     assert_eq!(told(&mut conn).await, [one, two]);
@@ -162,7 +162,7 @@ async fn workers_are_told_of_the_projects_that_they_have_and_of_what_those_may_r
     let spec = crate::plan::network::spec(viewers, &reached, &serving);
     let services: Vec<_> =
         spec.projects[0].services.iter().map(|one| (one.name.as_str(), one.backends.len())).collect();
-    assert_eq!((spec.projects.len(), services), (1, vec![("desk.office", 1), ("api.shop", 1)]));
+    assert_eq!((spec.projects.len(), services), (1, vec![("desk.office", 1), ("stock.shop", 1)]));
     let backend = &spec.projects[0].services[1].backends[0];
     assert_eq!((backend.address.to_string().as_str(), backend.port), ("10.50.0.11:20001", 8080));
 }

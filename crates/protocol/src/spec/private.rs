@@ -36,7 +36,7 @@ pub struct PrivateProject {
 /// An app as others reach it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Service {
-    /// Without the domain, such as `api.shop`.
+    /// Without the domain, such as `stock.shop`.
     pub name: String,
     /// Its own for as long as it exists, and the same on every worker.
     pub address: Ipv4Addr,

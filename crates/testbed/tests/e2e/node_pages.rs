@@ -56,8 +56,8 @@ fn podman(bed: &Bed, words: &[&str]) -> Result<String> {
 /// An image that somebody made here by hand.
 fn foreign(bed: &Bed, name: &str) -> Result<String> {
     let script = format!(
-        "mkdir -p /tmp/{name} && head -c 300000 /dev/urandom > /tmp/{name}/data && cp $(command -v true) /tmp/{name}/true \
-                          && tar -C /tmp/{name} -c . | podman import - docker.io/library/{name}:1 && rm -r /tmp/{name}"
+        "mkdir -p /tmp/{name} && head -c 300000 /dev/urandom > /tmp/{name}/data \
+         && tar -C /tmp/{name} -c . | podman import - docker.io/library/{name}:1 && rm -r /tmp/{name}"
     );
     let output = bed.cluster.exec("w1", &["sh", "-c", &script])?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

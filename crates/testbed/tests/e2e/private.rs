@@ -120,22 +120,23 @@ async fn apps_of_a_project_reach_each_other_by_name_and_others_need_a_grant(bed:
     for name in ["shop", "office"] {
         project(&bed, name).await?;
     }
-    let (api, web, desk) = (talker(&bed, "api", "")?, talker(&bed, "web", "")?, talker(&bed, "desk", "")?);
-    deploy(&bed, &api, "shop", "2").await?;
-    deploy(&bed, &web, "shop", "1").await?;
+    let (stock, till, desk) =
+        (talker(&bed, "stock", "")?, talker(&bed, "till", "")?, talker(&bed, "desk", "")?);
+    deploy(&bed, &stock, "shop", "2").await?;
+    deploy(&bed, &till, "shop", "1").await?;
     deploy(&bed, &desk, "office", "1").await?;
     let all = until("two instances", MINUTE, || async {
-        let all = Inside::all(&bed, &api).await?;
+        let all = Inside::all(&bed, &stock).await?;
         let nodes: BTreeSet<&str> = all.iter().map(|one| one.node.as_str()).collect();
         Ok((nodes.len() == 2).then_some(all))
     })
     .await?;
-    let web = Inside::all(&bed, &web).await?.pop().context("no web")?;
+    let till = Inside::all(&bed, &till).await?.pop().context("no till")?;
     let desk = Inside::all(&bed, &desk).await?.pop().context("no desk")?;
 
     // By name, on its own port and on 80, and on whichever node; also from its own containers.
-    let address = until("the name", SOON, || async { web.resolve(&bed, "api.shop.internal") }).await?;
-    for from in [&web, &all[0], &all[1]] {
+    let address = until("the name", SOON, || async { till.resolve(&bed, "stock.shop.internal") }).await?;
+    for from in [&till, &all[0], &all[1]] {
         for port in [80, 8080] {
             until("answers of both instances", SOON, || async {
                 let pages = from.pages(&bed, &address, 20, port)?;
@@ -146,22 +147,22 @@ async fn apps_of_a_project_reach_each_other_by_name_and_others_need_a_grant(bed:
         }
     }
 
-    nothing_of_it_without_a_grant(&bed, &desk, &web, &all, &address).await?;
-    as_long_as_it_is_granted(&bed, &desk, &web, &address).await?;
-    out_of_the_project_as_its_rules_say(&bed, &desk, &web).await
+    nothing_of_it_without_a_grant(&bed, &desk, &till, &all, &address).await?;
+    as_long_as_it_is_granted(&bed, &desk, &till, &address).await?;
+    out_of_the_project_as_its_rules_say(&bed, &desk, &till).await
 }
 
 /// Not even at the addresses of its containers and of the hosts.
 async fn nothing_of_it_without_a_grant(
     bed: &Bed,
     desk: &Inside,
-    web: &Inside,
+    till: &Inside,
     all: &[Inside],
     address: &str,
 ) -> Result<()> {
     let shown = bed.wh_json(&bed.root, &["network", "show", "office"]).await?;
     ensure!(shown["apps"].as_array().is_some_and(|apps| apps.len() == 1), "{shown}");
-    ensure!(desk.resolve(bed, "api.shop.internal")?.is_none(), "office knows the name");
+    ensure!(desk.resolve(bed, "stock.shop.internal")?.is_none(), "office knows the name");
     ensure!(desk.pages(bed, address, 3, 80)? == ["failed"; 3], "office reaches the address");
     ensure!(desk.pages(bed, address, 3, 8080)? == ["failed"; 3], "office reaches the port");
     for one in all {
@@ -174,7 +175,7 @@ async fn nothing_of_it_without_a_grant(
         let node = bed.cluster.api()?.get(&format!("/nodes/{}", one.node)).await?;
         let mesh = node["mesh_address"].as_str().context("no address")?.to_owned();
         for port in 20000..20006 {
-            for from in [desk, web] {
+            for from in [desk, till] {
                 ensure!(
                     from.pages(bed, &mesh, 1, port)? == ["failed"],
                     "{} reaches {mesh}:{port}",
@@ -187,29 +188,29 @@ async fn nothing_of_it_without_a_grant(
     Ok(())
 }
 
-async fn as_long_as_it_is_granted(bed: &Bed, desk: &Inside, web: &Inside, address: &str) -> Result<()> {
-    bed.run_wh(&bed.root, &["network", "grant", "office", "shop/api"]).await?;
-    until("the granted name", SOON, || async { desk.resolve(bed, "api.shop.internal") }).await?;
+async fn as_long_as_it_is_granted(bed: &Bed, desk: &Inside, till: &Inside, address: &str) -> Result<()> {
+    bed.run_wh(&bed.root, &["network", "grant", "office", "shop/stock"]).await?;
+    until("the granted name", SOON, || async { desk.resolve(bed, "stock.shop.internal") }).await?;
     until("the granted app", SOON, || async {
         let pages = desk.pages(bed, address, 20, 80)?;
         ensure!(!pages.iter().any(|page| page == "failed"), "{pages:?}");
         Ok((pages.into_iter().collect::<BTreeSet<_>>().len() == 2).then_some(()))
     })
     .await?;
-    ensure!(desk.resolve(bed, "web.shop.internal")?.is_none(), "one app was granted, not all");
-    ensure!(web.resolve(bed, "desk.office.internal")?.is_none(), "a grant has one direction");
-    bed.run_wh(&bed.root, &["network", "revoke", "office", "shop/api"]).await?;
+    ensure!(desk.resolve(bed, "till.shop.internal")?.is_none(), "one app was granted, not all");
+    ensure!(till.resolve(bed, "desk.office.internal")?.is_none(), "a grant has one direction");
+    bed.run_wh(&bed.root, &["network", "revoke", "office", "shop/stock"]).await?;
     until("the end of the grant", SOON, || async {
         Ok((desk.pages(bed, address, 1, 80)? == ["failed"]).then_some(()))
     })
     .await?;
-    ensure!(desk.resolve(bed, "api.shop.internal")?.is_none(), "the name is still known");
+    ensure!(desk.resolve(bed, "stock.shop.internal")?.is_none(), "the name is still known");
 
     Ok(())
 }
 
 /// A host of the internet that answers, then does not, then does by its rule.
-async fn out_of_the_project_as_its_rules_say(bed: &Bed, desk: &Inside, web: &Inside) -> Result<()> {
+async fn out_of_the_project_as_its_rules_say(bed: &Bed, desk: &Inside, till: &Inside) -> Result<()> {
     let outside = topology::PROXY.public.to_string();
     let reaches = |from: &Inside| -> Result<bool> {
         Ok(from.run(
@@ -229,7 +230,7 @@ async fn out_of_the_project_as_its_rules_say(bed: &Bed, desk: &Inside, web: &Ins
         bed.run_wh(&bed.root, words).await?;
         until("the rules", SOON, || async { Ok((reaches(desk)? == open).then_some(())) }).await?;
     }
-    ensure!(reaches(web)?, "the other project has no such rules");
+    ensure!(reaches(till)?, "the other project has no such rules");
     Ok(())
 }
 

@@ -110,10 +110,16 @@ impl Network {
     /// Takes a new desired state. An error means that it is in force later, if at all.
     pub async fn take(&self, generation: Generation, spec: &WorkerSpec) -> anyhow::Result<()> {
         let mut state = self.0.state.lock().await;
-        state.generation = generation;
-        state.spec.clone_from(&spec.private);
-        state.here = spec.instances.iter().map(|instance| instance.id).collect();
+        state.set(generation, spec);
         self.apply(&mut state).await
+    }
+
+    /// Takes the last desired state of an earlier agent, whose rules are still in force: what runs is looked at before
+    /// they are replaced, so that no connection fails because of a restart.
+    pub async fn resume(&self, generation: Generation, spec: &WorkerSpec) -> anyhow::Result<()> {
+        self.0.state.lock().await.set(generation, spec);
+        let listed = self.0.podman.containers(label::INSTANCE).await?;
+        self.look(&listed).await
     }
 
     /// Takes note of the containers that run, which are all of ours.
@@ -209,7 +215,8 @@ impl Network {
         state.guard.ensure().await?;
         let generation = state.generation;
         self.0.in_force.send_if_modified(|known| std::mem::replace(known, generation) != generation);
-        if state.spec.is_some() {
+        // Before Podman was asked it is not known who asks.
+        if state.spec.is_some() && state.bridges.is_some() {
             let table = state.table();
             if let Err(error) = self.0.resolver.lock().await.serve(&table).await {
                 warn!(error = format!("{error:#}"), "containers may not find each other by name");
@@ -220,6 +227,12 @@ impl Network {
 }
 
 impl State {
+    fn set(&mut self, generation: Generation, spec: &WorkerSpec) {
+        self.generation = generation;
+        self.spec.clone_from(&spec.private);
+        self.here = spec.instances.iter().map(|instance| instance.id).collect();
+    }
+
     fn interfaces(&self) -> BTreeSet<String> {
         self.bridges.iter().flatten().map(|(_, gateway)| gateway.interface.clone()).collect()
     }

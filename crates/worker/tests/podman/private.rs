@@ -86,6 +86,31 @@ fn service(name: &str, address: Ipv4Addr, instances: &[&InstanceSpec]) -> Servic
     Service { name: name.to_owned(), address, backends: instances.iter().map(backend).collect() }
 }
 
+/// Bridges have link-local addresses, and hosts listen on all of theirs.
+fn nothing_leaks_over_ipv6(from: &InstanceSpec) {
+    const CONNECT: &str = "exec 3<>/dev/tcp/$1/7099 && echo open";
+    let _listener = std::net::TcpListener::bind("[::]:7099").expect("a port");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text").trim().to_owned();
+    let network = format!("wisehosting-private-{}", from.project);
+    let bridge = text(podman(&["network", "inspect", &network, "--format", "{{.NetworkInterface}}"], b""));
+    let told = text(run("ip", &["-6", "-o", "addr", "show", "dev", &bridge, "scope", "link"], b""));
+    let address = told.split_whitespace().nth(3).and_then(|word| word.split('/').next()).expect("an address");
+    let from_host =
+        run("timeout", &["3", "bash", "-c", CONNECT, "look", &format!("{address}%{bridge}")], b"");
+    assert_eq!(text(from_host), "open", "the host itself reaches {address}");
+    let pid = text(podman(&["inspect", "--format", "{{.State.Pid}}", &container(from)], b""));
+    let inside = ["-t", &pid, "-n"];
+    let scoped = format!("{address}%eth0");
+    let connect = ["timeout", "3", "bash", "-c", CONNECT, "look", &scoped];
+    assert_eq!(
+        text(run("nsenter", &[&inside[..], &connect].concat(), b"")),
+        "",
+        "a container reaches {scoped}"
+    );
+    let routes = run("nsenter", &[&inside[..], &["ip", "-6", "route", "show", "default"]].concat(), b"");
+    assert_eq!(text(routes), "", "IPv6 leads out");
+}
+
 #[test]
 #[expect(clippy::too_many_lines, reason = "one host for all of it")]
 fn apps_of_a_project_reach_each_other_by_name_and_nobody_else() {
@@ -173,6 +198,8 @@ fn apps_of_a_project_reach_each_other_by_name_and_nobody_else() {
         {
             assert!(ask(from, server, question).is_empty(), "{} asks {server}", from.project);
         }
+
+        nothing_leaks_over_ipv6(&one);
 
         // The process that answers is not the agent, which comes back without its being gone.
         drop((tasks, fresh));

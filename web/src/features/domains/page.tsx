@@ -2,7 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { useOutletContext } from "react-router";
 import { domainsQuery } from "@/api/domains";
-import { mayChangeApps, sessionQuery } from "@/api/queries";
+import { isAdmin, mayChangeApps, sessionQuery } from "@/api/queries";
 import type { App } from "@/api/types";
 import { Button } from "@/components/button";
 import { Copy } from "@/components/copy";
@@ -67,7 +67,7 @@ export function Component() {
         }
       </Rows>
       <StreamsCard app={app} mayChange={mayChange} />
-      <PrivateCard app={app} mayChange={mayChange} />
+      <PrivateCard app={app} mayChange={isAdmin(session)} />
       {adding && <AddDialog app={app.slug} onClose={() => setAdding(false)} />}
     </div>
   );

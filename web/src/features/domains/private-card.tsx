@@ -41,13 +41,13 @@ function Shown({ app, network, mayChange }: Props & { network: PrivateNetwork })
         <span className="hostname">
           <code className="break">{own.name}</code>
           <Copy text={own.name} label="Copy the private name" />
-          <span className="small faint">{own.instances === 0 ? "no instance serves" : reached(own.ports)}</span>
+          <span className="small faint">
+            {own.instances === 0 ? "no instance serves" : reached(own.ports)}
+          </span>
         </span>
       )}
       {others.length > 0 && (
-        <p className="small faint break">
-          The app also reaches {others.map(({ name }) => name).join(", ")}.
-        </p>
+        <p className="small faint break">The app also reaches {others.map(({ name }) => name).join(", ")}.</p>
       )}
       {network.grants.length > 0 && (
         <ul className="plain stack tight">
@@ -56,7 +56,9 @@ function Shown({ app, network, mayChange }: Props & { network: PrivateNetwork })
           ))}
         </ul>
       )}
-      {network.grants.length === 0 && mayChange && <Code prompt text={cli.grantNetwork(app.project.slug, app.slug)} />}
+      {network.grants.length === 0 && mayChange && (
+        <Code prompt text={cli.grantNetwork(app.project.slug, app.slug)} />
+      )}
       <p className="small faint break">Outside of it: {outside(network.egress ?? undefined)}.</p>
     </div>
   );
