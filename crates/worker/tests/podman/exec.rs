@@ -15,6 +15,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use tokio_util::sync::CancellationToken;
+use worker::tickets::TicketKeys;
 
 use crate::support::{ControlPlane, MESH, on_a_host, processes};
 use crate::{SERVER, instance, podman, reported, start_instances};
@@ -39,7 +40,8 @@ impl Worker {
         reported(&control_plane, id, "healthy", |i| i.state == InstanceState::Healthy).await;
         let key = ApiKey::generate().signing_key();
         let stop = CancellationToken::new();
-        let router = worker::exec::router(podman(), fresh.clone(), key.clone(), stop.clone());
+        let router =
+            worker::exec::router(podman(), fresh.clone(), TicketKeys::new(key.clone()), stop.clone());
         let mut server = JoinSet::new();
         server.spawn(fresh.sweep(stop.clone()));
         server.spawn(worker::serve::serve(worker::serve::listen(MESH, PORT).expect("listen"), router, stop));

@@ -10,6 +10,7 @@ use protocol::spec::Probe;
 use reqwest::{Method, Response};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use worker::tickets::TicketKeys;
 
 use crate::support::{ControlPlane, MESH, on_a_host};
 use crate::{SERVER, instance, podman, reported, run_instances};
@@ -76,7 +77,7 @@ fn files_go_in_and_come_out_of_an_instance_that_serves() {
         let _instances = run_instances(&control_plane, vec![wanted]).await;
         reported(&control_plane, id, "healthy", |i| i.state == InstanceState::Healthy).await;
         let key = ApiKey::generate().signing_key();
-        let router = worker::files::router(podman(), key.clone());
+        let router = worker::files::router(podman(), TicketKeys::new(key.clone()));
         let mut server = JoinSet::new();
         let listener = worker::serve::listen(MESH, PORT).expect("listen");
         server.spawn(worker::serve::serve(listener, router, CancellationToken::new()));

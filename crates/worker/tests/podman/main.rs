@@ -33,6 +33,7 @@ use worker::job::{BuildSettings, JobCommand, Jobs, JobsConfig};
 use worker::means::{Means, UserNamespaces};
 use worker::podman::Podman;
 use worker::private::Network;
+use worker::tickets::TicketKeys;
 
 fn podman() -> Podman {
     Podman::new(SOCKET.as_ref()).expect("client")
@@ -730,7 +731,7 @@ impl Offered {
     async fn of(image: &str, key: &protocol::identity::SigningKey, ticket: &str) -> Self {
         let stop = CancellationToken::new();
         let listener = worker::serve::listen(MESH, 8091).expect("listen");
-        let router = worker::serve::router(podman(), key.clone(), axum::Router::new());
+        let router = worker::serve::router(podman(), TicketKeys::new(key.clone()), axum::Router::new());
         let mut server = JoinSet::new();
         server.spawn(worker::serve::serve(listener, router, stop.clone()));
         let client = reqwest::Client::builder().no_proxy().build().expect("client");
