@@ -55,6 +55,7 @@ export const settings = () => ({
   crash_guard: { restarts: 5, calm_s: 300 },
   command: null,
   containerfile: null,
+  exclusive: false,
   deploy: { strategy: "blue-green", pre_command: null, post_command: null, drain_s: 10, stop_grace_s: 10 },
   placement: {
     strategy: null,
@@ -63,6 +64,7 @@ export const settings = () => ({
     pin: null,
     anti_affinity: "soft",
     max_per_node: null,
+    grace_s: null,
   },
 });
 
@@ -306,6 +308,7 @@ export function makeNode(name, over = {}) {
       podman: "5.6.2",
       wireguard: "kernel",
       engine: null,
+      probe: null,
       enforced: enforced(),
       proxy_port: null,
       os: nixos(),

@@ -1034,11 +1034,28 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Instances that are moved, and those that were within the last hour. */
+        /** Instances that are moved, and those that were within the last hour. Those of other organizations are only counted. */
         get: operations["list_moves"];
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/moves/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Takes one move of a rebalance back that has not begun: the instance stays where it serves. */
+        delete: operations["cancel_move"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1069,7 +1086,8 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /** One join token: whether it was used, and why a host was refused. */
+        get: operations["read_node_token"];
         put?: never;
         post?: never;
         /** Withdraws a join token. */
@@ -1089,7 +1107,8 @@ export interface paths {
         /** All nodes. */
         get: operations["list_nodes"];
         put?: never;
-        post?: never;
+        /** Makes a node of a host whose public key is known. */
+        post: operations["register_node"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1113,6 +1132,23 @@ export interface paths {
         head?: never;
         /** Sets labels and zone. Those that the configuration declares are changed there. */
         patch: operations["update_node"];
+        trace?: never;
+    };
+    "/api/v1/nodes/{node}/agent-log": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The newest lines of an agent's own log. It must be connected. */
+        get: operations["read_agent_log"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/api/v1/nodes/{node}/check": {
@@ -1190,6 +1226,58 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/nodes/{node}/gc": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Clean-ups of the node and what they did, the newest first. */
+        get: operations["list_cleanups"];
+        put?: never;
+        /** Removes images that a preview told of, and nothing else. One that is needed by now stays. */
+        post: operations["clean_node"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/nodes/{node}/gc/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What a clean-up would remove now: images that no container, release or app of the node needs. Changes nothing. */
+        get: operations["preview_cleanup"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/nodes/{node}/healing": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What follows from a node's absence: when it is given up, and what goes elsewhere or waits for it. */
+        get: operations["read_node_healing"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/nodes/{node}/history": {
         parameters: {
             query?: never;
@@ -1199,6 +1287,40 @@ export interface paths {
         };
         /** When the node became online, offline or unreachable, and why; the newest first. */
         get: operations["list_node_history"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/nodes/{node}/instances": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The instances on a node with what they use. Those of other organizations are only counted. */
+        get: operations["list_node_instances"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/nodes/{node}/numbers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How the host is doing and did. It tells every 20 seconds; points come a minute later. */
+        get: operations["read_node_numbers"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1223,6 +1345,80 @@ export interface paths {
         head?: never;
         /** Sets what a worker takes. What runs on it stays. */
         patch: operations["update_node_placement"];
+        trace?: never;
+    };
+    "/api/v1/nodes/{node}/revoke": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Refuses all keys of a node at once: its connections are closed, the other nodes drop it from their tunnels, it gets
+         *     no requests. Its instances stay listed. It comes back only by joining anew.
+         */
+        post: operations["revoke_node"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/nodes/{node}/rotate-key": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Asks the host for another API key. Its connections, jobs and apps go on; see `key` of the answer. */
+        post: operations["rotate_node_key"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/nodes/{node}/storage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What a worker holds besides its instances: containers that are not managed, volumes, images. */
+        get: operations["read_node_storage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/nodes/{node}/strays": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Containers with our label that no desired state of the node's worker ever had. They were stopped, and are removed a
+         *     week after they were found.
+         */
+        get: operations["list_node_strays"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/api/v1/nodes/{node}/uncordon": {
@@ -1294,6 +1490,58 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{project}/network": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The project's private network: the names of all apps that its containers reach, grants, and egress rules. */
+        get: operations["get_network"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/network/egress": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Says where the project's containers may open connections outside of the private network. */
+        put: operations["put_egress"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/network/grants": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Lets the project's apps reach another project of the organization, or one app of it. To grant it again changes nothing. */
+        post: operations["grant_network"];
+        /** Takes a grant back. Connections that are open stay; new ones are refused. */
+        delete: operations["revoke_network"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/rebalance": {
         parameters: {
             query?: never;
@@ -1308,6 +1556,23 @@ export interface paths {
          *     requests before it ends. One that does not serve any more is left out.
          */
         post: operations["apply_rebalance"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rebalance/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Takes a rebalance back as far as it has not begun: what waits stays where it serves, what moves goes on. */
+        post: operations["cancel_rebalance"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1682,6 +1947,29 @@ export interface components {
          * @enum {string}
          */
         AgentKind: "mesh" | "worker" | "proxy" | "ingress";
+        AgentLine: {
+            /** Format: date-time */
+            at: string;
+            level: components["schemas"]["AgentLogLevel"];
+            /** Format: int64 */
+            seq: number;
+            /** @description The part of the program that said it. */
+            target: string;
+            text: string;
+        };
+        /** @description What an agent logged lately. It keeps 1,000 lines in memory, and less where they are long. */
+        AgentLog: {
+            agent: components["schemas"]["AgentKind"];
+            /** @description The earliest first. */
+            lines: components["schemas"]["AgentLine"][];
+            /** @description Where to go on: `after` of the next question. */
+            place: string;
+        };
+        /**
+         * @description From the most important on.
+         * @enum {string}
+         */
+        AgentLogLevel: "error" | "warn" | "info" | "debug" | "trace";
         /** @description Processors and memory. */
         Amount: {
             /**
@@ -1721,6 +2009,7 @@ export interface components {
             /** Format: date-time */
             updated_at: string;
             url: string;
+            waits_for?: components["schemas"]["WaitsFor"] | null;
         };
         /** @description What came of it. */
         AppChanged: {
@@ -1755,6 +2044,8 @@ export interface components {
             command?: string[] | null;
             crash_guard?: components["schemas"]["CrashGuard"] | null;
             deploy?: components["schemas"]["Deploy"] | null;
+            exclusive?: boolean | null;
+            isolation?: components["schemas"]["Isolation"] | null;
             placement?: components["schemas"]["Placement"] | null;
             /** Format: int32 */
             port?: number | null;
@@ -1796,8 +2087,25 @@ export interface components {
              */
             deploy: components["schemas"]["Deploy"];
             /**
+             * @description At most one instance at any time: the old one has ended before the new one starts, and where the node is gone,
+             *     its lease.
+             * @default false
+             */
+            exclusive: boolean;
+            /**
+             * @default {
+             *       "disk_mb": null,
+             *       "egress_mbit": null,
+             *       "ingress_mbit": null,
+             *       "read_only": false,
+             *       "tmpfs": []
+             *     }
+             */
+            isolation: components["schemas"]["Isolation"];
+            /**
              * @default {
              *       "anti_affinity": "soft",
+             *       "grace_s": null,
              *       "max_per_node": null,
              *       "pin": null,
              *       "preferred": [],
@@ -1921,6 +2229,23 @@ export interface components {
                 [key: string]: string;
             };
         };
+        /** @description One thing that a host can do, or cannot. */
+        Capability: {
+            /** @description What to do about it. */
+            hint?: string | null;
+            /** @description A few words for people, such as `disk quota: btrfs`. */
+            label: string;
+            /** @description A stable word, such as `disk-quota`. */
+            name: string;
+            /** @description What is missing and why it matters. Null for what is as it should be. */
+            problem?: string | null;
+            state: components["schemas"]["CapabilityState"];
+        };
+        /**
+         * @description How well.
+         * @enum {string}
+         */
+        CapabilityState: "good" | "limited" | "missing";
         /** @description The certificate of one host name. */
         Certificate: {
             /** @description The app that has the name; null for the dashboard's own. */
@@ -2060,6 +2385,71 @@ export interface components {
         };
         /** @enum {string} */
         ChangeKind: "added" | "removed" | "changed";
+        CleanableImage: {
+            /**
+             * Format: int64
+             * @description What its removal frees, if nothing else of the list goes.
+             * @default 0
+             */
+            frees_bytes: number;
+            /**
+             * @description `sha256:…`.
+             * @default
+             */
+            id: string;
+            /**
+             * Format: date-time
+             * @default 1970-01-01T00:00:00Z
+             */
+            made_at: string;
+            /** @default [] */
+            names: string[];
+            /**
+             * @description Why nothing needs it.
+             * @default
+             */
+            reason: string;
+        };
+        /** @description A clean-up that somebody asked for. */
+        Cleanup: {
+            /** Format: date-time */
+            at: string;
+            /** Format: date-time */
+            finished_at?: string | null;
+            /** Format: int64 */
+            freed_bytes: number;
+            /** Format: uuid */
+            id: string;
+            /**
+             * Format: int32
+             * @description How many images were to go.
+             */
+            images: number;
+            /** @description What stayed after all. */
+            left: components["schemas"]["LeftImage"][];
+            /** @description Why nothing was done. */
+            problem?: string | null;
+            removed: components["schemas"]["CleanableImage"][];
+            started_by: string;
+            state: components["schemas"]["CleanupState"];
+        };
+        /** @description What a clean-up would remove. */
+        CleanupPreview: {
+            /**
+             * Format: int64
+             * @description What all of it frees.
+             */
+            frees_bytes: number;
+            /** @description The largest first; up to 500. Volumes and images that an app keeps are never among them. */
+            images: components["schemas"]["CleanableImage"][];
+        };
+        /** @description What is to be removed, as a preview told it. */
+        CleanupRequest: {
+            /** @description Ids of images, from 1 to 500. */
+            images: string[];
+        };
+        /** @enum {string} */
+        CleanupState: "running" | "done" | "failed" | "unanswered";
         /** @description A token that may edit the zone's DNS (`Zone:Read`, `DNS:Edit`). */
         Cloudflare: {
             token: string;
@@ -2068,13 +2458,25 @@ export interface components {
          * @description Stable words for programs. The dashboard and `wh` branch on these, never on texts.
          * @enum {string}
          */
-        Code: "bad_request" | "unauthenticated" | "credentials_wrong" | "join_token_wrong" | "api_key_wrong" | "agent_token_wrong" | "forbidden" | "cross_site" | "setup_code_wrong" | "role_not_allowed" | "not_declared" | "not_found" | "release_unknown" | "setup_closed" | "slug_taken" | "name_taken" | "domain_taken" | "port_taken" | "join_token_used" | "nothing_to_roll_back" | "release_not_kept" | "nothing_deployed" | "nothing_pending" | "variables_missing" | "variables_changed" | "deployment_running" | "app_stopped" | "not_running" | "not_queued" | "node_has_instances" | "node_has_zone" | "zone_in_use" | "mesh_full" | "certificate_fixed" | "certificate_recent" | "certificate_budget" | "join_token_expired" | "archive_too_large" | "invalid" | "slug_invalid" | "name_invalid" | "archive_unsafe" | "archive_not_gzip_tar" | "source_invalid" | "too_many" | "internal" | "unavailable";
+        Code: "bad_request" | "unauthenticated" | "credentials_wrong" | "join_token_wrong" | "api_key_wrong" | "agent_token_wrong" | "forbidden" | "cross_site" | "setup_code_wrong" | "role_not_allowed" | "not_declared" | "not_found" | "release_unknown" | "setup_closed" | "slug_taken" | "name_taken" | "domain_taken" | "port_taken" | "join_token_used" | "nothing_to_roll_back" | "release_not_kept" | "nothing_deployed" | "nothing_pending" | "variables_missing" | "variables_changed" | "deployment_running" | "app_stopped" | "not_running" | "not_queued" | "node_has_instances" | "node_has_zone" | "node_revoked" | "rotation_ended" | "zone_in_use" | "mesh_full" | "certificate_fixed" | "certificate_recent" | "certificate_budget" | "join_token_expired" | "archive_too_large" | "invalid" | "slug_invalid" | "name_invalid" | "archive_unsafe" | "archive_not_gzip_tar" | "source_invalid" | "too_many" | "internal" | "unavailable";
         /** @description What would change if release `after` served in place of release `before`. */
         Comparison: components["schemas"]["ReleaseDifference"] & {
             /** Format: int32 */
             after: number;
             /** Format: int32 */
             before: number;
+        };
+        /** @description The file system that holds containers. */
+        ContainerStorage: {
+            /**
+             * @description For example `btrfs`, `xfs`, `ext4`.
+             * @default
+             */
+            file_system: string;
+            /** @default  */
+            path: string;
+            /** @default none */
+            quota: components["schemas"]["DiskQuota"];
         };
         /** @description How to build a source that is not an image. */
         Containerfile: {
@@ -2271,6 +2673,11 @@ export interface components {
             number: number;
             state: components["schemas"]["DeploymentState"];
         };
+        /**
+         * @description By what a file system can limit a folder.
+         * @enum {string}
+         */
+        DiskQuota: "subvolumes" | "projects" | "unmounted" | "none";
         /** @description A stored provider, without its secret. */
         DnsProvider: {
             id: components["schemas"]["DnsProviderId"];
@@ -2479,8 +2886,10 @@ export interface components {
              * @description Instances that should have run there at its start.
              */
             instances: number;
-            /** @description Those that still should. */
+            /** @description Those of the caller's organization that still should. */
             left: components["schemas"]["DrainLeft"][];
+            /** @description How many of other organizations still should. */
+            others: number;
             /** Format: date-time */
             started_at: string;
             started_by: string;
@@ -2495,6 +2904,11 @@ export interface components {
              */
             deployment?: number | null;
             instance: components["schemas"]["InstanceId"];
+            /**
+             * Format: date-time
+             * @description When one that could not be moved is tried again: after 5 minutes, and twice as long each time, up to an hour.
+             */
+            next_try_at?: string | null;
             /** @description Why it does not move. */
             problem?: string | null;
             stage: components["schemas"]["DrainStage"];
@@ -2504,6 +2918,21 @@ export interface components {
          * @enum {string}
          */
         DrainStage: "waiting" | "moving" | "ending" | "deploying" | "command" | "failed";
+        /** @description Where a project's containers may open connections. */
+        EgressRequest: {
+            /** @description Networks and ports; anywhere public when null, and nowhere when empty. */
+            egress?: components["schemas"]["EgressRule"][] | null;
+        };
+        /** @description Places outside that a project with such rules may reach. */
+        EgressRule: {
+            /** @description TCP and UDP ports; all of them, and all other protocols, when empty. */
+            ports?: number[];
+            /**
+             * @description A network such as `203.0.113.0/24`, or one address as `203.0.113.7/32`.
+             * @example 203.0.113.0/24
+             */
+            to: string;
+        };
         /** @description Passive outlier ejection: connections that fail, time-outs and answers of 502, 503 and 504 in a row. */
         Eject: {
             /**
@@ -2519,6 +2948,76 @@ export interface components {
              * @default 10
              */
             for_s: number;
+        };
+        /** @description As the worker found it when it started. */
+        Enforced: {
+            /**
+             * @description Of the network, both ways.
+             * @default {
+             *       "by": null,
+             *       "why_not": null
+             *     }
+             */
+            bandwidth: components["schemas"]["Enforcement"];
+            /**
+             * @default {
+             *       "by": null,
+             *       "why_not": null
+             *     }
+             */
+            cpu: components["schemas"]["Enforcement"];
+            /**
+             * @description What an instance writes to its own disk.
+             * @default {
+             *       "by": null,
+             *       "why_not": null
+             *     }
+             */
+            disk: components["schemas"]["Enforcement"];
+            /**
+             * @default {
+             *       "by": null,
+             *       "why_not": null
+             *     }
+             */
+            memory: components["schemas"]["Enforcement"];
+            /**
+             * @description Processes and threads.
+             * @default {
+             *       "by": null,
+             *       "why_not": null
+             *     }
+             */
+            pids: components["schemas"]["Enforcement"];
+            /**
+             * @description That memory cannot be had as swap on top of the limit.
+             * @default {
+             *       "by": null,
+             *       "why_not": null
+             *     }
+             */
+            swap: components["schemas"]["Enforcement"];
+            /**
+             * @description Root inside a container is nobody outside.
+             * @default {
+             *       "by": null,
+             *       "why_not": null
+             *     }
+             */
+            user_namespaces: components["schemas"]["Enforcement"];
+        };
+        /** @description Either what enforces it, or why nothing does. */
+        Enforcement: {
+            /**
+             * @description Absent when nothing does.
+             * @default null
+             */
+            by: string | null;
+            /**
+             * @description What is missing, and how to get it.
+             * @default null
+             */
+            why_not: string | null;
         };
         EnvFile: {
             /** @description Names of the locked variables. */
@@ -2652,6 +3151,26 @@ export interface components {
             /** @description In the format of OpenSSH, without a passphrase. */
             private_key: string;
         };
+        /** @description One project may reach another one, or an app of it. */
+        Grant: {
+            /** Format: date-time */
+            created_at: string;
+            created_by: string;
+            /** @description Whose apps may. */
+            from: string;
+            /** Format: uuid */
+            id: string;
+            /** @description All apps of the project when null. */
+            to_app?: string | null;
+            to_project: string;
+        };
+        /** @description Whom a project may reach: another project, or one app of it. */
+        GrantRequest: {
+            /** @description Id or slug of one of its apps; all of them when absent. */
+            app?: string | null;
+            /** @description Slug of the other project; the app's when absent. */
+            project?: string | null;
+        };
         /** @description Headers that are put on a message, replacing others of the name, and taken off it. */
         HeaderChanges: {
             /** @default [] */
@@ -2673,6 +3192,8 @@ export interface components {
              * @default 0
              */
             cpus: number;
+            /** @default null */
+            enforced: components["schemas"]["Enforced"] | null;
             /**
              * @description `builtin` or `traefik`: what carries the requests of a proxy.
              * @default null
@@ -2695,11 +3216,50 @@ export interface components {
              * @default null
              */
             podman: string | null;
+            /** @default null */
+            probe: components["schemas"]["HostProbe"] | null;
+            /**
+             * Format: int32
+             * @description Where a proxy answers checks, on its mesh address.
+             * @default null
+             */
+            proxy_port: number | null;
             /**
              * @description `kernel` or `userspace`, from mesh agents.
              * @default null
              */
             wireguard: string | null;
+        };
+        /** @description What the worker found out about its host when it started. */
+        HostProbe: {
+            /**
+             * @description Resources that control groups can limit here: `cpu`, `memory`, `pids`, `io`.
+             * @default []
+             */
+            cgroup_controllers: string[];
+            /**
+             * Format: int32
+             * @description 1 or 2; absent when no control groups are mounted.
+             * @default null
+             */
+            cgroup_version: number | null;
+            /**
+             * @description Makers of its graphics processors: `nvidia`, `amd`, `intel`.
+             * @default []
+             */
+            gpus: string[];
+            /**
+             * @description Whether nftables answers, which guards containers.
+             * @default false
+             */
+            nftables: boolean;
+            /** @default null */
+            storage: components["schemas"]["ContainerStorage"] | null;
+            /**
+             * @description Whether containers can have users of their own.
+             * @default false
+             */
+            user_namespaces: boolean;
         };
         Image: {
             id: string;
@@ -2750,6 +3310,7 @@ export interface components {
             id: components["schemas"]["InstanceId"];
             /** @description Whether requests are sent to it. */
             in_rotation: boolean;
+            isolation: components["schemas"]["Isolation"];
             node: components["schemas"]["NodeRef"];
             /**
              * Format: date-time
@@ -2762,6 +3323,8 @@ export interface components {
              * @description Number of its release.
              */
             release: number;
+            /** @description What its release lets it use. */
+            resources: components["schemas"]["Resources"];
             /** Format: int32 */
             restarts: number;
             /** Format: date-time */
@@ -2769,6 +3332,8 @@ export interface components {
             /** @description As its worker saw it last. */
             state: components["schemas"]["InstanceState"];
             stats?: components["schemas"]["InstanceStats"] | null;
+            /** @description Which of that nothing enforces on its node. */
+            unenforced: components["schemas"]["UnenforcedLimit"][];
             /**
              * Format: date-time
              * @description Since when nobody knows how it is; null while what was seen is younger than 45 s.
@@ -2815,13 +3380,64 @@ export interface components {
              * @description Thousandths of a core.
              */
             cpu_millis: number;
+            /**
+             * Format: int64
+             * @description Written to its own disk; measured seldom.
+             */
+            disk_bytes?: number | null;
             id: components["schemas"]["InstanceId"];
             /** Format: int64 */
             memory_bytes: number;
-            /** Format: int64 */
+            /**
+             * Format: int32
+             * @description Processes and threads.
+             */
+            pids?: number | null;
+            /**
+             * Format: int64
+             * @description Bytes a second since the sample before; absent in the first one.
+             */
+            receive_rate?: number | null;
+            /**
+             * Format: int64
+             * @description Since it was started.
+             */
             received_bytes: number;
             /** Format: int64 */
+            send_rate?: number | null;
+            /** Format: int64 */
             sent_bytes: number;
+        };
+        /** @description Beside [`super::Resources`], which every instance has. */
+        Isolation: {
+            /**
+             * Format: int32
+             * @description MiB that the instance may write to its own disk, which is gone with it.
+             * @default null
+             */
+            disk_mb: number | null;
+            /**
+             * Format: int32
+             * @description Mbit/s that leave the instance, answers to its visitors among them.
+             * @default null
+             */
+            egress_mbit: number | null;
+            /**
+             * Format: int32
+             * @description Mbit/s that reach the instance.
+             * @default null
+             */
+            ingress_mbit: number | null;
+            /**
+             * @description Nothing can be written but to memory: to `/tmp`, `/var/tmp`, `/run` and the folders in `tmpfs`.
+             * @default false
+             */
+            read_only: boolean;
+            /**
+             * @description Folders in memory, each `PATH=MIB`. What is in them counts as memory of the instance, and is gone with it.
+             * @default []
+             */
+            tmpfs: string[];
         };
         /** Format: uuid */
         JobId: string;
@@ -2835,6 +3451,12 @@ export interface components {
          * @enum {string}
          */
         Kind: "folder" | "file" | "absent";
+        LeftImage: {
+            /** @default  */
+            id: string;
+            /** @default  */
+            why: string;
+        };
         LogLine: {
             /** Format: date-time */
             at: string;
@@ -2897,7 +3519,7 @@ export interface components {
         };
         /** @description One side of a tunnel between two nodes. */
         MeshLink: {
-            /** @description Where packets go. */
+            /** @description Where packets go; of a relayed link, where the direct way is tried. */
             endpoint?: string | null;
             /** @description The node that says so. */
             from: string;
@@ -2927,12 +3549,14 @@ export interface components {
             sent_bytes: number;
             state: components["schemas"]["MeshLinkState"];
             to: string;
+            /** @description Name of the node that hands the packets on; absent when they go directly. */
+            via?: string | null;
         };
         /**
          * @description How one node reaches another.
          * @enum {string}
          */
-        MeshLinkState: "direct" | "silent" | "unknown";
+        MeshLinkState: "direct" | "relayed" | "silent" | "unknown";
         /** @description A node and its tunnel. */
         MeshNode: {
             /** @description Where others dial its tunnel; absent for a node that nobody can dial. */
@@ -2961,7 +3585,7 @@ export interface components {
          * @description What may be wrong.
          * @enum {string}
          */
-        MeshProblem: "no-report" | "keys-differ" | "peer-missing" | "no-endpoint" | "private-endpoint" | "port-closed" | "no-probes" | "loss" | "narrow-path" | "clock";
+        MeshProblem: "no-report" | "keys-differ" | "peer-missing" | "no-endpoint" | "private-endpoint" | "port-closed" | "relayed" | "no-probes" | "loss" | "narrow-path" | "clock";
         /** @description One instance that goes to another node. */
         Move: {
             /** @description Slug of its app. */
@@ -2991,7 +3615,7 @@ export interface components {
          * @description Why an instance is moved.
          * @enum {string}
          */
-        MoveCause: "drain" | "rebalance";
+        MoveCause: "drain" | "rebalance" | "lost";
         MoveRequest: {
             /** @description Suffix of the zone. */
             zone: string;
@@ -3001,13 +3625,33 @@ export interface components {
          * @enum {string}
          */
         MoveState: "waiting" | "moving" | "done" | "failed" | "cancelled";
+        /** @description Instances that are moved. */
+        Moves: {
+            /** @description Those of the caller's organization. */
+            items: components["schemas"]["Move"][];
+            /** @description How many are of other organizations. */
+            others: number;
+        };
+        /** @description What a project's private network is. */
+        NetworkView: {
+            /** @description Apps that its containers reach: its own, then those that it was granted. */
+            apps: components["schemas"]["PrivateApp"][];
+            /** @description Where its containers may open connections besides; anywhere public when null, and nowhere when empty. */
+            egress?: components["schemas"]["EgressRule"][] | null;
+            /** @description What it may reach of other projects, and what other projects may reach of it. */
+            grants: components["schemas"]["Grant"][];
+            project: string;
+        };
         /** @description A new join token, shown once. */
         NewNodeToken: {
-            /** @description What to run on the host. */
+            /** @description What to run on the host: one line. */
             command: string;
             /** Format: date-time */
             expires_at: string;
             id: components["schemas"]["NodeTokenId"];
+            name?: string | null;
+            /** @description A module for a host with NixOS. It holds no secret. */
+            nixos: string;
             roles: components["schemas"]["Role"][];
             token: string;
         };
@@ -3032,6 +3676,18 @@ export interface components {
         /** @description A node as the API shows it. */
         Node: {
             agents: components["schemas"]["Agent"][];
+            /**
+             * Format: int64
+             * @description Apps that these are of.
+             */
+            apps: number;
+            /** @description What the host can do, and what it lacks. */
+            capabilities: components["schemas"]["Capability"][];
+            /**
+             * Format: date-time
+             * @description Since when it takes nothing new; null when it does.
+             */
+            cordoned_at?: string | null;
             /** Format: date-time */
             created_at: string;
             /** @description Those of the labels that the configuration sets, at each start. */
@@ -3047,15 +3703,22 @@ export interface components {
              * @description Instances that should run on it.
              */
             instances: number;
+            key: components["schemas"]["NodeKey"];
             labels: components["schemas"]["BTreeMap"];
             /** Format: date-time */
             last_seen_at?: string | null;
             mesh_address: string;
             name: string;
+            numbers?: components["schemas"]["NodeNow"] | null;
             origin: components["schemas"]["Origin"];
             /** @description Its `WireGuard` public key; the private half never leaves the host. */
             public_key: string;
             roles: components["schemas"]["Role"][];
+            /**
+             * Format: double
+             * @description There and back between it and the control plane, through the mesh. Null while that is not known.
+             */
+            rtt_ms?: number | null;
             status: components["schemas"]["NodeStatus"];
             /** Format: date-time */
             status_since: string;
@@ -3063,6 +3726,31 @@ export interface components {
             warnings: string[];
             /** @description DNS suffix that the host serves. */
             zone?: string | null;
+        };
+        /** @description What follows from a node's absence. */
+        NodeHealing: {
+            /**
+             * Format: date-time
+             * @description When instances of apps without a time of their own are placed elsewhere, unless it is back before. Null while it
+             *     is not missing, and while it serves although the control plane does not hear from it.
+             */
+            given_up_at?: string | null;
+            /**
+             * Format: int64
+             * @description How often it was gone before within six hours; each time doubles how long it is waited for.
+             */
+            gone_before: number;
+            /**
+             * Format: date-time
+             * @description When its worker was granted the lease of its exclusive instances last.
+             */
+            lease_renewed_at?: string | null;
+            /** @description A proxy reaches it although the control plane does not: what runs there serves and stays. */
+            reached: boolean;
+            /** @description Whether proxies still lead requests to it: not to a node that is missing and that they do not reach. */
+            routed: boolean;
+            /** @description Instances on their way to other nodes, or waiting for this one. */
+            waiting: components["schemas"]["WaitingInstance"][];
         };
         /** @description How a node is, and how that is known. */
         NodeHealth: {
@@ -3131,6 +3819,103 @@ export interface components {
              */
             size_bytes: number;
         };
+        /** @description An instance of an app of the caller's organization. */
+        NodeInstance: {
+            /** @description Slug of its app. */
+            app: string;
+            id: components["schemas"]["InstanceId"];
+            /** @description Whether requests are sent to it. */
+            in_rotation: boolean;
+            /**
+             * Format: date-time
+             * @description When its worker last said how it is.
+             */
+            observed_at?: string | null;
+            /**
+             * Format: int32
+             * @description Number of its release.
+             */
+            release: number;
+            /** Format: int32 */
+            restarts: number;
+            /** Format: date-time */
+            started_at?: string | null;
+            /** @description As its worker saw it last. */
+            state: components["schemas"]["InstanceState"];
+            stats?: components["schemas"]["InstanceStats"] | null;
+            /** @description It is a command of a release, not a replica. */
+            task: boolean;
+            /**
+             * Format: date-time
+             * @description Since when nobody knows how it is; null while what was seen is younger than 45 s.
+             */
+            unknown_since?: string | null;
+            /** @description Whether it should run. */
+            wanted: boolean;
+        };
+        /** @description What runs on a node. */
+        NodeInstances: {
+            /** @description Up to 1000, by app. */
+            items: components["schemas"]["NodeInstance"][];
+            /**
+             * Format: int64
+             * @description How many are of other organizations.
+             */
+            others: number;
+        };
+        /** @description How a node's API key is. */
+        NodeKey: {
+            /**
+             * Format: date-time
+             * @description When it took the place of another. Null for the one with which it joined.
+             */
+            changed_at?: string | null;
+            /**
+             * Format: date-time
+             * @description Since when its keys are refused.
+             */
+            revoked_at?: string | null;
+            /**
+             * Format: date-time
+             * @description Since when the host is asked for another key. Null once that is in use.
+             */
+            rotation_asked_at?: string | null;
+        };
+        /** @description How a host is doing. */
+        NodeNow: {
+            /**
+             * Format: date-time
+             * @description When it told.
+             */
+            at: string;
+            containers?: components["schemas"]["Space"] | null;
+            /**
+             * Format: float
+             * @description Of all its processors together, 0 to 100.
+             */
+            cpu_percent: number;
+            /**
+             * Format: float
+             * @description Over a minute.
+             */
+            load: number;
+            memory: components["schemas"]["Space"];
+            /**
+             * Format: int64
+             * @description Bytes a second by the host's own interfaces. Null until it has told twice.
+             */
+            received_per_s?: number | null;
+            /** @description The disk of `/`. */
+            root: components["schemas"]["Space"];
+            /** Format: int64 */
+            sent_per_s?: number | null;
+            swap: components["schemas"]["Space"];
+            /**
+             * Format: int64
+             * @description Seconds since it was started. Null when only its last minute is known.
+             */
+            uptime_s?: number | null;
+        };
         /** @description What is to be another. */
         NodePatch: {
             /** @description Labels to be set; null takes one away. Others stay. */
@@ -3178,15 +3963,106 @@ export interface components {
             takes_apps?: boolean | null;
             takes_builds?: boolean | null;
         };
+        /** @description How a host did in one step. */
+        NodePoint: {
+            /**
+             * Format: date-time
+             * @description Begin of the step.
+             */
+            at: string;
+            containers?: components["schemas"]["Space"] | null;
+            /**
+             * Format: float
+             * @description The most of a single reading.
+             */
+            cpu_most_percent: number;
+            /**
+             * Format: float
+             * @description The mean of all processors together, 0 to 100.
+             */
+            cpu_percent: number;
+            /**
+             * Format: float
+             * @description The mean.
+             */
+            load: number;
+            /** @description The most that was used, as of all spaces. */
+            memory: components["schemas"]["Space"];
+            /** Format: int64 */
+            received_bytes: number;
+            root: components["schemas"]["Space"];
+            /** Format: int64 */
+            sent_bytes: number;
+            swap: components["schemas"]["Space"];
+        };
         NodeRef: {
             id: components["schemas"]["NodeId"];
             name: string;
+        };
+        /** @description A host to be entered. */
+        NodeRegistration: {
+            /** @description Where others reach its tunnel: address and UDP port. Null for a host that nobody can dial. */
+            endpoint?: string | null;
+            labels?: components["schemas"]["BTreeMap"];
+            /** @description As `node.name` in the host's mesh.toml. */
+            name: string;
+            /** @description What is in the host's `public.key`. */
+            public_key: string;
+            roles: components["schemas"]["Role"][];
+            zone?: string | null;
+        };
+        /** @description Refuses a node's keys. */
+        NodeRevocation: {
+            /** @description The node's name once more. */
+            confirm: string;
+        };
+        /** @description A host in numbers. */
+        NodeSeries: {
+            /** Format: date-time */
+            from: string;
+            now?: components["schemas"]["NodeNow"] | null;
+            /** @description Steps in which it told nothing are left out. */
+            points: components["schemas"]["NodePoint"][];
+            range: components["schemas"]["TrafficRange"];
+            /**
+             * Format: int64
+             * @description Seconds of one step.
+             */
+            step_s: number;
+            /**
+             * Format: date-time
+             * @description End of the step that is under way.
+             */
+            until: string;
         };
         /**
          * @description Whether a node answers.
          * @enum {string}
          */
         NodeStatus: "joining" | "online" | "offline" | "unreachable";
+        /** @description What a worker holds, as it told last. */
+        NodeStorage: {
+            /** Format: int32 */
+            container_count: number;
+            /** @description Containers that are not managed; up to 200. */
+            containers: components["schemas"]["OtherContainer"][];
+            disk?: components["schemas"]["Space"] | null;
+            images?: components["schemas"]["NodeImages"] | null;
+            /**
+             * Format: date-time
+             * @description When sizes were measured: every ten minutes.
+             */
+            measured_at?: string | null;
+            /**
+             * Format: date-time
+             * @description Null before it told.
+             */
+            reported_at?: string | null;
+            /** Format: int32 */
+            volume_count: number;
+            /** @description The largest first; up to 500. */
+            volumes: components["schemas"]["Volume"][];
+        };
         /** @description A join token as the API lists it. */
         NodeToken: {
             /** Format: date-time */
@@ -3194,13 +4070,20 @@ export interface components {
             /** Format: date-time */
             expires_at: string;
             id: components["schemas"]["NodeTokenId"];
+            /** @description What it gives the node besides its roles. */
+            labels: components["schemas"]["BTreeMap"];
             /** @description The only node name that it is good for. */
             name?: string | null;
+            /** @description Why the last host that showed it was refused. Null once one has joined. */
+            refusal?: string | null;
+            /** Format: date-time */
+            refused_at?: string | null;
             roles: components["schemas"]["Role"][];
             /** Format: date-time */
             used_at?: string | null;
             /** @description Name of the node that joined with it. */
             used_by?: string | null;
+            zone?: string | null;
         };
         /**
          * Format: uuid
@@ -3214,10 +4097,14 @@ export interface components {
              * @description Seconds; an hour when absent.
              */
             expires_in_s?: number | null;
+            /** @description Labels that the node gets when it joins, besides its own. */
+            labels?: components["schemas"]["BTreeMap"];
             /** @description Binds the token to one node name. */
             name?: string | null;
             /** @description What the host may become. */
             roles: components["schemas"]["Role"][];
+            /** @description DNS suffix that the host serves. */
+            zone?: string | null;
         };
         /** @description A node became online, offline or unreachable. */
         NodeTransition: {
@@ -3311,6 +4198,32 @@ export interface components {
          * @enum {string}
          */
         Origin: "declared" | "enrolled";
+        /** @description A container that somebody else made. Nothing of its environment and its command is told. */
+        OtherContainer: {
+            /**
+             * Format: date-time
+             * @description When it was made.
+             * @default 1970-01-01T00:00:00Z
+             */
+            created_at: string;
+            /** @default  */
+            id: string;
+            /** @default  */
+            image: string;
+            /** @default  */
+            name: string;
+            /**
+             * Format: int64
+             * @description Bytes that it wrote over its image. Null before that is measured.
+             * @default null
+             */
+            size_bytes: number | null;
+            /**
+             * @description In Podman's words: `running`, `exited` …
+             * @default
+             */
+            state: string;
+        };
         /** @description What is set in one place: keys of `RouteOptions` with their values. */
         OwnRouteOptions: {
             [key: string]: unknown;
@@ -3361,6 +4274,7 @@ export interface components {
                 /** Format: date-time */
                 updated_at: string;
                 url: string;
+                waits_for?: components["schemas"]["WaitsFor"] | null;
             }[];
             /**
              * Format: uuid
@@ -3429,6 +4343,36 @@ export interface components {
                 standing: components["schemas"]["CertificateStanding"];
                 /** @description The same in a sentence. */
                 summary: string;
+            }[];
+            /**
+             * Format: uuid
+             * @description Where the next page begins; null on the last one.
+             */
+            next?: string | null;
+        };
+        /** @description One page of a list. */
+        Page_Cleanup: {
+            items: {
+                /** Format: date-time */
+                at: string;
+                /** Format: date-time */
+                finished_at?: string | null;
+                /** Format: int64 */
+                freed_bytes: number;
+                /** Format: uuid */
+                id: string;
+                /**
+                 * Format: int32
+                 * @description How many images were to go.
+                 */
+                images: number;
+                /** @description What stayed after all. */
+                left: components["schemas"]["LeftImage"][];
+                /** @description Why nothing was done. */
+                problem?: string | null;
+                removed: components["schemas"]["CleanableImage"][];
+                started_by: string;
+                state: components["schemas"]["CleanupState"];
             }[];
             /**
              * Format: uuid
@@ -3616,6 +4560,7 @@ export interface components {
                 id: components["schemas"]["InstanceId"];
                 /** @description Whether requests are sent to it. */
                 in_rotation: boolean;
+                isolation: components["schemas"]["Isolation"];
                 node: components["schemas"]["NodeRef"];
                 /**
                  * Format: date-time
@@ -3628,6 +4573,8 @@ export interface components {
                  * @description Number of its release.
                  */
                 release: number;
+                /** @description What its release lets it use. */
+                resources: components["schemas"]["Resources"];
                 /** Format: int32 */
                 restarts: number;
                 /** Format: date-time */
@@ -3635,6 +4582,8 @@ export interface components {
                 /** @description As its worker saw it last. */
                 state: components["schemas"]["InstanceState"];
                 stats?: components["schemas"]["InstanceStats"] | null;
+                /** @description Which of that nothing enforces on its node. */
+                unenforced: components["schemas"]["UnenforcedLimit"][];
                 /**
                  * Format: date-time
                  * @description Since when nobody knows how it is; null while what was seen is younger than 45 s.
@@ -3650,41 +4599,21 @@ export interface components {
             next?: string | null;
         };
         /** @description One page of a list. */
-        Page_Move: {
-            items: {
-                /** @description Slug of its app. */
-                app: string;
-                cause: components["schemas"]["MoveCause"];
-                /** Format: date-time */
-                changed_at: string;
-                /**
-                 * Format: int32
-                 * @description Number of the app's deployment that carries it out.
-                 */
-                deployment?: number | null;
-                /** @description Name of the node that it leaves. */
-                from: string;
-                /** Format: uuid */
-                id: string;
-                /** @description The one that goes; another takes its place. */
-                instance: components["schemas"]["InstanceId"];
-                /** @description Why it waits or has failed. */
-                problem?: string | null;
-                reason: string;
-                state: components["schemas"]["MoveState"];
-                /** @description Name of the node that it goes to; null before that is known. */
-                to?: string | null;
-            }[];
-            /**
-             * Format: uuid
-             * @description Where the next page begins; null on the last one.
-             */
-            next?: string | null;
-        };
-        /** @description One page of a list. */
         Page_Node: {
             items: {
                 agents: components["schemas"]["Agent"][];
+                /**
+                 * Format: int64
+                 * @description Apps that these are of.
+                 */
+                apps: number;
+                /** @description What the host can do, and what it lacks. */
+                capabilities: components["schemas"]["Capability"][];
+                /**
+                 * Format: date-time
+                 * @description Since when it takes nothing new; null when it does.
+                 */
+                cordoned_at?: string | null;
                 /** Format: date-time */
                 created_at: string;
                 /** @description Those of the labels that the configuration sets, at each start. */
@@ -3700,15 +4629,22 @@ export interface components {
                  * @description Instances that should run on it.
                  */
                 instances: number;
+                key: components["schemas"]["NodeKey"];
                 labels: components["schemas"]["BTreeMap"];
                 /** Format: date-time */
                 last_seen_at?: string | null;
                 mesh_address: string;
                 name: string;
+                numbers?: components["schemas"]["NodeNow"] | null;
                 origin: components["schemas"]["Origin"];
                 /** @description Its `WireGuard` public key; the private half never leaves the host. */
                 public_key: string;
                 roles: components["schemas"]["Role"][];
+                /**
+                 * Format: double
+                 * @description There and back between it and the control plane, through the mesh. Null while that is not known.
+                 */
+                rtt_ms?: number | null;
                 status: components["schemas"]["NodeStatus"];
                 /** Format: date-time */
                 status_since: string;
@@ -3766,13 +4702,20 @@ export interface components {
                 /** Format: date-time */
                 expires_at: string;
                 id: components["schemas"]["NodeTokenId"];
+                /** @description What it gives the node besides its roles. */
+                labels: components["schemas"]["BTreeMap"];
                 /** @description The only node name that it is good for. */
                 name?: string | null;
+                /** @description Why the last host that showed it was refused. Null once one has joined. */
+                refusal?: string | null;
+                /** Format: date-time */
+                refused_at?: string | null;
                 roles: components["schemas"]["Role"][];
                 /** Format: date-time */
                 used_at?: string | null;
                 /** @description Name of the node that joined with it. */
                 used_by?: string | null;
+                zone?: string | null;
             }[];
             /**
              * Format: uuid
@@ -3832,8 +4775,8 @@ export interface components {
         /** @description One page of a list. */
         Page_PlannedMove: {
             items: {
-                /** @description Slug of its app. */
-                app: string;
+                /** @description Slug of its app; null for one of another organization. */
+                app?: string | null;
                 /** @description Name of the node that it would leave. */
                 from: string;
                 instance: components["schemas"]["InstanceId"];
@@ -3979,6 +4922,32 @@ export interface components {
             next?: string | null;
         };
         /** @description One page of a list. */
+        Page_Stray: {
+            items: {
+                /** @description Slug of the app that it says it is of. */
+                app?: string | null;
+                /** @description Podman's id. */
+                container: string;
+                /** Format: date-time */
+                found_at: string;
+                instance?: components["schemas"]["InstanceId"] | null;
+                name: string;
+                reason: string;
+                /**
+                 * Format: date-time
+                 * @description When it is removed.
+                 */
+                remove_at: string;
+                /** @description Podman's word. */
+                state: string;
+            }[];
+            /**
+             * Format: uuid
+             * @description Where the next page begins; null on the last one.
+             */
+            next?: string | null;
+        };
+        /** @description One page of a list. */
         Page_Token: {
             items: {
                 /** Format: date-time */
@@ -4106,6 +5075,13 @@ export interface components {
             anti_affinity: components["schemas"]["AntiAffinity"];
             /**
              * Format: int32
+             * @description Seconds for which its node may be gone before an instance is placed elsewhere; that of the control plane's
+             *     configuration when null.
+             * @default null
+             */
+            grace_s: number | null;
+            /**
+             * Format: int32
              * @description Most instances of a release on one node.
              * @default null
              */
@@ -4135,8 +5111,8 @@ export interface components {
         PlacementStrategy: "least-utilised" | "round-robin" | "resource" | "spread";
         /** @description An instance that would go to another node. */
         PlannedMove: {
-            /** @description Slug of its app. */
-            app: string;
+            /** @description Slug of its app; null for one of another organization. */
+            app?: string | null;
             /** @description Name of the node that it would leave. */
             from: string;
             instance: components["schemas"]["InstanceId"];
@@ -4158,6 +5134,21 @@ export interface components {
          * @enum {string}
          */
         Preset: "node" | "nextjs" | "vite" | "go" | "python" | "rust" | "static";
+        /** @description An app as the containers of a project reach it. */
+        PrivateApp: {
+            address: string;
+            app: string;
+            /**
+             * Format: int64
+             * @description Instances that connections are spread over.
+             */
+            instances: number;
+            /** @description The name by which it is reached. */
+            name: string;
+            /** @description Ports on which it is reached, besides 80: those of its instances. */
+            ports: number[];
+            project: string;
+        };
         /** @description How the agent finds out, from outside the container, that an instance serves. */
         Probe: {
             /**
@@ -4330,6 +5321,14 @@ export interface components {
              *     query is kept unless this has one.
              */
             to: string;
+        };
+        /** @description A node that was entered by hand. */
+        RegisteredNode: {
+            /** @description What to run on the host: one line. */
+            command: string;
+            /** @description The host's identity and API key as text, shown once. */
+            joined: string;
+            node: components["schemas"]["Node"];
         };
         /** @description A stored login, without its password. */
         Registry: {
@@ -4736,6 +5735,8 @@ export interface components {
             containerfile?: components["schemas"]["Containerfile"] | null;
             crash_guard?: components["schemas"]["CrashGuard"] | null;
             deploy?: components["schemas"]["Deploy"] | null;
+            exclusive?: boolean | null;
+            isolation?: components["schemas"]["Isolation"] | null;
             placement?: components["schemas"]["Placement"] | null;
             /** Format: int32 */
             port?: number | null;
@@ -4789,6 +5790,19 @@ export interface components {
             /** @enum {string} */
             type: "image";
         };
+        /** @description How much there is of something, and how much of that is taken. */
+        Space: {
+            /**
+             * Format: int64
+             * @default 0
+             */
+            total_bytes: number;
+            /**
+             * Format: int64
+             * @default 0
+             */
+            used_bytes: number;
+        };
         /**
          * @description The stages of a deployment, in their order.
          * @enum {string}
@@ -4813,6 +5827,25 @@ export interface components {
          * @enum {string}
          */
         Strategy: "blue-green" | "rolling";
+        /** @description A container with our label on a node that no desired state of its worker ever had. */
+        Stray: {
+            /** @description Slug of the app that it says it is of. */
+            app?: string | null;
+            /** @description Podman's id. */
+            container: string;
+            /** Format: date-time */
+            found_at: string;
+            instance?: components["schemas"]["InstanceId"] | null;
+            name: string;
+            reason: string;
+            /**
+             * Format: date-time
+             * @description When it is removed.
+             */
+            remove_at: string;
+            /** @description Podman's word. */
+            state: string;
+        };
         /** @enum {string} */
         Stream: "stdout" | "stderr" | "system";
         /** @description Why a proxy does not listen. */
@@ -5022,6 +6055,12 @@ export interface components {
         };
         /** @enum {string} */
         TsigAlgorithm: "hmac-sha256" | "hmac-sha384" | "hmac-sha512";
+        /** @description A limit that is asked for, and does not hold there. */
+        UnenforcedLimit: {
+            /** @description The setting, such as `isolation.disk_mb`. */
+            setting: string;
+            why: string;
+        };
         /**
          * @description What is spoken with instances.
          * @enum {string}
@@ -5085,6 +6124,41 @@ export interface components {
         };
         VariablesPatched: components["schemas"]["Variables"] & {
             deployment?: components["schemas"]["Deployment"] | null;
+        };
+        /** @description A volume of Podman's. */
+        Volume: {
+            /**
+             * Format: int32
+             * @description Containers that use it.
+             * @default 0
+             */
+            containers: number;
+            /** @default  */
+            name: string;
+            /**
+             * Format: int64
+             * @default 0
+             */
+            size_bytes: number;
+        };
+        /** @description An instance of a node that is gone. */
+        WaitingInstance: {
+            /** @description Slug of its app. */
+            app: string;
+            /**
+             * Format: int32
+             * @description Number of the deployment that places it elsewhere.
+             */
+            deployment?: number | null;
+            instance: components["schemas"]["InstanceId"];
+            /** @description Why it can be nowhere else. */
+            problem?: string | null;
+        };
+        /** @description A node that is gone, without which an instance can be nowhere. */
+        WaitsFor: {
+            /** @description Its name. */
+            node: string;
+            why: string;
         };
         /** @description A DNS suffix for apps. */
         Zone: {
@@ -7042,8 +8116,27 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page_Move"];
+                    "application/json": components["schemas"]["Moves"];
                 };
+            };
+        };
+    };
+    cancel_move: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
         };
     };
@@ -7094,6 +8187,27 @@ export interface operations {
             };
         };
     };
+    read_node_token: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["NodeTokenId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NodeToken"];
+                };
+            };
+        };
+    };
     delete_node_token: {
         parameters: {
             query?: never;
@@ -7133,6 +8247,29 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Page_Node"];
+                };
+            };
+        };
+    };
+    register_node: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NodeRegistration"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RegisteredNode"];
                 };
             };
         };
@@ -7198,6 +8335,36 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Node"];
+                };
+            };
+        };
+    };
+    read_agent_log: {
+        parameters: {
+            query?: {
+                /** @description `mesh`, `worker` or `proxy`. The first of worker, proxy and mesh that the node has, when absent. */
+                agent?: string;
+                /** @description The least important level that is wanted: `error`, `warn`, `info` (when absent), `debug` or `trace`. */
+                level?: string;
+                /** @description At most so many lines, the newest; from 1 to 1000, 200 when absent. */
+                lines?: number;
+                /** @description Only what follows this place of an earlier answer. */
+                after?: string;
+            };
+            header?: never;
+            path: {
+                node: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AgentLog"];
                 };
             };
         };
@@ -7307,6 +8474,99 @@ export interface operations {
             };
         };
     };
+    list_cleanups: {
+        parameters: {
+            query?: {
+                /** @description `next` of the page before. */
+                cursor?: string;
+                /** @description At most 200; 50 when absent. */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                node: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Cleanup"];
+                };
+            };
+        };
+    };
+    clean_node: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                node: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CleanupRequest"];
+            };
+        };
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Cleanup"];
+                };
+            };
+        };
+    };
+    preview_cleanup: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                node: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CleanupPreview"];
+                };
+            };
+        };
+    };
+    read_node_healing: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                node: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NodeHealing"];
+                };
+            };
+        };
+    };
     list_node_history: {
         parameters: {
             query?: {
@@ -7329,6 +8589,51 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Page_NodeTransition"];
+                };
+            };
+        };
+    };
+    list_node_instances: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                node: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NodeInstances"];
+                };
+            };
+        };
+    };
+    read_node_numbers: {
+        parameters: {
+            query?: {
+                /** @description For how long back: a day when absent. */
+                range?: components["schemas"]["TrafficRange"];
+            };
+            header?: never;
+            path: {
+                node: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NodeSeries"];
                 };
             };
         };
@@ -7375,6 +8680,94 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["NodePlacement"];
+                };
+            };
+        };
+    };
+    revoke_node: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                node: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NodeRevocation"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Node"];
+                };
+            };
+        };
+    };
+    rotate_node_key: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                node: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Node"];
+                };
+            };
+        };
+    };
+    read_node_storage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                node: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NodeStorage"];
+                };
+            };
+        };
+    };
+    list_node_strays: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                node: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Stray"];
                 };
             };
         };
@@ -7488,6 +8881,105 @@ export interface operations {
             };
         };
     };
+    get_network: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Slug */
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NetworkView"];
+                };
+            };
+        };
+    };
+    put_egress: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Slug */
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EgressRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NetworkView"];
+                };
+            };
+        };
+    };
+    grant_network: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Slug of the project whose apps may */
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["GrantRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NetworkView"];
+                };
+            };
+        };
+    };
+    revoke_network: {
+        parameters: {
+            query?: {
+                /** @description Slug of the other project; the app's when absent. */
+                project?: string;
+                /** @description Id or slug of one of its apps; all of them when absent. */
+                app?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Slug of the project whose apps may */
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     apply_rebalance: {
         parameters: {
             query?: never;
@@ -7506,7 +8998,26 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page_Move"];
+                    "application/json": components["schemas"]["Moves"];
+                };
+            };
+        };
+    };
+    cancel_rebalance: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Moves"];
                 };
             };
         };

@@ -217,6 +217,21 @@ const TABLE: &[(&str, &str, &str)] = &[
         "Bring the host back or add a worker, then deploy again.",
     ),
     (
+        "old_instance_runs",
+        "The app runs one instance at a time, and the worker has not said that the old one ended.",
+        "Look at the old instance's worker: wh node check. Then deploy again.",
+    ),
+    (
+        "lease_over",
+        "The app runs one instance at a time, and its worker's leave to run it was over.",
+        "It starts again once the worker reaches the control plane; look at the worker's connection.",
+    ),
+    (
+        "user_namespace_missing",
+        "The worker has to keep instances in user namespaces, and its host has none to give.",
+        "Give the host what its page names under user namespaces, or set user_namespaces to auto; then deploy again.",
+    ),
+    (
         "post_deploy_failed",
         "The post-deploy command ended with an error; the release serves nevertheless.",
         "The last lines show what it said; do by hand what it left undone.",

@@ -12,13 +12,13 @@ use sqlx::PgPool;
 use sqlx::types::Json;
 
 use super::{corrections, lease, store};
-use crate::nodes;
 use crate::placement::tests::{nodes_of, rolling, worker};
 use crate::reconcile::healing::Healing;
 use crate::reconcile::moves::Moves;
 use crate::reconcile::notices::Notices;
 use crate::reconcile::rollouts::Rollouts;
 use crate::testing::{Client, TestApp};
+use crate::{network, nodes};
 
 struct Fleet {
     app: TestApp,
@@ -55,6 +55,7 @@ impl Fleet {
         for _ in 0..6 {
             self.healing().await;
             Moves(self.app.app.clone()).pass().await.expect("moves");
+            network::tests::told(&self.app.app).await;
             Rollouts(self.app.app.clone()).pass().await.expect("roll-outs");
             for text in [
                 "delete from instances using nodes

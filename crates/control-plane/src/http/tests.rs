@@ -19,7 +19,7 @@ const ABOVE_VIEWER: [&str; 8] = [
 ];
 
 /// What these do needs no words.
-const BODILESS: [&str; 12] = [
+const BODILESS: [&str; 13] = [
     "/cancel",
     "/front",
     "/stop",
@@ -32,6 +32,7 @@ const BODILESS: [&str; 12] = [
     "/cordon",
     "/uncordon",
     "/drain",
+    "/rotate-key",
 ];
 
 fn operations() -> Vec<(Method, String, Value)> {

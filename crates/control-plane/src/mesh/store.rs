@@ -35,7 +35,7 @@ async fn some(conn: &mut PgConnection, only: Option<&[Uuid]>) -> sqlx::Result<Ve
                   host ->> 'wireguard' as wireguard, reported_at as "reported_at?",
                   report as "report?: Json<MeshReport>"
            from nodes left join agents on node_id = id and kind = 'mesh'
-           where removed_at is null
+           where removed_at is null and revoked_at is null
              and ($1::uuid[] is null or id = any($1) or roles && array['control-plane', 'proxy'])
            order by name"#,
         only as _
@@ -108,7 +108,7 @@ pub async fn silent_pairs(conn: &mut PgConnection) -> sqlx::Result<Vec<(NodeId, 
         r#"select distinct least(mine.node_id, other.node_id) as "a!: NodeId",
                   greatest(mine.node_id, other.node_id) as "b!: NodeId"
            from agents as mine
-           join nodes on public_key = any(mine.silent_peers) and removed_at is null
+           join nodes on public_key = any(mine.silent_peers) and removed_at is null and revoked_at is null
            join agents as other on other.node_id = nodes.id and other.kind = 'mesh'
            where mine.kind = 'mesh' and mine.silent_peers <> '{}' and mine.node_id <> other.node_id
              and least(mine.reported_at, other.reported_at) > now() - make_interval(secs => $1)"#,

@@ -312,7 +312,8 @@ async fn another_size_of_the_mesh_reaches_all_agents_once(pool: PgPool) {
         let token = owner.post("/api/v1/node-tokens", json!({ "roles": ["worker"] })).await.expect(201);
         let host = test.with_token(token["token"].as_str().expect("token"));
         let name = expected.replace('.', "-");
-        let body = json!({ "name": name, "roles": ["worker"], "public_key": public_key(expected), "endpoint": null });
+        let body =
+            json!({ "name": name, "roles": ["worker"], "public_key": public_key(&name), "endpoint": null });
         let joined = host.post("/v1/nodes/enroll", body).await.expect(201);
         assert_eq!(joined["identity"]["mesh_address"], expected);
     }

@@ -3,7 +3,7 @@
 pub mod api;
 pub mod store;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::net::Ipv4Addr;
 

@@ -1,10 +1,13 @@
 use axum::http::Method;
+use daemon::reconcile::Reconciler;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use super::store;
+use crate::app::AppState;
 use crate::db::MIGRATIONS;
 use crate::http::permission::MemberRole;
+use crate::reconcile::network::Network;
 use crate::testing::{Client, TestApp};
 
 /// Two projects: `stock` and `db` are in shop, `desk` in office.
@@ -171,4 +174,16 @@ async fn owner_organization(pool: &PgPool) -> protocol::ids::OrganizationId {
     let id =
         sqlx::query_scalar("select organization_id from projects where slug = 'shop'").fetch_one(pool).await;
     protocol::ids::OrganizationId(id.expect("an organization"))
+}
+
+/// The workers concerned were told of all changes, and the rules are in force on them.
+pub(crate) async fn told(app: &AppState) {
+    Network(app.clone()).pass().await.expect("network");
+    sqlx::query(
+        "update agents set applied_generation = generation from generations
+         where kind = 'worker' and consumer = 'worker:' || node_id",
+    )
+    .execute(&app.db)
+    .await
+    .expect("workers");
 }

@@ -7,6 +7,7 @@ use sqlx::PgPool;
 
 use super::tests::{nodes_of, rolling, worker};
 use crate::http::permission::MemberRole;
+use crate::network;
 use crate::reconcile::moves::Moves;
 use crate::reconcile::rollouts::Rollouts;
 use crate::testing::{Client, TestApp};
@@ -37,6 +38,7 @@ impl Fleet {
     async fn go_on(&self) {
         for _ in 0..6 {
             Moves(self.app.app.clone()).pass().await.expect("moves");
+            network::tests::told(&self.app.app).await;
             Rollouts(self.app.app.clone()).pass().await.expect("roll-outs");
             for text in [
                 "delete from instances where not wanted",

@@ -21,7 +21,7 @@ use sqlx::PgPool;
 use super::dispatch_specs::DispatchSpecs;
 use super::rollouts::Rollouts;
 use crate::hub::tests::{Link, Mesh, hello, nothing};
-use crate::jobs;
+use crate::{jobs, network};
 
 struct World {
     mesh: Mesh,
@@ -48,6 +48,7 @@ impl World {
     }
 
     async fn pass(&self) {
+        network::tests::told(&self.mesh.test.app).await;
         Rollouts(self.mesh.test.app.clone()).pass().await.expect("roll-outs");
     }
 

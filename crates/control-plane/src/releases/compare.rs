@@ -515,6 +515,7 @@ mod tests {
         Build: image label org.example/team added: shop
         Containers: port: 8080 → 3000
         Containers: replicas: 1 → 3
+        Containers: one instance at a time: false → true
         Containers: command added: ["serve", "--all of it"]
         Containers: probe: TCP connection → GET /up answers 204
         Containers: probe interval: 1 s → 2 s
@@ -582,6 +583,7 @@ mod tests {
         Nothing: pinned to node added: worker-2
         Nothing: replicas on different nodes: if possible → always
         Nothing: most per node added: 2
+        Nothing: patience with a node that is gone added: 60 s
         ");
         let (live, own) = (release(Settings::default()), values(&[]));
         assert_eq!(pending(side(&live, &own), &after, &open(own.clone())).changes, []);
@@ -615,6 +617,7 @@ mod tests {
         Nothing: build argument GO removed: 1.25
         Nothing: image label org.example/team removed: shop
         Containers: replicas: 3 → 1
+        Containers: one instance at a time: true → false
         Containers: command removed: ["serve", "--all of it"]
         Containers: root: read-only → writable
         Containers: folders in memory removed: /data=8

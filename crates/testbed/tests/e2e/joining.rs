@@ -16,6 +16,10 @@ use crate::bed::{Bed, MINUTE, SOON};
 use crate::runner::tests;
 use crate::visitors::Visitors;
 
+/// Hosts with the names of their nodes.
+const HOSTS: [(&str, &str); 4] =
+    [("cp", "control-plane"), (W1.name, W1.name), (W2.name, W2.name), ("proxy", "proxy")];
+
 tests![
     a_change_of_keys_under_load_fails_no_request_and_outlives_a_power_loss,
     a_revoked_host_is_shut_out_and_comes_in_again_while_wh_node_add_waits,
@@ -27,23 +31,20 @@ async fn a_change_of_keys_under_load_fails_no_request_and_outlives_a_power_loss(
     bed.deploy(&pair).await?;
     bed.run_wh(&pair.folder, &["scale", "2"]).await?;
     let other = bed.page("meanwhile", "meanwhile", "")?;
-    let before: Vec<String> = ["cp", W1.name, W2.name, "proxy"]
-        .into_iter()
-        .map(|host| key_on(&bed, host))
-        .collect::<Result<_>>()?;
+    let before: Vec<String> = HOSTS.iter().map(|(host, _)| key_on(&bed, host)).collect::<Result<_>>()?;
     let crowd = Visitors::come(&bed, &pair);
     let start = Instant::now();
     // A build runs through the change of its worker's key.
     let (built, changed) = tokio::join!(bed.deploy(&other), async {
-        for host in ["cp", W1.name, W2.name, "proxy"] {
-            bed.run_wh(&bed.root, &["node", "rotate-key", host]).await?;
+        for (_, node) in HOSTS {
+            bed.run_wh(&bed.root, &["node", "rotate-key", node]).await?;
         }
         anyhow::Ok(())
     });
     built?;
     changed?;
     println!("     4 keys changed in {:.1} s", start.elapsed().as_secs_f64());
-    for (host, old) in ["cp", W1.name, W2.name, "proxy"].into_iter().zip(&before) {
+    for ((host, _), old) in HOSTS.into_iter().zip(&before) {
         ensure!(key_on(&bed, host)? != *old, "{host} has the same key");
     }
     for host in [W1.name, W2.name, "proxy"] {

@@ -190,7 +190,7 @@ pub(crate) struct AddNode {
     pub(crate) no_wait: bool,
     /// How long to wait for the node
     #[arg(long, default_value = "15m", value_parser = crate::ui::time::parse, value_name = "TIME", conflicts_with = "no_wait")]
-    pub(crate) timeout: Duration,
+    pub(crate) wait: Duration,
 }
 
 #[derive(Debug, Args)]

@@ -33,7 +33,7 @@ pub(crate) async fn add(shell: &Shell, add: &AddNode) -> Result<()> {
     shell.ui.note(&shell.ui.err_paint().dim(waiting));
     let mut watch = Watch { shell, client: &client, token: &token, told: Vec::new() };
     tokio::select! {
-        joined = watch.follow(add.timeout) => finish(shell, &joined?),
+        joined = watch.follow(add.wait) => finish(shell, &joined?),
         _ = tokio::signal::ctrl_c() => Err(interrupted(&token)),
     }
 }

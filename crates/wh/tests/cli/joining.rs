@@ -99,7 +99,7 @@ fn who_does_not_wait_or_waits_too_long_is_told_that_the_token_stays_valid() {
         user.wh(&mock, &["node", "add", "--role", "worker", "--role", "proxy", "--no-wait"]).succeeded();
     assert_eq!(run.out, format!("{LINE}\n"));
     assert_eq!(mock.one("POST /node-tokens").json()["roles"], json!(["worker", "proxy"]));
-    let late = user.wh(&mock, &["node", "add", "--timeout", "1s"]).failed(7);
+    let late = user.wh(&mock, &["node", "add", "--wait", "1s"]).failed(7);
     assert!(late.err.contains("the token stays valid until 2999-01-01 00:00 UTC"), "{}", late.err);
 }
 
@@ -110,7 +110,7 @@ fn a_node_that_is_only_half_there_is_told_by_what_is_missing() {
         (TOKEN, reply(200, token(json!("w2"), Value::Null))),
         ("GET /nodes/w2", reply(200, node(&["mesh"], "online"))),
     ]);
-    let late = User::new().wh(&mock, &["node", "add", "--timeout", "1s"]).failed(7);
+    let late = User::new().wh(&mock, &["node", "add", "--wait", "1s"]).failed(7);
     assert!(late.err.contains("not connected: worker") && late.err.contains("journalctl"), "{}", late.err);
 }
 

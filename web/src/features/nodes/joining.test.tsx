@@ -119,7 +119,7 @@ describe("adding a node", () => {
     await userEvent.type(dialog.getByLabelText("Name"), "w2");
     await userEvent.type(dialog.getByLabelText("Public key"), "KEY=");
     await userEvent.click(dialog.getByRole("button", { name: "Enter node" }));
-    expect(await dialog.findByText("the node w1 has this public key")).toBeInTheDocument();
+    expect(await dialog.findByText("The node w1 has this public key")).toBeInTheDocument();
     expect(dialog.getByLabelText("Public key")).toHaveAttribute("aria-invalid", "true");
     const joined = "printf '%s\\n' '{}' | sudo wisehosting-mesh join --joined";
     answer("post", "/api/v1/nodes", { node: makeNode("w2"), joined: "{}", command: joined }, 201);
