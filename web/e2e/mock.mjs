@@ -37,6 +37,7 @@ import {
   makeAgentLog,
   makeCleanup,
   makeCleanupPreview,
+  makeMesh,
   makeNodeInstance,
   makeSeries,
   makeStorage,
@@ -367,6 +368,8 @@ class World {
       if (told) return send(response, 200, told());
     }
     if (resource === "nodes") return this.answerNodes(method, key, part, response);
+    if (resource === "mesh")
+      return send(response, 200, makeMesh(url.searchParams.get("node") ?? "worker-1", this.nodes));
     if (resource === "moves") return send(response, 200, { items: [], others: 0 });
     if (resource === "placement" || resource === "rebalance") return send(response, 200, list([]));
     if (resource === "node-tokens") return this.answerNodeTokens(method, key, json, response);

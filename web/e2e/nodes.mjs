@@ -196,3 +196,30 @@ export const makeAgentLog = () => ({
     { seq: 3, at: ago(290), level: "info", target: "worker::agent", text: "new desired state instances=4" },
   ],
 });
+
+/**
+ * How one node reaches the others.
+ * @param {string} from
+ * @param {import("./data.mjs").Schemas["Node"][]} nodes
+ * @returns {import("./data.mjs").Schemas["Mesh"]}
+ */
+export const makeMesh = (from, nodes) => ({
+  cidr: "10.50.0.0/24",
+  nodes: [],
+  links: nodes
+    .filter((node) => node.name !== from)
+    .map((node, index) => ({
+      from,
+      to: node.name,
+      state: node.status === "offline" ? "silent" : "direct",
+      endpoint: node.endpoint ?? null,
+      handshake_age_s: 40,
+      received_bytes: 120_000_000,
+      sent_bytes: 80_000_000,
+      rtt_ms: node.status === "offline" ? null : 0.9 + index,
+      loss: 0,
+      mtu: 1420,
+    })),
+  links_left_out: 0,
+  findings: [],
+});

@@ -67,13 +67,15 @@ function View({ node, kinds }: { node: string; kinds: string[] }) {
           <ErrorNotice error={error} retry={refetch} />
         </div>
       )}
-      <Log
-        name={`${agent} agent of ${node}`}
-        entries={entries}
-        live={!error}
-        empty="No such lines since it was started."
-        controls={choices}
-      />
+      <div className="node-log">
+        <Log
+          name={`${agent} agent of ${node}`}
+          entries={entries}
+          live={!error}
+          empty="No such lines since it was started."
+          controls={choices}
+        />
+      </div>
     </>
   );
 }

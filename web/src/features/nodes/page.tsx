@@ -92,6 +92,7 @@ function Detail({ node }: { node: Node }) {
         <div className="stack loose">
           <Instances node={node} />
           <Agents node={node} />
+          <Storage node={node} />
           <Unmanaged node={node} />
           <MeshPeers name={node.name} />
           <History node={node} />
@@ -100,7 +101,6 @@ function Detail({ node }: { node: Node }) {
           <Health node={node} />
           <Host node={node} />
           <PlacementCard node={node} />
-          <Storage node={node} />
           <KeyCard node={node} />
           {node.origin === "enrolled" && <Remove node={node} />}
         </div>
