@@ -52,7 +52,7 @@ impl Fleet {
 
     /// Passes of all loops, with workers that start and end at once as long as they are there.
     async fn go_on(&self) {
-        for _ in 0..6 {
+        for _ in 0..8 {
             self.healing().await;
             Moves(self.app.app.clone()).pass().await.expect("moves");
             network::tests::told(&self.app.app).await;
@@ -287,6 +287,7 @@ async fn an_exclusive_app_is_back_after_a_release_that_never_became_healthy(pool
         "update instances set state = 'failed' where not in_rotation",
     ] {
         sqlx::query(text).execute(&fleet.app.app.db).await.expect(text);
+        network::tests::told(&fleet.app.app).await;
         Rollouts(fleet.app.app.clone()).pass().await.expect("roll-outs");
         fleet.sql("delete from instances where not wanted").await;
     }
@@ -316,16 +317,18 @@ async fn an_exclusive_instance_of_a_lost_node_is_elsewhere_only_after_its_lease(
     fleet.go_on().await;
     assert_eq!(nodes_of(&fleet.app, app).await, ["a"]);
     assert_eq!(fleet.granted("a").await.len(), 0, "it may not go on there any more");
+    // The lease counts from when that answer was seen.
+    fleet.healing().await;
     let waits: String =
         sqlx::query_scalar("select waiting_for from deployments where waiting_for is not null")
             .fetch_one(&fleet.app.app.db)
             .await
             .expect("waits");
     assert!(waits.starts_with("the lease of a, which is gone, to end in 26"), "{waits}");
-    fleet.app.app.leases.pass_time(Duration::from_secs(259));
+    fleet.app.app.leases.pass_time(Duration::from_secs(200));
     fleet.go_on().await;
     assert_eq!(nodes_of(&fleet.app, app).await, ["a"]);
-    fleet.app.app.leases.pass_time(Duration::from_secs(2));
+    fleet.app.app.leases.pass_time(Duration::from_secs(100));
     fleet.go_on().await;
     assert_eq!(nodes_of(&fleet.app, app).await, ["a", "b"]);
     assert_eq!(fleet.granted("b").await.len(), 1);
