@@ -18,6 +18,8 @@ use crate::plane::{Plane, public_key, text};
 
 /// As many as a fleet of any size has.
 const PROXIES: usize = 2;
+/// Apps of one project, which reach each other: as many as a large product has.
+const PER_PROJECT: usize = 20;
 /// Calls of the API at the same time.
 const CALLS: usize = 16;
 /// For everything that is waited for.
@@ -70,6 +72,9 @@ impl<'a> Fleet<'a> {
     /// Makes and deploys apps until there are `apps`, and waits until the proxies have a route to each.
     pub(crate) async fn deploy(&mut self, apps: usize) -> Result<()> {
         let plane = self.plane;
+        for number in self.apps.div_ceil(PER_PROJECT)..apps.div_ceil(PER_PROJECT) {
+            plane.post("/projects", &json!({ "slug": project(number) })).await?;
+        }
         stream::iter(self.apps..apps)
             .map(|number| deploy(plane, number))
             .buffer_unordered(CALLS)
@@ -131,9 +136,16 @@ async fn join(plane: &Plane, number: usize) -> Result<(NodeIdentity, AgentKind)>
     Ok((NodeIdentity { control_planes, ..joined.identity }, kind))
 }
 
+fn project(number: usize) -> String {
+    format!("project-{number}")
+}
+
 async fn deploy(plane: &Plane, number: usize) -> Result<()> {
     let slug = format!("app-{number}");
-    let app = json!({ "slug": slug, "port": 8080, "resources": { "memory_mb": 128, "cpu_millis": 100, "pids": 64 } });
+    let resources = json!({ "memory_mb": 128, "cpu_millis": 100, "pids": 64 });
+    let app = json!({
+        "slug": slug, "project": project(number / PER_PROJECT), "port": 8080, "resources": resources,
+    });
     plane.post("/apps", &app).await?;
     let image: Value = json!({ "source": { "type": "image", "reference": "registry.example.com/app:1" } });
     plane.post(&format!("/apps/{slug}/deployments"), &image).await?;

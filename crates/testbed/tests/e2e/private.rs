@@ -79,7 +79,8 @@ impl Inside {
         let words = ["nsenter", "-t", pid.trim(), "-n", "bash", "-c", DATAGRAM, "ask", server];
         let answer = fed(bed.cluster.command(&self.node, &words)?, &question)?;
         ensure!(answer.len() > question.len(), "{name}: no answer from {server}: {answer:?}");
-        let found = answer.windows(6).find(|part| part[..3] == [0, 4, 100]);
+        // Past the question, in which `desk` looks like the length and the first byte of an address.
+        let found = answer[question.len()..].windows(6).find(|part| part[..3] == [0, 4, 100]);
         Ok(found.map(|part| format!("{}.{}.{}.{}", part[2], part[3], part[4], part[5])))
     }
 }
