@@ -192,15 +192,17 @@ pub const SESSION_S: u64 = 180;
 pub const SILENT: u32 = 3;
 
 impl PeerReport {
-    /// Whether the peer is there. A handshake within the silence of the probes says that the tunnel works and it is
-    /// probes that are not answered.
+    /// Whether the peer is there. Probes that came back say so even without a handshake: a peer that was made anew a
+    /// moment ago has none. A handshake within the silence of the probes says that the tunnel works and it is probes that
+    /// are not answered.
     pub fn answers(&self) -> bool {
         let silent = self.probes.map_or(0, |probes| probes.silent);
-        if self.via.is_some() {
-            return silent < SILENT;
+        let came_back = self.probes.is_some_and(|probes| probes.lost < probes.sent);
+        if silent < SILENT && (came_back || self.via.is_some()) {
+            return true;
         }
-        let Some(age) = self.handshake_age_s.filter(|age| *age < SESSION_S) else { return false };
-        silent < SILENT || age < u64::from(silent) * PROBE_EVERY_S
+        let age = self.handshake_age_s.filter(|age| self.via.is_none() && *age < SESSION_S);
+        age.is_some_and(|age| silent < SILENT || age < u64::from(silent) * PROBE_EVERY_S)
     }
 }
 

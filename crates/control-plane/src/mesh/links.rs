@@ -84,6 +84,9 @@ mod tests {
             (None, Some(90), LinkState::Silent),
             (Some(20), None, LinkState::Direct),
             (Some(200), None, LinkState::Silent),
+            // Made anew a moment ago.
+            (None, Some(0), LinkState::Direct),
+            (None, Some(3), LinkState::Silent),
             (Some(100), Some(0), LinkState::Direct),
             (Some(100), Some(2), LinkState::Direct),
             // Cut a moment ago: the handshake is from before.

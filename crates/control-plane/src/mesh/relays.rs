@@ -313,6 +313,18 @@ mod tests {
     }
 
     #[test]
+    fn a_peer_that_was_made_anew_and_has_not_shaken_hands_yet_is_not_cut() {
+        let mut sides = sides();
+        for (from, to) in [("a", "b"), ("b", "a")] {
+            *of(&mut sides, from, to) = PeerReport { handshake_age_s: None, ..peer(to, Ok(1)) };
+        }
+        for side in &mut sides {
+            side.reported_at = Some(now() - TimeDelta::seconds(29));
+        }
+        assert_eq!(decide(&sides, None), Decision::Keep);
+    }
+
+    #[test]
     fn a_node_that_says_nothing_changes_nothing() {
         let mut sides = sides();
         sides[1].reported_at = Some(now() - TimeDelta::minutes(5));

@@ -29,9 +29,9 @@ async fn a_cut_between_a_proxy_and_a_worker_is_bridged_by_a_relay_and_healed(bed
     let cut = Instant::now();
     let first = first_answer(&bed, &app, cut).await?;
     let link = way(&bed, &app, &node, "relayed").await?;
-    ensure!(link["via"] == "cp", "{link}");
+    ensure!(link["via"] == "control-plane", "{link}");
     let told = bed.run_wh(&app.folder, &["mesh", "doctor"]).await?;
-    ensure!(told.contains("only through cp"), "{told}");
+    ensure!(told.contains("only through control-plane"), "{told}");
     let table = bed.cluster.exec("cp", &["nft", "list", "table", "inet", "wisehosting_relay"])?;
     let pair = String::from_utf8_lossy(&table.stdout).into_owned();
     ensure!(table.status.success() && pair.contains("10.50.0."), "{pair}");
