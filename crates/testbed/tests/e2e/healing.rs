@@ -95,6 +95,12 @@ async fn two_sides_of_a_cut_never_both_run_an_exclusive_app(bed: Arc<Bed>) -> Re
     let refused = bed.try_wh(&app.folder, &["scale", "2"]).await?;
     let refused = String::from_utf8_lossy(&refused.stderr).into_owned();
     ensure!(refused.contains("an exclusive app has one instance, not 2"), "{refused}");
+    // Nobody can hand the image over once its builder is cut off.
+    until("a copy of the image on w2", 2 * MINUTE, || async {
+        let images = bed.cluster.exec("w2", &["podman", "images", "--format", "{{.Repository}}"])?;
+        Ok(String::from_utf8_lossy(&images.stdout).contains("wisehosting/writer").then_some(()))
+    })
+    .await?;
     let cut = Instant::now();
     bed.cluster.cut(W1.name)?;
     until("the writer on the other side", 4 * MINUTE, || async {
