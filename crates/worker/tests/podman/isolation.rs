@@ -198,6 +198,7 @@ fn load(from: &str, to: &str) -> Duration {
 }
 
 #[test]
+#[ignore = "it compares times, which a busy machine distorts"]
 fn what_an_instance_sends_and_what_it_receives_are_limited_each_by_itself() {
     let name = "isolation::what_an_instance_sends_and_what_it_receives_are_limited_each_by_itself";
     on_a_host(name, async {
