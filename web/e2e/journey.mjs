@@ -148,8 +148,9 @@ step("a proxy joins with a token while the dialog waits for it", async () => {
     "proxy",
     token,
   ]);
-  await dialog.getByText("has joined").waitFor({ timeout: 60_000 });
-  await dialog.getByText("Online").waitFor({ timeout: 60_000 });
+  await dialog.getByText("proxy has used the token").waitFor({ timeout: 60_000 });
+  // Once it is, and no step waits any more.
+  await dialog.locator(".waiting-node.in").getByText("proxy is online").waitFor({ timeout: 60_000 });
   await shot("node-joined");
   await dialog.getByRole("button", { name: "Close" }).last().click();
 });
