@@ -187,14 +187,16 @@ impl Host {
 
     /// `kill -9` of the service's main process only. Init starts it again after a second.
     pub fn kill_process(&self, name: &str) -> Result<()> {
-        let pid = self.inner_pid(name).with_context(|| format!("{name} does not run on {}", self.name))?;
         let target = self.init()?.pid.to_string();
-        let output = Command::new("nsenter")
-            .args(["-t", &target, "-p", "-m", "--", "kill", "-9", &pid.to_string()])
-            .env("PATH", path())
-            .output()?;
-        ensure!(output.status.success(), "kill: {}", String::from_utf8_lossy(&output.stderr));
-        Ok(())
+        let kill = |pid: i32| {
+            let mut kill = Command::new("nsenter");
+            kill.args(["-t", &target, "-p", "-m", "--", "kill", "-9", &pid.to_string()]).env("PATH", path());
+            kill.output().is_ok_and(|output| output.status.success())
+        };
+        // The number of a process that has just ended stands until its successor is up.
+        wait(Duration::from_secs(15), || self.inner_pid(name).filter(|pid| kill(*pid)))
+            .map(|_| ())
+            .with_context(|| format!("{name} does not run on {}", self.name))
     }
 
     /// The service's process as the host numbers it, while it runs.

@@ -172,10 +172,7 @@ async fn an_agent_that_is_killed_again_and_again_loses_nothing(bed: Arc<Bed>) ->
     let crowd: Vec<Visitors> = (0..4).map(|_| Visitors::come(&bed, &app)).collect();
     for round in 0..KILLS {
         for host in ["w1", "w2"] {
-            let host = bed.cluster.host(host)?;
-            // It may be on its way up from the last time.
-            until("the agent to kill", SOON, || async { Ok(host.inner_pid(software::WORKER)) }).await?;
-            host.kill_process(software::WORKER)?;
+            bed.cluster.host(host)?.kill_process(software::WORKER)?;
         }
         tokio::time::sleep(Duration::from_millis(u64::from(round % 4) * 700)).await;
     }
