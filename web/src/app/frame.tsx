@@ -1,5 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
-import { Link, NavLink, Outlet, useMatches, useNavigate, useParams } from "react-router";
+import { useEffect, useRef } from "react";
+import { Link, NavLink, Outlet, useMatch, useMatches, useNavigate, useParams } from "react-router";
 import { useLiveState, useLiveUpdates } from "@/api/live";
 import { useLogout } from "@/api/mutations";
 import { appsQuery, nodesQuery, queueQuery, sessionQuery } from "@/api/queries";
@@ -74,8 +75,15 @@ function NavItem({
   label: string;
   count?: number | undefined;
 }) {
+  const end = to === "/";
+  const here = useMatch({ path: to, end }) !== null;
+  const link = useRef<HTMLAnchorElement>(null);
+  // On a phone they are a row that is wider than the screen.
+  useEffect(() => {
+    if (here) link.current?.scrollIntoView?.({ inline: "center", block: "nearest" });
+  }, [here]);
   return (
-    <NavLink to={to} end={to === "/"}>
+    <NavLink ref={link} to={to} end={end}>
       <Icon name={icon} size={17} />
       {label}
       {count !== undefined && <span className="count num">{count}</span>}
