@@ -7,7 +7,7 @@ import { HttpResponse, http } from "msw";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { refuse, server } from "@/testing/server";
 import { FakeEventSource } from "@/testing/setup";
-import { api, onSignedOut, unwrap } from "./client";
+import { api, everyPage, onSignedOut, unwrap } from "./client";
 import { ApiError } from "./errors";
 import { gatherInvalidations } from "./live";
 import { follow } from "./stream";
@@ -25,6 +25,18 @@ describe("the generated schema", () => {
     rmSync(folder, { recursive: true });
     expect(same).toBe(true);
   }, 30_000);
+});
+
+describe("a list in pages", () => {
+  it("is read to its end", async () => {
+    const pages: Record<string, { items: number[]; next: string | null }> = {
+      "": { items: [1, 2], next: "a" },
+      a: { items: [3, 4], next: "b" },
+      b: { items: [5], next: null },
+    };
+    const all = await everyPage(async (cursor) => pages[cursor ?? ""] ?? expect.fail("no such page"));
+    expect(all).toEqual([1, 2, 3, 4, 5]);
+  });
 });
 
 describe("errors", () => {

@@ -1,11 +1,13 @@
 import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
-import { api, unwrap } from "./client";
+import { api, everyPage, unwrap } from "./client";
 import { keys } from "./keys";
 import { pollInterval } from "./live";
 import type { Deployment, Session } from "./types";
 
 const live = { refetchInterval: pollInterval } as const;
 const PAGE = 50;
+/** The most that the API gives at once. */
+const LARGEST = 200;
 
 export const setupQuery = queryOptions({
   queryKey: ["setup"],
@@ -21,18 +23,10 @@ export const sessionQuery = queryOptions({
 
 export const appsQuery = queryOptions({
   queryKey: [...keys.apps, "list"],
-  queryFn: async ({ signal }) => {
-    const apps = [];
-    let cursor: string | undefined;
-    do {
-      const page = await unwrap(
-        api.GET("/api/v1/apps", { params: { query: { cursor, limit: 200 } }, signal }),
-      );
-      apps.push(...page.items);
-      cursor = page.next ?? undefined;
-    } while (cursor);
-    return apps;
-  },
+  queryFn: ({ signal }) =>
+    everyPage((cursor) =>
+      unwrap(api.GET("/api/v1/apps", { params: { query: { cursor, limit: LARGEST } }, signal })),
+    ),
   ...live,
 });
 
@@ -167,15 +161,19 @@ export const gitAccessQuery = (app: string) =>
 
 export const projectsQuery = queryOptions({
   queryKey: keys.projects,
-  queryFn: async ({ signal }) =>
-    (await unwrap(api.GET("/api/v1/projects", { params: { query: { limit: 200 } }, signal }))).items,
+  queryFn: ({ signal }) =>
+    everyPage((cursor) =>
+      unwrap(api.GET("/api/v1/projects", { params: { query: { cursor, limit: LARGEST } }, signal })),
+    ),
   staleTime: 60_000,
 });
 
 export const nodesQuery = queryOptions({
   queryKey: [...keys.nodes, "list"],
-  queryFn: async ({ signal }) =>
-    (await unwrap(api.GET("/api/v1/nodes", { params: { query: { limit: 200 } }, signal }))).items,
+  queryFn: ({ signal }) =>
+    everyPage((cursor) =>
+      unwrap(api.GET("/api/v1/nodes", { params: { query: { cursor, limit: LARGEST } }, signal })),
+    ),
   ...live,
 });
 
