@@ -39,7 +39,12 @@ pub(super) async fn take_out(
     }
     let instances = store::wanted_instances(tx, node.id).await?;
     if instances > 0 && !force {
-        let message = format!("{instances} instances still run on {}", node.name);
+        let run = if instances == 1 {
+            "1 instance still runs".to_owned()
+        } else {
+            format!("{instances} instances still run")
+        };
+        let message = format!("{run} on {}", node.name);
         return Err(Error::new(Code::NodeHasInstances, message)
             .hint(format!("Move them to other nodes first: `wh node drain {}`", node.name)));
     }

@@ -86,7 +86,7 @@ fn roles(mut roles: Vec<Role>) -> Result<Vec<Role>> {
     roles.sort_unstable();
     roles.dedup();
     if roles.is_empty() || roles.contains(&Role::ControlPlane) {
-        return Err(Error::invalid("roles", "must be worker, proxy or both"));
+        return Err(Error::invalid("roles", "roles must be worker, proxy or both"));
     }
     Ok(roles)
 }

@@ -96,10 +96,12 @@ fn check(body: &mut CreateNodeToken) -> Result<i64> {
     body.roles.sort_unstable();
     body.roles.dedup();
     if body.roles.is_empty() || body.roles.contains(&Role::ControlPlane) {
-        return Err(Error::invalid("roles", "must be worker, proxy or both"));
+        return Err(Error::invalid("roles", "roles must be worker, proxy or both"));
     }
     if body.name.as_deref().is_some_and(|name| !is_label(name)) {
-        return Err(Error::new(Code::NameInvalid, "must be 1 to 63 of a-z, 0-9 and -").field("name"));
+        return Err(Error::new(Code::NameInvalid, "a node's name must be 1 to 63 of a-z, 0-9 and -")
+            .field("name")
+            .hint("It is a label in DNS; without one, any host may use the token"));
     }
     labels::check(&body.labels).map_err(|problem| Error::invalid("labels", problem))?;
     if let Some(zone) = &body.zone {
@@ -107,7 +109,10 @@ fn check(body: &mut CreateNodeToken) -> Result<i64> {
     }
     let lifetime = body.expires_in_s.unwrap_or(3600);
     if !(60..=LONGEST_S).contains(&lifetime) {
-        return Err(Error::invalid("expires_in_s", format!("must be between 60 and {LONGEST_S}")));
+        return Err(Error::invalid(
+            "expires_in_s",
+            format!("expires_in_s must be between 60 and {LONGEST_S}, which is 30 days"),
+        ));
     }
     Ok(lifetime)
 }

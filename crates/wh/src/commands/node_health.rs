@@ -14,6 +14,8 @@ use crate::ui::time::{age, until};
 
 /// A clock this many milliseconds off is said so to the second.
 const EXACT_MS: i64 = 10_000;
+/// Below this nobody would notice.
+const IN_STEP_MS: i64 = 1000;
 
 /// `3 failed, next in 2m`; nothing for a node that is not checked.
 pub(crate) fn brief(health: &Health, now: DateTime<Utc>) -> String {
@@ -44,11 +46,14 @@ pub(crate) fn rows(health: &Health, now: DateTime<Utc>) -> Vec<(&'static str, St
     rows
 }
 
-/// `0.02 s ahead`, `370 s behind`.
+/// `in step`, `1.25 s ahead`, `370 s behind`. What a message takes on its way is part of what is measured.
 #[expect(clippy::cast_precision_loss, reason = "two decimals are shown")]
 fn clock(offset_ms: i64) -> String {
     let way = if offset_ms < 0 { "behind" } else { "ahead" };
     let seconds = offset_ms.unsigned_abs() as f64 / 1000.0;
+    if offset_ms.saturating_abs() < IN_STEP_MS {
+        return "in step".to_owned();
+    }
     if offset_ms.saturating_abs() < EXACT_MS {
         format!("{seconds:.2} s {way}")
     } else {

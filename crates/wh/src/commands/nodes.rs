@@ -139,7 +139,14 @@ async fn show(shell: &Shell, name: &str) -> Result<()> {
         ("machine", if host.cpus == 0 { String::new() } else { sanitize(&machine) }),
         ("labels", sanitize(&labels)),
         ("zone", sanitize(&node.zone.unwrap_or_default())),
-        ("instances", format!("{} of {} apps", node.instances, node.apps)),
+        (
+            "instances",
+            format!(
+                "{} of {}",
+                node.instances,
+                if node.apps == 1 { "1 app".to_owned() } else { format!("{} apps", node.apps) }
+            ),
+        ),
         ("rtt", node.rtt_ms.map(ms).unwrap_or_default()),
         ("joined", age_of(node.created_at)),
     ];
