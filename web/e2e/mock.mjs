@@ -37,6 +37,7 @@ import {
   makeAgentLog,
   makeCleanup,
   makeCleanupPreview,
+  makeHealing,
   makeMesh,
   makeNodeInstance,
   makeSeries,
@@ -84,6 +85,23 @@ const nodeParts = (node, url) => ({
     items: [makeNodeInstance("shop"), makeNodeInstance("shop", { restarts: 2 }), makeNodeInstance("blog")],
     others: node === "worker-1" ? 1 : 0,
   }),
+  healing: () =>
+    node === "worker-3"
+      ? makeHealing({
+          given_up_at: ago(240),
+          gone_before: 1,
+          routed: false,
+          waiting: [
+            { app: "shop", instance: id(), deployment: 31, problem: null },
+            {
+              app: "blog",
+              instance: id(),
+              deployment: null,
+              problem: "no worker can take it (worker-1: not worker-3, its only node)",
+            },
+          ],
+        })
+      : makeHealing(),
   storage: () => makeStorage(),
   gc: () => list([makeCleanup()]),
   "gc/preview": () => makeCleanupPreview(),

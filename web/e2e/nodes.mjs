@@ -90,6 +90,22 @@ export const makeNodeInstance = (app, over = {}) => ({
 });
 
 /**
+ * What follows while a node is gone; of one that is there, nothing.
+ * @param {Partial<import("./data.mjs").Schemas["NodeHealing"]>} [over]
+ * @returns {import("./data.mjs").Schemas["NodeHealing"]}
+ */
+export const makeHealing = (over = {}) => ({
+  given_up_at: null,
+  gone_before: 0,
+  routed: true,
+  reached: false,
+  lease_renewed_at: null,
+  waiting: [],
+  others: 0,
+  ...over,
+});
+
+/**
  * @param {Partial<import("./data.mjs").Schemas["NodeStorage"]>} [over]
  * @returns {import("./data.mjs").Schemas["NodeStorage"]}
  */

@@ -13,6 +13,8 @@ export type NodeSeries = Schemas["NodeSeries"];
 export type Space = Schemas["Space"];
 export type NodeInstance = Schemas["NodeInstance"];
 export type NodeInstances = Schemas["NodeInstances"];
+export type NodeHealing = Schemas["NodeHealing"];
+export type WaitingInstance = Schemas["WaitingInstance"];
 export type NodeStorage = Schemas["NodeStorage"];
 export type CleanupPreview = Schemas["CleanupPreview"];
 export type Cleanup = Schemas["Cleanup"];
@@ -42,6 +44,13 @@ export const nodeInstancesQuery = (node: string) =>
   queryOptions({
     queryKey: [...keys.nodes, node, "instances"],
     queryFn: ({ signal }) => unwrap(api.GET("/api/v1/nodes/{node}/instances", { params: at(node), signal })),
+    refetchInterval: pollInterval,
+  });
+
+export const nodeHealingQuery = (node: string) =>
+  queryOptions({
+    queryKey: [...keys.nodes, node, "healing"],
+    queryFn: ({ signal }) => unwrap(api.GET("/api/v1/nodes/{node}/healing", { params: at(node), signal })),
     refetchInterval: pollInterval,
   });
 

@@ -3745,11 +3745,13 @@ export interface components {
              * @description When its worker was granted the lease of its exclusive instances last.
              */
             lease_renewed_at?: string | null;
+            /** @description How many of other organizations are. */
+            others: number;
             /** @description A proxy reaches it although the control plane does not: what runs there serves and stays. */
             reached: boolean;
             /** @description Whether proxies still lead requests to it: not to a node that is missing and that they do not reach. */
             routed: boolean;
-            /** @description Instances on their way to other nodes, or waiting for this one. */
+            /** @description Instances of the caller's organization on their way to other nodes, or waiting for this one. */
             waiting: components["schemas"]["WaitingInstance"][];
         };
         /** @description How a node is, and how that is known. */
@@ -3857,10 +3859,7 @@ export interface components {
         NodeInstances: {
             /** @description Up to 1000, by app. */
             items: components["schemas"]["NodeInstance"][];
-            /**
-             * Format: int64
-             * @description How many are of other organizations.
-             */
+            /** @description How many are of other organizations. */
             others: number;
         };
         /** @description How a node's API key is. */

@@ -2,7 +2,7 @@ import { HttpResponse, http } from "msw";
 import { setupServer } from "msw/node";
 import type { paths } from "@/api/schema.gen";
 import type { Problem } from "@/api/types";
-import { makePlacement, makeSeries, makeStorage } from "./data";
+import { makeHealing, makePlacement, makeSeries, makeStorage } from "./data";
 
 type Method = "get" | "post" | "patch" | "delete";
 
@@ -40,6 +40,7 @@ export const server = setupServer(
     HttpResponse.json(makeSeries("1h", { now: null, points: [] })),
   ),
   http.get("*/api/v1/nodes/:node/instances", () => HttpResponse.json({ items: [], others: 0 })),
+  http.get("*/api/v1/nodes/:node/healing", () => HttpResponse.json(makeHealing())),
   http.get("*/api/v1/nodes/:node/storage", () => HttpResponse.json(emptyStorage)),
   http.get("*/api/v1/nodes/:node/gc", () => HttpResponse.json({ items: [], next: null })),
   http.get("*/api/v1/nodes/:node/placement", ({ params }) =>

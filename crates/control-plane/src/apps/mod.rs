@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod instances;
+pub mod own;
 pub mod power;
 pub mod rules;
 pub mod status;

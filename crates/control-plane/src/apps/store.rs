@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use chrono::{DateTime, Utc};
@@ -311,4 +312,23 @@ pub async fn instances(conn: &mut PgConnection, app: AppId) -> sqlx::Result<Vec<
 fn address(node: IpNet, port: i32) -> Option<String> {
     let node: IpAddr = node.addr();
     Some(SocketAddr::new(node, u16::try_from(port).ok()?).to_string())
+}
+
+/// Those of the slugs whose apps are the organization's.
+pub async fn own(
+    conn: &mut PgConnection,
+    organization: OrganizationId,
+    slugs: &[String],
+) -> sqlx::Result<BTreeSet<String>> {
+    let own = sqlx::query_scalar!(
+        "select apps.slug from apps
+         join environments on environments.id = apps.environment_id
+         join projects on projects.id = environments.project_id
+         where organization_id = $1 and apps.slug = any($2)",
+        organization as _,
+        slugs
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(own.into_iter().collect())
 }

@@ -11,6 +11,8 @@ use utoipa_axum::routes;
 use super::store::{self, strays::StrayView};
 use super::{Reach, grace};
 use crate::app::AppState;
+use crate::apps::own::split;
+use crate::http::caller::Caller;
 use crate::http::page::Page;
 use crate::http::{Permission, Result, guard};
 use crate::nodes::api::find;
@@ -38,8 +40,10 @@ pub struct NodeHealing {
     pub reached: bool,
     /// When its worker was granted the lease of its exclusive instances last.
     pub lease_renewed_at: Option<DateTime<Utc>>,
-    /// Instances on their way to other nodes, or waiting for this one.
+    /// Instances of the caller's organization on their way to other nodes, or waiting for this one.
     pub waiting: Vec<WaitingInstance>,
+    /// How many of other organizations are.
+    pub others: usize,
 }
 
 /// An instance of a node that is gone.
@@ -59,12 +63,14 @@ pub struct WaitingInstance {
     responses((status = 200, body = NodeHealing)))]
 async fn read_node_healing(
     State(app): State<AppState>,
+    caller: Caller,
     Path(node): Path<String>,
 ) -> Result<Json<NodeHealing>> {
     let mut conn = app.db.acquire().await?;
     let node = find(&mut conn, &node).await?;
     let said = store::witnesses(&mut conn).await?;
     let waiting = store::waiting(&mut conn, Some(node.id)).await?;
+    let (waiting, others) = split(&mut conn, caller.organization_id, waiting, |one| &one.slug).await?;
     let lease_renewed_at = store::lease::renewed_at(&mut conn, node.id).await?;
     let mut healing = NodeHealing {
         given_up_at: None,
@@ -81,6 +87,7 @@ async fn read_node_healing(
                 problem: one.problem,
             })
             .collect(),
+        others,
     };
     if let Some(missing) = store::missing(&mut conn, Some(node.id)).await?.pop() {
         let wait = std::time::Duration::from_secs(app.config.node_health.grace_s.into());

@@ -12,6 +12,7 @@ use sqlx::PgPool;
 use sqlx::types::Json;
 
 use super::{corrections, lease, store};
+use crate::http::permission::MemberRole;
 use crate::placement::tests::{nodes_of, rolling, worker};
 use crate::reconcile::healing::Healing;
 use crate::reconcile::moves::Moves;
@@ -201,6 +202,9 @@ async fn an_app_that_can_be_nowhere_else_waits_and_says_so(pool: PgPool) {
         (&healing["waiting"][0]["app"], &healing["waiting"][0]["problem"]),
         (&json!("pinned"), &json!(why))
     );
+    let stranger = fleet.app.member("elsewhere", MemberRole::Admin).await;
+    let theirs = stranger.get("/api/v1/nodes/a/healing").await.expect(200);
+    assert_eq!((&theirs["waiting"], &theirs["others"]), (&json!([]), &json!(1)), "of another organization");
     let app = fleet.owner.get("/api/v1/apps/pinned").await.expect(200);
     assert_eq!(app["waits_for"]["node"], "a");
     assert_eq!(app["waits_for"]["why"], why);

@@ -12,6 +12,7 @@ use utoipa_axum::routes;
 use super::api::find;
 use super::store;
 use crate::app::AppState;
+use crate::apps::own::split;
 use crate::http::caller::Caller;
 use crate::http::{Permission, Result, guard};
 
@@ -45,13 +46,16 @@ pub struct NodeInstance {
     pub stats: Option<InstanceStats>,
 }
 
+/// So many instances are told at most.
+const MOST: usize = 1000;
+
 /// What runs on a node.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct NodeInstances {
     /// Up to 1000, by app.
     pub items: Vec<NodeInstance>,
     /// How many are of other organizations.
-    pub others: i64,
+    pub others: usize,
 }
 
 /// The instances on a node with what they use. Those of other organizations are only counted.
@@ -64,10 +68,11 @@ async fn list_node_instances(
 ) -> Result<Json<NodeInstances>> {
     let mut conn = app.db.acquire().await?;
     let node = find(&mut conn, &node).await?;
-    let mut items = store::instances::list(&mut conn, node.id, caller.organization_id).await?;
+    let all = store::instances::list(&mut conn, node.id).await?;
+    let (mut items, others) = split(&mut conn, caller.organization_id, all, |instance| &instance.app).await?;
+    items.truncate(MOST);
     for instance in &mut items {
         instance.stats = app.hub.stats(instance.id);
     }
-    let others = store::instances::others(&mut conn, node.id, caller.organization_id).await?;
     Ok(Json(NodeInstances { items, others }))
 }

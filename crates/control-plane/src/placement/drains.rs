@@ -16,6 +16,7 @@ use super::moves::MoveState;
 use super::rebalance::{self, PlannedMove};
 use super::store::{self, moves::Left};
 use crate::app::AppState;
+use crate::apps::own::split;
 use crate::http::caller::Caller;
 use crate::http::page::Page;
 use crate::http::{Error, Permission, Result, guard};
@@ -97,9 +98,7 @@ pub(super) async fn of(
 ) -> sqlx::Result<Option<Drain>> {
     let Some(drain) = store::moves::drain(conn, node).await? else { return Ok(None) };
     let all = store::moves::left(conn, node).await?;
-    let slugs: Vec<String> = all.iter().map(|left| left.app.clone()).collect();
-    let own = store::moves::apps_of(conn, viewer, &slugs).await?;
-    let (left, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|left| own.contains(&left.app));
+    let (left, others) = split(conn, viewer, all, |left| &left.app).await?;
     let left = left.into_iter().map(|left| DrainLeft {
         instance: left.instance,
         stage: DrainStage::of(&left),
@@ -114,7 +113,7 @@ pub(super) async fn of(
         finished_at: drain.finished_at,
         instances: drain.instances,
         left: left.collect(),
-        others: others.len(),
+        others,
     }))
 }
 

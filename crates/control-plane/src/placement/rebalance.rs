@@ -15,6 +15,7 @@ use super::moves::{Cause, MoveState, MoveView};
 use super::store;
 use super::store::moves::New;
 use crate::app::AppState;
+use crate::apps::own::{own, split};
 use crate::bus::{self, Topic};
 use crate::http::caller::Caller;
 use crate::http::extract::Path;
@@ -52,8 +53,7 @@ pub(super) async fn shown(
     viewer: OrganizationId,
     planned: Vec<Planned>,
 ) -> sqlx::Result<Vec<PlannedMove>> {
-    let slugs: Vec<String> = planned.iter().map(|planned| planned.app.clone()).collect();
-    let own = store::moves::apps_of(conn, viewer, &slugs).await?;
+    let own = own(conn, viewer, planned.iter().map(|planned| planned.app.as_str())).await?;
     let shown = planned.into_iter().map(|planned| PlannedMove {
         instance: planned.instance,
         app: Some(planned.app).filter(|app| own.contains(app)),
@@ -147,10 +147,8 @@ pub struct Moves {
 
 async fn list(conn: &mut PgConnection, viewer: OrganizationId) -> sqlx::Result<Moves> {
     let all = store::moves::list(conn, None::<NodeId>).await?;
-    let slugs: Vec<String> = all.iter().map(|one| one.app.clone()).collect();
-    let own = store::moves::apps_of(conn, viewer, &slugs).await?;
-    let (items, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|one| own.contains(&one.app));
-    Ok(Moves { items, others: others.len() })
+    let (items, others) = split(conn, viewer, all, |one| &one.app).await?;
+    Ok(Moves { items, others })
 }
 
 /// Instances that are moved, and those that were within the last hour. Those of other organizations are only counted.

@@ -50,6 +50,9 @@ fn rows(healing: &NodeHealing, strays: usize) -> Vec<(&'static str, String)> {
         };
         rows.push(("waits", sanitize(&so)));
     }
+    if healing.others > 0 {
+        rows.push(("waits", format!("{} of other organizations", healing.others)));
+    }
     if let Some(at) = healing.lease_renewed_at {
         rows.push(("lease", format!("of exclusive apps, renewed {}", age(at, Utc::now()))));
     }

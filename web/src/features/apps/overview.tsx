@@ -10,6 +10,7 @@ import { cores } from "@/lib/bytes";
 import { cli } from "@/lib/cli";
 import { describeSource } from "@/lib/source";
 import { certificateState, deploymentState, viewOf } from "@/lib/status";
+import { sentence } from "@/lib/text";
 import { exact } from "@/lib/time";
 import { describeBuild } from "./build";
 import { Ended } from "./ended";
@@ -23,6 +24,7 @@ export function Component() {
     <>
       <LastFailure app={app} />
       <Ended app={app} />
+      <Waits app={app} />
       <Summary app={app} />
       <div className="columns">
         <Instances app={app} />
@@ -68,6 +70,25 @@ function LastFailure({ app }: { app: App }) {
       }
     >
       {app.release ? `Release v${app.release.number} goes on serving.` : "No release is live."}
+    </Notice>
+  );
+}
+
+/** An instance has a node that is gone, and can be nowhere else. */
+function Waits({ app }: { app: App }) {
+  if (!app.waits_for) return null;
+  const { node, why } = app.waits_for;
+  return (
+    <Notice
+      tone="warn"
+      title={`An instance waits for ${node}`}
+      action={
+        <ButtonLink small to={`/nodes/${node}`}>
+          Look at {node}
+        </ButtonLink>
+      }
+    >
+      {sentence(why)}.
     </Notice>
   );
 }

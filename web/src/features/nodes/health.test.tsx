@@ -1,7 +1,7 @@
 import { screen } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { describe, expect, it } from "vitest";
-import { ago, makeHealth, makeNode, makeTransition } from "@/testing/data";
+import { ago, makeHealing, makeHealth, makeNode, makeTransition } from "@/testing/data";
 import { renderAt } from "@/testing/render";
 import { answer, refuse } from "@/testing/server";
 import { clock } from "./health";
@@ -33,6 +33,32 @@ describe("a node that is gone", () => {
     expect(await screen.findAllByText(/4 checks failed/)).toHaveLength(2);
     expect(screen.getByText("Unreachable")).toBeInTheDocument();
     expect(screen.getAllByText(/^in \d+ s$/)).toHaveLength(2);
+  });
+
+  it("says on its page what becomes of its instances", async () => {
+    answer("get", "/api/v1/nodes/{node}", gone);
+    const problem = "no worker can take it (w1: not worker-3, its only node)";
+    answer(
+      "get",
+      "/api/v1/nodes/{node}/healing",
+      makeHealing({
+        given_up_at: ago(60),
+        gone_before: 2,
+        routed: false,
+        waiting: [
+          { app: "shop", instance: "i-1", deployment: 7, problem: null },
+          { app: "blog", instance: "i-2", deployment: null, problem },
+        ],
+        others: 3,
+      }),
+    );
+    renderAt("/nodes/worker-3", routes);
+    expect(await screen.findByText("While it is gone")).toBeInTheDocument();
+    expect(screen.getByText(/its instances are placed elsewhere/)).toHaveTextContent("gone 2 times");
+    expect(screen.getByText("are led elsewhere: no proxy reaches it")).toBeInTheDocument();
+    expect(screen.getByText("Deployment #7 places it elsewhere.")).toBeInTheDocument();
+    expect(screen.getByText("No worker can take it (w1: not worker-3, its only node).")).toBeInTheDocument();
+    expect(screen.getByText("3 instances of other organizations")).toBeInTheDocument();
   });
 
   it("says on its page why, and how it came to that", async () => {

@@ -17,6 +17,7 @@ import { sentence } from "@/lib/text";
 import { AgentLogCard } from "./agent-log";
 import { CapabilityFacts } from "./capabilities";
 import { EnforcedFacts } from "./enforced";
+import { Healing } from "./healing";
 import { Health, History, Missing } from "./health";
 import { Instances } from "./instances";
 import { KeyCard } from "./keys";
@@ -87,6 +88,7 @@ function Detail({ node }: { node: Node }) {
           {sentence(warning)}.
         </Notice>
       ))}
+      <Healing node={node} />
       <Numbers name={node.name} />
       <div className="columns">
         <div className="stack loose">

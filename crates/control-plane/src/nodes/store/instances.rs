@@ -1,30 +1,23 @@
 //! SQL of what runs on a node.
 
-use protocol::ids::{NodeId, OrganizationId};
+use protocol::ids::NodeId;
 use protocol::report::InstanceReport;
 use sqlx::PgConnection;
 
 use crate::instances::unknown_since;
 use crate::nodes::instances::NodeInstance;
 
-/// The instances of an organization's apps.
-pub async fn list(
-    conn: &mut PgConnection,
-    node: NodeId,
-    organization: OrganizationId,
-) -> sqlx::Result<Vec<NodeInstance>> {
+/// All instances, by app.
+pub async fn list(conn: &mut PgConnection, node: NodeId) -> sqlx::Result<Vec<NodeInstance>> {
     let rows = sqlx::query!(
         r#"select instances.id, apps.slug, releases.number, task is not null as "task!", wanted, in_rotation,
                   instances.state, report, observed_at, instances.created_at, now() as "now!"
            from instances
            join apps on apps.id = instances.app_id
-           join environments on environments.id = apps.environment_id
-           join projects on projects.id = environments.project_id
            join releases on releases.id = instances.release_id
-           where instances.node_id = $1 and organization_id = $2
-           order by apps.slug, releases.number desc, instances.id limit 1000"#,
-        node as _,
-        organization as _
+           where instances.node_id = $1
+           order by apps.slug, releases.number desc, instances.id"#,
+        node as _
     )
     .fetch_all(conn)
     .await?;
@@ -47,23 +40,4 @@ pub async fn list(
         }
     });
     Ok(instance.collect())
-}
-
-/// How many are of other organizations' apps.
-pub async fn others(
-    conn: &mut PgConnection,
-    node: NodeId,
-    organization: OrganizationId,
-) -> sqlx::Result<i64> {
-    sqlx::query_scalar!(
-        r#"select count(*) as "count!" from instances
-           join apps on apps.id = instances.app_id
-           join environments on environments.id = apps.environment_id
-           join projects on projects.id = environments.project_id
-           where instances.node_id = $1 and organization_id <> $2"#,
-        node as _,
-        organization as _
-    )
-    .fetch_one(conn)
-    .await
 }

@@ -1,9 +1,7 @@
 //! SQL of instances that are to be on another node.
 
-use std::collections::BTreeSet;
-
 use chrono::{DateTime, Utc};
-use protocol::ids::{AppId, DeploymentId, InstanceId, NodeId, OrganizationId};
+use protocol::ids::{AppId, DeploymentId, InstanceId, NodeId};
 use protocol::job::Failure;
 use sqlx::PgConnection;
 use sqlx::types::Json;
@@ -222,25 +220,6 @@ pub async fn standing(conn: &mut PgConnection, id: Uuid) -> sqlx::Result<Option<
     .fetch_optional(conn)
     .await?;
     Ok(row.map(|row| (row.cause, row.state)))
-}
-
-/// Those of the apps, by slug, that are an organization's.
-pub async fn apps_of(
-    conn: &mut PgConnection,
-    organization: OrganizationId,
-    slugs: &[String],
-) -> sqlx::Result<BTreeSet<String>> {
-    let own = sqlx::query_scalar!(
-        "select apps.slug from apps
-         join environments on environments.id = apps.environment_id
-         join projects on projects.id = environments.project_id
-         where organization_id = $1 and apps.slug = any($2)",
-        organization as _,
-        slugs
-    )
-    .fetch_all(conn)
-    .await?;
-    Ok(own.into_iter().collect())
 }
 
 /// Forgets what was over a week ago.

@@ -13,6 +13,7 @@ pub(crate) struct NodeHealing {
     pub(crate) reached: bool,
     pub(crate) lease_renewed_at: Option<DateTime<Utc>>,
     pub(crate) waiting: Vec<WaitingInstance>,
+    pub(crate) others: usize,
 }
 
 impl Default for NodeHealing {
@@ -24,6 +25,7 @@ impl Default for NodeHealing {
             reached: false,
             lease_renewed_at: None,
             waiting: Vec::new(),
+            others: 0,
         }
     }
 }
