@@ -6,6 +6,7 @@ import { Button } from "./button";
 import { Copy } from "./copy";
 import { Icon, type IconName } from "./icon";
 import { StatusMark } from "./status";
+import { Words } from "./words";
 
 /** The document's title, with a mark in front while something of this page runs or has failed. */
 export function useTitle(title: string, tone?: Tone) {
@@ -130,7 +131,11 @@ export function ErrorNotice({ error, retry }: { error: unknown; retry?: () => vo
         )
       }
     >
-      {problem.hint && <p>{problem.hint}</p>}
+      {problem.hint && (
+        <p>
+          <Words text={problem.hint} />
+        </p>
+      )}
       {problem.requestId && (
         <p className="row muted">
           Request <code>{problem.requestId}</code> <Copy text={problem.requestId} label="Copy request id" />

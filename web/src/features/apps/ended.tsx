@@ -2,6 +2,7 @@ import type { App } from "@/api/types";
 import { CopyButton } from "@/components/copy";
 import { Ending, Evidence } from "@/components/failure";
 import { StatusMark } from "@/components/status";
+import { Words } from "@/components/words";
 import { cli } from "@/lib/cli";
 import { sentence } from "@/lib/text";
 import { RestartButton } from "./power";
@@ -17,7 +18,11 @@ export function Ended({ app }: { app: App }) {
         <StatusMark tone={final ? "bad" : "warn"} />
         <div className="failure-text">
           <h2>{sentence(failure.message)}</h2>
-          {failure.hint && <p>{sentence(failure.hint)}</p>}
+          {failure.hint && (
+            <p>
+              <Words text={sentence(failure.hint)} />
+            </p>
+          )}
           {final && (
             <p className="muted">
               Restart it once the cause is gone, or deploy or roll back another release.

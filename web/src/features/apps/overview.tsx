@@ -6,6 +6,7 @@ import { ButtonLink } from "@/components/button";
 import { Card, Empty, ErrorNotice, Notice, Skeleton } from "@/components/page";
 import { Status } from "@/components/status";
 import { Time } from "@/components/time";
+import { Words } from "@/components/words";
 import { cores } from "@/lib/bytes";
 import { cli } from "@/lib/cli";
 import { describeSource } from "@/lib/source";
@@ -88,7 +89,7 @@ function Waits({ app }: { app: App }) {
         </ButtonLink>
       }
     >
-      {sentence(why)}.
+      <Words text={`${sentence(why)}.`} />
     </Notice>
   );
 }

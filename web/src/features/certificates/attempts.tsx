@@ -2,6 +2,7 @@ import type { CertificateDetail } from "@/api/types";
 import { Card } from "@/components/page";
 import { Status } from "@/components/status";
 import { Elapsed, Time } from "@/components/time";
+import { Words } from "@/components/words";
 import { attemptOutcome, viewOf } from "@/lib/status";
 import { sentence } from "@/lib/text";
 
@@ -56,7 +57,11 @@ function Outcome({ attempt: { trouble, log } }: { attempt: Attempt }) {
   return (
     <>
       {trouble && <span className="sub">{sentence(trouble.message)}</span>}
-      {trouble?.hint && <span className="sub">{sentence(trouble.hint)}</span>}
+      {trouble?.hint && (
+        <span className="sub">
+          <Words text={sentence(trouble.hint)} />
+        </span>
+      )}
       {log.length > 0 && (
         <details className="small">
           <summary>{log.length === 1 ? "1 line" : `${log.length} lines`}</summary>

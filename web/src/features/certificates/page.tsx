@@ -9,6 +9,7 @@ import { Card, ErrorNotice, Notice, PageHead, Skeleton, useTitle } from "@/compo
 import { Badge, StatusMark } from "@/components/status";
 import { Time } from "@/components/time";
 import { useToast } from "@/components/toast";
+import { Words } from "@/components/words";
 import { certificateStanding, viewOf } from "@/lib/status";
 import { sentence } from "@/lib/text";
 import { exact } from "@/lib/time";
@@ -49,7 +50,11 @@ export function Component() {
       />
       {detail?.problem && (
         <Notice tone={detail.not_after ? "warn" : "bad"} title={sentence(detail.problem.message)}>
-          {detail.problem.hint && <p>{sentence(detail.problem.hint)}</p>}
+          {detail.problem.hint && (
+            <p>
+              <Words text={sentence(detail.problem.hint)} />
+            </p>
+          )}
           <p className="faint">
             <Time at={detail.problem.at} />
           </p>

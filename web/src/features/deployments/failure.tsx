@@ -2,6 +2,7 @@ import type { Deployment, ExplainedFailure } from "@/api/types";
 import { CopyButton } from "@/components/copy";
 import { Ending, Evidence } from "@/components/failure";
 import { StatusMark } from "@/components/status";
+import { Words } from "@/components/words";
 import { cli } from "@/lib/cli";
 import { stageMeaning, stageName } from "@/lib/status";
 import { sentence } from "@/lib/text";
@@ -17,7 +18,11 @@ export function FailureCard({ deployment, failure }: { deployment: Deployment; f
         <StatusMark tone="bad" />
         <div className="failure-text">
           <h2>{sentence(failure.message)}</h2>
-          {failure.hint && <p>{sentence(failure.hint)}</p>}
+          {failure.hint && (
+            <p>
+              <Words text={sentence(failure.hint)} />
+            </p>
+          )}
         </div>
         <CopyButton text={cli.again(deployment)}>Copy as CLI</CopyButton>
       </div>

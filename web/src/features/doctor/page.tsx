@@ -9,6 +9,7 @@ import { TextField } from "@/components/field";
 import { Card, Empty, ErrorNotice, Notice, PageHead, useTitle } from "@/components/page";
 import { StatusMark } from "@/components/status";
 import { Time } from "@/components/time";
+import { Words } from "@/components/words";
 import { cli } from "@/lib/cli";
 import type { Tone } from "@/lib/status";
 
@@ -119,8 +120,14 @@ function Finding({ finding }: { finding: DoctorFinding }) {
       <StatusMark tone={tone[finding.level]} />
       <div className="stack tight">
         <h2>{title[finding.check]}</h2>
-        <p>{finding.summary}</p>
-        {finding.fix && <p className="muted">{finding.fix}</p>}
+        <p>
+          <Words text={finding.summary} />
+        </p>
+        {finding.fix && (
+          <p className="muted">
+            <Words text={finding.fix} />
+          </p>
+        )}
         {finding.records?.map((record) => (
           <RecordLine key={`${record.type} ${record.name} ${record.value}`} record={record} />
         ))}

@@ -3,6 +3,7 @@ import { useSearchParams } from "react-router";
 import { type Mesh, type MeshFinding, meshQuery } from "@/api/mesh";
 import { Card, Empty, ErrorNotice, PageHead, Skeleton, useTitle } from "@/components/page";
 import { StatusMark } from "@/components/status";
+import { Words } from "@/components/words";
 import { cli } from "@/lib/cli";
 import type { Tone } from "@/lib/status";
 import { Matrix } from "./matrix";
@@ -95,8 +96,12 @@ function Findings({ findings }: { findings: MeshFinding[] }) {
           <li key={`${finding.problem} ${finding.summary}`} className={`finding tone-${tone[finding.level]}`}>
             <StatusMark tone={tone[finding.level]} />
             <div className="stack tight">
-              <p>{finding.summary}</p>
-              <p className="muted">{finding.fix}</p>
+              <p>
+                <Words text={finding.summary} />
+              </p>
+              <p className="muted">
+                <Words text={finding.fix} />
+              </p>
             </div>
           </li>
         ))}

@@ -4,6 +4,7 @@ import { type NodeHealing, nodeHealingQuery, type WaitingInstance } from "@/api/
 import type { Node } from "@/api/types";
 import { Card } from "@/components/page";
 import { Time } from "@/components/time";
+import { Words } from "@/components/words";
 import { sentence } from "@/lib/text";
 
 /** What follows from the node's absence: nothing while nothing does. */
@@ -80,11 +81,13 @@ function Waiting({ waiting }: { waiting: WaitingInstance }) {
         <Link to={`/apps/${app}`}>{app}</Link>
       </dt>
       <dd>
-        {deployment != null
-          ? `Deployment #${deployment} places it elsewhere.`
-          : problem
-            ? `${sentence(problem)}.`
-            : "It is about to be placed elsewhere."}
+        {deployment != null ? (
+          `Deployment #${deployment} places it elsewhere.`
+        ) : problem ? (
+          <Words text={`${sentence(problem)}.`} />
+        ) : (
+          "It is about to be placed elsewhere."
+        )}
       </dd>
     </>
   );

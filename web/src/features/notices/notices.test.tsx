@@ -15,6 +15,7 @@ describe("notices", () => {
     expect(link).toHaveAttribute("href", "/certificates/shop.fernhill.example");
     expect(screen.getByText("Critical")).toBeInTheDocument();
     expect(screen.getByText("Warning")).toBeInTheDocument();
+    expect(screen.getAllByText("wh cert import")[0]).toHaveProperty("tagName", "CODE");
     expect(placeOf("quota:disk")).toBeUndefined();
   });
   it("are shown with those that are over on demand", async () => {

@@ -8,6 +8,7 @@ import { Card, Empty, PageHead, useTitle } from "@/components/page";
 import { Rows } from "@/components/rows";
 import { Status } from "@/components/status";
 import { Time } from "@/components/time";
+import { Words } from "@/components/words";
 import { cli } from "@/lib/cli";
 import { noticeSeverity, viewOf } from "@/lib/status";
 import { sentence } from "@/lib/text";
@@ -87,7 +88,11 @@ function Table({ notices }: { notices: PlatformNotice[] }) {
                   ) : (
                     notice.text
                   )}
-                  {notice.hint && <span className="sub">{sentence(notice.hint)}</span>}
+                  {notice.hint && (
+                    <span className="sub">
+                      <Words text={sentence(notice.hint)} />
+                    </span>
+                  )}
                 </td>
                 <td className="hide-small">
                   <Time at={notice.first_seen} />
