@@ -16,11 +16,13 @@ use crate::plan::rollout::Ending;
 pub struct Leases {
     start: Mutex<Instant>,
     watch: Mutex<Watch>,
+    /// Of the grants that hold for longer than this process says.
+    longer: Mutex<Watch>,
 }
 
 impl Default for Leases {
     fn default() -> Self {
-        Self { start: Mutex::new(Instant::now()), watch: Mutex::default() }
+        Self { start: Mutex::new(Instant::now()), watch: Mutex::default(), longer: Mutex::default() }
     }
 }
 
@@ -35,6 +37,13 @@ impl Leases {
         let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
         let start = *self.start.lock().unwrap_or_else(PoisonError::into_inner);
         watch.left(node, serial, ttl, start.elapsed())
+    }
+
+    /// Whether nothing holds any more of what the node was granted for so long, as often as `count` says.
+    fn is_over(&self, node: NodeId, count: i64, ttl: Duration) -> bool {
+        let mut longer = self.longer.lock().unwrap_or_else(PoisonError::into_inner);
+        let start = *self.start.lock().unwrap_or_else(PoisonError::into_inner);
+        longer.left(node, count, ttl, start.elapsed()).is_none()
     }
 
     /// As if so much later.
@@ -53,9 +62,14 @@ pub async fn grant(
     request: LeaseRequest,
 ) -> sqlx::Result<LeaseGrant> {
     let ttl = Duration::from_secs(app.config.node_health.lease_s.into());
-    let instances = store::grant(conn, node, ttl).await?;
+    let granted = store::grant(conn, node, ttl).await?;
+    // Of a configuration of before: whoever waits for the lease need not wait for that long again.
+    if granted.longest > ttl && app.leases.is_over(node, granted.long, granted.longest) {
+        store::shorten(conn, node, ttl).await?;
+    }
     metrics::counter!("wisehosting_leases_granted_total").increment(1);
-    Ok(LeaseGrant { seq: request.seq, ttl_ms: u64::from(app.config.node_health.lease_s) * 1000, instances })
+    let ttl_ms = u64::from(app.config.node_health.lease_s) * 1000;
+    Ok(LeaseGrant { seq: request.seq, ttl_ms, instances: granted.instances })
 }
 
 /// The app's instances apart from those of the deployment that may still run. One of a node that is gone has ended with

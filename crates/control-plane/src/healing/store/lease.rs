@@ -7,28 +7,53 @@ use protocol::ids::{AppId, DeploymentId, InstanceId, NodeId};
 use protocol::report::InstanceState;
 use sqlx::PgConnection;
 
+/// What a node was granted.
+#[derive(Debug)]
+pub struct Granted {
+    pub instances: Vec<InstanceId>,
+    /// For how long the longest of its grants may hold that may hold still.
+    pub longest: Duration,
+    /// Counts those.
+    pub long: i64,
+}
+
 /// Counts one more grant to the node, and names the instances that it may run. Whoever waits for the end of one of them
 /// takes turns at the node's row, see [`settled`].
-pub async fn grant(conn: &mut PgConnection, node: NodeId, ttl: Duration) -> sqlx::Result<Vec<InstanceId>> {
-    // An answer with a longer time may hold still where the configuration changed.
-    sqlx::query!(
-        "insert into worker_leases (node_id, serial, ttl_ms, renewed_at) values ($1, 1, $2, now())
-         on conflict (node_id) do update
-         set serial = worker_leases.serial + 1, renewed_at = now(),
-             ttl_ms = case when worker_leases.renewed_at < now() - interval '2 hours' then excluded.ttl_ms
-                           else greatest(worker_leases.ttl_ms, excluded.ttl_ms) end",
+pub async fn grant(conn: &mut PgConnection, node: NodeId, ttl: Duration) -> sqlx::Result<Granted> {
+    // An answer with a longer time may hold still where the configuration changed, see [`shorten`].
+    let row = sqlx::query!(
+        r#"insert into worker_leases (node_id, serial, ttl_ms, renewed_at) values ($1, 1, $2, now())
+           on conflict (node_id) do update
+           set serial = worker_leases.serial + 1, renewed_at = now(),
+               ttl_ms = greatest(worker_leases.ttl_ms, excluded.ttl_ms),
+               shorter = worker_leases.shorter + (excluded.ttl_ms < worker_leases.ttl_ms)::int
+           returning ttl_ms, serial - shorter as "long!""#,
         node as _,
-        i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX)
+        millis(ttl)
     )
-    .execute(&mut *conn)
+    .fetch_one(&mut *conn)
     .await?;
     // A statement of its own: it sees what was committed before the row above was free.
-    sqlx::query_scalar!(
+    let instances = sqlx::query_scalar!(
         r#"select id as "id: InstanceId" from instances where node_id = $1 and wanted and exclusive order by id"#,
         node as _
     )
     .fetch_all(conn)
-    .await
+    .await?;
+    let longest = Duration::from_millis(u64::try_from(row.ttl_ms).unwrap_or_default());
+    Ok(Granted { instances, longest, long: row.long })
+}
+
+/// None of the node's grants holds for longer than that any more.
+pub async fn shorten(conn: &mut PgConnection, node: NodeId, ttl: Duration) -> sqlx::Result<()> {
+    sqlx::query!("update worker_leases set ttl_ms = $2 where node_id = $1", node as _, millis(ttl))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+fn millis(ttl: Duration) -> i64 {
+    i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// How many grants the node has had, and for how long the longest of them may hold. From here to the end of the
