@@ -49,6 +49,22 @@ pub async fn of_releases(conn: &mut PgConnection, only: Option<AppId>) -> sqlx::
     .await
 }
 
+/// Whether the app's image can be had without a worker: it came from a registry, or is in one.
+pub async fn is_elsewhere(conn: &mut PgConnection, app: AppId, image: &str) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists (select from releases
+                          where app_id = $1 and image_id = $2
+                            and (source ->> 'type' = 'image' or image_node_id is null))
+                  or exists (select from registry_images
+                             where app_id = $1 and image_id = $2
+                               and pushed_at is not null and action is distinct from 'remove') as "elsewhere!""#,
+        app as _,
+        image
+    )
+    .fetch_one(conn)
+    .await
+}
+
 /// What workers hold.
 pub async fn held(conn: &mut PgConnection) -> sqlx::Result<Vec<Held>> {
     sqlx::query_as!(

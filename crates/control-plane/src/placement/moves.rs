@@ -14,7 +14,7 @@ use crate::apps::{self, Settings};
 use crate::bus::{self, Topic};
 use crate::deployments::{self, Kind};
 use crate::plan::placement::{Wish, choose, in_words};
-use crate::{audit, releases};
+use crate::{audit, images, releases};
 
 /// Why an instance is moved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, utoipa::ToSchema)]
@@ -77,6 +77,8 @@ pub enum Begun {
     Refused(String),
     /// There is nothing to move any more.
     Over,
+    /// It was called off, or is about to be: its node is back.
+    CalledOff,
 }
 
 /// Begins a move if its app has nothing else under way and somewhere is room. Nothing is started in vain: a move that
@@ -86,6 +88,9 @@ pub async fn begin(app: &App, conn: &mut PgConnection, wanted: &Open) -> anyhow:
     let Some(of) = apps::store::lock(conn, wanted.app).await? else { return Ok(Begun::Over) };
     if !store::moves::serves(conn, wanted.instance).await? {
         return Ok(Begun::Over);
+    }
+    if !store::moves::is_due(conn, wanted.id).await? {
+        return Ok(Begun::CalledOff);
     }
     if let Some(number) = deployments::store::unfinished(conn, of.id).await? {
         return Ok(Begun::Blocked(format!("deployment {number} of {} goes first", of.slug)));
@@ -102,6 +107,7 @@ pub async fn begin(app: &App, conn: &mut PgConnection, wanted: &Open) -> anyhow:
     };
     let policy = &app.config.placement;
     let candidates = store::candidates(conn, policy, &sought).await?;
+    let held = candidates.iter().any(|candidate| candidate.online && candidate.has_image);
     let mut wish = Wish::of(&settings.placement, &settings.resources, policy.strategy);
     if let Some(to) = wanted.to {
         let target = candidates.iter().find(|candidate| candidate.node == to);
@@ -117,6 +123,11 @@ pub async fn begin(app: &App, conn: &mut PgConnection, wanted: &Open) -> anyhow:
             Some(target) if wanted.to.is_some() => Begun::Refused(format!("{target} cannot take it ({why})")),
             _ => Begun::Blocked(format!("no worker can take it ({why})")),
         });
+    }
+    // To fetch it would fail, after the end of what serves where the app is exclusive.
+    if !held && !images::store::is_elsewhere(conn, of.id, &live.image_id).await? {
+        let why = "no worker that is online and no registry has the image of release";
+        return Ok(Begun::Blocked(format!("{why} {}", live.number)));
     }
     let id = replace(conn, &of, &live, &settings, wanted).await?;
     Ok(Begun::Under(id))

@@ -92,6 +92,7 @@ async fn attempt(app: &AppState, wanted: &Open) -> anyhow::Result<bool> {
         Begun::Refused(why) => moves::end(&mut tx, wanted.id, MoveState::Failed, Some(why)).await?,
         // It ended or was replaced by something else.
         Begun::Over => moves::end(&mut tx, wanted.id, MoveState::Done, None).await?,
+        Begun::CalledOff => {}
     }
     tx.commit().await?;
     Ok(matches!(begun, Begun::Under(_)))

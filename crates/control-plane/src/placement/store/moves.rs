@@ -78,18 +78,35 @@ pub struct Open {
     pub problem: Option<String>,
 }
 
-/// Moves that wait, away from nodes that are gone first, then the one that has not been tried for the longest time.
+/// Moves that wait, away from nodes that are gone first, then the one that has not been tried for the longest time. A node
+/// that is back, or whose worker is, keeps what it has.
 pub async fn waiting(conn: &mut PgConnection, most: i64) -> sqlx::Result<Vec<Open>> {
     sqlx::query_as!(
         Open,
         r#"select moves.id, instance_id as "instance: InstanceId", app_id as "app: AppId", nodes.name as "from",
                   to_node_id as "to: NodeId", cause as "cause: Cause", reason, problem
            from moves join nodes on nodes.id = from_node_id
-           where state = 'waiting' order by cause = 'lost' desc, tried_at nulls first, moves.id limit $1"#,
+           where state = 'waiting' and (cause <> 'lost' or missing_since is not null and not exists (
+               select from agents
+               where agents.node_id = nodes.id and kind = 'worker' and connected_to is not null))
+           order by cause = 'lost' desc, tried_at nulls first, moves.id limit $1"#,
         most
     )
     .fetch_all(conn)
     .await
+}
+
+/// Whether it waits still, as [`waiting`] has it. Until the end of the transaction nobody calls it off.
+pub async fn is_due(conn: &mut PgConnection, id: Uuid) -> sqlx::Result<bool> {
+    let due = sqlx::query_scalar!(
+        r#"select cause <> 'lost' or missing_since is not null and not exists (
+                      select from agents
+                      where agents.node_id = nodes.id and kind = 'worker' and connected_to is not null) as "due!"
+           from moves join nodes on nodes.id = from_node_id
+           where moves.id = $1 and state = 'waiting' for update of moves"#,
+        id
+    );
+    Ok(due.fetch_optional(conn).await?.unwrap_or_default())
 }
 
 /// How many are under way, away from nodes that are gone or others.
