@@ -225,7 +225,7 @@ pub fn control_plane(
             "proxy": { "subdomain_base": topology::ZONE },
             "dns": { "resolvers": [format!("{INET_ADDRESS}:8053")], "private_names": true },
             "images": { "keep_releases": 2, "remove_after_s": 10 },
-            "node_health": { "check_intervals_s": [2, 2, 5, 5, 5], "check_timeout_s": 2, "lease_s": 10 },
+            "node_health": { "check_intervals_s": [2, 2, 5, 5, 5], "check_timeout_s": 2, "lease_s": 10, "flapping_h": 0 },
             // Each host takes all of this machine for its own.
             "placement": { "cpu_overcommit": 100, "memory_overcommit": 4 },
             "acme": {

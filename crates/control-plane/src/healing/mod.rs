@@ -16,8 +16,6 @@ use std::time::Duration;
 use crate::mesh::LinkState;
 use crate::nodes::Status;
 
-/// A node that is gone again within so many hours is waited for longer.
-pub const FLAPPING_H: i32 = 6;
 /// How often the time of grace doubles at most.
 const DOUBLINGS: u32 = 4;
 

@@ -49,7 +49,8 @@ impl Reconciler for Healing {
     async fn pass(&mut self) -> anyhow::Result<()> {
         let mut tx = self.app.db.begin().await?;
         let company = self.company.since(store::somebody(&mut tx).await?, self.start.elapsed());
-        let missing = store::missing(&mut tx, None).await?;
+        let config = &self.app.config.node_health;
+        let missing = store::missing(&mut tx, None, config.flapping_h).await?;
         let said = if missing.is_empty() { Vec::new() } else { store::witnesses(&mut tx).await? };
         for (node, serial) in store::lease::of_missing(&mut tx).await? {
             self.app.leases.note(node, serial);
@@ -59,7 +60,7 @@ impl Reconciler for Healing {
         for node in &missing {
             let reach = seen(node, &said);
             changed |= lead(&mut tx, node, reach).await?;
-            let base = Duration::from_secs(self.app.config.node_health.grace_s.into());
+            let base = Duration::from_secs(config.grace_s.into());
             give_up(&mut tx, node, reach, base, node.missing.min(company)).await?;
         }
         if changed {

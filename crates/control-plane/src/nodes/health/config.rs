@@ -19,8 +19,10 @@ pub struct NodeHealth {
     /// Days for which it is kept when a node went and came back.
     pub history_days: u16,
     /// Seconds for which a node may be gone before its instances are placed elsewhere; an app may have others. Doubles
-    /// with each time that the node was gone before within six hours, up to sixteen times as long.
+    /// with each time that the node was gone before within `flapping_h`, up to sixteen times as long.
     pub grace_s: u32,
+    /// Hours; 0 for a fleet in which no node is ever waited for longer.
+    pub flapping_h: u32,
     /// Seconds for which a worker may run instances of exclusive apps after it last asked whether it may.
     pub lease_s: u32,
 }
@@ -33,6 +35,7 @@ impl Default for NodeHealth {
             heartbeat_patience_s: 150,
             history_days: 90,
             grace_s: 300,
+            flapping_h: 6,
             // With what is added for a slow host less than it takes to give a node up: then nobody waits for it.
             lease_s: 240,
         }
@@ -61,6 +64,9 @@ impl NodeHealth {
         }
         if !GRACE_S.contains(&self.grace_s) {
             return wrong("grace_s", "must be between 5 and 86400");
+        }
+        if self.flapping_h > 168 {
+            return wrong("flapping_h", "must be between 0 and 168");
         }
         if !(10..=3600).contains(&self.lease_s) {
             return wrong("lease_s", "must be between 10 and 3600");
