@@ -271,6 +271,8 @@ pub struct Corrected {
 pub enum Deed {
     /// Made again.
     Recreated,
+    /// Its limits set again.
+    Limited,
     /// Taken for an instance's.
     Adopted,
     /// A second one of an instance ended.

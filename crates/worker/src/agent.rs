@@ -104,6 +104,7 @@ impl Parts {
         let (reconciler, observer) =
             Instances::new(settings, handle.clone(), watched.clone(), activator.clone())?;
         let keeper = Keeper::of(&reconciler, handle.clone(), watched, activator.clone());
+        let corrections = reconciler.outbox().run(handle.clone(), stop.clone());
         let fresh = reconciler.fresh();
         let jobs = Jobs::new(jobs_config(config)?, handle.clone())?;
         let listener = serve::listen(identity.mesh_address, config.mesh.port)
@@ -129,6 +130,7 @@ impl Parts {
 
         parts.spawn("link", link.run(stop.clone()));
         parts.spawn("lease", keeper.run(stop.clone()));
+        parts.spawn("corrections", corrections);
         parts.spawn("metrics", daemon::status::fold_metrics(metrics, stop.clone()));
         parts.spawn("jobs", jobs.run(received, stop.clone()));
         parts.spawn("report", observer.clone().report(handle.clone(), connected, stop.clone()));

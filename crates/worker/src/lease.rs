@@ -220,13 +220,14 @@ impl<U: Uplink> Keeper<U> {
         };
         self.looked_at = Some(Instant::now());
         self.found = !running.is_empty();
-        for (id, container) in running {
+        for found in running {
+            let (id, container) = (found.instance, found.container.clone());
             if !self.permit.may_run(id) && self.fencing.insert(container.clone()) {
                 warn!(instance.id = %id, container, "the lease is over: stopping an exclusive instance");
                 let (fencer, within) = (self.fencer.clone(), self.permit.stop_within());
                 let reconcile = self.reconcile.clone();
                 self.tasks.spawn(async move {
-                    fencer.stop(id, &container, within).await;
+                    fencer.stop(&found, within).await;
                     info!(instance.id = %id, container, "an exclusive instance is stopped");
                     reconcile.signal();
                     container

@@ -1,29 +1,30 @@
-//! `/api/v1/nodes/{node}/healing` and `/strays`: what waits for a node, and what nobody knows on it.
+//! `/api/v1/nodes/{node}/healing`, `/strays` and `/corrections`: what waits for a node, what nobody knows on it, and what
+//! it put right.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use chrono::{DateTime, TimeDelta, Utc};
 use protocol::ids::InstanceId;
 use serde::Serialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::corrections::Correction;
 use super::store::{self, strays::StrayView};
 use super::{Reach, grace};
 use crate::app::AppState;
 use crate::apps::own::split;
 use crate::http::caller::Caller;
-use crate::http::page::Page;
+use crate::http::page::{Page, PageQuery};
 use crate::http::{Permission, Result, guard};
 use crate::nodes::api::find;
 use crate::reconcile::healing::seen;
 
 pub fn router(app: &AppState) -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(guard(app, Permission::NodeRead, routes!(read_node_healing))).routes(guard(
-        app,
-        Permission::NodeRead,
-        routes!(list_node_strays),
-    ))
+    OpenApiRouter::new()
+        .routes(guard(app, Permission::NodeRead, routes!(read_node_healing)))
+        .routes(guard(app, Permission::NodeRead, routes!(list_node_strays)))
+        .routes(guard(app, Permission::NodeRead, routes!(list_node_corrections)))
 }
 
 /// What follows from a node's absence.
@@ -32,7 +33,7 @@ pub struct NodeHealing {
     /// When instances of apps without a time of their own are placed elsewhere, unless it is back before. Null while it
     /// is not missing, and while it serves although the control plane does not hear from it.
     pub given_up_at: Option<DateTime<Utc>>,
-    /// How often it was gone before within six hours; each time doubles how long it is waited for.
+    /// How often it was gone before within `node_health.flapping_h`; each time doubles how long it is waited for.
     pub gone_before: i64,
     /// Whether proxies still lead requests to it: not to a node that is missing and that they do not reach.
     pub routed: bool,
@@ -71,6 +72,7 @@ async fn read_node_healing(
     let said = store::witnesses(&mut conn).await?;
     let waiting = store::waiting(&mut conn, Some(node.id)).await?;
     let (waiting, others) = split(&mut conn, caller.organization_id, waiting, |one| &one.slug).await?;
+    let config = &app.config.node_health;
     let lease_renewed_at = store::lease::renewed_at(&mut conn, node.id).await?;
     let mut healing = NodeHealing {
         given_up_at: None,
@@ -89,8 +91,8 @@ async fn read_node_healing(
             .collect(),
         others,
     };
-    if let Some(missing) = store::missing(&mut conn, Some(node.id)).await?.pop() {
-        let wait = std::time::Duration::from_secs(app.config.node_health.grace_s.into());
+    if let Some(missing) = store::missing(&mut conn, Some(node.id), config.flapping_h).await?.pop() {
+        let wait = std::time::Duration::from_secs(config.grace_s.into());
         let wait = TimeDelta::from_std(grace(wait, missing.before)).unwrap_or(TimeDelta::MAX);
         healing.reached = missing.since.is_some() && seen(&missing, &said) == Reach::Reached;
         healing.given_up_at = missing.since.filter(|_| !healing.reached).map(|since| since + wait);
@@ -111,4 +113,19 @@ async fn list_node_strays(
     let mut conn = app.db.acquire().await?;
     let node = find(&mut conn, &node).await?;
     Ok(Json(Page::whole(store::strays::list(&mut conn, node.id).await?)))
+}
+
+/// What the node's worker put right by itself, and why; the newest first. What it did while it was cut off, such as to stop
+/// exclusive instances without a lease, it tells when it is back.
+#[utoipa::path(get, path = "/nodes/{node}/corrections", tag = "nodes", params(("node" = String, Path), PageQuery),
+    responses((status = 200, body = Page<Correction>)))]
+async fn list_node_corrections(
+    State(app): State<AppState>,
+    Path(node): Path<String>,
+    Query(page): Query<PageQuery>,
+) -> Result<Json<Page<Correction>>> {
+    let mut conn = app.db.acquire().await?;
+    let node = find(&mut conn, &node).await?;
+    let corrections = store::corrections(&mut conn, node.id, &page).await?;
+    Ok(Json(Page::new(corrections, page.limit(), |one| one.id)))
 }

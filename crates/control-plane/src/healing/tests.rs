@@ -13,6 +13,8 @@ use sqlx::types::Json;
 
 use super::{corrections, lease, store};
 use crate::http::permission::MemberRole;
+use crate::placement::moves::{Begun, begin};
+use crate::placement::store::moves;
 use crate::placement::tests::{nodes_of, rolling, worker};
 use crate::reconcile::healing::Healing;
 use crate::reconcile::moves::Moves;
@@ -342,6 +344,75 @@ async fn an_exclusive_instance_of_a_lost_node_is_elsewhere_only_after_its_lease(
 }
 
 #[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn a_shorter_lease_counts_once_the_longer_ones_are_over(pool: PgPool) {
+    let fleet = Fleet::new(pool).await;
+    fleet
+        .sql("insert into worker_leases (node_id, serial, ttl_ms) select id, 5, 241000 from nodes where name = 'a'")
+        .await;
+    let longest = async || {
+        fleet.granted("a").await;
+        let longest = sqlx::query_scalar::<_, i64>("select ttl_ms from worker_leases");
+        longest.fetch_one(&fleet.app.app.db).await.expect("lease")
+    };
+    assert_eq!(longest().await, 241_000, "nobody knows how old it is");
+    fleet.app.app.leases.pass_time(Duration::from_secs(200));
+    // By a control plane that knows neither the new time nor of counting the shorter ones.
+    fleet.sql("update worker_leases set serial = serial + 1").await;
+    assert_eq!(longest().await, 241_000);
+    fleet.app.app.leases.pass_time(Duration::from_secs(65));
+    assert_eq!(longest().await, 241_000, "the one of then holds");
+    fleet.app.app.leases.pass_time(Duration::from_secs(200));
+    assert_eq!(longest().await, 240_000);
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn nothing_moves_away_from_a_node_that_was_back_before_it_began(pool: PgPool) {
+    let fleet = Fleet::new(pool).await;
+    fleet.live("pinned", json!({ "placement": { "grace_s": 10, "pin": "a" } })).await;
+    fleet.lose(20).await;
+    fleet.healing().await;
+    let mut conn = fleet.app.app.db.acquire().await.expect("connection");
+    let wanted = moves::waiting(&mut conn, 9).await.expect("moves").pop().expect("one");
+    let back = [
+        // Its worker, before anybody has looked at the node again.
+        "update agents set connected_to = gen_random_uuid()",
+        "update nodes set status = 'online', missing_since = null",
+        "update moves set state = 'cancelled'",
+    ];
+    for step in back {
+        fleet.sql(step).await;
+        assert!(moves::waiting(&mut conn, 9).await.expect("moves").is_empty(), "{step}");
+        let begun = begin(&fleet.app.app, &mut conn, &wanted).await.expect("begun");
+        assert!(matches!(begun, Begun::CalledOff), "{step}: {begun:?}");
+    }
+    fleet.go_on().await;
+    let deployments = fleet.owner.get("/api/v1/apps/pinned/deployments").await.expect(200);
+    assert_eq!(deployments["items"].as_array().map(Vec::len), Some(1), "{deployments}");
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn nothing_ends_for_a_move_whose_image_is_on_the_lost_node_alone(pool: PgPool) {
+    let fleet = Fleet::new(pool).await;
+    let app = fleet.live("only", json!({ "placement": { "grace_s": 10, "pin": "a" } })).await;
+    fleet.owner.patch("/api/v1/apps/only", json!({ "placement": { "grace_s": 10 } })).await.expect(200);
+    fleet.sql("update releases set image_node_id = (select id from nodes where name = 'a')").await;
+    fleet.lose(20).await;
+    fleet.go_on().await;
+    assert_eq!(nodes_of(&fleet.app, app).await, ["a"]);
+    let shown = fleet.owner.get("/api/v1/apps/only").await.expect(200);
+    let why = "no worker that is online and no registry has the image of release 1";
+    assert_eq!(shown["waits_for"]["why"], why);
+    fleet
+        .sql(
+            "insert into node_images (node_id, image_id, ours, cache, made_at, size_bytes, frees_bytes)
+             select id, 'sha256:a', true, false, now(), 1, 1 from nodes where name = 'b'",
+        )
+        .await;
+    fleet.go_on().await;
+    assert_eq!(nodes_of(&fleet.app, app).await, ["a", "b"]);
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
 async fn what_a_worker_put_right_and_what_nobody_knows_is_told_once(pool: PgPool) {
     let fleet = Fleet::new(pool).await;
     fleet.live("hello", json!({ "placement": { "pin": "a" } })).await;
@@ -366,6 +437,16 @@ async fn what_a_worker_put_right_and_what_nobody_knows_is_told_once(pool: PgPool
     assert_eq!(fleet.actions("node.correct").await, ["node.correct node:b", "node.correct node:a"]);
     let activity = fleet.owner.get("/api/v1/apps/hello/activity").await.expect(200);
     assert_eq!(activity["items"][0]["text"], "a made an instance again: its container was gone");
+    let put_right = fleet.owner.get("/api/v1/nodes/a/corrections").await.expect(200);
+    let told: Vec<_> = put_right["items"].as_array().expect("items").iter().map(|one| &one["app"]).collect();
+    assert_eq!(
+        told,
+        [&Value::Null, &json!("hello")],
+        "the newest first; an app is named only where that is sure"
+    );
+    let first = &put_right["items"][1];
+    assert_eq!((&first["done"], &first["container"]), (&json!("made an instance again"), &json!("c0ffee")));
+    assert_eq!((&first["at"], &first["instance"]), (&json!(at), &json!(instance)));
 
     let stray = |container: &str, state: &str| Stray {
         container: container.to_owned(),

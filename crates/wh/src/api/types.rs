@@ -35,7 +35,7 @@ pub(crate) use dns_providers::{DnsProvider, DnsProviderTest};
 pub(crate) use doctor::{DoctorReport, Finding};
 pub(crate) use domains::Domain;
 pub(crate) use git::{GitAccess, GitAccessAnswer};
-pub(crate) use healing::{NodeHealing, Stray, WaitsFor};
+pub(crate) use healing::{Correction, NodeHealing, Stray, WaitsFor};
 pub(crate) use mesh::{Mesh, MeshFinding, MeshLink};
 pub(crate) use network::{EgressRule, Network};
 pub(crate) use node_pages::{

@@ -94,6 +94,8 @@ pub(crate) enum NodeCommand {
     Check { name: String },
     /// When a node went and came back, and why
     History { name: String },
+    /// What a node put right by itself, and why
+    Corrections { name: String },
     /// Containers on a node that nobody knows: stopped, and removed a week after they were found
     Strays { name: String },
     /// Show how a host is doing and did: processor, memory, disks, network

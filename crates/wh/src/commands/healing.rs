@@ -3,7 +3,7 @@
 use chrono::Utc;
 
 use super::{Shell, short};
-use crate::api::types::{NodeHealing, Stray};
+use crate::api::types::{Correction, NodeHealing, Stray};
 use crate::api::{Client, path};
 use crate::failure::{Exit, Result};
 use crate::ui::sanitize;
@@ -25,7 +25,7 @@ fn rows(healing: &NodeHealing, strays: usize) -> Vec<(&'static str, String)> {
     if let Some(at) = healing.given_up_at {
         let again = match healing.gone_before {
             0 => String::new(),
-            times => format!("; it was gone {times} times within six hours, so it is waited for longer"),
+            times => format!("; it was gone {times} times lately, so it is waited for longer"),
         };
         let now = Utc::now();
         let when = if at > now {
@@ -60,6 +60,28 @@ fn rows(healing: &NodeHealing, strays: usize) -> Vec<(&'static str, String)> {
         rows.push(("strays", format!("{strays} containers that nobody knows: `wh node strays`")));
     }
     rows
+}
+
+/// `wh node corrections`.
+pub(crate) async fn corrections(shell: &Shell, name: &str) -> Result<()> {
+    let all: Vec<Correction> = shell.client()?.list(&path(&["nodes", name, "corrections"])).await?;
+    if shell.ui.json {
+        return crate::ui::json(&all);
+    }
+    if all.is_empty() {
+        shell.ui.note(&format!("{name} had nothing to put right for as long as is kept"));
+        return Ok(());
+    }
+    let mut table = Table::new(&["WHEN", "APP", "DONE", "WHY"]);
+    for one in &all {
+        table.row(vec![
+            Cell::dim(age(one.at, Utc::now())),
+            Cell::name(sanitize(one.app.as_deref().unwrap_or_default())),
+            Cell::plain(&one.done),
+            Cell::plain(sanitize(&one.reason)),
+        ]);
+    }
+    crate::ui::data(&table.render(shell.ui.out_paint()))
 }
 
 /// `wh node strays`.

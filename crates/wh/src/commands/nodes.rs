@@ -29,6 +29,7 @@ pub(crate) async fn run(shell: &Shell, command: NodeCommand) -> Result<()> {
         NodeCommand::Show { name } => show(shell, &name).await,
         NodeCommand::Check { name } => node_health::check(shell, &name).await,
         NodeCommand::History { name } => node_health::history(shell, &name).await,
+        NodeCommand::Corrections { name } => healing::corrections(shell, &name).await,
         NodeCommand::Strays { name } => healing::strays(shell, &name).await,
         NodeCommand::Stats { name, range } => node_numbers::stats(shell, &name, range).await,
         NodeCommand::Ps { name } => node_storage::instances(shell, &name).await,

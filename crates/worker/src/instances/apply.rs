@@ -10,7 +10,7 @@ use protocol::spec::InstanceSpec;
 use tracing::{info, warn};
 
 use super::Host;
-use super::container::{container, is_the_apps_fault};
+use super::container::{container, is_the_apps_fault, limits};
 use super::create;
 use super::image::Trouble;
 use super::plan::Step;
@@ -23,8 +23,13 @@ use crate::private::NotOpen;
 /// How long a start waits for the mesh address.
 const ADDRESS_WAIT: Duration = Duration::from_secs(30);
 
-/// `spec` is absent for an instance that nobody wants any more.
-pub(super) async fn apply(host: &Host, id: InstanceId, spec: Option<&InstanceSpec>, steps: Vec<Step>) {
+/// `spec` is absent for an instance that nobody wants any more. Returns the container whose limits could not be set.
+pub(super) async fn apply(
+    host: &Host,
+    id: InstanceId,
+    spec: Option<&InstanceSpec>,
+    steps: Vec<Step>,
+) -> Option<String> {
     let mut made = None;
     for step in steps {
         let text = step.to_string();
@@ -32,6 +37,13 @@ pub(super) async fn apply(host: &Host, id: InstanceId, spec: Option<&InstanceSpe
             (Step::Stop(container), _) => host.podman.stop(&container).await.map_err(worker_error),
             (Step::Remove(container), _) => host.podman.remove(&container).await.map_err(worker_error),
             (Step::Adopt(container), _) => adopt(host, id, container).await.map_err(worker_error),
+            (Step::Limit(container), Some(spec)) => {
+                if let Err(error) = host.podman.set_limits(&container, &limits(spec, &host.means)).await {
+                    warn!(instance.id = %id, container, %error, "its limits cannot be set: it is made again");
+                    return Some(container);
+                }
+                Ok(())
+            }
             (Step::Image, Some(spec)) => fetch_image(host, spec).await,
             (Step::Create, Some(spec)) => create(host, spec).await.map(|container| made = Some(container)),
             (Step::Start(named), Some(spec)) => match named.or_else(|| made.take()) {
@@ -47,10 +59,11 @@ pub(super) async fn apply(host: &Host, id: InstanceId, spec: Option<&InstanceSpe
                 if spec.is_some() {
                     host.board.update(id, |record| record.could_not_start(failure, fatal, Utc::now()));
                 }
-                return;
+                return None;
             }
         }
     }
+    None
 }
 
 fn worker_error(error: Error) -> Trouble {

@@ -41,11 +41,23 @@ fn memory_without_swap(bytes: i64, cgroups: Cgroups) -> (MemoryLimit, BTreeMap<&
     }
 }
 
+fn memory_bytes(spec: &InstanceSpec) -> i64 {
+    i64::from(spec.resources.memory_mb) * 1024 * 1024
+}
+
+/// What it may use.
+pub(super) fn limits(spec: &InstanceSpec, means: &Means) -> ResourceLimits {
+    ResourceLimits {
+        memory: memory_without_swap(memory_bytes(spec), means.cgroups).0,
+        cpu: CpuLimit { quota: i64::from(spec.resources.cpu_millis.max(10)) * 100, period: 100_000 },
+        pids: PidsLimit { limit: i64::from(spec.resources.pids) },
+    }
+}
+
 /// Of an instance. What `means` the host has is no part of the spec's hash: a host that gets more of them leaves alone
 /// what runs.
 pub(super) fn container(spec: &InstanceSpec, bridge: &Bridge, means: &Means) -> NewContainer {
-    let bytes = i64::from(spec.resources.memory_mb) * 1024 * 1024;
-    let (memory, unified) = memory_without_swap(bytes, means.cgroups);
+    let (_, unified) = memory_without_swap(memory_bytes(spec), means.cgroups);
     NewContainer {
         name: format!("wh-{}-{}-{}", spec.app, spec.release, end_of(spec.id)),
         image: spec.image.id.clone(),
@@ -59,11 +71,7 @@ pub(super) fn container(spec: &InstanceSpec, bridge: &Bridge, means: &Means) -> 
         mounts: folders(spec),
         users: matches!(means.root, Root::Nobody { .. }).then(|| OwnUsers::new(IDS)),
         storage_opts: disk(spec, means),
-        resource_limits: ResourceLimits {
-            memory,
-            cpu: CpuLimit { quota: i64::from(spec.resources.cpu_millis.max(10)) * 100, period: 100_000 },
-            pids: PidsLimit { limit: i64::from(spec.resources.pids) },
-        },
+        resource_limits: limits(spec, means),
         unified,
         stdin: false,
         terminal: false,

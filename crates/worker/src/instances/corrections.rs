@@ -7,6 +7,7 @@ use protocol::ids::InstanceId;
 use protocol::report::{Corrected, Deed};
 use protocol::spec::{InstanceSpec, WorkerSpec};
 
+use super::drift::Drift;
 use super::plan::{Observed, Plan, Step};
 use super::record::{Record, spec_hash};
 
@@ -30,6 +31,16 @@ pub(super) fn of(
             found.push(tell(Deed::Recreated, record.container.as_deref(), "its container was gone"));
         }
         for seen in &seen {
+            match &seen.drift {
+                Some(Drift::Limits(reason)) if steps.contains(&Step::Limit(seen.container.clone())) => {
+                    found.push(tell(Deed::Limited, Some(&seen.container), reason));
+                }
+                Some(Drift::Beyond(reason)) if creates => {
+                    found.push(tell(Deed::Recreated, Some(&seen.container), reason));
+                    continue;
+                }
+                _ => {}
+            }
             if !steps.contains(&Step::Remove(seen.container.clone())) {
                 continue;
             }
@@ -87,6 +98,7 @@ mod tests {
             instance: wanted.id,
             hash: if *same { hash.clone() } else { "other".to_owned() },
             phase: *phase,
+            drift: None,
         };
         let observed: Vec<_> = containers.iter().map(seen).collect();
         let records = BTreeMap::from([(wanted.id, record)]);

@@ -6,10 +6,12 @@ mod board;
 pub(crate) mod container;
 mod corrections;
 pub(crate) mod create;
+mod drift;
 mod fencer;
 pub(crate) mod image;
 mod inside;
 mod once;
+mod outbox;
 mod plan;
 mod probe;
 mod record;
@@ -50,6 +52,7 @@ use crate::uplink::Uplink;
 use board::Board;
 pub use fencer::Fencer;
 use once::Fate;
+pub use outbox::Outbox;
 use plan::{Observed, Phase, Step};
 use record::{Exit, Record};
 use strays::Strays;
@@ -112,6 +115,9 @@ pub struct Instances<U> {
     strays: Strays,
     /// Of the logs.
     positions: PathBuf,
+    outbox: Outbox,
+    /// Containers whose limits could not be set again.
+    in_vain: BTreeSet<String>,
     tasks: JoinSet<Ended>,
     /// Instances for which steps are under way.
     busy: BTreeSet<InstanceId>,
@@ -125,10 +131,10 @@ pub struct Instances<U> {
 /// A task of the reconciler has ended.
 #[derive(Debug)]
 enum Ended {
-    Applied(InstanceId),
+    /// With the container whose limits could not be set, if there is one.
+    Applied(InstanceId, Option<String>),
     Probed(String),
     Followed(String),
-    Told,
     Alarm,
 }
 
@@ -166,6 +172,8 @@ impl<U: Uplink> Instances<U> {
             spec,
             strays: Strays::load(config.state_dir.join("strays.json")),
             positions: config.state_dir.join("logs"),
+            outbox: Outbox::load(config.state_dir.join("corrections.json")),
+            in_vain: BTreeSet::new(),
             tasks: JoinSet::new(),
             busy: BTreeSet::new(),
             probed: HashMap::new(),
@@ -188,16 +196,24 @@ impl<U: Uplink> Instances<U> {
 
     /// For the one who stops those that may not.
     pub fn fencer(&self) -> Fencer {
-        Fencer::new(self.host.podman.clone(), self.host.board.clone())
+        Fencer::new(self.host.podman.clone(), self.host.board.clone(), self.outbox.clone())
+    }
+
+    /// What tells the control plane of what was put right.
+    pub fn outbox(&self) -> Outbox {
+        self.outbox.clone()
     }
 
     fn reap(&mut self) {
         while let Some(ended) = self.tasks.try_join_next() {
             match ended {
-                Ok(Ended::Applied(id)) => drop(self.busy.remove(&id)),
+                Ok(Ended::Applied(id, in_vain)) => {
+                    self.busy.remove(&id);
+                    self.in_vain.extend(in_vain);
+                }
                 Ok(Ended::Probed(container)) => drop(self.probed.remove(&container)),
                 Ok(Ended::Followed(container)) => drop(self.followed.remove(&container)),
-                Ok(Ended::Told | Ended::Alarm) => {}
+                Ok(Ended::Alarm) => {}
                 Err(error) if error.is_cancelled() => {}
                 Err(panic) => error!(error = %panic, "a task of the instances panicked"),
             }
@@ -272,9 +288,9 @@ impl<U: Uplink> Instances<U> {
             self.busy.insert(id);
             let host = self.host.clone();
             self.tasks.spawn(async move {
-                apply::apply(&host, id, wanted.as_ref(), steps).await;
+                let in_vain = apply::apply(&host, id, wanted.as_ref(), steps).await;
                 host.board.reconcile();
-                Ended::Applied(id)
+                Ended::Applied(id, in_vain)
             });
         }
     }
@@ -375,7 +391,8 @@ impl<U: Uplink> Reconciler for Instances<U> {
             self.host.board.reconcile();
         }
         let now = Utc::now();
-        let observed = self.set_strays_aside(&spec, &listed, now);
+        let mut observed = self.set_strays_aside(&spec, &listed, now);
+        self.look_for_drift(&spec, &listed, &mut observed);
         let present = observed.iter().map(|seen| seen.instance).collect();
         self.host.board.align(&spec, &present, now);
         self.settle(&spec, &observed, &unsure).await;
@@ -410,6 +427,7 @@ fn observe(listed: &Listed) -> Option<Observed> {
         instance: listed.labels.get(label::INSTANCE)?.parse().ok()?,
         hash: listed.labels.get(label::SPEC_HASH).cloned().unwrap_or_default(),
         phase: Phase::parse(&listed.state),
+        drift: None,
     })
 }
 

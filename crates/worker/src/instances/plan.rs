@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use protocol::ids::InstanceId;
 use protocol::spec::WorkerSpec;
 
+use super::drift::Drift;
 use super::record::{Record, spec_hash};
 
 /// A container of ours.
@@ -15,6 +16,8 @@ pub(crate) struct Observed {
     pub(crate) instance: InstanceId,
     pub(crate) hash: String,
     pub(crate) phase: Phase,
+    /// What somebody changed of it since it was made.
+    pub(crate) drift: Option<Drift>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,6 +54,8 @@ pub(crate) enum Step {
     Remove(String),
     /// Runs as it should: probe it.
     Adopt(String),
+    /// Runs with other limits than it should.
+    Limit(String),
 }
 
 impl std::fmt::Display for Step {
@@ -63,6 +68,7 @@ impl std::fmt::Display for Step {
             Self::Stop(container) => write!(f, "stop {container}"),
             Self::Remove(container) => write!(f, "remove {container}"),
             Self::Adopt(container) => write!(f, "adopt {container}"),
+            Self::Limit(container) => write!(f, "set the limits of {container}"),
         }
     }
 }
@@ -109,7 +115,8 @@ pub(crate) fn plan(
 
 fn steps_for(hash: &str, containers: &[&Observed], record: Option<&Record>, now: DateTime<Utc>) -> Vec<Step> {
     let record = record.filter(|record| record.hash == hash);
-    let keep = containers.iter().filter(|seen| seen.hash == hash).min_by_key(|seen| seen.phase);
+    let as_made = |seen: &&&Observed| seen.hash == hash && !matches!(seen.drift, Some(Drift::Beyond(_)));
+    let keep = containers.iter().filter(as_made).min_by_key(|seen| seen.phase);
     let mut steps: Vec<Step> =
         containers.iter().filter(|seen| Some(*seen) != keep).flat_map(|seen| end(seen)).collect();
     let is_over = record.is_some_and(Record::is_over);
@@ -125,7 +132,12 @@ fn steps_for(hash: &str, containers: &[&Observed], record: Option<&Record>, now:
         None if begun => {}
         None => steps.extend([Step::Image, Step::Create, Step::Start(None)]),
         Some(seen) => match seen.phase {
-            Phase::Running => steps.push(Step::Adopt(seen.container.clone())),
+            Phase::Running => {
+                let adopt = Step::Adopt(seen.container.clone());
+                // Its record is right by the next pass, or is already.
+                let limit = seen.drift.as_ref().map(|_| Step::Limit(seen.container.clone()));
+                steps.push(limit.unwrap_or(adopt));
+            }
             Phase::Created if begun => {}
             Phase::Exited if once => {}
             Phase::Created | Phase::Exited => steps.push(Step::Start(Some(seen.container.clone()))),
@@ -165,6 +177,7 @@ mod tests {
                 instance: wanted.id,
                 hash: if *same { hash.clone() } else { "other".to_owned() },
                 phase: *phase,
+                drift: None,
             })
             .collect();
         let records = BTreeMap::from([(wanted.id, kept)]);
@@ -192,6 +205,29 @@ mod tests {
         insta::assert_snapshot!(
             planned(&[("twin", true, Phase::Exited), ("c", true, Phase::Running)], nothing),
             @"remove twin, adopt c"
+        );
+    }
+
+    #[test]
+    fn limits_are_set_again_while_it_runs_and_the_rest_needs_another_container() {
+        let drifted = |drift: Drift| {
+            let wanted = spec("a", 1);
+            let hash = spec_hash(&wanted);
+            let records = BTreeMap::from([(wanted.id, Record::new(hash.clone()))]);
+            let seen = Observed {
+                container: "c".to_owned(),
+                instance: wanted.id,
+                hash,
+                phase: Phase::Running,
+                drift: Some(drift),
+            };
+            let spec = WorkerSpec { instances: vec![wanted], ..WorkerSpec::default() };
+            printed(&plan(&spec, &[seen], &records, &Permits::default(), at(10)))
+        };
+        assert_eq!(drifted(Drift::Limits("less".to_owned())), "set the limits of c");
+        assert_eq!(
+            drifted(Drift::Beyond("cut off".to_owned())),
+            "stop c, remove c, fetch the image, create, start"
         );
     }
 
@@ -231,8 +267,13 @@ mod tests {
         let records = BTreeMap::from([(id, Record::new(hash.clone()))]);
         let spec = WorkerSpec { instances: vec![wanted], ..WorkerSpec::default() };
         let planned = |phase: Option<Phase>, run: bool, start: bool| {
-            let seen =
-                |phase| Observed { container: "c".to_owned(), instance: id, hash: hash.clone(), phase };
+            let seen = |phase| Observed {
+                container: "c".to_owned(),
+                instance: id,
+                hash: hash.clone(),
+                phase,
+                drift: None,
+            };
             let observed: Vec<_> = phase.map(seen).into_iter().collect();
             let set = |so: bool| so.then_some(id).into_iter().collect();
             let permits = Permits { run: set(run), start: set(start) };
@@ -252,6 +293,7 @@ mod tests {
             instance: InstanceId::new(),
             hash: "any".to_owned(),
             phase,
+            drift: None,
         };
         let observed = [seen("runs", Phase::Running), seen("ended", Phase::Exited)];
         let plan = plan(&WorkerSpec::default(), &observed, &BTreeMap::new(), &Permits::default(), at(0));

@@ -89,7 +89,13 @@ mod tests {
     use crate::instances::samples::at;
 
     fn seen(phase: Phase) -> Observed {
-        Observed { container: "c1".to_owned(), instance: InstanceId::new(), hash: "any".to_owned(), phase }
+        Observed {
+            container: "c1".to_owned(),
+            instance: InstanceId::new(),
+            hash: "any".to_owned(),
+            phase,
+            drift: None,
+        }
     }
 
     #[test]

@@ -2,17 +2,18 @@
 //! has to tell.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use chrono::{DateTime, Utc};
 use protocol::ids::InstanceId;
-use protocol::message::FromAgent;
 use protocol::report::{Corrected, Deed};
 use protocol::spec::WorkerSpec;
-use tracing::warn;
 
-use super::plan::{Observed, Permits, Step};
+use super::drift::{self, Holds};
+use super::plan::{Observed, Permits, Phase, Step};
 use super::{Ended, Instances, apply, label, observe};
 use crate::podman::Listed;
+use crate::private;
 use crate::uplink::Uplink;
 
 impl<U: Uplink> Instances<U> {
@@ -41,7 +42,7 @@ impl<U: Uplink> Instances<U> {
             self.tasks.spawn(async move {
                 apply::apply(&host, id, None, vec![step]).await;
                 host.board.reconcile();
-                Ended::Applied(id)
+                Ended::Applied(id, None)
             });
         }
         self.tell(told);
@@ -56,14 +57,21 @@ impl<U: Uplink> Instances<U> {
         }
     }
 
-    pub(super) fn tell(&mut self, corrections: impl IntoIterator<Item = Corrected>) {
-        for correction in corrections {
-            warn!(deed = ?correction.deed, container = correction.container, "{}", correction.reason);
-            let uplink = self.uplink.clone();
-            self.tasks.spawn(async move {
-                uplink.say(FromAgent::Corrected(correction)).await;
-                Ended::Told
-            });
+    pub(super) fn tell(&self, corrections: impl IntoIterator<Item = Corrected>) {
+        corrections.into_iter().for_each(|correction| self.outbox.push(correction));
+    }
+
+    /// Notes what somebody changed of the containers that run.
+    pub(super) fn look_for_drift(&mut self, spec: &WorkerSpec, listed: &[Listed], observed: &mut [Observed]) {
+        self.in_vain.retain(|container| listed.iter().any(|listed| listed.id == *container));
+        for seen in observed.iter_mut().filter(|seen| seen.phase == Phase::Running) {
+            let wanted = spec.instances.iter().find(|wanted| wanted.id == seen.instance && !wanted.once);
+            let listed = listed.iter().find(|listed| listed.id == seen.container);
+            let (Some(wanted), Some(listed)) = (wanted, listed) else { continue };
+            let holds = Holds::read(Path::new("/"), self.host.means.cgroups, listed);
+            let networks = private::names_of(&wanted.project);
+            let in_vain = self.in_vain.contains(&seen.container);
+            seen.drift = drift::of(wanted, listed, &networks, &holds, in_vain);
         }
     }
 }

@@ -1,18 +1,24 @@
 //! Containers: create, start, stop, remove, list, inspect, numbers, events.
 
+use std::process::Stdio;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::json;
+use tokio::process::Command;
 
-use super::types::{Container, ContainerStats, Listed, NewContainer, StatsAnswer};
+use super::types::{Container, ContainerStats, Listed, NewContainer, ResourceLimits, StatsAnswer};
 use super::{Error, Podman, filters};
 
 /// Longer than any grace time between SIGTERM and SIGKILL.
 const STOP: Duration = Duration::from_mins(15);
+
+/// For limits to be set.
+const UPDATE: Duration = Duration::from_mins(1);
 
 /// Something happened to a container.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -64,6 +70,28 @@ impl Podman {
         let path = format!("/containers/{container}/stop");
         let request = self.request(Method::POST, &path, &[("timeout", &seconds)]);
         self.send(request.timeout(STOP)).await.map(drop)
+    }
+
+    /// Sets the limits of memory and processor time of one that runs. By the command line: the service of Podman 4 answers
+    /// with an error.
+    pub async fn set_limits(&self, container: &str, limits: &ResourceLimits) -> anyhow::Result<()> {
+        let mut podman = Command::new("podman");
+        podman
+            .arg("update")
+            .arg(format!("--memory={}", limits.memory.limit))
+            .arg(format!("--cpu-period={}", limits.cpu.period))
+            .arg(format!("--cpu-quota={}", limits.cpu.quota))
+            .args((limits.memory.swap > 0).then(|| format!("--memory-swap={}", limits.memory.swap)))
+            .arg(container)
+            .env("LC_ALL", "C")
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        let output =
+            tokio::time::timeout(UPDATE, podman.output()).await.context("Podman took too long")??;
+        let said = String::from_utf8_lossy(&output.stderr);
+        let last = said.lines().last().unwrap_or_default();
+        anyhow::ensure!(output.status.success(), "{last}");
+        Ok(())
     }
 
     /// SIGKILL.

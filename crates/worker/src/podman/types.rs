@@ -84,6 +84,10 @@ pub struct Listed {
     pub exit_code: i32,
     /// Unix seconds.
     pub started_at: i64,
+    /// Of the main process; 0 when there is none.
+    pub pid: u32,
+    /// Names of the networks that it is in; none while Podman does not say.
+    pub networks: Option<Vec<String>>,
 }
 
 /// One line of the list of images.

@@ -177,7 +177,7 @@ impl Network {
                 // The control plane is older than the private network.
                 None => {
                     drop(state);
-                    let network = NewNetwork::bridge(format!("wisehosting-project-{project}"));
+                    let network = NewNetwork::bridge(shared_name(project));
                     self.0.podman.ensure_network(&network).await?;
                     return Ok(Bridge { network: network.name, resolver: None });
                 }
@@ -251,6 +251,15 @@ impl State {
 /// Organizations may give their projects the same name, so the id it is. No project has the network of builds.
 fn name(project: &str) -> String {
     format!("wisehosting-private-{project}")
+}
+
+/// Of containers of the project: its present one, and the one that an older control plane gave it.
+pub(crate) fn names_of(project: &str) -> [String; 2] {
+    [name(project), shared_name(project)]
+}
+
+fn shared_name(project: &str) -> String {
+    format!("wisehosting-project-{project}")
 }
 
 fn gateway(network: &PodmanNetwork) -> Option<Gateway> {

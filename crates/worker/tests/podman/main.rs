@@ -7,6 +7,7 @@ mod images;
 mod isolation;
 mod leave;
 mod private;
+mod put_right;
 mod registry;
 mod support;
 
@@ -369,6 +370,8 @@ struct Started {
     tasks: JoinSet<anyhow::Result<()>>,
     fresh: Fresh,
     observer: Observer,
+    /// Wakes it.
+    activator: daemon::reconcile::Activator,
     means: Arc<Means>,
     spec: watch::Receiver<Arc<WorkerSpec>>,
 }
@@ -406,11 +409,13 @@ async fn start_with(control_plane: &ControlPlane, spec: WorkerSpec, wish: UserNa
     let mut tasks = JoinSet::new();
     tasks.spawn(observer.clone().report(control_plane.clone(), Arc::new(Notify::new()), stop.clone()));
     tasks.spawn(worker::instances::watch_events(podman(), activator.clone(), stop.clone()));
+    tasks.spawn(reconciler.outbox().run(control_plane.clone(), stop.clone()));
+    let wake = activator.clone();
     tasks.spawn(async move {
         let _kept = spec;
         daemon::reconcile::drive(reconciler, activator, Duration::from_secs(30), Arc::default(), stop).await
     });
-    Started { tasks, fresh, observer, means, spec: told }
+    Started { tasks, fresh, observer, activator: wake, means, spec: told }
 }
 
 async fn instance(port: u16, command: &str, probe: Probe) -> InstanceSpec {

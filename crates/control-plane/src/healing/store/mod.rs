@@ -11,8 +11,9 @@ use protocol::report::MeshReport;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 
-use super::FLAPPING_H;
+use super::corrections::Correction;
 use super::replicas::Short;
+use crate::http::page::PageQuery;
 use crate::nodes::Status;
 
 /// A node that nobody hears from, or that was one a moment ago.
@@ -31,8 +32,13 @@ pub struct Missing {
     pub unreached: bool,
 }
 
-/// Nodes that are missing, and those that the proxies are not led to still, or all by `only`.
-pub async fn missing(conn: &mut PgConnection, only: Option<NodeId>) -> sqlx::Result<Vec<Missing>> {
+/// Nodes that are missing, and those that the proxies are not led to still, or all by `only`. Times that they were gone
+/// before count within so many hours.
+pub async fn missing(
+    conn: &mut PgConnection,
+    only: Option<NodeId>,
+    flapping_h: u32,
+) -> sqlx::Result<Vec<Missing>> {
     let rows = sqlx::query!(
         r#"select id as "id: NodeId", name, public_key, status as "status: Status", missing_since as since,
                   coalesce(extract(epoch from now() - missing_since), 0)::float8 as "missing_s!",
@@ -44,7 +50,7 @@ pub async fn missing(conn: &mut PgConnection, only: Option<NodeId>) -> sqlx::Res
            where removed_at is null and ($2::uuid is null and (missing_since is not null or unreached_since is not null)
                                          or id = $2)
            order by id"#,
-        FLAPPING_H,
+        i32::try_from(flapping_h).unwrap_or(i32::MAX),
         only as _
     )
     .fetch_all(conn)
@@ -178,6 +184,27 @@ pub async fn is_told(
     )
     .fetch_one(conn)
     .await
+}
+
+/// One page of what the worker of a node put right, the newest first. A node of before with its name is another.
+pub async fn corrections(
+    conn: &mut PgConnection,
+    node: NodeId,
+    page: &PageQuery,
+) -> sqlx::Result<Vec<Correction>> {
+    let rows = sqlx::query!(
+        "select audit_events.id, at, app, detail
+         from nodes join audit_events on actor = 'node:' || name and at >= nodes.created_at
+         where nodes.id = $1 and action in ('app.correct', 'node.correct')
+           and ($2::uuid is null or audit_events.id < $2)
+         order by audit_events.id desc limit $3",
+        node as _,
+        page.cursor,
+        page.limit() + 1
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| Correction::of(row.id, row.at, row.app, &row.detail)).collect())
 }
 
 /// An instance of a node that is gone, and how far it is to be elsewhere.

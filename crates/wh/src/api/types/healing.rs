@@ -48,6 +48,22 @@ pub(crate) struct WaitsFor {
     pub(crate) why: String,
 }
 
+/// What a worker put right.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Correction {
+    pub(crate) at: DateTime<Utc>,
+    #[serde(default)]
+    pub(crate) app: Option<String>,
+    #[serde(default)]
+    pub(crate) instance: Option<String>,
+    #[serde(default)]
+    pub(crate) container: Option<String>,
+    #[serde(default)]
+    pub(crate) done: String,
+    #[serde(default)]
+    pub(crate) reason: String,
+}
+
 /// A container that nobody knows.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Stray {
