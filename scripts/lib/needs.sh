@@ -8,7 +8,7 @@ packages_of() {
     db) echo postgresql ;;
     testbed)
       echo iproute2 iputils-ping util-linux procps podman runc conmon netavark aardvark-dns iptables nftables wireguard-tools \
-        postgresql busybox-static pebble bind9 bind9-dnsutils git docker-registry openssh-server curl
+        postgresql busybox-static libfaketime pebble bind9 bind9-dnsutils git docker-registry openssh-server curl
       ;;
     mesh) echo iproute2 util-linux procps iperf3 wireguard-go wireguard-tools jq ;;
     browser) echo chromium ;;

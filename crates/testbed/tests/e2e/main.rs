@@ -7,6 +7,7 @@ mod bad_input;
 mod bed;
 mod builds;
 mod certificates;
+mod clocks;
 mod commands;
 mod crashes;
 mod doctor;
@@ -87,12 +88,13 @@ fn tests() -> Vec<Test> {
         engine::TESTS,
         builds::TESTS,
         relays::TESTS,
+        clocks::TESTS,
         outages::TESTS,
         healing::TESTS,
         zones::TESTS,
         certificates::TESTS,
     ];
-    let asked_for = ignored(&[examples::TESTS, healing::cut::TESTS].concat());
+    let asked_for = ignored(examples::TESTS);
     [together.concat(), asked_for, alone(&breaking.concat())].concat()
 }
 
