@@ -37,11 +37,13 @@ import {
   makeAgentLog,
   makeCleanup,
   makeCleanupPreview,
+  makeCorrection,
   makeHealing,
   makeMesh,
   makeNodeInstance,
   makeSeries,
   makeStorage,
+  makeStray,
 } from "./nodes.mjs";
 import { makePlacement } from "./placement.mjs";
 import { makeSample, makeSamples, makeSum, makeTraffic, pickSamples } from "./traffic.mjs";
@@ -103,6 +105,8 @@ const nodeParts = (node, url) => ({
         })
       : makeHealing(),
   storage: () => makeStorage(),
+  strays: () => list([makeStray()]),
+  corrections: () => list([makeCorrection()]),
   gc: () => list([makeCleanup()]),
   "gc/preview": () => makeCleanupPreview(),
   "agent-log": () => makeAgentLog(),

@@ -190,6 +190,37 @@ export const makeCleanup = (over = {}) => ({
   ...over,
 });
 
+/**
+ * @param {Partial<import("./data.mjs").Schemas["Stray"]>} [over]
+ * @returns {import("./data.mjs").Schemas["Stray"]}
+ */
+export const makeStray = (over = {}) => ({
+  container: "c0ffee00c0ffee00c0ffee00",
+  name: "wh-shop-3-91c0aa",
+  instance: id(),
+  app: "shop",
+  state: "exited",
+  reason: "no desired state of this worker ever had its instance",
+  found_at: ago(3600),
+  remove_at: ago(-6.5 * 86_400),
+  ...over,
+});
+
+/**
+ * @param {Partial<import("./data.mjs").Schemas["Correction"]>} [over]
+ * @returns {import("./data.mjs").Schemas["Correction"]}
+ */
+export const makeCorrection = (over = {}) => ({
+  id: id(),
+  at: ago(1800),
+  app: "ledger",
+  instance: id(),
+  container: "beef00beef00",
+  done: "stopped an exclusive instance, because its lease was over",
+  reason: "the control plane had not renewed it in time",
+  ...over,
+});
+
 /** @returns {import("./data.mjs").Schemas["AgentLog"]} */
 export const makeAgentLog = () => ({
   agent: "worker",

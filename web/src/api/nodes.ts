@@ -18,6 +18,9 @@ export type WaitingInstance = Schemas["WaitingInstance"];
 export type NodeStorage = Schemas["NodeStorage"];
 export type CleanupPreview = Schemas["CleanupPreview"];
 export type Cleanup = Schemas["Cleanup"];
+/** A container that nobody knows. */
+export type Stray = Schemas["Stray"];
+export type Correction = Schemas["Correction"];
 export type AgentLog = Schemas["AgentLog"];
 export type AgentLine = Schemas["AgentLine"];
 export type AgentLogLevel = Schemas["AgentLogLevel"];
@@ -58,6 +61,25 @@ export const nodeStorageQuery = (node: string) =>
   queryOptions({
     queryKey: [...keys.nodes, node, "storage"],
     queryFn: ({ signal }) => unwrap(api.GET("/api/v1/nodes/{node}/storage", { params: at(node), signal })),
+    refetchInterval: pollInterval,
+  });
+
+export const nodeStraysQuery = (node: string) =>
+  queryOptions({
+    queryKey: [...keys.nodes, node, "strays"],
+    queryFn: async ({ signal }) =>
+      (await unwrap(api.GET("/api/v1/nodes/{node}/strays", { params: at(node), signal }))).items,
+    refetchInterval: pollInterval,
+  });
+
+/** The newest. */
+export const nodeCorrectionsQuery = (node: string) =>
+  queryOptions({
+    queryKey: [...keys.nodes, node, "corrections"],
+    queryFn: async ({ signal }) => {
+      const params = { ...at(node), query: { limit: 20 } };
+      return (await unwrap(api.GET("/api/v1/nodes/{node}/corrections", { params, signal }))).items;
+    },
     refetchInterval: pollInterval,
   });
 

@@ -42,6 +42,8 @@ export const server = setupServer(
   http.get("*/api/v1/nodes/:node/instances", () => HttpResponse.json({ items: [], others: 0 })),
   http.get("*/api/v1/nodes/:node/healing", () => HttpResponse.json(makeHealing())),
   http.get("*/api/v1/nodes/:node/storage", () => HttpResponse.json(emptyStorage)),
+  http.get("*/api/v1/nodes/:node/strays", () => HttpResponse.json({ items: [], next: null })),
+  http.get("*/api/v1/nodes/:node/corrections", () => HttpResponse.json({ items: [], next: null })),
   http.get("*/api/v1/nodes/:node/gc", () => HttpResponse.json({ items: [], next: null })),
   http.get("*/api/v1/nodes/:node/placement", ({ params }) =>
     HttpResponse.json(makePlacement(String(params.node))),

@@ -25,6 +25,7 @@ import { Numbers } from "./numbers";
 import { agentView, Labels, Roles } from "./parts";
 import { MeshPeers } from "./peers";
 import { PlacementCard } from "./placement";
+import { Corrections, Strays } from "./put-right";
 import { Storage, Unmanaged } from "./storage";
 import { SystemFacts } from "./system";
 
@@ -95,8 +96,10 @@ function Detail({ node }: { node: Node }) {
           <Instances node={node} />
           <Agents node={node} />
           <Storage node={node} />
+          <Strays node={node} />
           <Unmanaged node={node} />
           <MeshPeers name={node.name} />
+          <Corrections node={node} />
           <History node={node} />
         </div>
         <div className="stack loose">

@@ -5,12 +5,14 @@ import {
   makeAgentLog,
   makeCleanup,
   makeCleanupPreview,
+  makeCorrection,
   makeNode,
   makeNodeInstance,
   makeNow,
   makeSeries,
   makeSpace,
   makeStorage,
+  makeStray,
 } from "@/testing/data";
 import { renderAt } from "@/testing/render";
 import { answer, refuse } from "@/testing/server";
@@ -72,6 +74,30 @@ describe("what is on a node", () => {
     expect(screen.getByText("187 MiB")).toBeInTheDocument();
     expect(screen.getByText("Unknown")).toBeInTheDocument();
     expect(screen.getByText("And 2 of other organizations.")).toBeInTheDocument();
+  });
+  it("are containers that nobody knows, with the time they have left", async () => {
+    const runs = makeStray({ container: "bad0bad0bad0ffff", name: "", app: null, state: "running" });
+    answer("get", "/api/v1/nodes/{node}/strays", { items: [makeStray(), runs], next: null });
+    show();
+    expect(await screen.findByRole("heading", { name: "Strays" })).toBeInTheDocument();
+    const row = screen.getByText("wh-shop-3-91c0aa").closest("tr") as HTMLElement;
+    expect(row).toHaveTextContent("said to be of shop, no desired state of this worker ever had its instance");
+    expect(row).toHaveTextContent(/removed in 6 d/);
+    expect(within(row).getByRole("button", { name: "podman rm" })).toHaveAttribute(
+      "title",
+      "podman rm --force c0ffee00c0ff",
+    );
+    expect(screen.getByText("bad0bad0bad0").closest("tr")).toHaveTextContent("Running");
+  });
+  it("and what its worker put right, also while it was cut off", async () => {
+    const unsure = makeCorrection({ app: null, done: "stopped a container that nobody knows" });
+    answer("get", "/api/v1/nodes/{node}/corrections", { items: [makeCorrection(), unsure], next: null });
+    show();
+    expect(
+      await screen.findByText("Stopped an exclusive instance, because its lease was over"),
+    ).toBeInTheDocument();
+    expect(screen.getAllByText("The control plane had not renewed it in time")).toHaveLength(2);
+    expect(screen.getByRole("link", { name: "ledger" })).toHaveAttribute("href", "/apps/ledger");
   });
   it("are containers of others and volumes, the unused marked", async () => {
     answer("get", "/api/v1/nodes/{node}/storage", makeStorage());
