@@ -81,7 +81,9 @@ describe("what is on a node", () => {
     show();
     expect(await screen.findByRole("heading", { name: "Strays" })).toBeInTheDocument();
     const row = screen.getByText("wh-shop-3-91c0aa").closest("tr") as HTMLElement;
-    expect(row).toHaveTextContent("said to be of shop, no desired state of this worker ever had its instance");
+    expect(row).toHaveTextContent(
+      "said to be of shop, no desired state of this worker ever had its instance",
+    );
     expect(row).toHaveTextContent(/removed in 6 d/);
     expect(within(row).getByRole("button", { name: "podman rm" })).toHaveAttribute(
       "title",

@@ -44,10 +44,7 @@ function StrayRow({ stray }: { stray: Stray }) {
         </span>
       </td>
       <td>
-        <Status
-          view={{ tone: runs ? "warn" : "idle", label: sentence(stray.state) }}
-          at={stray.found_at}
-        />
+        <Status view={{ tone: runs ? "warn" : "idle", label: sentence(stray.state) }} at={stray.found_at} />
       </td>
       <td className="nowrap">
         removed <Time at={stray.remove_at} />
