@@ -123,36 +123,42 @@ fn group(groups: &Path, cgroups: Cgroups, controller: &str, text: &str, id: &str
     parts.iter().all(|part| *part != "..").then(|| root.join(parts[..=last].join("/")))
 }
 
-/// What is not as it should be of a container that runs. `networks` are those of its project, of which it has one.
-pub(super) fn of(
-    wanted: &InstanceSpec,
-    listed: &Listed,
-    networks: &[String],
-    holds: &Holds,
-    in_vain: bool,
-) -> Option<Drift> {
-    // Podman does not say which a container has that is on its way to run or to end.
-    if let Some(found) = &listed.networks
-        && !(found.len() == 1 && networks.contains(&found[0]))
-    {
-        let own = found.iter().any(|found| networks.contains(found));
-        let others: Vec<&str> =
-            found.iter().filter(|found| !networks.contains(found)).map(String::as_str).collect();
-        let mut words = Vec::new();
-        if !own {
-            words.push("it was not in the network of its project".to_owned());
-        }
-        if !others.is_empty() {
-            words.push(format!("it was in the network {}", others.join(", ")));
-        }
-        if !words.is_empty() {
-            return Some(Drift::Beyond(words.join(" and ")));
-        }
+/// What is known of a container besides what it was made from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seen<'a> {
+    pub(super) holds: Holds,
+    /// Those of its project, of which it has one.
+    pub(super) networks: &'a [String],
+    /// It was in that one and in no other since its start. Else nobody can tell a change from another way of listing.
+    pub(super) attached: bool,
+    /// Its limits could not be set again.
+    pub(super) in_vain: bool,
+}
+
+/// Whether it is in the network of its project, and in no other.
+pub(super) fn is_attached(listed: &Listed, networks: &[String]) -> bool {
+    listed.networks.as_ref().is_some_and(|found| found.len() == 1 && networks.contains(&found[0]))
+}
+
+/// What is not as it should be of a container that runs.
+pub(super) fn of(wanted: &InstanceSpec, listed: &Listed, seen: Seen<'_>) -> Option<Drift> {
+    if let Some(words) = elsewhere(listed, seen.networks).filter(|_| seen.attached) {
+        return Some(Drift::Beyond(words));
     }
-    match holds.differ(&wanted.resources)? {
-        Drift::Limits(words) if in_vain => Some(Drift::Beyond(words)),
+    match seen.holds.differ(&wanted.resources)? {
+        Drift::Limits(words) if seen.in_vain => Some(Drift::Beyond(words)),
         drift => Some(drift),
     }
+}
+
+fn elsewhere(listed: &Listed, networks: &[String]) -> Option<String> {
+    let found = listed.networks.as_ref()?;
+    let (own, others): (Vec<_>, Vec<_>) =
+        found.iter().map(String::as_str).partition(|found| networks.iter().any(|own| own == found));
+    let cut_off = own.is_empty().then(|| "it was not in the network of its project".to_owned());
+    let beside = (!others.is_empty()).then(|| format!("it was in the network {}", others.join(", ")));
+    let words: Vec<String> = cut_off.into_iter().chain(beside).collect();
+    (!words.is_empty()).then(|| words.join(" and "))
 }
 
 #[cfg(test)]
@@ -181,7 +187,11 @@ mod tests {
         let mut wanted = spec("a", 1);
         wanted.resources = Resources { memory_mb: 64, cpu_millis: 250, pids: 100 };
         let own = ["own".to_owned(), "of-before".to_owned()];
-        of(&wanted, &listed(networks), &own, &holds, false)
+        let seen = Seen { holds, networks: &own, attached: true, in_vain: false };
+        let found = of(&wanted, &listed(networks), seen);
+        let vain = of(&wanted, &listed(networks), Seen { in_vain: true, ..seen });
+        assert!(!matches!(vain, Some(Drift::Limits(_))), "another container has them");
+        found
     }
 
     const AS_MADE: Holds = Holds { memory_bytes: Some(64 << 20), cpu_millis: Some(250), pids: Some(100) };
@@ -248,6 +258,11 @@ mod tests {
         assert_eq!(beyond(None), "None", "Podman does not say");
         assert_eq!(beyond(Some(&[])), "it was not in the network of its project");
         assert_eq!(beyond(Some(&["own", "podman"])), "it was in the network podman");
+        let unsure = Seen { holds: AS_MADE, networks: &[], attached: false, in_vain: false };
+        assert_eq!(
+            of(&spec("a", 1), &listed(Some(&["b1d4"])), Seen { holds: Holds::default(), ..unsure }),
+            None
+        );
         assert_eq!(
             beyond(Some(&["podman"])),
             "it was not in the network of its project and it was in the network podman"

@@ -48,6 +48,9 @@ pub(crate) struct Record {
     /// Its container has written more than it may.
     #[serde(default)]
     pub(crate) over_disk: Option<OverDisk>,
+    /// Since the last start it was in the network of its project and in no other.
+    #[serde(default)]
+    pub(crate) attached: bool,
     /// It runs to its end, once.
     #[serde(default)]
     pub(crate) once: bool,
@@ -92,6 +95,7 @@ impl Record {
             listened: false,
             listening: None,
             over_disk: None,
+            attached: false,
             once: false,
         }
     }
@@ -122,6 +126,7 @@ impl Record {
         self.misses = 0;
         self.listened = false;
         self.listening = None;
+        self.attached = false;
         self.exit_code = None;
         self.out_of_memory = false;
     }

@@ -9,7 +9,7 @@ use protocol::ids::InstanceId;
 use protocol::report::{Corrected, Deed};
 use protocol::spec::WorkerSpec;
 
-use super::drift::{self, Holds};
+use super::drift::{self, Holds, Seen};
 use super::plan::{Observed, Permits, Phase, Step};
 use super::{Ended, Instances, apply, label, observe};
 use crate::podman::Listed;
@@ -71,7 +71,13 @@ impl<U: Uplink> Instances<U> {
             let holds = Holds::read(Path::new("/"), self.host.means.cgroups, listed);
             let networks = private::names_of(&wanted.project);
             let in_vain = self.in_vain.contains(&seen.container);
-            seen.drift = drift::of(wanted, listed, &networks, &holds, in_vain);
+            let known = self.host.board.get(seen.instance);
+            let known = known.filter(|record| record.container.as_deref() == Some(&seen.container));
+            let attached = known.as_ref().is_some_and(|record| record.attached);
+            if known.is_some() && !attached && drift::is_attached(listed, &networks) {
+                self.host.board.update(seen.instance, |record| record.attached = true);
+            }
+            seen.drift = drift::of(wanted, listed, Seen { holds, networks: &networks, attached, in_vain });
         }
     }
 }
