@@ -53,6 +53,10 @@ export const cli = {
   removeDomain: (app: string, hostname: string) => `wh domain rm ${quote(hostname)} --app ${quote(app)}`,
   privateNetwork: (project: string) => `wh network show ${quote(project)}`,
   grantNetwork: (project: string, app: string) => `wh network grant OTHER ${quote(`${project}/${app}`)}`,
+  grant: (from: string, project: string, app?: string) =>
+    `wh network grant ${quote(from)} ${quote(app ? `${project}/${app}` : project)}`,
+  revoke: (from: string, project: string, app?: string) =>
+    `wh network revoke ${quote(from)} ${quote(app ? `${project}/${app}` : project)}`,
   addStream: (app: string) => `wh stream add tcp --app ${quote(app)}`,
   removeStream: (app: string, protocol: string, port: number) =>
     `wh stream rm ${protocol} ${port} --app ${quote(app)}`,

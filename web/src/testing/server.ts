@@ -4,7 +4,7 @@ import type { paths } from "@/api/schema.gen";
 import type { Problem } from "@/api/types";
 import { makeHealing, makePlacement, makeSeries, makeStorage } from "./data";
 
-type Method = "get" | "post" | "patch" | "delete";
+type Method = "get" | "post" | "put" | "patch" | "delete";
 
 /** The body of an operation's success, as the schema says. */
 type Success<P extends keyof paths, M extends Method> = paths[P][M] extends { responses: infer R }

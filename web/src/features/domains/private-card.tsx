@@ -1,16 +1,13 @@
 import { useQuery } from "@tanstack/react-query";
-import {
-  type EgressRule,
-  type NetworkGrant,
-  type PrivateNetwork,
-  privateNetworkQuery,
-  useRevokeGrant,
-} from "@/api/private-network";
+import { useId, useState } from "react";
+import { type NetworkGrant, type PrivateNetwork, privateNetworkQuery } from "@/api/private-network";
 import type { App } from "@/api/types";
 import { Button } from "@/components/button";
 import { Code, Copy } from "@/components/copy";
 import { Card, ErrorNotice } from "@/components/page";
 import { cli } from "@/lib/cli";
+import { egressWords } from "./egress";
+import { EgressDialog, GrantDialog, RevokeDialog } from "./private-dialogs";
 
 interface Props {
   app: App;
@@ -32,9 +29,16 @@ export function PrivateCard({ app, mayChange }: Props) {
   );
 }
 
+type Asked = "grant" | "egress" | NetworkGrant;
+
 function Shown({ app, network, mayChange }: Props & { network: PrivateNetwork }) {
+  const [asked, setAsked] = useState<Asked>();
+  const why = useId();
   const own = network.apps.find((one) => one.app === app.slug);
   const others = network.apps.filter((one) => one.app !== app.slug);
+  const project = app.project.slug;
+  const close = () => setAsked(undefined);
+  const locked = { disabled: !mayChange, ...(!mayChange && { "aria-describedby": why }) };
   return (
     <div className="stack">
       {own && (
@@ -52,14 +56,30 @@ function Shown({ app, network, mayChange }: Props & { network: PrivateNetwork })
       {network.grants.length > 0 && (
         <ul className="plain stack tight">
           {network.grants.map((grant) => (
-            <Granted key={grant.id} grant={grant} mayChange={mayChange} />
+            <Granted key={grant.id} grant={grant} locked={locked} onRevoke={() => setAsked(grant)} />
           ))}
         </ul>
       )}
-      {network.grants.length === 0 && mayChange && (
-        <Code prompt text={cli.grantNetwork(app.project.slug, app.slug)} />
+      {network.grants.length === 0 && mayChange && <Code prompt text={cli.grantNetwork(project, app.slug)} />}
+      <p className="small faint break">Outside of it: {egressWords(network.egress)}.</p>
+      <div className="row wrap">
+        <Button small icon="plus" {...locked} onClick={() => setAsked("grant")}>
+          Grant access
+        </Button>
+        <Button small {...locked} onClick={() => setAsked("egress")}>
+          Change what is reached outside
+        </Button>
+      </div>
+      {!mayChange && (
+        <p className="small faint" id={why}>
+          Only administrators change grants and what is reached outside.
+        </p>
       )}
-      <p className="small faint break">Outside of it: {outside(network.egress ?? undefined)}.</p>
+      {asked === "grant" && <GrantDialog project={project} onClose={close} />}
+      {asked === "egress" && (
+        <EgressDialog project={project} rules={network.egress ?? null} onClose={close} />
+      )}
+      {typeof asked === "object" && <RevokeDialog grant={asked} onClose={close} />}
     </div>
   );
 }
@@ -67,8 +87,13 @@ function Shown({ app, network, mayChange }: Props & { network: PrivateNetwork })
 const reached = (ports: number[]) =>
   `port ${[...new Set([80, ...ports])].sort((one, other) => one - other).join(" or ")}`;
 
-function Granted({ grant, mayChange }: { grant: NetworkGrant; mayChange: boolean }) {
-  const revoke = useRevokeGrant();
+interface GrantedProps {
+  grant: NetworkGrant;
+  locked: { disabled: boolean };
+  onRevoke: () => void;
+}
+
+function Granted({ grant, locked, onRevoke }: GrantedProps) {
   const { from, to_project, to_app, created_by } = grant;
   const target = to_app ? `${to_project}/${to_app}` : to_project;
   return (
@@ -76,24 +101,15 @@ function Granted({ grant, mayChange }: { grant: NetworkGrant; mayChange: boolean
       <span className="small break">
         Apps of {from} may reach {target}, says {created_by}
       </span>
-      {mayChange && (
-        <Button
-          small
-          kind="danger-quiet"
-          busy={revoke.isPending}
-          onClick={() => revoke.mutate(grant)}
-          aria-label={`Revoke the grant from ${from} to ${target}`}
-        >
-          Revoke
-        </Button>
-      )}
-      {revoke.isError && <ErrorNotice error={revoke.error} />}
+      <Button
+        small
+        kind="danger-quiet"
+        {...locked}
+        onClick={onRevoke}
+        aria-label={`Revoke the grant from ${from} to ${target}`}
+      >
+        Revoke
+      </Button>
     </li>
   );
-}
-
-function outside(rules?: EgressRule[]): string {
-  if (!rules) return "anywhere public";
-  if (rules.length === 0) return "nowhere";
-  return rules.map(({ to, ports }) => (ports?.length ? `${to} port ${ports.join(", ")}` : to)).join("; ");
 }
