@@ -108,8 +108,9 @@ impl Sync {
             }
             FromControlPlane::JobStart(job) => self.jobs.start(job),
             FromControlPlane::JobCancel(cancel) => self.jobs.cancel(cancel.job_id),
-            // The link makes whole tables of changes, and handles the others itself; leases are for workers.
+            // The link makes whole tables of changes, and handles the others itself; leases and names are for workers.
             FromControlPlane::SpecChange(_)
+            | FromControlPlane::SpecPrivate(_)
             | FromControlPlane::Ack(_)
             | FromControlPlane::Refused(_)
             | FromControlPlane::LeaseGrant(_) => {}

@@ -16,11 +16,12 @@ use protocol::identity::{AgentKind, NodeIdentity};
 use protocol::message::{Applied, FromAgent, FromControlPlane};
 use protocol::question::{Answer, AnswerKind, Ask, Question};
 use protocol::report::{Hello, HostFacts};
+use protocol::spec::private::PrivateChange;
 use protocol::spec::{Generation, Spec, Versioned, WorkerSpec};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::bandwidth::Bandwidth;
 use crate::config::Config;
@@ -414,6 +415,7 @@ impl Inbox {
                 let first = std::mem::take(first);
                 self.apply(Versioned { generation, spec }, first).await?;
             }
+            FromControlPlane::SpecPrivate(change) => self.apply_private(*change).await?,
             FromControlPlane::JobStart(job) => self.commands.send(JobCommand::Start(Box::new(job))).await?,
             FromControlPlane::JobCancel(cancel) => {
                 self.commands.send(JobCommand::Cancel(cancel.job_id)).await?;
@@ -426,6 +428,32 @@ impl Inbox {
             FromControlPlane::Ask(ask) => self.asked(ask).await,
             other => warn!(kind = other.kind(), "not for a worker"),
         }
+        Ok(())
+    }
+
+    /// As [`Inbox::apply`], where nothing but the private network is new: of the instances there is nothing to do.
+    async fn apply_private(&mut self, change: PrivateChange) -> anyhow::Result<()> {
+        let (from, generation) = (change.from, change.generation);
+        let known = self.ledger.current().filter(|known| known.generation == from);
+        let Some((known, private)) = known.and_then(|known| Some((known, known.spec.private.as_ref()?)))
+        else {
+            // The state that it changes was refused, and so there will be another one that is whole.
+            error!(generation, from, "a change of the private network fits no desired state that is here");
+            return Ok(());
+        };
+        let private = Some(change.apply(private));
+        let versioned = Versioned { generation, spec: WorkerSpec { private, ..known.spec.clone() } };
+        let spec = self.ledger.store(versioned).context("cannot write the ledger")?.spec.clone();
+        debug!(generation, "the private network has changed");
+        if let Err(error) = self.network.take(generation, &spec).await {
+            error!(generation, error = format!("{error:#}"), "the private network is as it was");
+        }
+        self.spec.send_if_modified(|known| {
+            *known = Arc::new(spec);
+            false
+        });
+        let generation = *self.network.in_force().borrow();
+        self.handle.say(FromAgent::Applied(Applied { generation })).await;
         Ok(())
     }
 

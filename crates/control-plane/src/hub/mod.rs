@@ -2,6 +2,7 @@
 //! in and is stored before it is acknowledged.
 
 mod inbox;
+mod network;
 mod registry;
 mod socket;
 pub mod token;
@@ -9,6 +10,7 @@ pub mod token;
 use axum::Router;
 use axum::routing::{get, post};
 
+pub use network::Seen;
 pub use registry::{Hub, Key};
 
 use crate::app::AppState;

@@ -9,11 +9,14 @@ use protocol::ids::{InstanceId, JobId, NodeId};
 use protocol::message::{FromControlPlane, JobCancel};
 use protocol::question::Ask;
 use protocol::report::InstanceStats;
-use protocol::spec::Generation;
+use protocol::spec::private::PrivateChange;
+use protocol::spec::{Generation, Spec, Versioned};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use uuid::Uuid;
+
+use super::network::{Known, Seen};
 
 /// One agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -58,6 +61,9 @@ struct Connection {
     generation: Generation,
     /// Whether it was sent a spec over this connection.
     told: bool,
+    /// Whether it takes changes of its private network, and what it was told of that over this connection.
+    takes_private: bool,
+    network: Known,
     /// Jobs that were started or cancelled over this connection.
     started: HashSet<JobId>,
     cancelled: HashSet<JobId>,
@@ -70,6 +76,11 @@ impl Connection {
     /// connection may also be lower than what the agent has: the database was restored.
     fn wants(&self, generation: Generation) -> bool {
         if self.told { generation > self.generation } else { generation != self.generation }
+    }
+
+    /// Whether it has a whole state of this connection that differs from what is newer in the private network alone.
+    fn takes_network(&self, from: Generation) -> bool {
+        self.ready && self.told && self.takes_private && self.generation >= from
     }
 }
 
@@ -95,7 +106,7 @@ impl Hub {
     }
 
     /// Takes a new connection in. It replaces an older one of the same agent.
-    pub(super) fn enter(&self, key: Key, name: &str) -> Held {
+    pub(super) fn enter(&self, key: Key, name: &str, takes_private: bool) -> Held {
         let mut connections = self.connections();
         connections.newest += 1;
         let serial = connections.newest;
@@ -112,6 +123,8 @@ impl Hub {
             ready: false,
             generation: 0,
             told: false,
+            takes_private,
+            network: Known::default(),
             started: HashSet::new(),
             cancelled: HashSet::new(),
             asked: HashSet::new(),
@@ -161,14 +174,42 @@ impl Hub {
     }
 
     /// Queues a spec.
-    pub fn send_spec(&self, key: Key, spec: protocol::spec::Versioned<protocol::spec::Spec>) {
+    pub fn send_spec(&self, key: Key, spec: Versioned<Spec>) {
+        let network = match &spec.spec {
+            Spec::Worker(worker) => Known::of(worker.private.as_ref()),
+            Spec::Mesh(_) | Spec::Proxy(_) => Known::default(),
+        };
         self.send(key, |connection| {
             if !connection.wants(spec.generation) {
                 return None;
             }
             connection.generation = spec.generation;
             connection.told = true;
+            connection.network = network;
             Some(FromControlPlane::Spec(spec))
+        });
+    }
+
+    /// Whether nothing but its private network is new to the worker, if nothing else has changed since `from`.
+    pub fn lacks_only_network(&self, key: Key, from: Generation) -> bool {
+        self.connections().by_agent.get(&key).is_some_and(|connection| connection.takes_network(from))
+    }
+
+    /// Queues what is new to the worker in `projects`, which are all that have containers there at `generation`. Nothing
+    /// else may have changed since `from`.
+    pub fn send_network(&self, key: Key, from: Generation, generation: Generation, projects: &[Arc<Seen>]) {
+        self.send(key, |connection| {
+            // It may have connected anew since.
+            if !connection.takes_network(from) || !connection.wants(generation) {
+                return None;
+            }
+            let change = PrivateChange {
+                from: connection.generation,
+                generation,
+                projects: connection.network.tell(projects),
+            };
+            connection.generation = generation;
+            Some(FromControlPlane::SpecPrivate(Box::new(change)))
         });
     }
 

@@ -15,6 +15,7 @@ use protocol::envelope::{MessageId, Receiver, Refusal, Sender};
 use protocol::identity::SigningKey;
 use protocol::message::{Ack, Delivery, FromAgent, FromControlPlane, LastTable, MAX_FROM_AGENT, Refused};
 use protocol::spec::TAKES_CHANGES;
+use protocol::spec::private::TAKES_PRIVATE_CHANGES;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, timeout};
 use tracing::{debug, info, warn};
@@ -49,20 +50,21 @@ pub(super) async fn upgrade(
     let plain = app.vault.open(purpose, &format!("node:{}", agent.node.id), &agent.signing_key)?;
     let key: [u8; 32] = plain.try_into().map_err(|_| anyhow::anyhow!("a signing key has another length"))?;
     let ws = ws.max_message_size(MAX_FROM_AGENT).max_frame_size(MAX_FROM_AGENT);
-    let (name, value) = TAKES_CHANGES;
-    let tables = headers.get(name).is_some_and(|takes| takes == value).then(LastTable::default);
-    Ok(ws.on_upgrade(move |socket| run(app, agent, SigningKey(key), tables, socket)))
+    let takes = |(name, value): (&str, &str)| headers.get_all(name).iter().any(|takes| takes == value);
+    let tables = takes(TAKES_CHANGES).then(LastTable::default);
+    let takes_private = takes(TAKES_PRIVATE_CHANGES);
+    Ok(ws.on_upgrade(move |socket| run(app, agent, SigningKey(key), (tables, takes_private), socket)))
 }
 
 async fn run(
     app: AppState,
     agent: Agent,
     signing_key: SigningKey,
-    tables: Option<LastTable>,
+    (tables, takes_private): (Option<LastTable>, bool),
     socket: WebSocket,
 ) {
     let key = Key { node: agent.node.id, kind: agent.kind };
-    let held = app.hub.enter(key, &agent.node.name);
+    let held = app.hub.enter(key, &agent.node.name, takes_private);
     let (sink, stream) = socket.split();
     let mut writer = Writer { sink, sender: Sender::new(signing_key.clone()), tables };
     let mut reader = Reader {

@@ -124,7 +124,7 @@ impl Mesh {
         let bearer = format!("Bearer {token}").parse().expect("header");
         request.headers_mut().insert("authorization", bearer);
         for (name, value) in headers {
-            request.headers_mut().insert(*name, value.parse().expect("header"));
+            request.headers_mut().append(*name, value.parse().expect("header"));
         }
         tokio_tungstenite::connect_async(request).await.map(|(socket, _)| socket)
     }

@@ -91,6 +91,42 @@ pub async fn viewers(conn: &mut PgConnection, node: NodeId) -> sqlx::Result<Vec<
     Ok(rows.into_iter().map(|row| viewer(row.egress, row.id)).collect())
 }
 
+/// The projects that have containers on each of the nodes.
+pub async fn projects_on(
+    conn: &mut PgConnection,
+    nodes: &[NodeId],
+) -> sqlx::Result<BTreeMap<NodeId, Vec<ProjectId>>> {
+    let nodes: Vec<Uuid> = nodes.iter().map(|node| node.0).collect();
+    let rows = sqlx::query!(
+        r#"select distinct app_containers.node_id as "node_id!: NodeId", environments.project_id
+           from app_containers
+           join apps on apps.id = app_containers.app_id
+           join environments on environments.id = apps.environment_id
+           where app_containers.node_id = any($1)
+           order by 1, 2"#,
+        &nodes
+    )
+    .fetch_all(conn)
+    .await?;
+    let mut on: BTreeMap<NodeId, Vec<ProjectId>> = BTreeMap::new();
+    for row in rows {
+        on.entry(row.node_id).or_default().push(row.project_id);
+    }
+    Ok(on)
+}
+
+/// The projects themselves.
+pub async fn viewers_of(conn: &mut PgConnection, projects: &[ProjectId]) -> sqlx::Result<Vec<Viewer>> {
+    let projects: Vec<Uuid> = projects.iter().map(|project| project.0).collect();
+    let rows = sqlx::query!(
+        r#"select id, egress as "egress: Json<Vec<EgressRule>>" from projects where id = any($1) order by id"#,
+        &projects
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| Viewer { id: row.id, egress: row.egress.map(|rules| rules.0) }).collect())
+}
+
 /// The apps that each of the projects may reach, its own first.
 pub async fn reached(conn: &mut PgConnection, projects: &[ProjectId]) -> sqlx::Result<Vec<Reached>> {
     let projects: Vec<Uuid> = projects.iter().map(|project| project.0).collect();

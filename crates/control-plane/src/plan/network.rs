@@ -40,22 +40,37 @@ pub struct Serving {
     pub udp: bool,
 }
 
-/// In the order of `viewers` and `reached`.
+/// Of one worker, in the order of `viewers` and `reached`.
 pub fn spec(
     viewers: Vec<Viewer>,
     reached: &[Reached],
     serving: &BTreeMap<AppId, Vec<Serving>>,
 ) -> PrivateSpec {
+    let projects = projects(viewers, reached, serving).into_iter().map(|(_, project)| project).collect();
+    PrivateSpec { range: RANGE, projects }
+}
+
+/// What the containers of each viewer reach, which is the same on every worker.
+pub fn projects(
+    viewers: Vec<Viewer>,
+    reached: &[Reached],
+    serving: &BTreeMap<AppId, Vec<Serving>>,
+) -> Vec<(ProjectId, PrivateProject)> {
+    let mut by_viewer: BTreeMap<ProjectId, Vec<&Reached>> = BTreeMap::new();
+    for reached in reached {
+        by_viewer.entry(reached.viewer).or_default().push(reached);
+    }
     let project = |viewer: Viewer| {
         let mut seen = BTreeSet::new();
+        let reached = by_viewer.get(&viewer.id).into_iter().flatten();
         let services = reached
-            .iter()
-            .filter(|reached| reached.viewer == viewer.id && seen.insert(reached.app_id))
+            .filter(|reached| seen.insert(reached.app_id))
             .map(|reached| service(reached, serving))
             .collect();
-        PrivateProject { project: viewer.id.to_string(), services, egress: viewer.egress }
+        let project = PrivateProject { project: viewer.id.to_string(), services, egress: viewer.egress };
+        (viewer.id, project)
     };
-    PrivateSpec { range: RANGE, projects: viewers.into_iter().map(project).collect() }
+    viewers.into_iter().map(project).collect()
 }
 
 fn service(reached: &Reached, serving: &BTreeMap<AppId, Vec<Serving>>) -> Service {

@@ -11,6 +11,7 @@ use protocol::spec::{Generation, MeshSpec, PrivateSpec, ProxySpec, Spec, Version
 use sqlx::PgConnection;
 use tracing::debug;
 
+use super::dispatch_network;
 use crate::app::{App, AppState};
 use crate::generations::{self, Consumer};
 use crate::hub::Key;
@@ -33,15 +34,18 @@ impl Reconciler for DispatchSpecs {
             generations::all(&mut conn).await?
         };
         let mut behind: HashMap<Consumer, Vec<Key>> = HashMap::new();
+        let mut network_only = Vec::new();
         for key in app.hub.connected() {
             let consumer = consumer(key);
-            let generation = current.get(&consumer.to_string()).copied().unwrap_or(0);
-            if generation == 0 || app.hub.lacks(key, generation) {
-                behind.entry(consumer).or_default().push(key);
+            let current = current.get(&consumer.to_string());
+            match current.and_then(|current| current.only_network_since) {
+                _ if current.is_some_and(|current| !app.hub.lacks(key, current.generation)) => {}
+                Some(from) if app.hub.lacks_only_network(key, from) => network_only.push(key),
+                _ => behind.entry(consumer).or_default().push(key),
             }
         }
         // A state that cannot be made must not hold up the others.
-        let mut failed = Ok(());
+        let mut failed = dispatch_network::send(app, &network_only).await;
         for (consumer, keys) in behind {
             if let Err(error) = send(app, consumer, &keys).await {
                 failed = Err(error.context(format!("desired state of {consumer}")));

@@ -4,6 +4,7 @@
 mod after;
 pub mod certificates;
 pub mod dispatch_jobs;
+mod dispatch_network;
 pub mod dispatch_questions;
 pub mod dispatch_specs;
 pub mod dns_challenges;

@@ -5,6 +5,7 @@ mod crashes;
 mod isolation;
 mod power;
 mod preview;
+mod private;
 mod rolling;
 mod streams;
 mod told;
@@ -31,9 +32,14 @@ struct World {
 
 impl World {
     async fn new(pool: PgPool) -> Self {
+        Self::saying(pool, &[]).await
+    }
+
+    /// With a worker that sends these headers.
+    async fn saying(pool: PgPool, headers: &[(&'static str, &'static str)]) -> Self {
         let mesh = Mesh::new(pool).await;
         let worker = mesh.join("w1", &["worker"]).await;
-        let worker = mesh.dial(&worker, AgentKind::Worker, hello(Vec::new())).await;
+        let worker = mesh.dial_saying(&worker, AgentKind::Worker, hello(Vec::new()), headers).await;
         let proxy = mesh.join("p1", &["proxy"]).await;
         let proxy = mesh.dial(&proxy, AgentKind::Proxy, hello(Vec::new())).await;
         let mut world = Self { mesh, worker, proxy };

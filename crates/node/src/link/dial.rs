@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use protocol::message::MAX_FROM_CONTROL_PLANE;
 use protocol::spec::TAKES_CHANGES;
+use protocol::spec::private::TAKES_PRIVATE_CHANGES;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
@@ -85,8 +86,9 @@ impl Dialer {
         let bearer = HeaderValue::from_str(&format!("Bearer {token}"))
             .map_err(|error| handshake(tungstenite::Error::HttpFormat(error.into())))?;
         request.headers_mut().insert(header::AUTHORIZATION, bearer);
-        let (name, value) = TAKES_CHANGES;
-        request.headers_mut().insert(name, HeaderValue::from_static(value));
+        for (name, value) in [TAKES_CHANGES, TAKES_PRIVATE_CHANGES] {
+            request.headers_mut().append(name, HeaderValue::from_static(value));
+        }
         let config = WebSocketConfig::default()
             .max_message_size(Some(MAX_FROM_CONTROL_PLANE))
             .max_frame_size(Some(MAX_FROM_CONTROL_PLANE));

@@ -92,9 +92,10 @@ fn is_connection(event: &LinkEvent) -> bool {
 
 fn replaces(newer: &LinkEvent, older: &LinkEvent) -> bool {
     match (newer, older) {
-        (LinkEvent::Message(FromControlPlane::Spec(_)), LinkEvent::Message(FromControlPlane::Spec(_))) => {
-            true
-        }
+        (
+            LinkEvent::Message(FromControlPlane::Spec(_)),
+            LinkEvent::Message(FromControlPlane::Spec(_) | FromControlPlane::SpecPrivate(_)),
+        ) => true,
         (LinkEvent::Message(newer), LinkEvent::Message(older)) => {
             newer.kind() == older.kind() && job(newer).is_some() && job(newer) == job(older)
         }

@@ -15,6 +15,7 @@ use crate::report::{
     Corrected, GitHostKey, Heartbeat, Hello, HostFacts, ImageReport, InstanceLog, JobLog, JobProgress,
     MeshReport, Scrubbed, Stats, WorkerReport,
 };
+use crate::spec::private::PrivateChange;
 use crate::spec::{Generation, Spec, TableChange, Versioned};
 use crate::storage::StorageReport;
 use crate::stream::StreamReport;
@@ -125,6 +126,8 @@ messages! {
         "spec" Spec(Versioned<Spec>) Latest;
         /// The route table, as what became of the last one on this connection. For agents that say that they take it.
         "spec.change" SpecChange(Box<TableChange>) Latest;
+        /// What became of a worker's private network. For agents that say that they take it.
+        "spec.private" SpecPrivate(Box<PrivateChange>) Latest;
         /// Sent at most once per connection and again on the next one while the lease lasts: starting a job that
         /// already runs is no change.
         "job.start" JobStart(Job) Once;

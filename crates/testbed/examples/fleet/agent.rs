@@ -134,6 +134,9 @@ impl Agent {
                 self.link.send(FromAgent::Applied(Applied { generation: spec.generation })).await?;
                 self.told.spec.store(true, Ordering::Relaxed);
             }
+            FromControlPlane::SpecPrivate(change) => {
+                self.link.send(FromAgent::Applied(Applied { generation: change.generation })).await?;
+            }
             FromControlPlane::JobStart(job) => self.link.send(done(&job)).await?,
             _ => {}
         }

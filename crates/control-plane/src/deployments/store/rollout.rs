@@ -416,28 +416,42 @@ async fn draining(conn: &mut PgConnection, app: AppId) -> sqlx::Result<bool> {
 /// Ends the instances that nobody uses any more: every connected proxy and worker's ingress has a table without them, every
 /// connected worker whose containers may reach them was told, `drain_s` passed since they left it, and no roll-out may
 /// still lead back to them. Returns their apps and nodes.
+///
+/// Workers that were not told are looked at once and not for each instance: there may be thousands of either.
 pub async fn drained(conn: &mut PgConnection) -> sqlx::Result<Vec<(AppId, NodeId)>> {
     let rows = sqlx::query!(
-        "update instances set wanted = false
-         from releases
-         where releases.id = instances.release_id and wanted and not in_rotation and out_generation is not null
-           and out_at < now() - make_interval(secs => coalesce((settings->'deploy'->>'drain_s')::float8, $1))
-           and not exists (select 1 from agents
-                           where kind in ('proxy', 'ingress') and connected_to is not null and applied_generation < out_generation)
-           and not exists (select 1 from apps
-                           join environments on environments.id = apps.environment_id
-                           join network_changes on network_changes.project_id = environments.project_id
-                           where apps.id = instances.app_id)
-           and not exists (select 1 from apps
-                           join environments on environments.id = apps.environment_id
-                           join project_reachers on project_reachers.project_id = environments.project_id
-                           join agents on agents.node_id = project_reachers.node_id and agents.kind = 'worker'
-                           join generations on generations.consumer = 'worker:' || agents.node_id
-                           where apps.id = instances.app_id and connected_to is not null
-                             and applied_generation < generations.generation)
-           and not exists (select 1 from deployments
-                           where deployments.app_id = instances.app_id and deployments.state = 'rolling-out'
-                             and switch_generation is not null)
+        "with due as materialized (
+             select instances.id, environments.project_id from instances
+             join releases on releases.id = instances.release_id
+             join apps on apps.id = instances.app_id
+             join environments on environments.id = apps.environment_id
+             where wanted and not in_rotation and out_generation is not null
+               and out_at < now() - make_interval(secs => coalesce((releases.settings->'deploy'->>'drain_s')::float8, $1))
+               and not exists (select 1 from deployments
+                               where deployments.app_id = instances.app_id and deployments.state = 'rolling-out'
+                                 and switch_generation is not null)
+         ), served as materialized (
+             select min(applied_generation) as generation from agents
+             where kind in ('proxy', 'ingress') and connected_to is not null
+         ), behind as materialized (
+             select agents.node_id from agents join generations on consumer = 'worker:' || node_id
+             where kind = 'worker' and connected_to is not null
+               and applied_generation < coalesce(network_to, generation) and exists (select 1 from due)
+         ), reaching as materialized (
+             select distinct environments.project_id from behind
+             join app_containers on app_containers.node_id = behind.node_id
+             join apps on apps.id = app_containers.app_id
+             join environments on environments.id = apps.environment_id
+         ), reached as materialized (
+             select project_id from network_changes
+             union all select project_id from reaching
+             union all select target_project_id from network_grants join reaching using (project_id)
+         )
+         update instances set wanted = false
+         from due, served
+         where instances.id = due.id and wanted and not in_rotation
+           and (served.generation is null or out_generation <= served.generation)
+           and not exists (select 1 from reached where reached.project_id = due.project_id)
          returning instances.app_id, node_id",
         f64::from(Deploy::default().drain_s)
     )
