@@ -14,6 +14,9 @@ pub fn of_any(ask: &Ask) -> Answer {
         Question::Cleanable | Question::Clean { .. } => {
             AnswerKind::Failed { message: "only workers hold images".to_owned() }
         }
+        Question::Private { .. } => {
+            AnswerKind::Failed { message: "only workers have a private network".to_owned() }
+        }
     };
     Answer { id: ask.id, answer }
 }

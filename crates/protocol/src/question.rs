@@ -1,6 +1,8 @@
 //! What a person wants to know of an agent, or have done by it, while they wait. Unlike desired state nothing of it lasts:
 //! a question that is not answered in time is asked anew by whoever still wants to know.
 
+use std::net::Ipv4Addr;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -28,6 +30,8 @@ pub enum Question {
     Cleanable,
     /// Remove these of them. For workers.
     Clean { images: Vec<String> },
+    /// What containers of the project, by its id, would find under a name of the private network. For workers.
+    Private { project: String, name: String },
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -73,6 +77,7 @@ pub enum AnswerKind {
     Log(AgentLog),
     Cleanable(Cleanable),
     Cleaned(Cleaned),
+    Private(PrivateName),
     /// It could not be done.
     Failed {
         message: String,
@@ -120,6 +125,18 @@ pub struct CleanableImage {
     pub frees_bytes: u64,
     /// Why nothing needs it.
     pub reason: String,
+}
+
+/// A name of the private network as one host has it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PrivateName {
+    /// Why the firewall around containers is not in force; absent when it is.
+    pub firewall: Option<String>,
+    /// Why the process that answers names did not; absent when it did.
+    pub resolver: Option<String>,
+    /// What it answered.
+    pub address: Option<Ipv4Addr>,
 }
 
 /// What a clean-up did.

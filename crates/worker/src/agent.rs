@@ -34,7 +34,7 @@ use crate::job::{BuildSettings, JobCommand, Jobs, JobsConfig};
 use crate::lease::{Keeper, Permit};
 use crate::means::Means;
 use crate::podman::Podman;
-use crate::private::Network;
+use crate::private::{Examiner, Network};
 use crate::tickets::TicketKeys;
 use crate::uplink::Uplink as _;
 use crate::{bridges, exec, files, job, leave, probe, serve, stats, storage, zones};
@@ -117,6 +117,9 @@ impl Parts {
         let mut parts = Self::default();
         let (storage_connected, questions) =
             parts.tell_of_storage(config, &podman, &handle, watched_too, stop);
+        let (examiner, examined) = mpsc::channel(QUESTIONS);
+        let of_network = Examiner { network: network.clone(), uplink: handle.clone() };
+        parts.spawn("examiner", of_network.run(examined, stop.clone()));
         let inbox = Inbox {
             handle: handle.clone(),
             ledger,
@@ -127,6 +130,7 @@ impl Parts {
             permit: reconciler.permit(),
             commands,
             questions,
+            examiner,
         };
 
         parts.spawn("link", link.run(stop.clone()));
@@ -379,6 +383,8 @@ struct Inbox {
     permit: Permit,
     commands: mpsc::Sender<JobCommand>,
     questions: mpsc::Sender<Ask>,
+    /// The same, of the private network.
+    examiner: mpsc::Sender<Ask>,
 }
 
 impl Inbox {
@@ -461,8 +467,10 @@ impl Inbox {
     async fn asked(&self, ask: Ask) {
         let answer = match ask.question {
             Question::Log(_) => node::answer::of_any(&ask),
-            Question::Cleanable | Question::Clean { .. } => {
-                let Err(refused) = self.questions.try_send(ask) else { return };
+            Question::Cleanable | Question::Clean { .. } | Question::Private { .. } => {
+                let about_network = matches!(ask.question, Question::Private { .. });
+                let to = if about_network { &self.examiner } else { &self.questions };
+                let Err(refused) = to.try_send(ask) else { return };
                 let message = "too many questions wait already: try again in a moment".to_owned();
                 Answer { id: refused.into_inner().id, answer: AnswerKind::Failed { message } }
             }

@@ -59,6 +59,15 @@ impl Guard {
         Ok(())
     }
 
+    /// Why the table is not in force.
+    pub(crate) async fn problem(&self) -> Option<String> {
+        if !self.loaded {
+            return Some("the table is not loaded".to_owned());
+        }
+        let listed = nft(&["list", "chain", "inet", TABLE, "forward"], "").await;
+        listed.err().map(|error| format!("the table inet {TABLE} is not there: {error}"))
+    }
+
     /// The whole table, replaced in one transaction.
     ///
     /// * `guard` (after connection tracking, before Podman's DNAT): the mesh's addresses are for the mesh and for this

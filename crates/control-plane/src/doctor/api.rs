@@ -12,7 +12,7 @@ use url::Host;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Level, Report, diagnose, evidence};
+use super::{Finding, Level, Report, diagnose, evidence, private};
 use crate::app::AppState;
 use crate::http::caller::Caller;
 use crate::http::{Body, Error, Permission, Result, guard};
@@ -28,12 +28,14 @@ pub fn router(app: &AppState) -> OpenApiRouter<AppState> {
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct DoctorRequest {
-    /// A host name such as `www.example.com`.
+    /// A host name such as `www.example.com`, or a name of the private network such as `api.shop.internal`.
     host: String,
+    /// Slug of the project whose apps ask for a name of the private network; the name's own when absent.
+    from: Option<String>,
 }
 
-/// Follows a request for a host name from public DNS to the app's probe, and tells where it goes wrong and what to do.
-/// Changes nothing; takes some seconds.
+/// Follows a request for a host name from public DNS to the app's probe, and tells where it goes wrong and what to do. Of a
+/// name of the private network: from the resolvers of the workers whose containers ask for it to the app's probe. Changes nothing; takes some seconds.
 #[utoipa::path(post, path = "/doctor", tag = "doctor", request_body = DoctorRequest, responses((status = 200, body = Report)))]
 async fn examine(
     State(app): State<AppState>,
@@ -43,14 +45,29 @@ async fn examine(
     let host = host(&request.host)?;
     app.limits.examinations_by_organization.check(&caller.organization_id)?;
     let _place = app.limits.examination().await;
+    if let Some(name) = private::Name::of(&host) {
+        let gathered = private::gather(&app, caller.organization_id, name, request.from.as_deref());
+        let evidence = tokio::time::timeout(LIMIT, gathered).await.map_err(|_| too_long(&host))??;
+        return Ok(Json(report(host, private::diagnose(&evidence))));
+    }
+    if request.from.is_some() {
+        return Err(Error::invalid("from", "only names of the private network are asked for by a project")
+            .hint("Leave it out, or name APP.PROJECT.internal"));
+    }
     let roots = Arc::new(roots(&app).await?);
     let gathered = evidence::gather(&app, caller.organization_id, &host, &roots);
-    let evidence = tokio::time::timeout(LIMIT, gathered)
-        .await
-        .map_err(|_| anyhow::anyhow!("the examination of {host} took more than {} s", LIMIT.as_secs()))??;
+    let evidence = tokio::time::timeout(LIMIT, gathered).await.map_err(|_| too_long(&host))??;
     let findings = diagnose(&evidence);
+    Ok(Json(report(host, findings)))
+}
+
+fn report(host: String, findings: Vec<Finding>) -> Report {
     let level = findings.iter().map(|finding| finding.level).max().unwrap_or(Level::Ok);
-    Ok(Json(Report { host, checked_at: Utc::now(), level, findings }))
+    Report { host, checked_at: Utc::now(), level, findings }
+}
+
+fn too_long(host: &str) -> anyhow::Error {
+    anyhow::anyhow!("the examination of {host} took more than {} s", LIMIT.as_secs())
 }
 
 /// The name as it is in tables: people may paste an address, in any case and script.

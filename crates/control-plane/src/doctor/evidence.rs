@@ -175,7 +175,7 @@ async fn doors(
     join_all(asked).await
 }
 
-async fn reach_all(rows: Vec<TargetRow>) -> Vec<Target> {
+pub(super) async fn reach_all(rows: Vec<TargetRow>) -> Vec<Target> {
     join_all(rows.into_iter().map(target)).await
 }
 

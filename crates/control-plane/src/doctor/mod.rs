@@ -6,6 +6,7 @@ mod cdn;
 mod diagnosis;
 mod evidence;
 mod knock;
+mod private;
 pub mod store;
 #[cfg(test)]
 mod tests;
@@ -71,6 +72,12 @@ pub enum Check {
     Target,
     /// What their probes say.
     Probe,
+    /// Whether the project may reach the app, of a name of the private network.
+    Access,
+    /// Who answers the name on each worker.
+    Resolver,
+    /// The firewall on each worker, which also leads to the instances.
+    Firewall,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, utoipa::ToSchema)]

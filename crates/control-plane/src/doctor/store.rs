@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use ipnet::IpNet;
-use protocol::ids::{NodeId, OrganizationId};
+use protocol::ids::{NodeId, OrganizationId, ProjectId};
 use protocol::report::{InstanceReport, InstanceState};
 use protocol::spec::Generation;
 use sqlx::PgConnection;
@@ -148,6 +148,76 @@ pub async fn targets(conn: &mut PgConnection, app: &str) -> sqlx::Result<Vec<Tar
            join nodes on nodes.id = instances.node_id
            where apps.slug = $1 and wanted and task is null order by instances.id limit 32"#,
         app
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// An app of the private network, and whether a project may reach it.
+#[derive(Debug)]
+pub struct PrivateFound {
+    pub number: i32,
+    pub stopped: bool,
+    pub allowed: bool,
+    pub serving: i64,
+}
+
+/// The app of that slug in the project of that slug, as the project `viewer` sees it.
+pub async fn private_app(
+    conn: &mut PgConnection,
+    viewer: ProjectId,
+    organization: OrganizationId,
+    app: &str,
+    project: &str,
+) -> sqlx::Result<Option<PrivateFound>> {
+    sqlx::query_as!(
+        PrivateFound,
+        r#"select private_number as number, stopped_at is not null as "stopped!",
+                  projects.id = $1 or exists (
+                      select from network_grants
+                      where project_id = $1 and target_project_id = projects.id
+                        and (network_grants.app_id is null or network_grants.app_id = apps.id)
+                  ) as "allowed!",
+                  (select count(*) from instances
+                   where instances.app_id = apps.id and in_rotation and instances.state = 'healthy') as "serving!"
+           from apps
+           join environments on environments.id = environment_id
+           join projects on projects.id = project_id
+           where organization_id = $2 and apps.slug = $3 and projects.slug = $4 and deleted_at is null"#,
+        viewer as _,
+        organization as _,
+        app,
+        project
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// A worker with containers of a project.
+#[derive(Debug)]
+pub struct PrivateWorker {
+    pub name: String,
+    /// The private network that it was told of last is not in force there.
+    pub behind: bool,
+}
+
+/// Some of the workers that have containers of the project: as many as can be asked while somebody waits.
+pub async fn private_workers(
+    conn: &mut PgConnection,
+    project: ProjectId,
+) -> sqlx::Result<Vec<PrivateWorker>> {
+    sqlx::query_as!(
+        PrivateWorker,
+        r#"select nodes.name, coalesce(applied_generation < coalesce(network_to, generation), true) as "behind!"
+           from nodes
+           left join agents on agents.node_id = nodes.id and agents.kind = 'worker'
+           left join generations on consumer = 'worker:' || nodes.id
+           where nodes.id in (select app_containers.node_id from app_containers
+                              join apps on apps.id = app_containers.app_id
+                              join environments on environments.id = apps.environment_id
+                              where environments.project_id = $1)
+           order by nodes.name limit 32"#,
+        project as _
     )
     .fetch_all(conn)
     .await

@@ -170,6 +170,35 @@ async fn workers_are_told_of_the_projects_that_they_have_and_of_what_those_may_r
     assert_eq!((backend.address.to_string().as_str(), backend.port), ("10.50.0.11:20001", 8080));
 }
 
+#[sqlx::test(migrator = "MIGRATIONS")]
+async fn the_doctor_tells_who_may_reach_a_name_and_what_serves_it(pool: PgPool) {
+    let (_app, owner) = world(pool).await;
+    let examine = async |host: &str, from: Option<&str>| {
+        let mut body = json!({ "host": host });
+        body["from"] = json!(from);
+        owner.post("/api/v1/doctor", body).await
+    };
+    let checks = |report: &Value| -> Vec<String> {
+        let findings = report["findings"].as_array().expect("findings").iter();
+        findings.map(|one| format!("{} {}", one["check"], one["level"]).replace('"', "")).collect()
+    };
+    let own = examine("stock.shop.internal", None).await.expect(200);
+    assert_eq!(checks(&own), ["domain ok", "access ok", "target problem", "resolver warning"], "{own}");
+    let other = examine("stock.shop.internal", Some("office")).await.expect(200);
+    assert_eq!(checks(&other), ["domain ok", "access problem", "target problem"], "{other}");
+    assert!(other["findings"][1]["fix"].as_str().is_some_and(|fix| fix.contains("grant office shop/stock")));
+    owner.post(&path("office", "/grants"), json!({ "app": "stock" })).await.expect(200);
+    let granted = examine("stock.shop.internal", Some("office")).await.expect(200);
+    assert_eq!(checks(&granted)[1], "access ok", "{granted}");
+    for (host, from) in [("desk.shop.internal", None), ("shop.internal", None), ("a.nowhere.internal", None)]
+    {
+        let unknown = examine(host, from).await.expect(200);
+        assert_eq!(checks(&unknown), ["domain problem"], "{unknown}");
+    }
+    examine("stock.shop.internal", Some("nowhere")).await.expect(404);
+    assert_eq!(examine("www.example.com", Some("shop")).await.expect(422)["field"], "from");
+}
+
 async fn owner_organization(pool: &PgPool) -> protocol::ids::OrganizationId {
     let id =
         sqlx::query_scalar("select organization_id from projects where slug = 'shop'").fetch_one(pool).await;

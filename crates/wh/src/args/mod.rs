@@ -112,8 +112,11 @@ pub(crate) enum Command {
     },
     /// Find out why a host name does not answer, and what to do
     Doctor {
-        /// For example www.example.com
+        /// For example www.example.com, or api.shop.internal of the private network
         host: String,
+        /// The project whose apps ask for a name of the private network; else the name's own
+        #[arg(long, value_name = "PROJECT")]
+        from: Option<String>,
     },
     /// Stop the app; its release and its address stay
     Stop,

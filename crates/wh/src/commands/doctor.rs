@@ -12,10 +12,13 @@ use crate::ui::sanitize;
 const PROBLEM: &str = "problem";
 
 /// Ends with an error when something is broken, so that scripts can ask.
-pub(crate) async fn run(shell: &Shell, host: &str) -> Result<()> {
+pub(crate) async fn run(shell: &Shell, host: &str, from: Option<&str>) -> Result<()> {
     shell.ui.note(&format!("looking at {} from outside and from inside …", sanitize(host)));
-    let report: DoctorReport =
-        shell.client()?.send(Method::POST, "/doctor", &json!({ "host": host })).await?;
+    let mut body = json!({ "host": host });
+    if let Some(from) = from {
+        body["from"] = json!(from);
+    }
+    let report: DoctorReport = shell.client()?.send(Method::POST, "/doctor", &body).await?;
     if shell.ui.json {
         crate::ui::json(&report)?;
     } else {

@@ -81,7 +81,7 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Result<u8> {
         Command::Ps { r#use: true } => usage::ps(shell).await,
         Command::Ps { r#use: false } => apps::ps(shell).await,
         Command::Activity { app_name, limit } => activity::run(shell, app_name, limit).await,
-        Command::Doctor { host } => doctor::run(shell, &host).await,
+        Command::Doctor { host, from } => doctor::run(shell, &host, from.as_deref()).await,
         Command::Stop => power::stop(shell).await,
         Command::Start { detach } => power::start(shell, detach).await,
         Command::Restart { instance, detach } => power::restart(shell, instance, detach).await,

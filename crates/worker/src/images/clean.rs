@@ -60,7 +60,9 @@ impl<U: Uplink> Cleaner<U> {
                 AnswerKind::Cleanable(Cleanable { images })
             }
             Question::Clean { images } => AnswerKind::Cleaned(self.clean(images).await?),
-            Question::Log(_) => AnswerKind::Failed { message: "this is not about images".to_owned() },
+            Question::Log(_) | Question::Private { .. } => {
+                AnswerKind::Failed { message: "this is not about images".to_owned() }
+            }
         })
     }
 

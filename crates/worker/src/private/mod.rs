@@ -3,6 +3,7 @@
 //! packets from it, and [`names`] answers its containers' questions. Both outlive the agent, and neither asks anybody
 //! else: what was last said by the control plane is on disk.
 
+mod examine;
 pub mod names;
 mod resolver;
 mod rules;
@@ -21,6 +22,7 @@ use crate::bridges;
 use crate::guard::Guard;
 use crate::instances::label;
 use crate::podman::{Error, Listed, Network as PodmanNetwork, NewNetwork, Podman};
+pub(crate) use examine::Examiner;
 use names::{Table, Zone};
 use resolver::Resolver;
 pub(crate) use resolver::stop;

@@ -24,6 +24,9 @@ const title: Record<DoctorFinding["check"], string> = {
   route: "Route",
   target: "Instances",
   probe: "Probes",
+  access: "Access",
+  resolver: "Names",
+  firewall: "Firewall",
 };
 
 /** Follows a request for a host name from DNS to the app. The name is in the address, so that pages can link here. */

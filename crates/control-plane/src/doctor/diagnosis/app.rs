@@ -14,7 +14,7 @@ pub(super) fn way_to_the_app(evidence: &Evidence) -> Vec<Finding> {
         ];
     };
     let mut findings = vec![route_on_proxies(evidence, route)];
-    findings.extend(targets(evidence, route));
+    findings.extend(targets(&evidence.targets, route));
     findings
 }
 
@@ -70,10 +70,10 @@ pub(super) fn in_maintenance(route: &Route) -> Finding {
     Finding::warning(Check::Route, summary).fix("End it: `wh route maintenance off`.")
 }
 
-pub(super) fn targets(evidence: &Evidence, route: &Route) -> Vec<Finding> {
-    let serving: Vec<&Target> = evidence.targets.iter().filter(|target| target.in_rotation).collect();
+pub(in crate::doctor) fn targets(targets: &[Target], route: &Route) -> Vec<Finding> {
+    let serving: Vec<&Target> = targets.iter().filter(|target| target.in_rotation).collect();
     if route.upstreams == 0 {
-        return vec![nothing_serves(route, &evidence.targets)];
+        return vec![nothing_serves(route, targets)];
     }
     let unreached =
         serving.iter().find_map(|target| target.reach.as_ref().err().map(|words| (target, words)));
@@ -81,7 +81,7 @@ pub(super) fn targets(evidence: &Evidence, route: &Route) -> Vec<Finding> {
         Some((target, words)) => out_of_reach(target, words),
         None => within_reach(&serving),
     };
-    vec![reach, probes(&evidence.targets)]
+    vec![reach, probes(targets)]
 }
 
 fn out_of_reach(target: &Target, words: &str) -> Finding {

@@ -1,6 +1,6 @@
 //! From evidence to findings.
 
-mod app;
+pub(super) mod app;
 mod direct;
 mod doors;
 
@@ -10,23 +10,23 @@ use std::net::IpAddr;
 use super::{Check, Evidence, Finding, Level, Name, NoAddress, Proxy, Record, cdn};
 
 impl Finding {
-    fn new(check: Check, level: Level, summary: impl Into<String>) -> Self {
+    pub(super) fn new(check: Check, level: Level, summary: impl Into<String>) -> Self {
         Self { check, level, summary: summary.into(), fix: None, records: Vec::new() }
     }
 
-    fn ok(check: Check, summary: impl Into<String>) -> Self {
+    pub(super) fn ok(check: Check, summary: impl Into<String>) -> Self {
         Self::new(check, Level::Ok, summary)
     }
 
-    fn warning(check: Check, summary: impl Into<String>) -> Self {
+    pub(super) fn warning(check: Check, summary: impl Into<String>) -> Self {
         Self::new(check, Level::Warning, summary)
     }
 
-    fn problem(check: Check, summary: impl Into<String>) -> Self {
+    pub(super) fn problem(check: Check, summary: impl Into<String>) -> Self {
         Self::new(check, Level::Problem, summary)
     }
 
-    fn fix(mut self, fix: impl Into<String>) -> Self {
+    pub(super) fn fix(mut self, fix: impl Into<String>) -> Self {
         self.fix = Some(fix.into());
         self
     }
@@ -57,7 +57,7 @@ pub fn diagnose(evidence: &Evidence) -> Vec<Finding> {
     }
     if let Name::Direct { worker: Some(worker), .. } = &evidence.name {
         findings.push(direct::route(evidence, &worker.name));
-        findings.extend(evidence.route.iter().flat_map(|route| app::targets(evidence, route)));
+        findings.extend(evidence.route.iter().flat_map(|route| app::targets(&evidence.targets, route)));
         return findings;
     }
     // What is not served has neither certificate nor route: the first finding says why.
