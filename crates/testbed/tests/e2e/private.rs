@@ -1,5 +1,8 @@
 //! How apps reach each other by name, as programs in their containers see it.
 
+mod doctor;
+mod ipv6;
+
 use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -22,6 +25,13 @@ tests![
 const ASK: &str = r#"for _ in $(seq "$2"); do
   printf 'GET / HTTP/1.0\r\n\r\n' | nc -w 3 "$1" "${3:-80}" 2>/dev/null | tail -n 1 | grep . || echo failed
 done"#;
+
+/// Asks for a page at all ports from `$2` to `$3` of the address at once, and prints each or `failed`.
+const SWEEP: &str = r#"for port in $(seq "$2" "$3"); do (
+  printf 'GET / HTTP/1.0
+
+' | nc -w 3 "$1" "$port" 2>/dev/null | tail -n 1 | grep . || echo failed
+) & done; wait"#;
 
 /// Sends what it is given to `$1`, and prints the datagram that comes back.
 const DATAGRAM: &str = "exec 3<>/dev/udp/$1/53; cat >&3; timeout 2 dd bs=1500 count=1 <&3 2>/dev/null";
@@ -94,21 +104,21 @@ fn fed(mut command: Command, input: &[u8]) -> Result<Vec<u8>> {
 }
 
 /// An app that says which container it is.
-fn talker(bed: &Bed, name: &str, lines: &str) -> Result<App> {
-    bed.source(
+fn talker(bed: &Bed, name: &str, replicas: u32) -> Result<App> {
+    let app = bed.source(
         name,
-        &format!(
-            "FROM docker.io/library/busybox:stable\n{lines}\nUSER nobody\nCMD [\"sh\", \"-c\", \"mkdir /tmp/w && hostname > /tmp/w/index.html && exec httpd -f -p 8080 -h /tmp/w\"]\n"
-        ),
-    )
+        "FROM docker.io/library/busybox:stable\nUSER nobody\nCMD [\"sh\", \"-c\", \"mkdir /tmp/w && hostname > /tmp/w/index.html && exec httpd -f -p 8080 -h /tmp/w\"]\n",
+    )?;
+    let project = format!(
+        "app = \"{name}\"\n[run]\nport = 8080\nreplicas = {replicas}\n[deploy]\ndrain_s = 2\n[probe]\ntype = \"http\"\npath = \"/\"\n"
+    );
+    app.write("wisehosting.toml", &project)?;
+    Ok(app)
 }
 
-async fn deploy(bed: &Bed, app: &App, project: &str, replicas: &str) -> Result<()> {
+async fn deploy(bed: &Bed, app: &App, project: &str) -> Result<()> {
     bed.run_wh(&app.folder, &["apps", "create", &app.name, "--project", project]).await?;
     bed.deploy(app).await?;
-    if replicas != "1" {
-        bed.run_wh(&app.folder, &["scale", replicas]).await?;
-    }
     Ok(())
 }
 
@@ -121,11 +131,12 @@ async fn apps_of_a_project_reach_each_other_by_name_and_others_need_a_grant(bed:
     for name in ["shop", "office"] {
         project(&bed, name).await?;
     }
-    let (stock, till, desk) =
-        (talker(&bed, "stock", "")?, talker(&bed, "till", "")?, talker(&bed, "desk", "")?);
-    deploy(&bed, &stock, "shop", "2").await?;
-    deploy(&bed, &till, "shop", "1").await?;
-    deploy(&bed, &desk, "office", "1").await?;
+    let (stock, till, desk) = (talker(&bed, "stock", 2)?, talker(&bed, "till", 1)?, talker(&bed, "desk", 1)?);
+    tokio::try_join!(
+        deploy(&bed, &stock, "shop"),
+        deploy(&bed, &till, "shop"),
+        deploy(&bed, &desk, "office")
+    )?;
     let all = until("two instances", MINUTE, || async {
         let all = Inside::all(&bed, &stock).await?;
         let nodes: BTreeSet<&str> = all.iter().map(|one| one.node.as_str()).collect();
@@ -149,6 +160,9 @@ async fn apps_of_a_project_reach_each_other_by_name_and_others_need_a_grant(bed:
     }
 
     nothing_of_it_without_a_grant(&bed, &desk, &till, &all, &address).await?;
+    let neighbour = all.iter().find(|one| one.node == desk.node).context("no neighbour")?;
+    ipv6::leads_nowhere(&bed, &desk, neighbour).await?;
+    doctor::names_the_grant_that_is_missing(&bed).await?;
     as_long_as_it_is_granted(&bed, &desk, &till, &address).await?;
     out_of_the_project_as_its_rules_say(&bed, &desk, &till).await
 }
@@ -175,14 +189,14 @@ async fn nothing_of_it_without_a_grant(
     for one in all {
         let node = bed.cluster.api()?.get(&format!("/nodes/{}", one.node)).await?;
         let mesh = node["mesh_address"].as_str().context("no address")?.to_owned();
-        for port in 20000..20006 {
-            for from in [desk, till] {
-                ensure!(
-                    from.pages(bed, &mesh, 1, port)? == ["failed"],
-                    "{} reaches {mesh}:{port}",
-                    from.name
-                );
-            }
+        for from in [desk, till] {
+            let said = from.run(bed, &["sh", "-c", SWEEP, "sweep", &mesh, "20000", "20007"], b"")?;
+            ensure!(
+                said == b"failed\n".repeat(8),
+                "{} reaches {mesh}: {:?}",
+                from.name,
+                String::from_utf8_lossy(&said)
+            );
         }
     }
 
@@ -200,6 +214,7 @@ async fn as_long_as_it_is_granted(bed: &Bed, desk: &Inside, till: &Inside, addre
     .await?;
     ensure!(desk.resolve(bed, "till.shop.internal")?.is_none(), "one app was granted, not all");
     ensure!(till.resolve(bed, "desk.office.internal")?.is_none(), "a grant has one direction");
+    doctor::names_the_worker_that_is_broken(bed, desk).await?;
     bed.run_wh(&bed.root, &["network", "revoke", "office", "shop/stock"]).await?;
     until("the end of the grant", SOON, || async {
         Ok((desk.pages(bed, address, 1, 80)? == ["failed"]).then_some(()))
@@ -237,9 +252,8 @@ async fn out_of_the_project_as_its_rules_say(bed: &Bed, desk: &Inside, till: &In
 
 async fn no_internal_request_fails_while_an_app_is_deployed_and_agents_die(bed: Arc<Bed>) -> Result<()> {
     project(&bed, "steady").await?;
-    let (api, web) = (talker(&bed, "steady-api", "")?, talker(&bed, "steady-web", "")?);
-    deploy(&bed, &api, "steady", "2").await?;
-    deploy(&bed, &web, "steady", "1").await?;
+    let (api, web) = (talker(&bed, "steady-api", 2)?, talker(&bed, "steady-web", 1)?);
+    tokio::try_join!(deploy(&bed, &api, "steady"), deploy(&bed, &web, "steady"))?;
     let web = Inside::all(&bed, &web).await?.pop().context("no web")?;
     let name = "steady-api.steady.internal";
     let address = until("the name", SOON, || async { web.resolve(&bed, name) }).await?;
