@@ -104,6 +104,9 @@ pub struct Mesh {
     pub labels: Labels,
     /// DNS suffix that this host serves.
     pub zone: Option<String>,
+    /// Age in days at which the key of a node's tunnel is replaced; absent for never.
+    #[serde(default)]
+    pub rotate_after_days: Option<u32>,
 }
 
 fn default_name() -> String {
@@ -236,6 +239,9 @@ impl Check for Config {
                 "proxy.subdomain_base",
                 "must be a domain name such as route.example.com",
             ));
+        }
+        if self.mesh.rotate_after_days == Some(0) {
+            return Err(Invalid::new("mesh.rotate_after_days", "must be at least 1; leave it out for never"));
         }
         if let Some((port, what)) = self.proxy.stream_ports.reserved(self) {
             return Err(Invalid::new("proxy.stream_ports", format!("must not have {port}, which is {what}")));

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::enforced::Enforced;
 use crate::ids::{AppId, InstanceId, JobId};
@@ -152,6 +153,20 @@ pub struct MeshReport {
     /// What the agent can do about peers that cannot be reached directly; absent for one that knows nothing of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub relay: Option<RelayAbility>,
+    /// The key that the host has made and does not use yet, when it is asked for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_key: Option<NextKey>,
+    /// Of `next_keys` of the desired state, those that the tunnel takes; absent from an agent that knows nothing of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub takes: Vec<String>,
+}
+
+/// The public half of a key that was made for a [`crate::spec::KeyChange`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NextKey {
+    pub rotation: Uuid,
+    /// Base64.
+    pub public_key: String,
 }
 
 /// What an agent knows of relays.

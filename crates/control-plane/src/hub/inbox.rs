@@ -14,7 +14,7 @@ use super::token::Agent;
 use crate::app::AppState;
 use crate::bus::{self, Topic};
 use crate::{
-    git_access, healing, images, instances, jobs, logs, nodes, questions, reconcile, streams, traffic,
+    git_access, healing, images, instances, jobs, logs, mesh, nodes, questions, reconcile, streams, traffic,
 };
 
 /// Reads a message. Postgres keeps no NUL in texts, and what apps print may hold any byte.
@@ -99,7 +99,10 @@ async fn store(app: &AppState, agent: &Agent, message: FromAgent, offset_ms: i64
         FromAgent::Applied(applied) => {
             nodes::store::health::applied(&mut tx, node, kind, applied.generation).await?;
         }
-        FromAgent::MeshReport(report) => nodes::store::health::mesh_report(&mut tx, node, &report).await?,
+        FromAgent::MeshReport(report) => {
+            nodes::store::health::mesh_report(&mut tx, node, &report).await?;
+            mesh::rotations::take(&mut tx, &agent.node, &report).await?;
+        }
         FromAgent::WorkerReport(report) => {
             instances::report::take(&mut tx, node, &report.instances).await?;
             healing::store::strays::replace(&mut tx, node, &report.strays).await?;

@@ -8,6 +8,9 @@ mod findings;
 mod links;
 pub mod pool;
 pub mod relays;
+#[cfg(test)]
+mod rotation_tests;
+pub mod rotations;
 pub mod store;
 #[cfg(test)]
 mod tests;
@@ -52,6 +55,10 @@ pub struct MeshNode {
     #[schema(value_type = String)]
     pub mesh_address: Ipv4Addr,
     pub public_key: String,
+    /// Since when it has this key.
+    pub key_since: Option<DateTime<Utc>>,
+    /// How far it is with another one, when it was asked for one.
+    pub rotation: Option<rotations::View>,
     /// Where others dial its tunnel; absent for a node that nobody can dial.
     pub endpoint: Option<String>,
     pub status: Status,

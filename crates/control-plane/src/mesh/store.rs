@@ -1,5 +1,7 @@
 //! SQL of the mesh.
 
+pub mod rotations;
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
@@ -93,9 +95,10 @@ pub async fn ways(conn: &mut PgConnection) -> sqlx::Result<Ways> {
         Relayed,
         "select a, b, relay, returns, since from mesh_relays where relay is not null order by a, b"
     )
-    .fetch_all(conn)
+    .fetch_all(&mut *conn)
     .await?;
-    Ok(Ways { candidates, relayed })
+    let rotations = rotations::all(conn).await?;
+    Ok(Ways { candidates, relayed, rotations })
 }
 
 fn addresses(endpoints: &[String]) -> Vec<SocketAddr> {

@@ -135,24 +135,28 @@ async fn upsert(app: &AppState, node: &Declared) -> anyhow::Result<()> {
             node.name
         );
     }
+    // The tunnel of the host that the configuration names may have got another key since.
+    let rotated = found.filter(|found| !own && found.declared_key.as_ref() == Some(&node.public_key));
+    let public_key = rotated.map_or(&node.public_key, |found| &found.public_key);
     let new = NewNode {
         id: found.map_or_else(NodeId::new, |found| found.id),
         name: &node.name,
         roles: &node.roles,
         origin: Origin::Declared,
         mesh_address: node.mesh_address,
-        public_key: &node.public_key,
+        public_key,
         endpoint: node.endpoint.clone(),
         labels: &Labels::new(),
         declared_labels: &node.labels,
         zone: node.zone.as_deref(),
     };
     match found {
-        Some(found) if is_same(found, node) => return Ok(()),
+        Some(found) if is_same(found, node, own) => return Ok(()),
         Some(_) => store::update(&mut tx, &new).await,
         None => store::insert(&mut tx, &new).await,
     }
     .context("another node has the same mesh address or public key: remove it first")?;
+    store::set_declared_key(&mut tx, new.id, &node.public_key).await?;
     generations::raise(&mut tx, Consumer::Mesh).await?;
     generations::raise(&mut tx, Consumer::Routes).await?;
     bus::say(&mut tx, Topic::Nodes, new.id).await?;
@@ -163,7 +167,8 @@ async fn upsert(app: &AppState, node: &Declared) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn is_same(known: &Known, declared: &Declared) -> bool {
+fn is_same(known: &Known, declared: &Declared, own: bool) -> bool {
+    let named = if own { Some(&known.public_key) } else { known.declared_key.as_ref() };
     // An endpoint that the configuration does not give may have been learnt from the node itself.
     let endpoint = declared.endpoint.is_none() || known.endpoint == declared.endpoint;
     let mut roles = declared.roles.clone();
@@ -171,7 +176,7 @@ fn is_same(known: &Known, declared: &Declared) -> bool {
     known.name == declared.name
         && known.origin == Origin::Declared
         && known.roles == roles
-        && known.public_key == declared.public_key
+        && named == Some(&declared.public_key)
         && known.mesh_address == declared.mesh_address
         && known.declared_labels == declared.labels
         && known.zone == declared.zone

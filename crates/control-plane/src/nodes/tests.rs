@@ -127,6 +127,33 @@ async fn nodes_that_the_configuration_names_come_and_go_with_it(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn a_rotated_key_of_a_declared_node_stays_until_the_configuration_names_another(pool: PgPool) {
+    let sync = async |key: &str| {
+        let node = crate::config::DeclaredNode {
+            name: "d1".to_owned(),
+            roles: vec![protocol::identity::Role::Worker],
+            public_key: public_key(key),
+            mesh_address: "10.50.0.11".parse().expect("address"),
+            endpoint: None,
+            labels: protocol::labels::Labels::new(),
+            zone: None,
+        };
+        let test = TestApp::with(pool.clone(), |config| config.nodes = vec![node]).await;
+        super::declared::sync_declared(&test.app).await.expect("sync");
+        test.owner().await.get("/api/v1/nodes/d1").await.expect(200)["public_key"].clone()
+    };
+    assert_eq!(sync("first").await, public_key("first"));
+    sqlx::query("update nodes set public_key = $1")
+        .bind(public_key("rotated"))
+        .execute(&pool)
+        .await
+        .expect("set");
+    assert_eq!(sync("first").await, public_key("rotated"));
+    assert_eq!(sync("rotated").await, public_key("rotated"), "pinned as it is");
+    assert_eq!(sync("another host").await, public_key("another host"));
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
 async fn a_host_that_joined_by_token_is_pinned_by_its_key_and_by_no_other(pool: PgPool) {
     let test = TestApp::new(pool.clone()).await;
     let token = token(&test, json!({ "roles": ["worker"] })).await;

@@ -4,16 +4,18 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use protocol::ids::NodeId;
-use protocol::spec::{MeshPeer, MeshSpec};
+use protocol::spec::{KeyChange, MeshPeer, MeshSpec};
 
 use crate::mesh::relays::Relayed;
+use crate::mesh::rotations::Rotation;
 use crate::nodes::store::Known;
 
-/// The ways between nodes beside the declared endpoints.
+/// The ways between nodes beside the declared endpoints, and keys that are about to change.
 #[derive(Debug, Default)]
 pub struct Ways {
     pub candidates: HashMap<NodeId, Vec<SocketAddr>>,
     pub relayed: Vec<Relayed>,
+    pub rotations: Vec<Rotation>,
 }
 
 /// The peers of `node`, by name, and the ways to them.
@@ -27,6 +29,16 @@ pub fn spec(node: NodeId, all: &[Known], ways: &Ways) -> MeshSpec {
     });
     let rotation = all.iter().find(|one| one.id == node).and_then(|one| one.rotation);
     let mut spec = MeshSpec { peers, rotation, candidates: candidates.collect(), ..MeshSpec::default() };
+    for change in &ways.rotations {
+        if change.node == node {
+            let to = change.told_at.and_then(|_| change.next_key.clone());
+            spec.key_change = Some(KeyChange { rotation: change.rotation, to });
+        } else if let Some(next) = &change.next_key
+            && let Some(other) = others().find(|other| other.id == change.node)
+        {
+            spec.next_keys.insert(other.public_key.clone(), next.clone());
+        }
+    }
     let valid = all.iter().filter(|known| !known.revoked);
     let known: HashMap<NodeId, &Known> = valid.map(|known| (known.id, known)).collect();
     for pair in &ways.relayed {

@@ -15,6 +15,7 @@ pub mod imported_certificates;
 pub mod jobs;
 pub mod known_proxies;
 mod leader;
+pub mod mesh_keys;
 pub mod mesh_relays;
 pub mod moves;
 pub mod network;
@@ -65,6 +66,7 @@ pub fn tasks(app: &AppState, lifecycle: &mut Lifecycle) {
     start.one(leader.only(network::Network(app.clone())), seconds(2), &[Topic::Instances]);
     start.one(leader.only(healing::Healing::new(app.clone())), seconds(5), &[Topic::Nodes]);
     start.one(leader.only(mesh_relays::MeshRelays(app.clone())), seconds(2), &[Topic::Mesh]);
+    start.one(leader.only(mesh_keys::MeshKeys(app.clone())), seconds(5), &[Topic::Mesh]);
     start.one(leader.only(jobs::Jobs::new(app.clone())), seconds(15), &[]);
     let often = seconds(app.config.node_health.check_intervals_s[0].min(5).into());
     start.one(leader.only(node_health::NodeHealth(app.clone())), often, &[]);

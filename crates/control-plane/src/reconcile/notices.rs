@@ -6,7 +6,7 @@ use tracing::{info, warn};
 
 use crate::app::AppState;
 use crate::notices::{Step, Trouble, plan, store};
-use crate::{certificates, healing, nodes};
+use crate::{certificates, healing, mesh, nodes};
 
 pub struct Notices(pub AppState);
 
@@ -34,6 +34,7 @@ async fn troubles(conn: &mut PgConnection) -> sqlx::Result<Vec<Trouble>> {
     found.extend(nodes::health::troubles::find(conn).await?);
     found.extend(healing::troubles::find(conn).await?);
     found.extend(nodes::keys::troubles(conn).await?);
+    found.extend(mesh::rotations::troubles(conn).await?);
     Ok(found)
 }
 

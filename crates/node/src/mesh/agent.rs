@@ -30,6 +30,8 @@ const PERIOD: Duration = Duration::from_secs(30);
 const NUMBERS: Duration = Duration::from_secs(NUMBERS_EVERY_S);
 /// Between looks at whether the device answers at all.
 const CHECK: Duration = Duration::from_secs(5);
+/// Between looks at the device while a peer changes its key.
+const HURRY: Duration = Duration::from_millis(50);
 /// After a pass that failed.
 const RETRY: Duration = Duration::from_secs(2);
 
@@ -204,6 +206,8 @@ impl Agent {
                 _ = numbers.tick() => self.say(FromAgent::Numbers(meter.read())).await,
                 key = self.key.settled() => self.handle.rekey(key),
                 () = prober.turned() => tick.reset_immediately(),
+                () = prober.calls() => { passed(&mut self.mesh).await; }
+                () = tokio::time::sleep(HURRY), if self.mesh.hurries() => { passed(&mut self.mesh).await; }
                 _ = check.tick() => self.look(&mut tick).await,
             }
         }

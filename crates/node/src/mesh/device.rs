@@ -200,6 +200,30 @@ impl Device {
         Ok(())
     }
 
+    /// Uses another key from now on. Peers, and where they are, stay as they are; hands are shaken anew.
+    pub(super) async fn change_key(&mut self, keys: Keys) -> anyhow::Result<()> {
+        self.keys = keys;
+        let (name, key) = (self.name.clone(), self.keys.private.clone());
+        if self.kind == Some(Kind::Kernel) {
+            return self.change_kernel_key().await;
+        }
+        let task = tokio::task::spawn_blocking(move || tunnel::set_key(&name, &key));
+        timeout(LIMIT, task).await.context("the tunnel process does not answer")???;
+        Ok(())
+    }
+
+    /// The library takes addresses and peers away as it sets a key: they are put back at once, with what was learnt.
+    async fn change_kernel_key(&self) -> anyhow::Result<()> {
+        let before = self.host().await?;
+        self.set_key().await?;
+        let link = ip::link(&self.name).await?.context("the interface vanished")?;
+        ip::configure(&self.name, &link, self.address, self.mtu).await?;
+        for peer in before.peers.into_values() {
+            self.call(move |api| api.configure_peer(&peer)).await?;
+        }
+        Ok(())
+    }
+
     /// Whether the device is there and alive. Cheap.
     pub(super) async fn answers(&self) -> bool {
         let there = self.kind != Some(Kind::Userspace) || tunnel::socket_path(&self.name).exists();
@@ -330,7 +354,7 @@ fn current(peer: &Peer) -> CurrentPeer {
         allowed,
         endpoint: peer.endpoint,
         keepalive_s: peer.persistent_keepalive_interval,
-        handshake_age_s: handshake_age_s(peer),
+        handshake_age: handshake_age(peer),
     }
 }
 
@@ -338,7 +362,7 @@ fn report(peer: &Peer) -> PeerReport {
     PeerReport {
         public_key: peer.public_key.to_string(),
         endpoint: peer.endpoint,
-        handshake_age_s: handshake_age_s(peer),
+        handshake_age_s: handshake_age(peer).map(|age| age.as_secs()),
         received_bytes: peer.rx_bytes,
         sent_bytes: peer.tx_bytes,
         probes: None,
@@ -347,11 +371,11 @@ fn report(peer: &Peer) -> PeerReport {
     }
 }
 
-/// The userspace device computes the time anew at each read, so it wobbles (trap 9): whole seconds of age are what is
-/// reported, and nothing compares them. The epoch stands for "never".
-fn handshake_age_s(peer: &Peer) -> Option<u64> {
+/// The userspace device computes the time anew at each read, so it wobbles (trap 9): nothing compares ages of two
+/// reads. The epoch stands for "never".
+fn handshake_age(peer: &Peer) -> Option<Duration> {
     let handshake = peer.last_handshake.filter(|at| *at > SystemTime::UNIX_EPOCH);
-    handshake.map(|at| SystemTime::now().duration_since(at).unwrap_or_default().as_secs())
+    handshake.map(|at| SystemTime::now().duration_since(at).unwrap_or_default())
 }
 
 #[cfg(test)]

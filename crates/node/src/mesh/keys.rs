@@ -11,6 +11,8 @@ use base64::engine::general_purpose::STANDARD;
 use defguard_wireguard_rs::key::Key;
 use tracing::info;
 
+const PRIVATE: &str = "private.key";
+
 /// The key pair of this host.
 #[derive(Clone)]
 pub(super) struct Keys {
@@ -24,7 +26,7 @@ impl Keys {
     /// control plane on the same host waits for.
     pub(super) fn load_or_create(folder: &Path) -> anyhow::Result<Self> {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        let path = folder.join("private.key");
+        let path = folder.join(PRIVATE);
         let private = match std::fs::read_to_string(&path) {
             Ok(text) => parse(text.trim()).with_context(|| {
                 format!("{} is damaged: restore it, or remove it and join the host again", path.display())
@@ -32,14 +34,33 @@ impl Keys {
             Err(error) if error.kind() == io::ErrorKind::NotFound => create(&path)?,
             Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
         };
-        let private = clamped(&private);
-        let public = private.public_key().to_string();
+        let keys = Self::of(&private);
+        keys.publish(folder)?;
+        Ok(keys)
+    }
+
+    /// The pair of a private key.
+    pub(super) fn of(private: &Key) -> Self {
+        let private = clamped(private);
+        Self { public: private.public_key().to_string(), private }
+    }
+
+    /// Puts the pair into the place of the one before.
+    pub(super) fn replace(&self, folder: &Path) -> anyhow::Result<()> {
+        let path = folder.join(PRIVATE);
+        daemon::file::replace(&path, format!("{}\n", self.private).as_bytes(), 0o600)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        self.publish(folder)
+    }
+
+    fn publish(&self, folder: &Path) -> anyhow::Result<()> {
+        let public = &self.public;
         let beside = folder.join("public.key");
-        if std::fs::read_to_string(&beside).ok().as_deref().map(str::trim) != Some(&public) {
+        if std::fs::read_to_string(&beside).ok().as_deref().map(str::trim) != Some(public) {
             daemon::file::replace(&beside, format!("{public}\n").as_bytes(), 0o644)
                 .with_context(|| format!("cannot write {}", beside.display()))?;
         }
-        Ok(Self { private, public })
+        Ok(())
     }
 }
 
@@ -68,7 +89,7 @@ fn clamped(key: &Key) -> Key {
     Key::new(bytes)
 }
 
-fn parse(text: &str) -> anyhow::Result<Key> {
+pub(super) fn parse(text: &str) -> anyhow::Result<Key> {
     if !is_public_key(text) {
         bail!("not 32 bytes of base64");
     }

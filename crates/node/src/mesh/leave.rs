@@ -14,15 +14,16 @@ use tokio::time::{Instant, sleep};
 use url::Url;
 
 use super::config::Config;
-use super::{ip, relay, rotate, tunnel};
+use super::{ip, rekey, relay, rotate, tunnel};
 use crate::identity;
 use crate::link::{RequestError, request};
 
 /// What makes this host a node. The log of the tunnel goes too: it says nothing about the next.
-const FILES: [&str; 10] = [
+const FILES: [&str; 11] = [
     identity::FILE,
     identity::FORMER,
     rotate::FILE,
+    rekey::FILE,
     "membership.json",
     "private.key",
     "public.key",

@@ -9,9 +9,11 @@ mod keys;
 pub mod leave;
 mod plan;
 mod probe;
+mod rekey;
 mod relay;
 mod rotate;
 pub mod tunnel;
+mod turns;
 mod ways;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,7 +36,9 @@ use device::Device;
 use keys::Keys;
 use plan::{CurrentPeer, SetEndpoints, Step, Wanted};
 use probe::Prober;
+use rekey::Rekey;
 use relay::Relay;
+use turns::{Look, Turns};
 use ways::{Seen, Ways};
 
 pub use agent::run;
@@ -52,11 +56,17 @@ struct Mesh {
     set: SetEndpoints,
     prober: Arc<Prober>,
     ways: Ways,
+    turns: Turns,
+    rekey: Rekey,
     relay: Relay,
     interface: String,
     port: u16,
     /// What the last pass wanted.
     wanted: Vec<Wanted>,
+    /// Keys of the device that the control plane does not know as anybody's, and the peers' that it does.
+    known_as: BTreeMap<String, String>,
+    /// The own key, as last reported.
+    told_key: String,
     /// The relayed peers whose direct way works, as last reported.
     told: Vec<String>,
 }
@@ -75,10 +85,14 @@ impl Mesh {
             set: load_endpoints(&set_path),
             set_path,
             ways: Ways::default(),
+            turns: Turns::default(),
+            rekey: Rekey::new(config.state_dir.clone()),
             relay: Relay::new(config.interface.clone()),
             interface: config.interface.clone(),
             port: config.port,
             wanted: Vec::new(),
+            known_as: BTreeMap::new(),
+            told_key: String::new(),
             told: Vec::new(),
         })
     }
@@ -106,6 +120,9 @@ impl Mesh {
         self.resize(spec.prefix);
         if self.device.ensure().await? {
             self.set.clear();
+        }
+        if let Err(error) = self.follow_key_change(&spec).await {
+            warn!(error = format!("{error:#}"), "the key of the tunnel is not changed yet");
         }
         let current = self.device.peers().await?;
         let mut wanted = self.wanted(&spec, &current);
@@ -148,6 +165,23 @@ impl Mesh {
         Ok(())
     }
 
+    /// Makes another key when it is asked for, and uses it when the peers are ready.
+    async fn follow_key_change(&mut self, spec: &MeshSpec) -> anyhow::Result<()> {
+        let Some(keys) = self.rekey.follow(spec.key_change.as_ref(), &self.own_key)? else { return Ok(()) };
+        // From here on a power loss ends with the new one.
+        self.rekey.keep(&keys)?;
+        let own = self.address.addr();
+        let peers: BTreeSet<Ipv4Addr> = self.wanted.iter().map(|wanted| wanted.peer.mesh_address).collect();
+        probe::call(own, peers.iter().copied()).await;
+        tokio::time::sleep(CALL).await;
+        self.own_key.clone_from(&keys.public);
+        // What does not succeed here is done by the next pass, at the price of all peers being made anew.
+        self.device.change_key(keys).await?;
+        info!(public_key = self.own_key, "the tunnel uses another key");
+        knock(own, peers).await;
+        Ok(())
+    }
+
     /// Takes the length of the mesh's prefix over, when the control plane has another one than this host was given.
     fn resize(&mut self, prefix: Option<u8>) {
         let Some(address) = prefix.and_then(|prefix| Ipv4Net::new(self.address.addr(), prefix).ok()) else {
@@ -170,26 +204,68 @@ impl Mesh {
         let now = Instant::now();
         let mut wanted = plan::routed(peers, &spec.relayed);
         self.ways.keep(|key| wanted.iter().any(|wanted| wanted.peer.public_key == key));
+        self.turns.keep(&spec.next_keys);
+        self.known_as.clear();
+        let called = self.prober.called();
+        let mut spares = Vec::new();
         for wanted in &mut wanted {
-            let key = wanted.peer.public_key.as_str();
-            let has = current.get(key).copied();
+            let key = wanted.peer.public_key.clone();
+            let next = spec.next_keys.get(&key).filter(|next| self.may_be_next(next));
+            let look = next.map(|next| self.look(wanted, &key, next, &current, &called));
+            let turned = look.zip(next).filter(|(look, next)| self.turns.uses_next(&key, next, *look, now));
+            let used = turned.map_or(&key, |(_, next)| next);
+            let has = current.get(used.as_str()).copied();
             let mut candidates: Vec<SocketAddr> = wanted.peer.endpoint.into_iter().collect();
-            let others = spec.candidates.get(key).into_iter().flatten().take(MAX_ADDRESSES);
+            let others = spec.candidates.get(&key).into_iter().flatten().take(MAX_ADDRESSES);
             candidates.extend(others.filter(|other| wanted.peer.endpoint != Some(**other)));
-            let last = self.set.get(key).copied().flatten();
-            let learnt = has.and_then(|has| has.endpoint);
-            let dial = self.ways.dial(key, &candidates, last, learnt, self.seen(wanted, has), now);
-            (wanted.peer.endpoint, wanted.afresh) = (dial.endpoint, dial.afresh && has.is_some());
+            let last = self.set.get(used).copied().flatten();
+            let other = turned.and_then(|_| current.get(key.as_str())?.endpoint);
+            let learnt = has.and_then(|has| has.endpoint).or(other);
+            let dial = self.ways.dial(&key, &candidates, last, learnt, self.seen(wanted, has), now);
+            (wanted.peer.endpoint, wanted.afresh) = (dial.endpoint.or(other), dial.afresh && has.is_some());
+            let Some(next) = next else { continue };
+            let unused = if turned.is_some() { &key } else { next };
+            spares.push(plan::spare(wanted, unused));
+            self.known_as.insert(next.clone(), key.clone());
+            wanted.peer.public_key.clone_from(used);
         }
+        wanted.append(&mut spares);
         wanted
     }
 
+    /// A key that is of nobody yet.
+    fn may_be_next(&self, next: &str) -> bool {
+        keys::is_public_key(next)
+            && next != self.own_key
+            && !self.bootstrap.iter().any(|peer| peer.public_key == next)
+    }
+
+    fn look(
+        &self,
+        wanted: &Wanted,
+        key: &str,
+        next: &str,
+        current: &BTreeMap<&str, &CurrentPeer>,
+        called: &BTreeSet<Ipv4Addr>,
+    ) -> Look {
+        let address = wanted.peer.mesh_address;
+        let age = |key| current.get(key).and_then(|has| has.handshake_age);
+        Look {
+            old: age(key),
+            next: age(next),
+            routed: current.get(next).is_some_and(|has| !has.allowed.is_empty()),
+            silent: self.prober.answers(address) == Some(false),
+            called: called.contains(&address),
+            hears_both: self.device.in_place(),
+        }
+    }
+
     fn seen(&self, wanted: &Wanted, has: Option<&CurrentPeer>) -> Seen {
-        let age = has.and_then(|has| has.handshake_age_s);
+        let age = has.and_then(|has| has.handshake_age);
         if wanted.allowed.is_empty() {
             // One that was not relayed before has its session from then.
             let age = age.filter(|_| has.is_some_and(|has| has.allowed.is_empty()));
-            return Seen::Relayed(age.map(Duration::from_secs));
+            return Seen::Relayed(age);
         }
         match self.prober.answers(wanted.peer.mesh_address) {
             Some(true) => Seen::Answers,
@@ -197,36 +273,56 @@ impl Mesh {
                 let silent = self.prober.probes(wanted.peer.mesh_address).map_or(0, |probes| probes.silent);
                 let since = SESSION_S.min(u64::from(silent) * protocol::report::PROBE_EVERY_S);
                 // Hands shaken within the silence: it is probes that are not answered.
-                if age.is_some_and(|age| age < since) { Seen::Answers } else { Seen::Silent }
+                if age.is_some_and(|age| age.as_secs() < since) { Seen::Answers } else { Seen::Silent }
             }
             None => Seen::Unknown,
         }
     }
 
-    /// Whether a pass is due before its time: a peer may have to be dialled elsewhere.
+    /// Whether a pass is due before its time: a peer may have to be dialled elsewhere, or be under another key by now.
     fn is_due(&self) -> bool {
-        self.ways.due(Instant::now())
+        self.ways.due(Instant::now()) || !self.known_as.is_empty()
     }
 
-    /// Whether the direct way to a relayed peer began to work, or ceased to, since the last report.
+    /// Whether a peer is about to be heard under another key, any moment.
+    fn hurries(&self) -> bool {
+        self.turns.hurry(Instant::now())
+    }
+
+    /// Whether there is another own key since the last report, or the direct way to a relayed peer began to work, or
+    /// ceased to.
     fn has_news(&self) -> bool {
-        self.ways.healed() != self.told
+        self.own_key != self.told_key || self.ways.healed() != self.told
     }
 
     async fn report(&mut self) -> anyhow::Result<MeshReport> {
-        let mut peers = self.device.report().await?;
+        let all = self.device.report().await?;
         self.told = self.ways.healed();
+        self.told_key.clone_from(&self.own_key);
+        let has = |key: &String| all.iter().any(|peer| peer.public_key == *key);
+        let takes: Vec<String> = self.known_as.keys().filter(|next| has(next)).cloned().collect();
         let by_key: BTreeMap<&str, &Wanted> =
             self.wanted.iter().map(|wanted| (wanted.peer.public_key.as_str(), wanted)).collect();
         let relay_of = |address: &Ipv4Addr| self.wanted.iter().find(|relay| relay.allowed.contains(address));
-        for report in &mut peers {
-            let Some(wanted) = by_key.get(report.public_key.as_str()) else { continue };
-            report.probes = self.prober.probes(wanted.peer.mesh_address);
-            if wanted.allowed.is_empty() {
-                let relay = relay_of(&wanted.peer.mesh_address);
-                report.via = relay.map(|relay| relay.peer.public_key.clone());
-                report.direct_s = self.ways.direct(&report.public_key).map(|since| since.elapsed().as_secs());
+        let mut peers = Vec::new();
+        for mut report in all {
+            let wanted = by_key.get(report.public_key.as_str());
+            // A peer is reported once, under the key that the control plane knows, whichever of its two it uses.
+            if wanted.is_some_and(|wanted| wanted.spare) {
+                continue;
             }
+            let known = self.known_as(&report.public_key).to_owned();
+            report.public_key = known;
+            if let Some(wanted) = wanted {
+                report.probes = self.prober.probes(wanted.peer.mesh_address);
+                if wanted.allowed.is_empty() {
+                    let relay = relay_of(&wanted.peer.mesh_address);
+                    report.via = relay.map(|relay| self.known_as(&relay.peer.public_key).to_owned());
+                    report.direct_s =
+                        self.ways.direct(&report.public_key).map(|since| since.elapsed().as_secs());
+                }
+            }
+            peers.push(report);
         }
         Ok(MeshReport {
             peers,
@@ -235,7 +331,14 @@ impl Mesh {
             mtu: Some(self.device.mtu()),
             addresses: self.addresses().await,
             relay: Some(self.relay.ability().await),
+            next_key: self.rekey.next(&self.own_key),
+            takes,
         })
+    }
+
+    /// The key by which the control plane knows the peer that uses `key`.
+    fn known_as<'a>(&'a self, key: &'a str) -> &'a str {
+        self.known_as.get(key).map_or(key, String::as_str)
     }
 
     /// Where hosts on the networks around this one may dial its tunnel.
@@ -253,19 +356,28 @@ impl Mesh {
     }
 }
 
+/// For the peers to get ready after they were told that this host changes its key; longer than a packet takes to them.
+const CALL: Duration = Duration::from_millis(50);
+
+/// Sends one packet to each of these, so that hands are shaken at once.
+async fn knock(own: Ipv4Addr, peers: BTreeSet<Ipv4Addr>) {
+    let Ok(socket) = UdpSocket::bind((own, 0)).await else { return };
+    for peer in peers {
+        // Port 9 is "discard". Nothing depends on the packet's arrival.
+        let _ = socket.send_to(&[], (peer, 9)).await;
+    }
+}
+
 /// Sends one packet to each new peer, so that the handshake begins from this side too. Otherwise the one who dials may
 /// meet a device that does not know it yet, and `WireGuard` tries again only after five seconds.
 async fn greet(own: Ipv4Addr, steps: &[Step]) {
-    let Ok(socket) = UdpSocket::bind((own, 0)).await else { return };
-    for step in steps {
-        if let Step::Add(Wanted { peer, allowed, .. }) = step
-            && peer.endpoint.is_some()
-            && !allowed.is_empty()
-        {
-            // Port 9 is "discard". Nothing depends on the packet's arrival.
-            let _ = socket.send_to(&[], (peer.mesh_address, 9)).await;
+    let new = steps.iter().filter_map(|step| match step {
+        Step::Add(Wanted { peer, allowed, .. }) if peer.endpoint.is_some() && !allowed.is_empty() => {
+            Some(peer.mesh_address)
         }
-    }
+        _ => None,
+    });
+    knock(own, new.collect()).await;
 }
 
 /// What a former agent set; without the file every wanted endpoint is set once more.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use protocol::spec::MeshPeer;
 
@@ -21,7 +22,7 @@ pub(super) struct CurrentPeer {
     pub(super) allowed: BTreeSet<String>,
     pub(super) endpoint: Option<SocketAddr>,
     pub(super) keepalive_s: Option<u16>,
-    pub(super) handshake_age_s: Option<u64>,
+    pub(super) handshake_age: Option<Duration>,
 }
 
 /// A peer as it should be.
@@ -33,6 +34,8 @@ pub(super) struct Wanted {
     pub(super) allowed: BTreeSet<Ipv4Addr>,
     /// To be made anew, at its endpoint and without a session.
     pub(super) afresh: bool,
+    /// Beside the same peer under the key that it uses: this one it may use next, or has used before.
+    pub(super) spare: bool,
 }
 
 impl Wanted {
@@ -151,6 +154,7 @@ pub(super) fn routed(peers: Vec<MeshPeer>, relayed: &BTreeMap<String, String>) -
         allowed: allowed.remove(&peer.public_key).unwrap_or_default(),
         peer,
         afresh: false,
+        spare: false,
     };
     peers.into_iter().map(wanted).collect()
 }
@@ -177,6 +181,12 @@ pub(super) fn wanted_peers(
     }
     wanted.sort_by_key(|peer| peer.mesh_address);
     wanted
+}
+
+/// The peer `wanted` under the key that it does not use: heard when it shakes hands with it, and not dialled.
+pub(super) fn spare(wanted: &Wanted, public_key: &str) -> Wanted {
+    let peer = MeshPeer { public_key: public_key.to_owned(), endpoint: None, ..wanted.peer.clone() };
+    Wanted { peer, allowed: BTreeSet::new(), afresh: false, spare: true }
 }
 
 /// What [`plan`] is to know next time.
@@ -227,7 +237,7 @@ mod tests {
             allowed: wanted.allowed.iter().map(|address| format!("{address}/32")).collect(),
             endpoint: wanted.peer.endpoint,
             keepalive_s: Some(wanted.keepalive_s()),
-            handshake_age_s: None,
+            handshake_age: None,
         }
     }
 

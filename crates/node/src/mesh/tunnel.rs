@@ -8,7 +8,7 @@
 //! the agent then starts another.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use defguard_boringtun::device::{DeviceConfig, DeviceHandle};
+use defguard_wireguard_rs::key::Key;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::sys::stat::{Mode, umask};
@@ -24,6 +25,9 @@ use nix::unistd::{Pid, setsid};
 use tracing::info;
 
 use super::config::check_interface;
+
+/// For a device to answer.
+const ANSWER: Duration = Duration::from_secs(3);
 
 /// The socket by which the device is configured. Its place is fixed by the `WireGuard` tools.
 pub(super) fn socket_path(interface: &str) -> PathBuf {
@@ -48,6 +52,21 @@ pub fn run(interface: &str) -> anyhow::Result<()> {
     device.wait();
     info!(interface, "userspace tunnel ended");
     Ok(())
+}
+
+/// Gives a running device another private key. Its peers stay, and shake hands anew. Not by the library, whose way to
+/// set a key takes all peers away.
+pub(super) fn set_key(interface: &str, key: &Key) -> io::Result<()> {
+    let mut socket = UnixStream::connect(socket_path(interface))?;
+    socket.set_read_timeout(Some(ANSWER))?;
+    socket.set_write_timeout(Some(ANSWER))?;
+    socket.write_all(format!("set=1\nprivate_key={}\n\n", key.to_lower_hex()).as_bytes())?;
+    let mut answer = String::new();
+    BufReader::new(socket).read_line(&mut answer)?;
+    match answer.trim() {
+        "errno=0" => Ok(()),
+        other => Err(io::Error::other(format!("the tunnel process does not take the key: `{other}`"))),
+    }
 }
 
 /// Starts the tunnel process from this very binary, even if the file was replaced meanwhile. It makes a session of its

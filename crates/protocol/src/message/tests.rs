@@ -21,13 +21,14 @@ use crate::question::{
 use crate::registry::{CopyAction, CopyOrder, CopyReport};
 use crate::report::{
     Corrected, Deed, GitHostKey, HeldImage, HostFacts, ImageProblem, ImageReport, InstanceReport,
-    InstanceState, InstanceStats, LogLine, OperatingSystem, PeerReport, Probes, RelayAbility, Scrubbed,
-    ScrubbedFrom, Stray, Stream, WorkerReport,
+    InstanceState, InstanceStats, LogLine, NextKey, OperatingSystem, PeerReport, Probes, RelayAbility,
+    Scrubbed, ScrubbedFrom, Stray, Stream, WorkerReport,
 };
 use crate::spec::private::{Backend, EgressRule, PrivateProject, Service};
 use crate::spec::{
-    Certificate, CrashGuard, HttpChallenge, ImageSource, ImageSpec, InstanceSpec, Isolation, MeshPeer,
-    MeshSpec, Piece, PrivateSpec, Probe, ProxySpec, Resources, Route, TableChange, Upstream, WorkerSpec,
+    Certificate, CrashGuard, HttpChallenge, ImageSource, ImageSpec, InstanceSpec, Isolation, KeyChange,
+    MeshPeer, MeshSpec, Piece, PrivateSpec, Probe, ProxySpec, Resources, Route, TableChange, Upstream,
+    WorkerSpec,
 };
 use crate::storage::{OtherContainer, Volume};
 use crate::stream::{self, StreamOptions, StreamProblem, StreamProtocol, StreamReport};
@@ -162,6 +163,8 @@ fn mesh_report() -> MeshReport {
         mtu: Some(1420),
         addresses: vec![([192, 168, 1, 5], 51821).into()],
         relay: Some(RelayAbility::Relays),
+        next_key: Some(NextKey { rotation: id(6), public_key: "next key".to_owned() }),
+        takes: vec!["next key of a peer".to_owned()],
     }
 }
 
@@ -575,6 +578,8 @@ fn said_by_the_control_plane() -> Vec<FromControlPlane> {
             peers: vec![peer],
             prefix: Some(16),
             rotation: Some(id(6)),
+            key_change: Some(KeyChange { rotation: id(6), to: Some("next key".to_owned()) }),
+            next_keys: [("key".to_owned(), "next key of a peer".to_owned())].into(),
         })),
         spec(Spec::Worker(worker_spec())),
         spec(Spec::Proxy(proxy_spec())),

@@ -50,6 +50,9 @@ pub struct MeshSpec {
     /// Asks for another API key, see [`crate::enrol::RotateRequest`]. Gone once that is in use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotation: Option<Uuid>,
+    /// Asks for another key of this node's tunnel. Gone once the control plane knows that it is in use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_change: Option<KeyChange>,
     /// Length of the prefix of all addresses of the mesh; absent where it is what the host was told when it joined.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix: Option<u8>,
@@ -57,12 +60,25 @@ pub struct MeshSpec {
     /// older agent refuses a peer with a field that it does not know.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub candidates: BTreeMap<String, Vec<SocketAddr>>,
+    /// Keys that peers begin to use soon, by the key that they use now. The tunnel takes both until one of them is gone.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub next_keys: BTreeMap<String, String>,
     /// Peers that are reached through another one, by public key: the key of the one that relays.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub relayed: BTreeMap<String, String>,
     /// Pairs of mesh addresses whose packets this node hands on, both ways.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub relays: Vec<[Ipv4Addr; 2]>,
+}
+
+/// Another key for a node's tunnel. The host makes it and tells only its public half, see
+/// [`crate::report::MeshReport::next_key`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyChange {
+    pub rotation: Uuid,
+    /// The public key that all peers take by now: to be used from now on. Absent before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
 }
 
 /// Another node of the mesh.

@@ -54,6 +54,8 @@ pub struct Known {
     pub origin: Origin,
     pub mesh_address: Ipv4Addr,
     pub public_key: String,
+    /// The key by which the configuration names it. The node's own may have been rotated since.
+    pub declared_key: Option<String>,
     pub endpoint: Option<String>,
     pub labels: Labels,
     pub declared_labels: Labels,
@@ -106,6 +108,7 @@ pub async fn insert(conn: &mut PgConnection, node: &NewNode<'_>) -> sqlx::Result
 pub async fn update(conn: &mut PgConnection, node: &NewNode<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "update nodes set name = $2, roles = $3, origin = $4, mesh_address = $5, public_key = $6, endpoint = $7,
+                public_key_since = case when public_key = $6 then public_key_since else now() end,
                 revoked_at = case when public_key = $6 then revoked_at end,
                 labels = labels || $8, declared_labels = $9, zone = $10
          where id = $1",
@@ -125,6 +128,12 @@ pub async fn update(conn: &mut PgConnection, node: &NewNode<'_>) -> sqlx::Result
     Ok(())
 }
 
+/// Notes the key by which the configuration names the node.
+pub async fn set_declared_key(conn: &mut PgConnection, id: NodeId, key: &str) -> sqlx::Result<()> {
+    sqlx::query!("update nodes set declared_key = $2 where id = $1", id as _, key).execute(conn).await?;
+    Ok(())
+}
+
 pub async fn set_endpoint(conn: &mut PgConnection, id: NodeId, endpoint: &str) -> sqlx::Result<()> {
     sqlx::query!("update nodes set endpoint = $2 where id = $1", id as _, endpoint).execute(conn).await?;
     Ok(())
@@ -133,7 +142,7 @@ pub async fn set_endpoint(conn: &mut PgConnection, id: NodeId, endpoint: &str) -
 /// All nodes that are not removed, by name.
 pub async fn all(conn: &mut PgConnection) -> sqlx::Result<Vec<Known>> {
     let rows = sqlx::query!(
-        r#"select id, name, roles, origin as "origin: Origin", mesh_address, public_key, endpoint,
+        r#"select id, name, roles, origin as "origin: Origin", mesh_address, public_key, declared_key, endpoint,
                   labels as "labels: Json<Labels>", declared_labels as "declared_labels: Json<Labels>", zone,
                   signing_key, rotation, revoked_at is not null as "revoked!"
            from nodes where removed_at is null order by name"#
@@ -147,6 +156,7 @@ pub async fn all(conn: &mut PgConnection) -> sqlx::Result<Vec<Known>> {
         origin: row.origin,
         mesh_address: v4(row.mesh_address),
         public_key: row.public_key,
+        declared_key: row.declared_key,
         endpoint: row.endpoint,
         labels: row.labels.0,
         declared_labels: row.declared_labels.0,
@@ -161,7 +171,7 @@ pub async fn all(conn: &mut PgConnection) -> sqlx::Result<Vec<Known>> {
 /// The node `id`, unless it is removed.
 pub async fn known(conn: &mut PgConnection, id: NodeId) -> sqlx::Result<Option<Known>> {
     let row = sqlx::query!(
-        r#"select id, name, roles, origin as "origin: Origin", mesh_address, public_key, endpoint,
+        r#"select id, name, roles, origin as "origin: Origin", mesh_address, public_key, declared_key, endpoint,
                   labels as "labels: Json<Labels>", declared_labels as "declared_labels: Json<Labels>", zone,
                   signing_key, rotation, revoked_at is not null as "revoked!"
            from nodes where id = $1 and removed_at is null"#,
@@ -176,6 +186,7 @@ pub async fn known(conn: &mut PgConnection, id: NodeId) -> sqlx::Result<Option<K
         origin: row.origin,
         mesh_address: v4(row.mesh_address),
         public_key: row.public_key,
+        declared_key: row.declared_key,
         endpoint: row.endpoint,
         labels: row.labels.0,
         declared_labels: row.declared_labels.0,

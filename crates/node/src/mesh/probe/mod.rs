@@ -42,6 +42,9 @@ pub(super) struct Prober {
     records: Mutex<BTreeMap<Ipv4Addr, Record>>,
     /// A peer became silent, or answers again.
     turned: Notify,
+    /// Peers that said that they use their next key.
+    called: Mutex<BTreeSet<Ipv4Addr>>,
+    calls: Notify,
     round: Duration,
 }
 
@@ -53,6 +56,8 @@ impl Prober {
             mtu: u16::try_from(mtu).unwrap_or(u16::MAX),
             records: Mutex::default(),
             turned: Notify::new(),
+            called: Mutex::default(),
+            calls: Notify::new(),
             round: ROUND,
         }
     }
@@ -94,6 +99,16 @@ impl Prober {
     /// Returns when a peer became silent or answers again.
     pub(super) async fn turned(&self) {
         self.turned.notified().await;
+    }
+
+    /// Returns when a peer said that it uses its next key.
+    pub(super) async fn calls(&self) {
+        self.calls.notified().await;
+    }
+
+    /// The peers that said so since this was asked last.
+    pub(super) fn called(&self) -> BTreeSet<Ipv4Addr> {
+        std::mem::take(&mut self.called.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Asks and answers until `stop`.
@@ -183,11 +198,26 @@ impl Prober {
                 }
                 None
             }
+            Probe::Turn => {
+                if self.records().contains_key(&peer) {
+                    self.called.lock().unwrap_or_else(PoisonError::into_inner).insert(peer);
+                    self.calls.notify_one();
+                }
+                None
+            }
         }
     }
 
     fn records(&self) -> MutexGuard<'_, BTreeMap<Ipv4Addr, Record>> {
         self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Says to these peers that this host uses its next key from now on. A peer that does not hear it finds out by itself.
+pub(super) async fn call(own: Ipv4Addr, peers: impl Iterator<Item = Ipv4Addr>) {
+    let Ok(socket) = UdpSocket::bind((own, 0)).await else { return };
+    for peer in peers {
+        let _ = socket.send_to(&Probe::Turn.bytes(), (peer, wire::PORT)).await;
     }
 }
 
@@ -266,12 +296,19 @@ mod tests {
     }
 
     #[test]
-    fn only_the_mesh_is_answered_and_no_more_than_so_often() {
+    fn only_the_mesh_is_heard_and_answered_no_more_than_so_often() {
         let prober = prober("10.50.0.1/24");
         let ask = Probe::Ask(7).bytes();
         assert_eq!(prober.take(&ask, ([10, 50, 0, 2], 1).into()), Some(7));
         assert_eq!(prober.take(&ask, ([192, 0, 2, 1], 1).into()), None);
         assert_eq!(prober.take(&Probe::Answer(7).bytes(), ([10, 50, 0, 2], 1).into()), None);
+        let turn = Probe::Turn.bytes();
+        prober.ask(&BTreeSet::from([[10, 50, 0, 2].into()]));
+        for other in [[10, 50, 0, 2], [10, 50, 0, 3]] {
+            assert_eq!(prober.take(&turn, (other, 1).into()), None);
+        }
+        assert_eq!(prober.called(), BTreeSet::from([[10, 50, 0, 2].into()]), "only of peers");
+        assert!(prober.called().is_empty(), "each is told once");
         let mut allowance = Allowance::new();
         assert!((0..2 * ANSWERS).filter(|_| allowance.take()).count() < 2 * ANSWERS as usize);
     }

@@ -1,5 +1,6 @@
 //! What a probe looks like: a mark, whether it asks or answers, and a number; an ask may be longer, to see whether a
-//! packet of its length arrives. Answers have no more than this, so nobody gains by asking in another's name.
+//! packet of its length arrives. Answers have no more than this, so nobody gains by asking in another's name. In the
+//! same form a peer says that it begins to use its next key.
 
 /// UDP port on the mesh address, on every host.
 pub(super) const PORT: u16 = 51822;
@@ -14,6 +15,8 @@ const MARK: [u8; 4] = *b"whp1";
 pub(super) enum Probe {
     Ask(u64),
     Answer(u64),
+    /// Who sends this uses the key that it announced before, from now on. Not answered.
+    Turn,
 }
 
 impl Probe {
@@ -21,6 +24,7 @@ impl Probe {
         let (kind, number) = match self {
             Self::Ask(number) => (0, number),
             Self::Answer(number) => (1, number),
+            Self::Turn => (2, 0),
         };
         let mut bytes = [0; LENGTH];
         bytes[..4].copy_from_slice(&MARK);
@@ -37,6 +41,7 @@ impl Probe {
         match (*mark == MARK, head[0]) {
             (true, 0) => Some(Self::Ask(number)),
             (true, 1) => Some(Self::Answer(number)),
+            (true, 2) => Some(Self::Turn),
             _ => None,
         }
     }
@@ -48,7 +53,7 @@ mod tests {
 
     #[test]
     fn probes_read_back_whatever_follows_them_and_other_packets_are_none() {
-        for probe in [Probe::Ask(7), Probe::Answer(u64::MAX)] {
+        for probe in [Probe::Ask(7), Probe::Answer(u64::MAX), Probe::Turn] {
             let mut padded = probe.bytes().to_vec();
             assert_eq!(Probe::read(&padded), Some(probe));
             padded.resize(1400, 0);
