@@ -1,4 +1,4 @@
-import { queryOptions } from "@tanstack/react-query";
+import { queryOptions, useMutation, useQueryClient } from "@tanstack/react-query";
 import { api, unwrap } from "./client";
 import { keys } from "./keys";
 import type { components } from "./schema.gen";
@@ -21,3 +21,13 @@ export const meshQuery = (node?: string) =>
       unwrap(api.GET("/api/v1/mesh", { params: { query: node ? { node } : {} }, signal })),
     refetchInterval: REPORT_MS,
   });
+
+/** Asks these nodes for other keys of their tunnels, or all if none is named. */
+export function useRotateMeshKeys() {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: (nodes: string[]) =>
+      unwrap(api.POST("/api/v1/mesh/rotations", { body: { nodes, all: nodes.length === 0 } })),
+    onSuccess: () => client.invalidateQueries({ queryKey: keys.mesh }),
+  });
+}

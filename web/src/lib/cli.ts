@@ -35,6 +35,7 @@ export const cli = {
     `wh rollback --app ${quote(app)}${release === undefined ? "" : ` ${release}`}`,
   queue: () => "wh queue",
   mesh: () => "wh mesh doctor",
+  meshRotate: () => "wh mesh rotate --all",
   compare: (app: string, before: number, after: number) =>
     `wh releases diff --app ${quote(app)} ${before} ${after}`,
   logs: (app: string) => `wh logs --app ${quote(app)} -f`,

@@ -36,7 +36,7 @@ pub(crate) use doctor::{DoctorReport, Finding};
 pub(crate) use domains::Domain;
 pub(crate) use git::{GitAccess, GitAccessAnswer};
 pub(crate) use healing::{Correction, NodeHealing, Stray, WaitsFor};
-pub(crate) use mesh::{Mesh, MeshFinding, MeshLink};
+pub(crate) use mesh::{Mesh, MeshFinding, MeshLink, MeshNode, MeshRotationsAsked};
 pub(crate) use network::{EgressRule, Network};
 pub(crate) use node_pages::{
     AgentLine, AgentLog, CleanableImage, Cleanup, CleanupPreview, NodeInstance, NodeInstances, NodeNow,

@@ -271,6 +271,20 @@ pub(crate) enum MeshCommand {
         /// Only what is about this node
         node: Option<String>,
     },
+    /// Give nodes other keys for their tunnels, one after the other; connections go on
+    Rotate {
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        nodes: Vec<String>,
+        /// All nodes
+        #[arg(long)]
+        all: bool,
+        /// Do not wait for the end
+        #[arg(long)]
+        detach: bool,
+        /// Leave the keys as they are, of nodes that have been asked and have not changed yet
+        #[arg(long, conflicts_with_all = ["all", "detach"])]
+        cancel: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use url::form_urlencoded;
 
-use super::Shell;
-use crate::api::types::{Mesh, MeshFinding, MeshLink};
+use super::{Shell, mesh_keys};
+use crate::api::types::{Mesh, MeshFinding, MeshLink, MeshNode};
 use crate::args::MeshCommand;
 use crate::failure::{Exit, Failure, Result};
 use crate::ui::paint::Paint;
@@ -22,6 +22,8 @@ pub(crate) async fn run(shell: &Shell, command: Option<MeshCommand>) -> Result<(
         MeshCommand::Show => show(shell).await,
         MeshCommand::Peers { node } => peers(shell, &node).await,
         MeshCommand::Rtt => rtt(shell).await,
+        MeshCommand::Rotate { nodes, cancel: true, .. } => mesh_keys::cancel(shell, &nodes).await,
+        MeshCommand::Rotate { nodes, all, detach, .. } => mesh_keys::rotate(shell, &nodes, all, detach).await,
         MeshCommand::Doctor { node } => doctor(shell, node.as_deref()).await,
     }
 }
@@ -43,8 +45,17 @@ async fn show(shell: &Shell) -> Result<()> {
         return crate::ui::json(&mesh);
     }
     let others = mesh.nodes.len().saturating_sub(1);
-    let mut table =
-        Table::new(&["NODE", "STATUS", "ADDRESS", "ENDPOINT", "REACHES", "WIREGUARD", "MTU", "REPORTED"]);
+    let mut table = Table::new(&[
+        "NODE",
+        "STATUS",
+        "ADDRESS",
+        "ENDPOINT",
+        "REACHES",
+        "WIREGUARD",
+        "MTU",
+        "KEY",
+        "REPORTED",
+    ]);
     for node in &mesh.nodes {
         table.row(vec![
             Cell::name(&node.name),
@@ -54,6 +65,7 @@ async fn show(shell: &Shell) -> Result<()> {
             Cell::plain(format!("{} of {others}", node.reaches)),
             Cell::plain(node.wireguard.as_deref().unwrap_or_default()),
             Cell::plain(node.mtu.map(|mtu| mtu.to_string()).unwrap_or_default()),
+            key(node),
             Cell::plain(time::age_of(node.reported_at)),
         ]);
     }
@@ -100,6 +112,13 @@ fn way(link: &MeshLink) -> Cell {
     match &link.via {
         Some(via) if link.state == RELAYED => Cell::plain(format!("{RELAYED} via {via}")),
         _ => Cell::status(&link.state),
+    }
+}
+
+fn key(node: &MeshNode) -> Cell {
+    match &node.rotation {
+        Some(rotation) => Cell::plain(format!("changing ({})", rotation.stage)),
+        None => Cell::plain(time::age_of(node.key_since)),
     }
 }
 

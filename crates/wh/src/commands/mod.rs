@@ -22,6 +22,7 @@ mod local;
 mod logs;
 mod manual;
 mod mesh;
+mod mesh_keys;
 mod moves;
 mod network;
 mod node_add;

@@ -9,7 +9,7 @@ fn node(name: &str, reaches: u32) -> Value {
     json!({
         "id": format!("id-{name}"), "name": name, "mesh_address": "10.50.0.2", "public_key": "k",
         "endpoint": null, "status": "online", "wireguard": "userspace", "mtu": 1420,
-        "reported_at": chrono::Utc::now(), "reaches": reaches,
+        "key_since": chrono::Utc::now(), "reported_at": chrono::Utc::now(), "reaches": reaches,
     })
 }
 
@@ -54,7 +54,7 @@ fn the_mesh_is_shown_by_node_by_peer_and_as_a_matrix() {
     let run = user.wh(&mock, &["mesh"]).succeeded();
     assert_eq!(
         words(&run.out)[1],
-        ["w1", "online", "10.50.0.2", "–", "1", "of", "2", "userspace", "1420", "now"]
+        ["w1", "online", "10.50.0.2", "–", "1", "of", "2", "userspace", "1420", "now", "now"]
     );
     assert!(run.err.contains("wh mesh doctor"), "{run:?}");
     let run = user.wh(&mock, &["mesh", "peers", "w1"]).succeeded();
@@ -106,4 +106,41 @@ fn the_doctor_tells_what_is_wrong_and_fails_for_problems_alone() {
     let mock = Mock::start(vec![("GET /mesh", mesh(&[]))]);
     let run = user.wh(&mock, &["mesh", "doctor"]).succeeded();
     assert!(run.err.contains("every node reaches every other"), "{run:?}");
+}
+
+/// Of w1, which is asked for another key and waits for these.
+fn changing(waits_for: &[&str]) -> Reply {
+    let mut one = node("w1", 1);
+    one["rotation"] = json!({ "asked_at": chrono::Utc::now(), "stage": "announced", "waits_for": waits_for });
+    reply(200, json!({ "cidr": "10.50.0.0/24", "nodes": [one, node("w2", 1)], "links": [] }))
+}
+
+#[test]
+fn keys_of_tunnels_are_changed_and_waited_for() {
+    let mock = Mock::start(vec![
+        ("POST /mesh/rotations", reply(202, json!({ "nodes": ["w1"] }))),
+        ("GET /mesh", changing(&["w2"])),
+        ("GET /mesh", mesh(&[])),
+    ]);
+    let run = User::new().wh(&mock, &["mesh", "rotate", "w1"]).succeeded();
+    assert!(run.err.contains("the tunnel of w1 uses another key"), "{run:?}");
+    let lines = mock.lines();
+    assert_eq!(
+        (lines[0].as_str(), lines.last().map(String::as_str)),
+        ("POST /mesh/rotations", Some("GET /mesh"))
+    );
+
+    let mock = Mock::start(vec![
+        ("POST /mesh/rotations", reply(202, json!({ "nodes": ["w1", "w2"] }))),
+        ("GET /mesh", changing(&["w2"])),
+        ("DELETE /mesh/rotations/w1", reply(204, Value::Null)),
+    ]);
+    let user = User::new();
+    let run = user.wh(&mock, &["mesh", "rotate", "--all", "--detach"]).succeeded();
+    assert!(run.err.contains("asked 2 nodes"), "{run:?}");
+    let run = user.wh(&mock, &["mesh"]).succeeded();
+    assert!(run.out.contains("changing (announced)"), "{run:?}");
+    let run = user.wh(&mock, &["mesh", "rotate", "w1", "--cancel"]).succeeded();
+    assert!(run.err.contains("w1 keeps its key"), "{run:?}");
+    user.wh(&mock, &["mesh", "rotate"]).failed(2);
 }

@@ -1,4 +1,4 @@
-import { screen, within } from "@testing-library/react";
+import { screen, waitFor, within } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { describe, expect, it } from "vitest";
 import type { Mesh, MeshLink } from "@/api/mesh";
@@ -36,6 +36,8 @@ function mesh(size: number, more: Partial<Mesh> = {}): Mesh {
       name,
       mesh_address: "10.50.0.2",
       public_key: "k",
+      key_since: null,
+      rotation: null,
       endpoint: null,
       status: "online",
       wireguard: "kernel",
@@ -78,6 +80,29 @@ describe("the matrix", () => {
     expect(within(matrix).getAllByRole("cell")).toHaveLength(900);
     expect(within(matrix).queryByText("1.5 ms")).not.toBeInTheDocument();
     expect(within(matrix).getByText(told(link("n30", "n29")))).toBeInTheDocument();
+  });
+});
+
+describe("the keys", () => {
+  it("are asked for node by node or all at once, and tell who they wait for", async () => {
+    const told = mesh(3);
+    const [first] = told.nodes;
+    if (first)
+      first.rotation = { asked_at: "2026-11-22T10:00:00Z", stage: "announced", waits_for: ["n2", "n3"] };
+    answer("get", "/api/v1/mesh", told);
+    const asked = answer("post", "/api/v1/mesh/rotations", { nodes: ["n2"] }, 202);
+    renderAt("/network", routes);
+    expect(await screen.findByText("waits for n2, n3")).toBeInTheDocument();
+    expect(screen.getByRole("button", { name: "Rotate the key of n1" })).toBeDisabled();
+    await userEvent.click(screen.getByRole("button", { name: "Rotate the key of n2" }));
+    await waitFor(() => expect(asked.at(-1)).toEqual({ nodes: ["n2"], all: false }));
+  });
+  it("may all be rotated", async () => {
+    answer("get", "/api/v1/mesh", mesh(2));
+    const asked = answer("post", "/api/v1/mesh/rotations", { nodes: ["n1", "n2"] }, 202);
+    renderAt("/network", routes);
+    await userEvent.click(await screen.findByRole("button", { name: "Rotate all" }));
+    await waitFor(() => expect(asked.at(-1)).toEqual({ nodes: [], all: true }));
   });
 });
 

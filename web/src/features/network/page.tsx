@@ -6,6 +6,7 @@ import { StatusMark } from "@/components/status";
 import { Words } from "@/components/words";
 import { cli } from "@/lib/cli";
 import type { Tone } from "@/lib/status";
+import { Keys } from "./keys";
 import { Matrix } from "./matrix";
 import { Peers } from "./peers";
 
@@ -72,6 +73,7 @@ function Shown({ mesh }: { mesh: Mesh }) {
       >
         <PeersOf mesh={mesh} node={selected} />
       </Card>
+      <Keys mesh={mesh} />
     </>
   );
 }

@@ -22,6 +22,10 @@ pub(crate) struct MeshNode {
     pub(crate) mesh_address: String,
     pub(crate) public_key: String,
     #[serde(default)]
+    pub(crate) key_since: Option<DateTime<Utc>>,
+    #[serde(default)]
+    pub(crate) rotation: Option<MeshRotation>,
+    #[serde(default)]
     pub(crate) endpoint: Option<String>,
     pub(crate) status: String,
     #[serde(default)]
@@ -32,6 +36,21 @@ pub(crate) struct MeshNode {
     pub(crate) reported_at: Option<DateTime<Utc>>,
     #[serde(default)]
     pub(crate) reaches: usize,
+}
+
+/// How far a node is with another key.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct MeshRotation {
+    pub(crate) asked_at: DateTime<Utc>,
+    pub(crate) stage: String,
+    #[serde(default)]
+    pub(crate) waits_for: Vec<String>,
+}
+
+/// Nodes that were asked for other keys.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct MeshRotationsAsked {
+    pub(crate) nodes: Vec<String>,
 }
 
 /// How one node reaches another.
