@@ -26,6 +26,7 @@ mod hello;
 mod images;
 mod isolation;
 mod joining;
+mod mesh_keys;
 mod node_pages;
 mod nodes;
 mod oneoff;
@@ -36,6 +37,7 @@ mod private;
 mod private_git;
 mod registries;
 mod relays;
+mod relays_lost;
 mod releases;
 mod restarts;
 mod runner;
@@ -89,6 +91,8 @@ fn tests() -> Vec<Test> {
         builds::TESTS,
         relays::TESTS,
         clocks::TESTS,
+        relays_lost::TESTS,
+        mesh_keys::TESTS,
         outages::TESTS,
         healing::TESTS,
         zones::TESTS,
