@@ -368,6 +368,59 @@ in
         host.zone = "de.example.com";
       } { } == closed;
 
+  "settings that are not given are left to the program, and typed ones are held to their range" =
+    let
+      given =
+        settings:
+        (host {
+          imports = [ (fleetWith { }) ];
+          services.wisehosting.controlPlane = { inherit settings; };
+        }).services.wisehosting.controlPlane.settings;
+      refused = settings: !evaluates (given settings);
+    in
+    (given { node_health.grace_s = 60; }).node_health.grace_s == 60
+    && (given { traffic.minutes_kept_h = 26; }).traffic.minutes_kept_h == 26
+    && refused { node_health.grace_s = 1; }
+    && refused { node_health.check_intervals_s = [ 30 ]; }
+    && refused { node_numbers.hours_kept_days = 7; }
+    && refused { placement.strategy = "random"; }
+    && refused { placement.cpu_overcommit = 0; };
+
+  "root in a container is nobody where that can be, and where it must and cannot nothing is built" =
+    let
+      worker = change: {
+        imports = [
+          (alone "worker")
+          change
+        ];
+      };
+      must.services.wisehosting.worker.settings.instances.user_namespaces = "require";
+      btrfs.virtualisation.containers.storage.settings.storage.driver = "btrfs";
+      without.users.users.containers.subUidRanges = lib.mkForce [ ];
+      path = change: map lib.getName (host (worker change)).systemd.services.wisehosting-worker.path;
+      somebody = {
+        users.users.containers.isNormalUser = true;
+        users.users.containers.linger = true;
+      };
+    in
+    failures (worker must) == [ ]
+    && failures (worker btrfs) == [ ]
+    && failures (worker somebody) == [ ]
+    && complains "driver is btrfs" {
+      imports = [
+        (worker must)
+        btrfs
+      ];
+    }
+    && complains "subUidRanges" {
+      imports = [
+        (worker must)
+        without
+      ];
+    }
+    && lib.elem "btrfs-progs" (path btrfs)
+    && !lib.elem "btrfs-progs" (path { });
+
   "Traefik answers for a worker's zones in place of the worker, by a token in a file" =
     let
       zone = traefik: {

@@ -94,6 +94,7 @@ in
       };
     };
     settings = wh.mkSettings {
+      options = import ./control-plane-settings.nix { inherit lib pkgs; };
       description = "Settings of the control plane, as in `docs/configuration.md`. The fleet fills in what it knows.";
       example = {
         acme.directory = "https://acme-v02.api.letsencrypt.org/directory";

@@ -47,12 +47,34 @@ in
       '';
     };
 
+  # Any setting may be given; `options` has those that are typed and described here. Null is left out of the file.
   mkSettings =
-    { description, example }:
+    {
+      description,
+      example,
+      options ? { },
+    }:
     mkOption {
-      type = (pkgs.formats.json { }).type;
+      type = types.submodule {
+        freeformType = (pkgs.formats.json { }).type;
+        inherit options;
+      };
       default = { };
       inherit example description;
+    };
+
+  # One that has a default of the program's own, which stays the program's.
+  mkSetting =
+    {
+      type,
+      default,
+      description,
+    }:
+    mkOption {
+      type = types.nullOr type;
+      default = null;
+      defaultText = lib.literalMD "`${default}`, the program's own";
+      inherit description;
     };
 
   mkConfigFile =
@@ -97,7 +119,8 @@ in
     }:
     let
       name = "${program}.json";
-      file = pkgs.writeText name (builtins.toJSON settings);
+      given = lib.filterAttrsRecursive (_: value: value != null) settings;
+      file = pkgs.writeText name (builtins.toJSON given);
       runs = pkgs.stdenv.buildPlatform.canExecute pkgs.stdenv.hostPlatform;
     in
     if runs then

@@ -13,6 +13,9 @@ let
   inherit (config.networking) firewall;
   mesh = top.mesh.settings.interface;
   ingress = cfg.settings.ingress or null;
+  required = cfg.settings.instances.user_namespaces == "require";
+  storageDriver = config.virtualisation.containers.storage.settings.storage.driver or "overlay";
+  numbers = config.users.users.containers;
 
   # Ports and ranges that the host's firewall opens to everybody, as an nftables set; null when there are none.
   opened =
@@ -42,6 +45,25 @@ in
       description = "Whether the port of `settings.ingress`, where direct zones are answered, is reachable from outside.";
     };
     settings = wh.mkSettings {
+      options.instances = {
+        private_networks = wh.mkSetting {
+          type = types.listOf (types.strMatching "[0-9.]+/[0-9]+");
+          default = "[ ]";
+          description = "Private networks that apps and build steps may reach, such as the one of a database.";
+        };
+        user_namespaces = wh.mkSetting {
+          type = types.enum [
+            "auto"
+            "off"
+            "require"
+          ];
+          default = "\"auto\"";
+          description = ''
+            Whether root inside a container is nobody on the host: where the host allows, never, or else nothing starts.
+            See `docs/operations/isolation.md`.
+          '';
+        };
+      };
       description = ''
         Settings of the worker, as in `docs/configuration.md`. With a `zone` of its own in the fleet a worker that is no
         control plane listens for it: `ingress` is `0.0.0.0:8080` then, and `null` leaves the zone to something else.
@@ -61,6 +83,14 @@ in
       {
         assertion = top.mesh.enable;
         message = "services.wisehosting.worker needs services.wisehosting.mesh.enable: apps are published on the mesh.";
+      }
+      {
+        assertion = !required || storageDriver == "overlay";
+        message = "services.wisehosting.worker.settings.instances.user_namespaces: `require` needs Podman's storage driver overlay, and virtualisation.containers.storage.settings.storage.driver is ${storageDriver}: nothing would start. Set `auto`, or the other driver.";
+      }
+      {
+        assertion = !required || (numbers.subUidRanges != [ ] && numbers.subGidRanges != [ ]);
+        message = "services.wisehosting.worker.settings.instances.user_namespaces: `require` needs numbers for containers, and users.users.containers has no subUidRanges or subGidRanges: nothing would start.";
       }
     ];
 
@@ -90,8 +120,9 @@ in
 
     # Numbers for the users of containers, so that root inside is nobody outside. Podman takes them from this user.
     users.users.containers = {
-      isSystemUser = lib.mkDefault true;
-      group = lib.mkDefault "containers";
+      # A user of that name who logs in may be there already, with defaults of its own.
+      isSystemUser = lib.mkOverride 1100 true;
+      group = lib.mkOverride 1100 "containers";
       subUidRanges = lib.mkDefault [
         {
           startUid = 2147483648;
@@ -128,7 +159,9 @@ in
         pkgs.nftables
         pkgs.openssh
         pkgs.util-linux
-      ];
+      ]
+      # Limits of the disk, where each container has a subvolume.
+      ++ lib.optional (storageDriver == "btrfs") pkgs.btrfs-progs;
       stopIfChanged = false;
       serviceConfig = wh.kept // {
         ExecStart = "${lib.getExe' cfg.package "wisehosting-worker"} run --config ${cfg.configFile}";
