@@ -53,14 +53,7 @@ for machine in [worker1, world]:
     machine.wait_for_unit("greeting.service", timeout=60)
 world.wait_for_unit("dns.service", timeout=60)
 
-url = f"http://{address_of(control)}:8080/api/v1"
-account = shlex.quote(json.dumps({"name": "test", "email": "ops@wise.test", "password": PASSWORD}))
-token = json.loads(client.succeed(f"curl -sSf -H 'content-type: application/json' -d {account} {url}/tokens"))["token"]
-for project in ["one", "two"]:
-    client.succeed(
-        f"curl -sSf -H 'authorization: Bearer {token}' -H 'content-type: application/json'"
-        f" -d '{{\"slug\": \"{project}\"}}' {url}/projects"
-    )
+make_projects(control, client, "one", "two")
 for app, project in [("shop", "one"), ("cart", "one"), ("other", "two")]:
     client.succeed(f"wh apps create {app} --project {project}", timeout=60)
     deploy(client, app, app)
@@ -92,10 +85,9 @@ with subtest("an app reaches the apps of its project, and not those of another")
     t.assertEqual(from_container("shop", {inside("cart"), inside("other")}), {inside("cart")})
     t.assertEqual(from_container("other", {inside("cart"), inside("shop")}), set())
 
-with subtest("an app finds names: those of the world, and the containers of its project"):
-    cart = inspect("cart", "{{.Name}}")
-    names = {"public.test:9999", f"{cart}:8080"}
-    t.assertEqual(from_container("shop", names | {f"{inspect('other', '{{.Name}}')}:8080"}), names)
+with subtest("an app finds names: those of the world, and the apps of its project"):
+    names = {"public.test:9999", "cart.one.internal:8080"}
+    t.assertEqual(from_container("shop", names | {"other.two.internal:8080"}), names)
 
 with subtest("a build step reaches the Internet by name, and nothing of the host, the mesh or any app"):
     names = {"public.test:9999"}

@@ -69,6 +69,16 @@ def check_tunnel(host: Host) -> None:
     t.assertEqual(host.succeed("wg show wh0 public-key"), host.succeed("cat /var/lib/wisehosting/mesh/public.key"))
 
 
+def make_projects(control: Host, client: Host, *names: str) -> None:
+    url = f"http://{address_of(control)}:8080/api/v1"
+    account = shlex.quote(json.dumps({"name": "test", "email": "ops@wise.test", "password": PASSWORD}))
+    send = "curl -sS --fail-with-body -H 'content-type: application/json'"
+    token = json.loads(client.succeed(f"{send} -d {account} {url}/tokens", timeout=60))["token"]
+    for name in names:
+        body = shlex.quote(json.dumps({"slug": name}))
+        client.succeed(f"{send} -H 'authorization: Bearer {token}' -d {body} {url}/projects", timeout=60)
+
+
 def source(client: Host, name: str, text: str) -> None:
     """The folder of an app that answers with `text`."""
     client.succeed(
