@@ -131,8 +131,8 @@ in
           PrivateDevices = false;
           DeviceAllow = [ "/dev/net/tun rw" ];
           # A relay lets its tunnel's interface forward: `net.ipv4.conf.${interface}.forwarding`, which CAP_NET_ADMIN covers.
-          # Other settings of the kernel belong to root, and this service is not.
-          ProtectKernelTunables = false;
+          # The interface is not there yet, and all other settings of the kernel stay closed.
+          ReadWritePaths = [ "/proc/sys/net/ipv4/conf" ];
           # The host's load and memory, which the agent reports.
           ProcSubset = "all";
         };
