@@ -169,4 +169,6 @@ pub struct Refused {
 }
 
 #[cfg(test)]
+mod samples;
+#[cfg(test)]
 mod tests;
