@@ -9,6 +9,11 @@ let
   };
 in
 {
+  mesh.rotate_after_days = mkSetting {
+    type = types.ints.positive;
+    default = "null";
+    description = "Days after which a node's tunnel gets other keys by itself; never without it. See `docs/operations/mesh.md`.";
+  };
   node_health = {
     check_intervals_s =
       let
@@ -44,6 +49,11 @@ in
       type = between 5 86400;
       default = "300";
       description = "Seconds for which a node may be gone before its instances are placed elsewhere; an app may have others.";
+    };
+    flapping_h = mkSetting {
+      type = between 0 168;
+      default = "6";
+      description = "Hours within which each time that a node was gone before doubles how long it is waited for.";
     };
     lease_s = mkSetting {
       type = between 10 3600;

@@ -8,16 +8,6 @@ use sqlx::PgConnection;
 
 use super::store;
 
-/// Those of `slugs` whose apps are the organization's.
-pub async fn own<'a>(
-    conn: &mut PgConnection,
-    organization: OrganizationId,
-    slugs: impl Iterator<Item = &'a str>,
-) -> sqlx::Result<BTreeSet<String>> {
-    let slugs: Vec<String> = slugs.map(str::to_owned).collect();
-    store::own(conn, organization, &slugs).await
-}
-
 /// What concerns the organization's apps, and how many things concern those of others. `app` tells whose slug it is.
 pub async fn split<T>(
     conn: &mut PgConnection,
@@ -25,7 +15,34 @@ pub async fn split<T>(
     all: Vec<T>,
     app: impl Fn(&T) -> &str,
 ) -> sqlx::Result<(Vec<T>, usize)> {
-    let own = own(conn, organization, all.iter().map(&app)).await?;
-    let (seen, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|one| own.contains(app(one)));
-    Ok((seen, others.len()))
+    let foreign = foreign(conn, organization, all.iter().map(&app)).await?;
+    let (others, own): (Vec<_>, Vec<_>) = all.into_iter().partition(|one| foreign.contains(app(one)));
+    Ok((own, others.len()))
+}
+
+/// Has `hide` take the names out of what concerns apps of other organizations.
+pub async fn hide<T>(
+    conn: &mut PgConnection,
+    organization: OrganizationId,
+    mut all: Vec<T>,
+    app: impl Fn(&T) -> Option<&str>,
+    hide: impl Fn(&mut T),
+) -> sqlx::Result<Vec<T>> {
+    let foreign = foreign(conn, organization, all.iter().filter_map(&app)).await?;
+    for one in &mut all {
+        if app(one).is_some_and(|app| foreign.contains(app)) {
+            hide(one);
+        }
+    }
+    Ok(all)
+}
+
+/// A slug that no app has is not foreign.
+async fn foreign<'a>(
+    conn: &mut PgConnection,
+    organization: OrganizationId,
+    slugs: impl Iterator<Item = &'a str>,
+) -> sqlx::Result<BTreeSet<String>> {
+    let slugs: Vec<String> = slugs.map(str::to_owned).collect();
+    store::foreign(conn, organization, &slugs).await
 }

@@ -314,21 +314,21 @@ fn address(node: IpNet, port: i32) -> Option<String> {
     Some(SocketAddr::new(node, u16::try_from(port).ok()?).to_string())
 }
 
-/// Those of the slugs whose apps are the organization's.
-pub async fn own(
+/// Those of the slugs whose apps are of other organizations.
+pub async fn foreign(
     conn: &mut PgConnection,
     organization: OrganizationId,
     slugs: &[String],
 ) -> sqlx::Result<BTreeSet<String>> {
-    let own = sqlx::query_scalar!(
+    let foreign = sqlx::query_scalar!(
         "select apps.slug from apps
          join environments on environments.id = apps.environment_id
          join projects on projects.id = environments.project_id
-         where organization_id = $1 and apps.slug = any($2)",
+         where organization_id <> $1 and apps.slug = any($2)",
         organization as _,
         slugs
     )
     .fetch_all(conn)
     .await?;
-    Ok(own.into_iter().collect())
+    Ok(foreign.into_iter().collect())
 }

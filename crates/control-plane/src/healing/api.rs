@@ -13,7 +13,7 @@ use super::corrections::Correction;
 use super::store::{self, strays::StrayView};
 use super::{Reach, grace};
 use crate::app::AppState;
-use crate::apps::own::split;
+use crate::apps::own::{hide, split};
 use crate::http::caller::Caller;
 use crate::http::page::{Page, PageQuery};
 use crate::http::{Permission, Result, guard};
@@ -108,11 +108,15 @@ async fn read_node_healing(
     responses((status = 200, body = Page<StrayView>)))]
 async fn list_node_strays(
     State(app): State<AppState>,
+    caller: Caller,
     Path(node): Path<String>,
 ) -> Result<Json<Page<StrayView>>> {
     let mut conn = app.db.acquire().await?;
     let node = find(&mut conn, &node).await?;
-    Ok(Json(Page::whole(store::strays::list(&mut conn, node.id).await?)))
+    let strays = store::strays::list(&mut conn, node.id).await?;
+    let viewer = caller.organization_id;
+    let strays = hide(&mut conn, viewer, strays, |stray| stray.app.as_deref(), StrayView::hide_app).await?;
+    Ok(Json(Page::whole(strays)))
 }
 
 /// What the node's worker put right by itself, and why; the newest first. What it did while it was cut off, such as to stop
@@ -121,11 +125,15 @@ async fn list_node_strays(
     responses((status = 200, body = Page<Correction>)))]
 async fn list_node_corrections(
     State(app): State<AppState>,
+    caller: Caller,
     Path(node): Path<String>,
     Query(page): Query<PageQuery>,
 ) -> Result<Json<Page<Correction>>> {
     let mut conn = app.db.acquire().await?;
     let node = find(&mut conn, &node).await?;
     let corrections = store::corrections(&mut conn, node.id, &page).await?;
+    let viewer = caller.organization_id;
+    let corrections =
+        hide(&mut conn, viewer, corrections, |one| one.app.as_deref(), |one| one.app = None).await?;
     Ok(Json(Page::new(corrections, page.limit(), |one| one.id)))
 }

@@ -18,7 +18,7 @@ pub struct Correction {
     pub id: Uuid,
     /// By the clock of its host.
     pub at: DateTime<Utc>,
-    /// Slug of the app; null where it is not sure whose instance it was.
+    /// Slug of the app; null for another organization's, and where it is not sure whose instance it was.
     pub app: Option<String>,
     /// The instance that the container was of, or said to be.
     pub instance: Option<InstanceId>,

@@ -448,6 +448,10 @@ async fn what_a_worker_put_right_and_what_nobody_knows_is_told_once(pool: PgPool
     assert_eq!((&first["done"], &first["container"]), (&json!("made an instance again"), &json!("c0ffee")));
     assert_eq!((&first["at"], &first["instance"]), (&json!(at), &json!(instance)));
 
+    let stranger = fleet.app.member("elsewhere", MemberRole::Admin).await;
+    let theirs = stranger.get("/api/v1/nodes/a/corrections").await.expect(200);
+    assert_eq!(theirs["items"][1]["app"], Value::Null, "of another organization");
+
     let stray = |container: &str, state: &str| Stray {
         container: container.to_owned(),
         name: "wh-hello-1".to_owned(),
@@ -465,6 +469,8 @@ async fn what_a_worker_put_right_and_what_nobody_knows_is_told_once(pool: PgPool
     let strays = fleet.owner.get("/api/v1/nodes/a/strays").await.expect(200);
     let items = strays["items"].as_array().expect("items");
     assert_eq!((items.len(), &items[0]["state"]), (1, &json!("exited")));
+    let theirs = stranger.get("/api/v1/nodes/a/strays").await.expect(200);
+    assert_eq!((&theirs["items"][0]["app"], &theirs["items"][0]["name"]), (&Value::Null, &json!("")));
     let _: DateTime<Utc> = serde_json::from_value(items[0]["remove_at"].clone()).expect("a time");
     store::strays::replace(&mut conn, node, &[]).await.expect("stored");
     assert_eq!(fleet.owner.get("/api/v1/nodes/a/strays").await.expect(200)["items"], json!([]));

@@ -15,7 +15,7 @@ use super::moves::{Cause, MoveState, MoveView};
 use super::store;
 use super::store::moves::New;
 use crate::app::AppState;
-use crate::apps::own::{own, split};
+use crate::apps::own::{hide, split};
 use crate::bus::{self, Topic};
 use crate::http::caller::Caller;
 use crate::http::extract::Path;
@@ -53,15 +53,14 @@ pub(super) async fn shown(
     viewer: OrganizationId,
     planned: Vec<Planned>,
 ) -> sqlx::Result<Vec<PlannedMove>> {
-    let own = own(conn, viewer, planned.iter().map(|planned| planned.app.as_str())).await?;
     let shown = planned.into_iter().map(|planned| PlannedMove {
         instance: planned.instance,
-        app: Some(planned.app).filter(|app| own.contains(app)),
+        app: Some(planned.app),
         from: planned.from,
         to: planned.to.map(|(_, name)| name),
         reason: planned.reason,
     });
-    Ok(shown.collect())
+    hide(conn, viewer, shown.collect(), |shown| shown.app.as_deref(), |shown| shown.app = None).await
 }
 
 /// What is better off elsewhere: at most 20 moves, each with its reason. Changes nothing.

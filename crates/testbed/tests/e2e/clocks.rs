@@ -58,7 +58,8 @@ async fn a_host_whose_clock_is_off_is_named_and_its_apps_serve(bed: Arc<Bed>) ->
         Ok((!node["warnings"].to_string().contains("clock")).then_some(()))
     })
     .await?;
-    visitors.leave_content().await
+    visitors.leave_content().await?;
+    Ok(())
 }
 
 /// Waits until what is said of the host is like that.

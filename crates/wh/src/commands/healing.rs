@@ -97,8 +97,10 @@ pub(crate) async fn strays(shell: &Shell, name: &str) -> Result<()> {
     let mut table = Table::new(&["CONTAINER", "APP", "STATE", "FOUND", "REMOVED", "WHY"]);
     let now = Utc::now();
     for stray in &strays {
+        let id = stray.container.get(..12).unwrap_or(&stray.container);
+        let name = if stray.name.is_empty() { id } else { &stray.name };
         table.row(vec![
-            Cell::name(sanitize(&stray.name)),
+            Cell::name(sanitize(name)),
             Cell::plain(sanitize(stray.app.as_deref().unwrap_or_default())),
             Cell::status(&stray.state),
             Cell::dim(age(stray.found_at, now)),

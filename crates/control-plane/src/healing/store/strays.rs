@@ -13,10 +13,11 @@ use uuid::Uuid;
 pub struct StrayView {
     /// Podman's id.
     pub container: String,
+    /// Empty for one of another organization's app.
     pub name: String,
     /// The instance that it says it is of.
     pub instance: Option<InstanceId>,
-    /// Slug of the app that it says it is of.
+    /// Slug of the app that it says it is of; null when that is another organization's.
     pub app: Option<String>,
     /// Podman's word.
     pub state: String,
@@ -24,6 +25,14 @@ pub struct StrayView {
     pub found_at: DateTime<Utc>,
     /// When it is removed.
     pub remove_at: DateTime<Utc>,
+}
+
+impl StrayView {
+    /// The names of containers have those of their apps in them.
+    pub fn hide_app(&mut self) {
+        self.app = None;
+        self.name.clear();
+    }
 }
 
 /// All of a node, the oldest first.

@@ -33,7 +33,7 @@ impl World {
         self.pass().await;
     }
 
-    async fn wanted(&self) -> Vec<InstanceId> {
+    pub(super) async fn wanted(&self) -> Vec<InstanceId> {
         sqlx::query_scalar("select id from instances where wanted order by id")
             .fetch_all(&self.mesh.test.app.db)
             .await

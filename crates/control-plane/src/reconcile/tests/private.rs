@@ -24,12 +24,10 @@ impl World {
         Network(self.mesh.test.app.clone()).pass().await.expect("network");
     }
 
-    async fn wanted(&self) -> Vec<InstanceId> {
+    /// What is wanted after a pass of the roll-outs.
+    async fn stay(&self) -> Vec<InstanceId> {
         Rollouts(self.mesh.test.app.clone()).pass().await.expect("roll-outs");
-        sqlx::query_scalar("select id from instances where wanted order by id")
-            .fetch_all(&self.mesh.test.app.db)
-            .await
-            .expect("instances")
+        self.wanted().await
     }
 
     /// Its old instance has left the table and drained, and the worker was told of nothing since.
@@ -53,15 +51,15 @@ impl World {
 
 #[sqlx::test(migrator = "crate::db::MIGRATIONS")]
 async fn an_instance_ends_after_its_workers_said_that_they_know_it_left(pool: PgPool) {
-    let (mut world, old, new) = World::replaced(pool).await;
-    assert_eq!(world.wanted().await, [old, new], "nobody was told");
+    let (mut world, old, new) = Box::pin(World::replaced(pool)).await;
+    assert_eq!(world.stay().await, [old, new], "nobody was told");
     world.network().await;
-    assert_eq!(world.wanted().await, [old, new], "the worker was not told");
+    assert_eq!(world.stay().await, [old, new], "the worker was not told");
     let change = world.private_change().await;
     let services = &change.projects[0].services;
     let backends: Vec<_> = services[0].backends.iter().map(|backend| backend.instance).collect();
     assert_eq!((services.len(), backends), (1, vec![new]), "{change:?}");
-    assert_eq!(world.wanted().await, [old, new], "the worker has not said that it knows");
+    assert_eq!(world.stay().await, [old, new], "the worker has not said that it knows");
     world.worker.settle(&FromAgent::Applied(Applied { generation: change.generation })).await;
     // What else is new to the worker keeps nobody.
     let db = world.mesh.test.app.db.clone();
@@ -69,12 +67,12 @@ async fn an_instance_ends_after_its_workers_said_that_they_know_it_left(pool: Pg
         sqlx::query_scalar("select node_id from instances limit 1").fetch_one(&db).await.expect("node");
     let mut conn = db.acquire().await.expect("connection");
     generations::raise(&mut conn, Consumer::Worker(node)).await.expect("raised");
-    assert_eq!(world.wanted().await, [new]);
+    assert_eq!(world.stay().await, [new]);
 }
 
 #[sqlx::test(migrator = "crate::db::MIGRATIONS")]
 async fn a_worker_is_told_of_the_network_alone_until_something_else_is_new_to_it(pool: PgPool) {
-    let (mut world, old, new) = World::replaced(pool).await;
+    let (mut world, old, new) = Box::pin(World::replaced(pool)).await;
     world.network().await;
     let first = world.private_change().await;
     // Nobody could see a difference; it is told so that the worker can say that it knows.
