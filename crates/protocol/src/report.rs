@@ -55,50 +55,17 @@ pub struct HostFacts {
     pub enforced: Option<Box<Enforced>>,
 }
 
-/// What the worker found out about its host when it started.
+/// What the worker found out about its host when it started, beside the limits in [`Enforced`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[cfg_attr(feature = "control-plane", derive(utoipa::ToSchema))]
 pub struct HostProbe {
     /// 1 or 2; absent when no control groups are mounted.
     pub cgroup_version: Option<u32>,
-    /// Resources that control groups can limit here: `cpu`, `memory`, `pids`, `io`.
-    pub cgroup_controllers: Vec<String>,
-    /// Whether containers can have users of their own.
-    pub user_namespaces: bool,
     /// Whether nftables answers, which guards containers.
     pub nftables: bool,
-    /// Where containers and volumes lie.
-    pub storage: Option<ContainerStorage>,
     /// Makers of its graphics processors: `nvidia`, `amd`, `intel`.
     pub gpus: Vec<String>,
-}
-
-/// The file system that holds containers.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-#[cfg_attr(feature = "control-plane", derive(utoipa::ToSchema))]
-pub struct ContainerStorage {
-    pub path: String,
-    /// For example `btrfs`, `xfs`, `ext4`.
-    pub file_system: String,
-    pub quota: DiskQuota,
-}
-
-/// By what a file system can limit a folder.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[cfg_attr(feature = "control-plane", derive(utoipa::ToSchema))]
-pub enum DiskQuota {
-    /// Subvolumes of btrfs.
-    Subvolumes,
-    /// Project quotas, mounted with `prjquota`.
-    Projects,
-    /// It could have project quotas, and is mounted without them.
-    Unmounted,
-    #[default]
-    #[serde(other)]
-    None,
 }
 
 /// What the host runs, and how old that is.

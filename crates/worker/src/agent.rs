@@ -227,7 +227,7 @@ async fn prepare(config: &Config) -> anyhow::Result<(Podman, HostFacts, Arc<Mean
     let version = podman.version().await?.version;
     info!(podman = version, "Podman answers");
     let means = Arc::new(Means::of_this_host(&podman, config.instances.user_namespaces).await);
-    let probe = Some(probe::host(&podman).await);
+    let probe = Some(probe::host().await);
     bridges::announce();
     if let Err(error) = job::prepare(&podman).await {
         warn!(error = format!("{error:#}"), "the network of builds is missing; the first build tries again");

@@ -1,7 +1,8 @@
-//! What a host can do, as chips with hints: what is missing, why that matters, what to do.
+//! What a host is and has, as chips with hints: what is missing, why that matters, what to do. Which limits of instances
+//! hold there is told by its worker, as `enforced` of the host.
 
 use protocol::identity::Role;
-use protocol::report::{ContainerStorage, DiskQuota, HostFacts, HostProbe};
+use protocol::report::{HostFacts, HostProbe};
 use serde::{Deserialize, Serialize};
 
 use super::health::clock;
@@ -9,9 +10,9 @@ use super::health::clock;
 /// One thing that a host can do, or cannot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Capability {
-    /// A stable word, such as `disk-quota`.
+    /// A stable word, such as `cgroups`.
     pub name: String,
-    /// A few words for people, such as `disk quota: btrfs`.
+    /// A few words for people, such as `cgroup v2`.
     pub label: String,
     pub state: Standing,
     /// What is missing and why it matters. Null for what is as it should be.
@@ -127,8 +128,7 @@ fn clock_offset(offset_ms: i64) -> Capability {
 }
 
 fn containers(probe: &HostProbe) -> Vec<Capability> {
-    let mut all = vec![cgroups(probe), user_namespaces(probe), nftables(probe)];
-    all.extend(probe.storage.as_ref().map(disk_quota));
+    let mut all = vec![cgroups(probe), nftables(probe)];
     all.extend(probe.gpus.iter().map(|maker| good("gpu", format!("GPU: {maker}"))));
     all
 }
@@ -144,16 +144,7 @@ fn cgroups(probe: &HostProbe) -> Capability {
             "Boot with systemd and its unified hierarchy: remove `cgroup_disable` and `systemd.unified_cgroup_hierarchy=0` from the kernel's command line",
         );
     };
-    let lacks: Vec<&str> = ["memory", "cpu", "pids"]
-        .into_iter()
-        .filter(|wanted| !probe.cgroup_controllers.iter().any(|has| has == wanted))
-        .collect();
     let label = format!("cgroup v{version}");
-    if !lacks.is_empty() {
-        let problem = format!("limits of {} do not hold: control groups lack them", lacks.join(", "));
-        let hint = "Boot the kernel with `cgroup_enable=memory` and without `cgroup_disable`";
-        return bad(name, label, Standing::Missing, &problem, hint);
-    }
     if version == 2 {
         return good(name, label);
     }
@@ -163,19 +154,6 @@ fn cgroups(probe: &HostProbe) -> Capability {
         Standing::Limited,
         "with control groups of version 1 memory pressure and reads and writes of the disk are not measured",
         "Boot with the unified hierarchy: `systemd.unified_cgroup_hierarchy=1`",
-    )
-}
-
-fn user_namespaces(probe: &HostProbe) -> Capability {
-    if probe.user_namespaces {
-        return good("user-namespaces", "user namespaces");
-    }
-    bad(
-        "user-namespaces",
-        "no user namespaces",
-        Standing::Limited,
-        "root in a container is root of the host, held back by capabilities and seccomp alone",
-        "Allow them: `sysctl user.max_user_namespaces=65536`; then restart wisehosting-worker",
     )
 }
 
@@ -192,48 +170,12 @@ fn nftables(probe: &HostProbe) -> Capability {
     )
 }
 
-fn disk_quota(storage: &ContainerStorage) -> Capability {
-    let (name, kind, path) = ("disk-quota", &storage.file_system, &storage.path);
-    match storage.quota {
-        DiskQuota::Subvolumes | DiskQuota::Projects => good(name, format!("disk quota: {kind}")),
-        DiskQuota::Unmounted => bad(
-            name,
-            "no disk quota",
-            Standing::Limited,
-            &format!(
-                "{path} is {kind} mounted without project quotas, so one app's volume can fill the disk for all"
-            ),
-            "Mount it with the option `prjquota`; for the root file system `rootflags=prjquota` on the kernel's command line",
-        ),
-        DiskQuota::None => bad(
-            name,
-            "no disk quota",
-            Standing::Limited,
-            &format!(
-                "{path} is on {kind}, which limits no folder, so one app's volume can fill the disk for all"
-            ),
-            "Put it on btrfs, or on XFS mounted with `prjquota`",
-        ),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn probe() -> HostProbe {
-        HostProbe {
-            cgroup_version: Some(2),
-            cgroup_controllers: ["cpu", "memory", "pids", "io"].map(str::to_owned).to_vec(),
-            user_namespaces: true,
-            nftables: true,
-            storage: Some(storage("btrfs", DiskQuota::Subvolumes)),
-            gpus: vec!["nvidia".to_owned()],
-        }
-    }
-
-    fn storage(kind: &str, quota: DiskQuota) -> ContainerStorage {
-        ContainerStorage { path: "/var/lib/containers".to_owned(), file_system: kind.to_owned(), quota }
+        HostProbe { cgroup_version: Some(2), nftables: true, gpus: vec!["nvidia".to_owned()] }
     }
 
     fn host(probe: HostProbe) -> HostFacts {
@@ -264,9 +206,7 @@ mod tests {
                 "clock in step",
                 "Podman 5.2.1",
                 "cgroup v2",
-                "user namespaces",
                 "nftables",
-                "disk quota: btrfs",
                 "GPU: nvidia",
             ]
         );
@@ -293,26 +233,7 @@ mod tests {
                 "kernel's command line",
             ),
             (with(|probe| probe.cgroup_version = Some(1)), "cgroups", Standing::Limited, "unified"),
-            (
-                with(|probe| probe.cgroup_controllers.retain(|one| one != "memory")),
-                "cgroups",
-                Standing::Missing,
-                "cgroup_enable=memory",
-            ),
-            (with(|probe| probe.user_namespaces = false), "user-namespaces", Standing::Limited, "sysctl"),
             (with(|probe| probe.nftables = false), "nftables", Standing::Missing, "CAP_NET_ADMIN"),
-            (
-                with(|probe| probe.storage = Some(storage("xfs", DiskQuota::Unmounted))),
-                "disk-quota",
-                Standing::Limited,
-                "prjquota",
-            ),
-            (
-                with(|probe| probe.storage = Some(storage("ext4", DiskQuota::None))),
-                "disk-quota",
-                Standing::Limited,
-                "btrfs",
-            ),
             (
                 old(|host| host.wireguard = Some("userspace".to_owned())),
                 "wireguard",

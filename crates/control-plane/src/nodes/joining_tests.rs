@@ -1,9 +1,10 @@
 //! Adding, registering, changing keys, revoking, and what is known of a host.
 
+use protocol::enforced::{Enforced, Enforcement};
 use protocol::enrol::{AccessToken, Joined};
 use protocol::identity::{AgentKind, ApiKey};
 use protocol::message::FromControlPlane;
-use protocol::report::{ContainerStorage, DiskQuota, HostFacts, HostProbe};
+use protocol::report::{HostFacts, HostProbe};
 use protocol::spec::{MeshSpec, Spec};
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -234,14 +235,14 @@ async fn a_node_with_instances_is_deleted_by_nobody_before_it_is_drained(pool: P
 async fn what_a_worker_finds_out_about_its_host_is_shown_with_hints(pool: PgPool) {
     let mesh = Mesh::new(pool).await;
     let joined = mesh.join("w1", &["worker"]).await;
-    let storage = ContainerStorage {
-        path: "/var/lib/containers/storage".to_owned(),
-        file_system: "xfs".to_owned(),
-        quota: DiskQuota::Unmounted,
+    let probe = HostProbe { cgroup_version: Some(1), nftables: true, ..HostProbe::default() };
+    let enforced = Enforced { disk: Enforcement::not("extfs has no quota"), ..Enforced::default() };
+    let host = HostFacts {
+        podman: Some("5.2.1".to_owned()),
+        probe: Some(probe),
+        enforced: Some(Box::new(enforced)),
+        ..HostFacts::default()
     };
-    let probe =
-        HostProbe { storage: Some(storage), user_namespaces: true, nftables: true, ..HostProbe::default() };
-    let host = HostFacts { podman: Some("5.2.1".to_owned()), probe: Some(probe), ..HostFacts::default() };
     let mut link =
         mesh.dial(&joined, AgentKind::Worker, protocol::report::Hello { host, ..hello(Vec::new()) }).await;
     link.settle(&crate::hub::tests::nothing()).await;
@@ -252,11 +253,12 @@ async fn what_a_worker_finds_out_about_its_host_is_shown_with_hints(pool: PgPool
     };
     assert_eq!(of("podman")["label"], "Podman 5.2.1");
     assert_eq!(
-        (of("disk-quota")["state"].as_str(), of("nftables")["state"].as_str()),
+        (of("cgroups")["state"].as_str(), of("nftables")["state"].as_str()),
         (Some("limited"), Some("good"))
     );
-    assert!(of("disk-quota")["hint"].as_str().is_some_and(|hint| hint.contains("prjquota")), "{node}");
-    assert_eq!(of("cgroups")["state"], "missing");
+    assert!(of("cgroups")["hint"].as_str().is_some_and(|hint| hint.contains("unified")), "{node}");
+    assert_eq!(node["host"]["enforced"]["disk"]["why_not"], "extfs has no quota");
+    assert_eq!(of("disk-quota"), Value::Null, "what limits hold is told in one place");
 }
 
 #[sqlx::test(migrator = "crate::db::MIGRATIONS")]

@@ -76,8 +76,13 @@ async fn a_change_of_keys_under_load_fails_no_request_and_outlives_a_power_loss(
 async fn a_revoked_host_is_shut_out_and_comes_in_again_while_wh_node_add_waits(bed: Arc<Bed>) -> Result<()> {
     let node = bed.online(W2.name).await?;
     let chips = node["capabilities"].as_array().context("no capabilities")?;
-    for name in ["podman", "cgroups", "nftables", "disk-quota", "wireguard"] {
+    for name in ["podman", "cgroups", "nftables", "wireguard"] {
         ensure!(chips.iter().any(|chip| chip["name"] == name), "{name} is missing: {node}");
+    }
+    for limit in ["user_namespaces", "disk"] {
+        ensure!(chips.iter().all(|chip| chip["name"] != limit), "{limit} is told in two places: {node}");
+        let told = &node["host"]["enforced"][limit];
+        ensure!(told["by"].is_string() != told["why_not"].is_string(), "{limit}: {node}");
     }
     bed.run_wh(&bed.root, &["node", "revoke", W2.name, "--confirm", W2.name]).await?;
     until("the end of w2's connections", SOON, || async {

@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use super::{Shell, nodes, short};
+use super::{Shell, nodes, short, usage};
 use crate::api::types::{Capability, NewNodeToken, Node, NodeToken, RegisteredNode};
 use crate::api::{Client, path};
 use crate::args::{AddNode, NodeKind, RegisterNode};
@@ -237,7 +237,9 @@ fn finish(shell: &Shell, node: &Node) -> Result<()> {
         return told_json("node", &json!(node));
     }
     shell.ui.done(&format!("{} is online", shell.ui.err_paint().bold(&sanitize(&node.name))));
-    for (name, value) in capability_rows(&node.capabilities) {
+    let enforced = node.host.as_ref().and_then(|host| host.enforced.as_ref());
+    let limits = enforced.map(usage::enforced).unwrap_or_default();
+    for (name, value) in capability_rows(&node.capabilities).into_iter().chain(limits) {
         shell.ui.note(&format!("  {} {value}", shell.ui.err_paint().dim(name)));
     }
     for warning in &node.warnings {

@@ -30,9 +30,10 @@ fn node(connected: &[&str], status: &str) -> Value {
         "warnings": ["its clock is 40 s behind"],
         "capabilities": [
             { "name": "podman", "label": "Podman 5.2.1", "state": "good", "problem": null, "hint": null },
-            { "name": "disk-quota", "label": "no disk quota", "state": "limited",
-              "problem": "the disk can be filled", "hint": "Put it on btrfs" },
+            { "name": "cgroups", "label": "cgroup v1", "state": "limited",
+              "problem": "pressure is not measured", "hint": "Boot with the unified hierarchy" },
         ],
+        "host": { "enforced": { "memory": { "by": "cgroups v1" }, "disk": { "why_not": "extfs has no quota" } } },
     })
 }
 
@@ -69,7 +70,9 @@ fn a_node_is_followed_from_its_token_until_it_is_online() {
         "its worker agent is connected",
         "w2 is online",
         "has Podman 5.2.1",
-        "limited no disk quota: the disk can be filled. Put it on btrfs",
+        "limited cgroup v1: pressure is not measured. Boot with the unified hierarchy",
+        "enforces memory",
+        "not enforced disk: extfs has no quota",
         "its clock is 40 s behind",
     ] {
         let at = rest.find(step).unwrap_or_else(|| panic!("{step:?} is not next in {}", run.err));

@@ -43,7 +43,9 @@ impl Limits {
             if has(controller) {
                 Ok(name.to_owned())
             } else {
-                Err(format!("the kernel has no controller `{controller}` of {name}"))
+                Err(format!(
+                    "the kernel has no controller `{controller}` of {name}: boot it with `cgroup_enable={controller}` and without `cgroup_disable`"
+                ))
             }
         };
         let memory = of("memory");

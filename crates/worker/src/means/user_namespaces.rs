@@ -52,7 +52,10 @@ impl Root {
     pub(super) fn enforcement(&self) -> Enforcement {
         match self {
             Self::Nobody { .. } => Enforcement::by(format!("{IDS} numbers for each container")),
-            Self::OfHost(why) | Self::Refused(why) => Enforcement::not(why),
+            Self::OfHost(why) => Enforcement::not(format!(
+                "{why}. Root in a container is root of the host, held back by capabilities and seccomp alone"
+            )),
+            Self::Refused(why) => Enforcement::not(format!("{why}. Nothing is started")),
         }
     }
 }
@@ -65,7 +68,9 @@ pub(super) fn of_this_host(storage: Option<&Storage>) -> Result<(), String> {
 fn possible(root: &Path, storage: Option<&Storage>) -> Result<(), String> {
     let read = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_default();
     if read("proc/sys/user/max_user_namespaces").trim().parse().unwrap_or(0) == 0 {
-        return Err("the kernel allows no user namespaces: see user.max_user_namespaces".to_owned());
+        return Err(
+            "the kernel allows no user namespaces: `sysctl user.max_user_namespaces=65536`".to_owned()
+        );
     }
     let kernel = read("proc/sys/kernel/osrelease");
     if version(&kernel) < (5, 19) {

@@ -12,6 +12,7 @@ import { StatusMark } from "@/components/status";
 import { Time } from "@/components/time";
 import { sentence } from "@/lib/text";
 import { CapabilityChips, CapabilityHints } from "./capabilities";
+import { EnforcedLimits } from "./enforced";
 import { emptyKind, KindFields, type KindValue, kindBody } from "./kind";
 import { isIn, steps } from "./progress";
 import { RegisterForm } from "./register";
@@ -117,6 +118,7 @@ function Waiting({ token, onClose }: { token: NewNodeToken; onClose: () => void 
         <>
           <CapabilityChips all={node.capabilities} />
           <CapabilityHints all={node.capabilities} />
+          {node.host?.enforced && <EnforcedLimits enforced={node.host.enforced} />}
           {node.warnings.map((warning) => (
             <Notice tone="warn" title="This host needs a look" key={warning}>
               {sentence(warning)}.

@@ -11,31 +11,33 @@ const names: [keyof Enforced, string][] = [
   ["disk", "Disk"],
 ];
 
-/** Rows of a list of facts: which limits of instances hold on the node, and why others do not. */
-export function EnforcedFacts({ enforced }: { enforced: Enforced }) {
+/** Which limits of instances hold on the node, and why others do not. */
+export function EnforcedLimits({ enforced }: { enforced: Enforced }) {
   const missing = names.filter(([name]) => enforced[name].by == null);
   return (
     <>
-      <dt>Enforces</dt>
-      <dd className="row wrap">
+      <span className="roles">
         {names.map(([name, label]) => {
           const { by, why_not } = enforced[name];
+          const without = name === "user_namespaces" ? "No user namespaces" : `${label} not limited`;
+          const view =
+            by == null ? ({ tone: "warn", label: without } as const) : ({ tone: "ok", label } as const);
           return (
             <span key={name} title={by ?? why_not ?? undefined}>
-              <Badge
-                view={
-                  by == null ? { tone: "warn", label: `No ${label.toLowerCase()}` } : { tone: "ok", label }
-                }
-              />
+              <Badge view={view} />
             </span>
           );
         })}
-        {missing.map(([name, label]) => (
-          <span className="small faint" key={name}>
-            {label}: {enforced[name].why_not}
-          </span>
-        ))}
-      </dd>
+      </span>
+      {missing.length > 0 && (
+        <ul className="plain">
+          {missing.map(([name, label]) => (
+            <li className="small" key={name}>
+              <b>{label}</b>: <span className="muted">{enforced[name].why_not}.</span>
+            </li>
+          ))}
+        </ul>
+      )}
     </>
   );
 }

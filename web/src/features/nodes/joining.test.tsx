@@ -94,7 +94,9 @@ describe("adding a node", () => {
     expect(dialog.getByText("{ wisehosting, ... }: { }")).toBeInTheDocument();
     expect(await dialog.findByText("w2 is online")).toBeInTheDocument();
     expect(dialog.getByText("Podman 5.2.1")).toBeInTheDocument();
-    expect(dialog.getByText(/btrfs, or on XFS/)).toBeInTheDocument();
+    expect(dialog.getByText(/put Podman's storage on XFS/)).toBeInTheDocument();
+    expect(dialog.getByText("Disk not limited")).toBeInTheDocument();
+    expect(dialog.getByText("User namespaces"), "told once").toBeInTheDocument();
   });
   it("tells why a host was refused while nobody has joined", async () => {
     const token = makeToken({ refusal: "this join token is for a host named w9" });

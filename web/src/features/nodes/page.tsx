@@ -16,7 +16,7 @@ import { nodeStatus, viewOf } from "@/lib/status";
 import { sentence } from "@/lib/text";
 import { AgentLogCard } from "./agent-log";
 import { CapabilityFacts } from "./capabilities";
-import { EnforcedFacts } from "./enforced";
+import { EnforcedLimits } from "./enforced";
 import { Healing } from "./healing";
 import { Health, History, Missing } from "./health";
 import { Instances } from "./instances";
@@ -209,7 +209,14 @@ function Host({ node }: { node: Node }) {
           </>
         )}
         <CapabilityFacts all={node.capabilities} />
-        {host?.enforced && <EnforcedFacts enforced={host.enforced} />}
+        {host?.enforced && (
+          <>
+            <dt>Enforces</dt>
+            <dd>
+              <EnforcedLimits enforced={host.enforced} />
+            </dd>
+          </>
+        )}
         {host?.os && <SystemFacts os={host.os} />}
         <dt>Instances</dt>
         <dd className="num">{node.instances}</dd>
