@@ -11,8 +11,7 @@ import { Notice } from "@/components/page";
 import { StatusMark } from "@/components/status";
 import { Time } from "@/components/time";
 import { sentence } from "@/lib/text";
-import { CapabilityChips, CapabilityHints } from "./capabilities";
-import { EnforcedLimits } from "./enforced";
+import { Abilities } from "./capabilities";
 import { emptyKind, KindFields, type KindValue, kindBody } from "./kind";
 import { isIn, steps } from "./progress";
 import { RegisterForm } from "./register";
@@ -116,9 +115,7 @@ function Waiting({ token, onClose }: { token: NewNodeToken; onClose: () => void 
       </ul>
       {node && (
         <>
-          <CapabilityChips all={node.capabilities} />
-          <CapabilityHints all={node.capabilities} />
-          {node.host?.enforced && <EnforcedLimits enforced={node.host.enforced} />}
+          <Abilities node={node} />
           {node.warnings.map((warning) => (
             <Notice tone="warn" title="This host needs a look" key={warning}>
               {sentence(warning)}.

@@ -1,10 +1,35 @@
-import type { Capability } from "@/api/types";
+import type { Capability, Node } from "@/api/types";
+import { Card } from "@/components/page";
 import { Badge } from "@/components/status";
+import { Words } from "@/components/words";
+import { EnforcedLimits } from "./enforced";
 
 const tone = { good: "idle", limited: "warn", missing: "bad" } as const;
 
-/** What the host can do, as chips; what it lacks stands out. */
-export function CapabilityChips({ all }: { all: Capability[] }) {
+export function AbilitiesCard({ node }: { node: Node }) {
+  if (node.capabilities.length === 0 && !node.host?.enforced) return null;
+  return (
+    <Card title="Abilities" text="What the host has for apps, and which limits of instances hold on it.">
+      <div className="stack">
+        <Abilities node={node} />
+      </div>
+    </Card>
+  );
+}
+
+/** What the host can do, and which limits hold on it. */
+export function Abilities({ node }: { node: Node }) {
+  return (
+    <>
+      <CapabilityChips all={node.capabilities} />
+      <CapabilityHints all={node.capabilities} />
+      {node.host?.enforced && <EnforcedLimits enforced={node.host.enforced} />}
+    </>
+  );
+}
+
+/** As chips; what it lacks stands out. */
+function CapabilityChips({ all }: { all: Capability[] }) {
   return (
     <span className="roles">
       {all.map((one) => (
@@ -17,30 +42,21 @@ export function CapabilityChips({ all }: { all: Capability[] }) {
 }
 
 /** For each thing that the host lacks: why that matters and what to do. */
-export function CapabilityHints({ all }: { all: Capability[] }) {
+function CapabilityHints({ all }: { all: Capability[] }) {
   const off = all.filter((one) => one.problem);
   if (off.length === 0) return null;
   return (
-    <ul className="plain">
+    <ul className="plain small">
       {off.map((one) => (
-        <li key={one.name} className="small">
-          <b>{one.label}</b>: {one.problem}. <span className="muted">{one.hint}.</span>
+        <li key={one.name}>
+          <b>{one.label}</b>: <Words text={`${one.problem}.`} />{" "}
+          {one.hint && (
+            <span className="muted">
+              <Words text={`${one.hint}.`} />
+            </span>
+          )}
         </li>
       ))}
     </ul>
-  );
-}
-
-/** Rows of a list of facts. */
-export function CapabilityFacts({ all }: { all: Capability[] }) {
-  if (all.length === 0) return null;
-  return (
-    <>
-      <dt>Can</dt>
-      <dd>
-        <CapabilityChips all={all} />
-        <CapabilityHints all={all} />
-      </dd>
-    </>
   );
 }

@@ -1,5 +1,6 @@
 import type { Enforced } from "@/api/types";
 import { Badge } from "@/components/status";
+import { Words } from "@/components/words";
 
 const names: [keyof Enforced, string][] = [
   ["user_namespaces", "User namespaces"],
@@ -30,10 +31,13 @@ export function EnforcedLimits({ enforced }: { enforced: Enforced }) {
         })}
       </span>
       {missing.length > 0 && (
-        <ul className="plain">
+        <ul className="plain small">
           {missing.map(([name, label]) => (
-            <li className="small" key={name}>
-              <b>{label}</b>: <span className="muted">{enforced[name].why_not}.</span>
+            <li key={name}>
+              <b>{label}</b>:{" "}
+              <span className="muted">
+                <Words text={`${enforced[name].why_not}.`} />
+              </span>
             </li>
           ))}
         </ul>

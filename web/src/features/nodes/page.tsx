@@ -15,8 +15,7 @@ import { useToast } from "@/components/toast";
 import { nodeStatus, viewOf } from "@/lib/status";
 import { sentence } from "@/lib/text";
 import { AgentLogCard } from "./agent-log";
-import { CapabilityFacts } from "./capabilities";
-import { EnforcedLimits } from "./enforced";
+import { AbilitiesCard } from "./capabilities";
 import { Healing } from "./healing";
 import { Health, History, Missing } from "./health";
 import { Instances } from "./instances";
@@ -95,6 +94,7 @@ function Detail({ node }: { node: Node }) {
         <div className="stack loose">
           <Instances node={node} />
           <Agents node={node} />
+          <AbilitiesCard node={node} />
           <Storage node={node} />
           <Strays node={node} />
           <Unmanaged node={node} />
@@ -206,15 +206,6 @@ function Host({ node }: { node: Node }) {
             <dd className="num">{(host.memory_mb / 1024).toFixed(1)} GiB</dd>
             <dt>Kernel</dt>
             <dd>{host.kernel}</dd>
-          </>
-        )}
-        <CapabilityFacts all={node.capabilities} />
-        {host?.enforced && (
-          <>
-            <dt>Enforces</dt>
-            <dd>
-              <EnforcedLimits enforced={host.enforced} />
-            </dd>
           </>
         )}
         {host?.os && <SystemFacts os={host.os} />}
