@@ -11,6 +11,7 @@ packages_of() {
         postgresql busybox-static libfaketime pebble bind9 bind9-dnsutils git docker-registry openssh-server curl
       ;;
     mesh) echo iproute2 util-linux procps iperf3 wireguard-go wireguard-tools jq ;;
+    kernel) echo qemu-system-x86 seabios kmod busybox-static iproute2 iputils-ping util-linux nftables wireguard-tools ca-certificates ;;
     browser) echo chromium ;;
     ingress) echo wrk strace util-linux nginx-core haproxy caddy python3 python3-pip ;;
     examples) echo debootstrap python3 python3-pip ;;

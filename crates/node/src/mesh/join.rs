@@ -66,6 +66,33 @@ pub(super) fn place(folder: &Path) -> anyhow::Result<Option<Place>> {
     Ok(Some(Place::new(identity, membership)?))
 }
 
+/// Takes over other keys of the control planes, so that a host whose desired state is lost still reaches them. A
+/// declared host has them in its configuration, which is not ours to change.
+pub(super) fn follow_control_planes(
+    folder: &Path,
+    bootstrap: &mut [MeshPeer],
+    peers: &[MeshPeer],
+) -> anyhow::Result<()> {
+    let mut changed = false;
+    for known in &mut *bootstrap {
+        let now = peers.iter().find(|peer| peer.mesh_address == known.mesh_address);
+        if let Some(now) = now.filter(|now| now.public_key != known.public_key) {
+            known.public_key.clone_from(&now.public_key);
+            changed = true;
+        }
+    }
+    let path = folder.join(MEMBERSHIP);
+    if !changed || !path.exists() {
+        return Ok(());
+    }
+    let text = std::fs::read(&path).with_context(|| format!("cannot read {MEMBERSHIP}"))?;
+    let mut membership: Membership =
+        serde_json::from_slice(&text).with_context(|| format!("{MEMBERSHIP} is damaged"))?;
+    membership.bootstrap = bootstrap.to_vec();
+    let text = serde_json::to_vec_pretty(&membership)?;
+    daemon::file::replace(&path, &text, 0o600).with_context(|| format!("cannot write {MEMBERSHIP}"))
+}
+
 impl Place {
     fn new(identity: NodeIdentity, membership: Membership) -> anyhow::Result<Self> {
         let address = Ipv4Net::new(identity.mesh_address, membership.prefix)

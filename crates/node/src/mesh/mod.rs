@@ -52,6 +52,7 @@ struct Mesh {
     bootstrap: Vec<MeshPeer>,
     own_key: String,
     address: Ipv4Net,
+    state_dir: PathBuf,
     set_path: PathBuf,
     set: SetEndpoints,
     prober: Arc<Prober>,
@@ -84,6 +85,7 @@ impl Mesh {
             prober: Arc::new(Prober::new(address, config.mtu)),
             set: load_endpoints(&set_path),
             set_path,
+            state_dir: config.state_dir.clone(),
             ways: Ways::default(),
             turns: Turns::default(),
             rekey: Rekey::new(config.state_dir.clone()),
@@ -109,6 +111,10 @@ impl Mesh {
     fn offer(&mut self, spec: Versioned<MeshSpec>, first_after_connect: bool) -> anyhow::Result<()> {
         if self.ledger.takes(spec.generation, first_after_connect) {
             info!(generation = spec.generation, peers = spec.spec.peers.len(), "new desired peers");
+            let peers = &spec.spec.peers;
+            if let Err(error) = join::follow_control_planes(&self.state_dir, &mut self.bootstrap, peers) {
+                warn!(error = format!("{error:#}"), "another key of a control plane is only in peers.json");
+            }
             self.ledger.store(spec).context("cannot write peers.json")?;
         }
         Ok(())

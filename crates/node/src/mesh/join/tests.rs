@@ -185,3 +185,20 @@ async fn an_agent_that_waits_for_its_token_goes_on_when_the_command_has_joined()
     let (place, ()) = tokio::join!(enrol_at(folder.path(), url), joining);
     assert_eq!(place.expect("readable").expect("joined").identity.api_key, key);
 }
+
+#[test]
+fn another_key_of_a_control_plane_is_known_without_the_desired_state() {
+    let folder = tempfile::tempdir().expect("temp dir");
+    keep(folder.path(), joined(&ApiKey::generate())).expect("kept");
+    let read = || place(folder.path()).expect("readable").expect("joined").bootstrap;
+    let mut bootstrap = read();
+    let mut peers = joined(&ApiKey::generate()).peers;
+    follow_control_planes(folder.path(), &mut bootstrap, &peers).expect("nothing to do");
+    assert_eq!(read()[0].public_key, KEY);
+    for peer in &mut peers {
+        peer.public_key = KEY.replace('x', "y");
+    }
+    follow_control_planes(folder.path(), &mut bootstrap, &peers).expect("written");
+    assert_eq!(read(), bootstrap);
+    assert_eq!((bootstrap.len(), bootstrap[0].public_key.as_str()), (1, peers[0].public_key.as_str()));
+}
