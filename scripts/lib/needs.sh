@@ -8,7 +8,8 @@ packages_of() {
     db) echo postgresql ;;
     testbed)
       echo iproute2 iputils-ping util-linux procps podman runc conmon netavark aardvark-dns iptables nftables wireguard-tools \
-        postgresql busybox-static libfaketime pebble bind9 bind9-dnsutils git docker-registry openssh-server curl
+        postgresql busybox-static libfaketime pebble bind9 bind9-dnsutils git docker-registry openssh-server curl \
+        btrfs-progs xfsprogs
       ;;
     mesh) echo iproute2 util-linux procps iperf3 wireguard-go wireguard-tools jq ;;
     kernel) echo qemu-system-x86 seabios kmod busybox-static iproute2 iputils-ping util-linux nftables wireguard-tools ca-certificates ;;

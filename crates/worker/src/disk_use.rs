@@ -92,8 +92,11 @@ async fn measured(podman: &Podman, spec: &InstanceSpec, container: &str) -> anyh
         return Ok(0);
     }
     let found = podman.inspect(container).await?;
-    let folder = found.graph_driver.data.get("UpperDir").context("Podman names no writable layer")?;
-    bytes_in(Path::new(folder)).await
+    match found.graph_driver.data.get("UpperDir") {
+        Some(folder) => bytes_in(Path::new(folder)).await,
+        // Drivers other than overlay have no folder with what was written alone.
+        None => Ok(podman.written_by(container).await?),
+    }
 }
 
 /// `du` follows no links, counts a file with two names once, and is not misled by an app that moves folders meanwhile.

@@ -145,7 +145,7 @@ fn failed(instance: InstanceId, error: &Error) -> Response {
         Error::Invalid(message) | Error::Conflict(message) | Error::Failed { message, .. } => {
             (StatusCode::UNPROCESSABLE_ENTITY, message.clone())
         }
-        Error::Unreachable { .. } | Error::Broken(_) | Error::Answer(_) => {
+        Error::Unreachable { .. } | Error::Unlimited(_) | Error::Broken(_) | Error::Answer(_) => {
             warn!(instance.id = %instance, %error, "cannot copy files");
             (StatusCode::BAD_GATEWAY, "Podman on this worker failed".to_owned())
         }

@@ -15,7 +15,7 @@ use super::program::{Handle, Place, Program, trouble};
 use crate::bandwidth;
 use crate::instances::image::Fetcher;
 use crate::instances::{self, container, create, label};
-use crate::means::Means;
+use crate::means::{Means, subvolume};
 use crate::podman::{Error, Podman};
 use crate::private::{Bridge, Network, NotOpen};
 
@@ -78,6 +78,7 @@ impl Fresh {
         let started = async {
             let new = container::fresh(&spec, &bridge, session, terminal.is_some(), &self.means);
             let id = create::create(&self.podman, &self.means, new).await?;
+            subvolume::hold(&self.podman, &self.means, &spec, &id).await?;
             let handle = Handle { podman: self.podman.clone(), id, place: Place::Fresh };
             // Before it runs, so that nothing it prints is missed and its terminal has its size from the start.
             let stream = self.podman.attach(&handle.id).await?;

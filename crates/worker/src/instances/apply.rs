@@ -17,6 +17,7 @@ use super::plan::Step;
 use super::record::Record;
 use crate::bandwidth;
 use crate::failure::{FailureExt as _, failure};
+use crate::means::subvolume;
 use crate::podman::Error;
 use crate::private::NotOpen;
 
@@ -124,6 +125,8 @@ async fn start(host: &Host, spec: &InstanceSpec, container: String) -> Result<()
     if spec.exclusive && !host.permit.may_start(spec.id) {
         return Ok(());
     }
+    let held = subvolume::hold(&host.podman, &host.means, spec, &container).await;
+    held.map_err(|error| (start_failed(spec, &error), false))?;
     if let Err(error) = host.podman.start(&container).await {
         if !may_have_started(&error) {
             discard(host, spec, &container).await;

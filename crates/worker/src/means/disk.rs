@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs;
 
+use super::subvolume;
 use crate::podman::Storage;
 
 /// Who refuses what is too much.
@@ -10,25 +11,31 @@ use crate::podman::Storage;
 pub(crate) enum DiskQuota {
     /// The file system, told by Podman when it makes the container.
     Xfs,
+    /// The file system, told by the worker: each container has a subvolume of its own.
+    Btrfs,
 }
 
 impl fmt::Display for DiskQuota {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Xfs => f.write_str("project quota of XFS"),
-        }
+        f.write_str(match self {
+            Self::Xfs => "project quota of XFS",
+            Self::Btrfs => "quota group of btrfs",
+        })
     }
 }
 
 /// By which of them this host's storage can be limited.
-pub(super) fn quota(storage: &Storage) -> Result<DiskQuota, String> {
+pub(super) async fn quota(storage: &Storage) -> Result<DiskQuota, String> {
+    if storage.driver == "btrfs" {
+        return subvolume::counted(&storage.root).await.map(|()| DiskQuota::Btrfs);
+    }
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    choose(storage, &mounts)
+    xfs(storage, &mounts).map(|()| DiskQuota::Xfs)
 }
 
-fn choose(storage: &Storage, mounts: &str) -> Result<DiskQuota, String> {
-    let remedy =
-        "use is measured and reported; to have it enforced put Podman's storage on XFS mounted with `pquota`";
+/// Podman sets one per container on XFS alone, and refuses to where XFS was mounted without.
+fn xfs(storage: &Storage, mounts: &str) -> Result<(), String> {
+    let remedy = "use is measured and reported; to have it enforced put Podman's storage on XFS mounted with `pquota`, or on btrfs with Podman's driver `btrfs`";
     if storage.driver != "overlay" {
         return Err(format!(
             "Podman's storage driver {} has no quota per container: {remedy}",
@@ -36,14 +43,17 @@ fn choose(storage: &Storage, mounts: &str) -> Result<DiskQuota, String> {
         ));
     }
     if storage.backing != "xfs" {
-        return Err(format!("{} has no quota that Podman can set: {remedy}", storage.backing));
+        return Err(format!(
+            "{} below the driver overlay has no quota that Podman can set: {remedy}",
+            storage.backing
+        ));
     }
     let root = storage.root.to_string_lossy();
     match options(mounts, &root) {
-        Some(options) if options.split(',').any(|option| matches!(option, "prjquota" | "pquota")) => {
-            Ok(DiskQuota::Xfs)
-        }
-        _ => Err(format!("{root} is on XFS without project quota: mount it with `pquota`")),
+        Some(options) if options.split(',').any(|option| matches!(option, "prjquota" | "pquota")) => Ok(()),
+        _ => Err(format!(
+            "{root} is on XFS without project quota: mount it with `pquota`, the root file system by `rootflags=pquota` on the kernel's command line"
+        )),
     }
 }
 
@@ -77,11 +87,15 @@ mod tests {
 
     #[test]
     fn the_file_system_under_the_storage_decides() {
-        assert_eq!(choose(&at("/var/lib/other"), MOUNTS), Ok(DiskQuota::Xfs));
-        let why = choose(&at("/var/lib/containers/storage"), MOUNTS).expect_err("no quota");
+        assert_eq!(xfs(&at("/var/lib/other"), MOUNTS), Ok(()));
+        let why = xfs(&at("/var/lib/containers/storage"), MOUNTS).expect_err("no quota");
         assert!(why.contains("pquota"), "{why}");
         assert_eq!(options(MOUNTS, "/var/library"), Some("rw"), "not a folder of /var/lib");
-        let ext4 = Storage { backing: "extfs".to_owned(), ..at("/var/lib/other") };
-        assert!(choose(&ext4, MOUNTS).expect_err("ext4").starts_with("extfs has no quota"));
+        for (driver, backing, word) in [("overlay", "extfs", "extfs"), ("vfs", "xfs", "driver vfs")] {
+            let other =
+                Storage { driver: driver.to_owned(), backing: backing.to_owned(), ..at("/var/lib/other") };
+            let why = xfs(&other, MOUNTS).expect_err(word);
+            assert!(why.contains(word) && why.contains("btrfs"), "{why}");
+        }
     }
 }

@@ -4,6 +4,7 @@
 
 mod cgroups;
 mod disk;
+pub(crate) mod subvolume;
 mod user_namespaces;
 
 use std::path::Path;
@@ -42,7 +43,7 @@ impl Means {
             cgroups: Cgroups::of_this_host(),
             root: Root::choose(wish, user_namespaces::of_this_host(storage.as_ref().ok())),
             disk: match storage {
-                Ok(storage) => disk::quota(&storage),
+                Ok(storage) => disk::quota(&storage).await,
                 Err(error) => Err(format!("Podman does not say how it stores containers: {error}")),
             },
             bandwidth: shaping().await,

@@ -47,6 +47,8 @@ pub enum Error {
     Invalid(String),
     #[error("Podman failed ({status}): {message}")]
     Failed { status: u16, message: String },
+    #[error("the limit of its disk cannot be set: {0}")]
+    Unlimited(String),
     #[error("Podman's answer broke off")]
     Broken(#[source] reqwest::Error),
     #[error("Podman answered what this version does not understand: {0}")]

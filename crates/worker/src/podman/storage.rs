@@ -5,6 +5,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use reqwest::Method;
 use serde::Deserialize;
 
 use super::{Error, Podman};
@@ -21,6 +22,13 @@ struct Store {
     graph_root: PathBuf,
     graph_driver_name: String,
     graph_status: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Written {
+    #[serde(rename = "SizeRw")]
+    size_rw: u64,
 }
 
 /// How Podman stores images and containers.
@@ -44,6 +52,23 @@ impl Podman {
         let mut store = self.get::<Info>("/info", &[]).await?.store;
         let backing = store.graph_status.remove("Backing Filesystem").unwrap_or_default();
         Ok(Storage { driver: store.graph_driver_name, backing, root: store.graph_root })
+    }
+
+    /// The folder that is the container's root. With the driver `btrfs` nothing is mounted for it.
+    pub async fn root_of(&self, container: &str) -> Result<PathBuf, Error> {
+        let path = format!("/containers/{container}/mount");
+        // A line of text, not JSON.
+        let answer = self.send(self.request(Method::POST, &path, &[])).await?;
+        let folder = PathBuf::from(answer.text().await.map_err(Error::Broken)?.trim());
+        let path = format!("/containers/{container}/unmount");
+        self.send(self.request(Method::POST, &path, &[])).await?;
+        Ok(folder)
+    }
+
+    /// Bytes that the container has written to its own disk. Podman compares it with its image, file by file.
+    pub async fn written_by(&self, container: &str) -> Result<u64, Error> {
+        let path = format!("/containers/{container}/json");
+        self.get::<Written>(&path, &[("size", "true")]).await.map(|found| found.size_rw)
     }
 
     /// Images that are here stay here: their files are on the disk when this returns. Podman does not wait for that, so

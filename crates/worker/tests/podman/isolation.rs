@@ -15,7 +15,7 @@ use worker::means::UserNamespaces;
 
 use crate::exec::{Program, Worker};
 use crate::fresh::{run_spec, spec};
-use crate::support::{ControlPlane, on_a_host};
+use crate::support::{ControlPlane, Disk, on_a_host, on_a_host_with};
 use crate::{SERVER, instance, podman, reported, start_instances_with};
 
 /// A line for each thing looked at: `ok` and what, or what is wrong. `$1` is the process that is looked at.
@@ -296,4 +296,54 @@ fn an_instance_that_writes_more_than_it_may_is_told_where_the_disk_has_no_quota(
         assert_eq!(stats.disk_bytes, Some(over.used_bytes), "{stats:?}");
         assert!(stats.pids.is_some_and(|pids| pids >= 1), "{stats:?}");
     });
+}
+
+/// Bytes of the file that the instance began to write when it started.
+fn written(container: &str) -> u64 {
+    let size = ["exec", container, "busybox", "stat", "-c", "%s", "/tmp/w/large"];
+    let found = Command::new("podman").args(size).output().expect("podman");
+    String::from_utf8(found.stdout).expect("text").trim().parse().unwrap_or_else(|_| panic!("{size:?}"))
+}
+
+/// Instances and programs beside them get no more of the disk than they may, and others are not held back.
+async fn the_disk_is_held(by: &str) {
+    let control_plane = ControlPlane::default();
+    let few = |spec: &mut InstanceSpec| spec.isolation = isolation(|isolation| isolation.disk_mb = Some(4));
+    let free = instance(20001, LARGE, Probe::default()).await;
+    let mut held = instance(20002, LARGE, Probe::default()).await;
+    few(&mut held);
+    let all = vec![free.clone(), held.clone()];
+    let started = start_instances_with(&control_plane, all, UserNamespaces::Off).await;
+    assert_eq!(started.means.enforced().disk.by.as_deref(), Some(by));
+    let [free, container_of_held] =
+        [container(&control_plane, free.id).await, container(&control_plane, held.id).await];
+    let most = 3 << 20..=4 << 20;
+    assert_eq!(written(&free), 12 << 20);
+    assert!(most.contains(&written(&container_of_held)), "{}", written(&container_of_held));
+
+    // The limit is the container's, not one run's of it.
+    assert!(Command::new("podman").args(["kill", &container_of_held]).status().expect("podman").success());
+    reported(&control_plane, held.id, "a restart", |i| i.restarts == 1 && i.state == InstanceState::Healthy)
+        .await;
+    assert!(most.contains(&written(&container_of_held)), "{}", written(&container_of_held));
+
+    let measured = podman().written_by(&container_of_held).await.expect("a number");
+    assert!((3 << 20..5 << 20).contains(&measured), "{measured}");
+
+    let worker = Worker::start().await;
+    let fill = "dd if=/dev/zero of=/big bs=1M count=8 || echo full";
+    let (seen, _) = beside(&worker, fill, few).await;
+    assert!(seen.contains("full"), "{seen}");
+}
+
+#[test]
+fn the_disk_of_an_instance_is_held_by_btrfs() {
+    let name = "isolation::the_disk_of_an_instance_is_held_by_btrfs";
+    on_a_host_with(Disk::Btrfs, name, the_disk_is_held("quota group of btrfs"));
+}
+
+#[test]
+fn the_disk_of_an_instance_is_held_by_xfs() {
+    let name = "isolation::the_disk_of_an_instance_is_held_by_xfs";
+    on_a_host_with(Disk::Xfs, name, the_disk_is_held("project quota of XFS"));
 }

@@ -24,6 +24,14 @@ mkdir -p /run/containers /run/lock /run/netns /run/podman
 mount -t tmpfs tmpfs /dev/shm
 mkdir -p /var/lib/containers "$HOST/containers" "$HOST/etc" "$HOST/tree/bin" "$HOST/tree/tmp" "$HOST/tree/etc"
 mount --bind "$HOST/containers" /var/lib/containers
+if [ -n "$STORAGE" ]; then
+  truncate -s 1G "$HOST/disk"
+  "mkfs.$STORAGE" -q "$HOST/disk" && mount -t "$STORAGE" -o "loop$STORAGE_OPTIONS" "$HOST/disk" /var/lib/containers || exit 77
+fi
+if [ "$STORAGE" = btrfs ]; then
+  btrfs quota enable /var/lib/containers
+  printf '[storage]\ndriver="btrfs"\ngraphroot="/var/lib/containers/storage"\nrunroot="/run/containers/storage"\n' > "$HOST/etc/storage.conf"
+fi
 cat > "$HOST/etc/containers.conf" <<E
 [containers]
 default_ulimits=["nofile=1024:1024","nproc=1024:1024"]
@@ -51,13 +59,33 @@ for i in $(seq 100); do [ -S /run/podman/podman.sock ] && break; sleep 0.05; don
 podman rm -fa -t 0 >/dev/null 2>&1 || true
 "#;
 
+/// What the host has its containers on, beside its own disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Disk {
+    Own,
+    /// Podman's driver of that name, with quotas switched on.
+    Btrfs,
+    /// With project quotas.
+    Xfs,
+}
+
 /// Runs `test` in a host of its own. `name` is the test's path for the harness.
 pub(crate) fn on_a_host(name: &str, test: impl Future<Output = ()>) {
+    on_a_host_with(Disk::Own, name, test);
+}
+
+/// As [`on_a_host`]. Where the kernel or the programs for the disk are missing, it says so and tests nothing.
+pub(crate) fn on_a_host_with(disk: Disk, name: &str, test: impl Future<Output = ()>) {
     if std::env::var_os(INSIDE).is_some() {
         daemon::crypto::install();
         tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("runtime").block_on(test);
         return;
     }
+    let (storage, options) = match disk {
+        Disk::Own => ("", ""),
+        Disk::Btrfs => ("btrfs", ""),
+        Disk::Xfs => ("xfs", ",pquota"),
+    };
     let host = tempfile::tempdir().expect("temp dir");
     let program = std::env::current_exe().expect("this program");
     let status = Command::new("unshare")
@@ -77,9 +105,16 @@ pub(crate) fn on_a_host(name: &str, test: impl Future<Output = ()>) {
         .args(["--exact", name, "--nocapture", "--include-ignored"])
         .env(INSIDE, "1")
         .env("HOST", host.path())
+        .env("STORAGE", storage)
+        .env("STORAGE_OPTIONS", options)
         .stdin(Stdio::null())
         .status()
         .expect("unshare");
+    if disk != Disk::Own && status.code() == Some(77) {
+        let said = format!("{name} is not shown here: no {storage} with quotas can be made and mounted");
+        writeln!(std::io::stderr(), "{said}").expect("said");
+        return;
+    }
     assert!(status.success(), "{name} failed on its host: {status}");
 }
 
