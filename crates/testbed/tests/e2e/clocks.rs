@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
+use testbed::init::INSIDE;
 use testbed::report::until;
 use testbed::software;
 use testbed::topology::W1;
@@ -42,13 +43,6 @@ async fn a_host_whose_clock_is_off_is_named_and_its_apps_serve(bed: Arc<Bed>) ->
     ensure!(behind.contains("behind. Its messages are refused: set it on the host"), "{behind}");
     let shown = bed.run_wh(&bed.root, &["node", "show", W1.name]).await?;
     ensure!(shown.contains("chrony"), "{shown}");
-    until("a notice of it", MINUTE, || async {
-        let notices = bed.cluster.api()?.get("/notices").await?;
-        let all = notices["items"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let told = all.iter().find(|one| one["kind"] == "node-clock" && one["severity"] == "critical");
-        Ok(told.map(|_| ()))
-    })
-    .await?;
     visitors.make(20).await?;
 
     set_clock(&bed, None)?;
