@@ -75,7 +75,12 @@ fn set_clock(bed: &Bed, off: Option<&str>) -> Result<()> {
         worker.env.remove(name);
     }
     if let Some(off) = off {
-        let library = library()?.display().to_string();
+        // Where it comes from may be nowhere that the host sees. Once: a program may have the copy open.
+        let copy = host.folder.join("etc/faketime.so");
+        if !copy.exists() {
+            std::fs::copy(library()?, copy)?;
+        }
+        let library = format!("{INSIDE}/etc/faketime.so");
         worker =
             worker.env("LD_PRELOAD", &library).env("FAKETIME", off).env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
     }
