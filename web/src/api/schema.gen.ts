@@ -942,8 +942,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Follows a request for a host name from public DNS to the app's probe, and tells where it goes wrong and what to do.
-         *     Changes nothing; takes some seconds.
+         * Follows a request for a host name from public DNS to the app's probe, and tells where it goes wrong and what to do. Of a
+         *     name of the private network: from the resolvers of the workers whose containers ask for it to the app's probe. Changes nothing; takes some seconds.
          */
         post: operations["examine"];
         delete?: never;
@@ -1022,6 +1022,43 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/mesh/rotations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Asks nodes for other keys of their tunnels. They change one after the other, each when all others take its key;
+         *     connections through the mesh go on. `GET /mesh` tells how far each is.
+         */
+        post: operations["rotate_mesh_keys"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/mesh/rotations/{node}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Leaves a node's key as it is. Refused when the host may use the next one already. */
+        delete: operations["cancel_mesh_rotation"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1182,6 +1219,26 @@ export interface paths {
         put?: never;
         /** Lets a node take no new instances and builds. What runs on it stays. */
         post: operations["cordon_node"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/nodes/{node}/corrections": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What the node's worker put right by itself, and why; the newest first. What it did while it was cut off, such as to stop
+         *     exclusive instances without a lease, it tells when it is back.
+         */
+        get: operations["list_node_corrections"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -2233,9 +2290,9 @@ export interface components {
         Capability: {
             /** @description What to do about it. */
             hint?: string | null;
-            /** @description A few words for people, such as `disk quota: btrfs`. */
+            /** @description A few words for people, such as `cgroup v2`. */
             label: string;
-            /** @description A stable word, such as `disk-quota`. */
+            /** @description A stable word, such as `cgroups`. */
             name: string;
             /** @description What is missing and why it matters. Null for what is as it should be. */
             problem?: string | null;
@@ -2466,18 +2523,6 @@ export interface components {
             /** Format: int32 */
             before: number;
         };
-        /** @description The file system that holds containers. */
-        ContainerStorage: {
-            /**
-             * @description For example `btrfs`, `xfs`, `ext4`.
-             * @default
-             */
-            file_system: string;
-            /** @default  */
-            path: string;
-            /** @default none */
-            quota: components["schemas"]["DiskQuota"];
-        };
         /** @description How to build a source that is not an image. */
         Containerfile: {
             /**
@@ -2536,6 +2581,25 @@ export interface components {
              * @default null
              */
             target: string | null;
+        };
+        /** @description Something that a worker put right. */
+        Correction: {
+            /** @description Slug of the app; null for another organization's, and where it is not sure whose instance it was. */
+            app?: string | null;
+            /**
+             * Format: date-time
+             * @description By the clock of its host.
+             */
+            at: string;
+            /** @description Podman's id of the container. */
+            container?: string | null;
+            /** @description What was done, in words. */
+            done: string;
+            /** Format: uuid */
+            id: string;
+            instance?: components["schemas"]["InstanceId"] | null;
+            /** @description What was found. */
+            reason: string;
         };
         /** @description When an instance that ends by itself is not started again any more. */
         CrashGuard: {
@@ -2673,11 +2737,6 @@ export interface components {
             number: number;
             state: components["schemas"]["DeploymentState"];
         };
-        /**
-         * @description By what a file system can limit a folder.
-         * @enum {string}
-         */
-        DiskQuota: "subvolumes" | "projects" | "unmounted" | "none";
         /** @description A stored provider, without its secret. */
         DnsProvider: {
             id: components["schemas"]["DnsProviderId"];
@@ -2739,7 +2798,7 @@ export interface components {
          * @description What is looked at.
          * @enum {string}
          */
-        DoctorCheck: "domain" | "dns" | "cdn" | "ports" | "certificate" | "route" | "target" | "probe";
+        DoctorCheck: "domain" | "dns" | "cdn" | "ports" | "certificate" | "route" | "target" | "probe" | "access" | "resolver" | "firewall";
         /** @description One link of the way. */
         DoctorFinding: {
             check: components["schemas"]["DoctorCheck"];
@@ -2765,7 +2824,9 @@ export interface components {
         };
         /** @description Which name to look at. */
         DoctorRequest: {
-            /** @description A host name such as `www.example.com`. */
+            /** @description Slug of the project whose apps ask for a name of the private network; the name's own when absent. */
+            from?: string | null;
+            /** @description A host name such as `www.example.com`, or a name of the private network such as `api.shop.internal`. */
             host: string;
         };
         /** @description A host name of an app beside its own name in the zone. */
@@ -3230,13 +3291,8 @@ export interface components {
              */
             wireguard: string | null;
         };
-        /** @description What the worker found out about its host when it started. */
+        /** @description What the worker found out about its host when it started, beside the limits in [`Enforced`]. */
         HostProbe: {
-            /**
-             * @description Resources that control groups can limit here: `cpu`, `memory`, `pids`, `io`.
-             * @default []
-             */
-            cgroup_controllers: string[];
             /**
              * Format: int32
              * @description 1 or 2; absent when no control groups are mounted.
@@ -3253,13 +3309,6 @@ export interface components {
              * @default false
              */
             nftables: boolean;
-            /** @default null */
-            storage: components["schemas"]["ContainerStorage"] | null;
-            /**
-             * @description Whether containers can have users of their own.
-             * @default false
-             */
-            user_namespaces: boolean;
         };
         Image: {
             id: string;
@@ -3562,6 +3611,11 @@ export interface components {
             /** @description Where others dial its tunnel; absent for a node that nobody can dial. */
             endpoint?: string | null;
             id: components["schemas"]["NodeId"];
+            /**
+             * Format: date-time
+             * @description Since when it has this key.
+             */
+            key_since?: string | null;
             mesh_address: string;
             /**
              * Format: int32
@@ -3577,6 +3631,7 @@ export interface components {
              * @description When its mesh agent last told of its tunnel.
              */
             reported_at?: string | null;
+            rotation?: components["schemas"]["MeshRotation"] | null;
             status: components["schemas"]["NodeStatus"];
             /** @description `kernel` or `userspace`. */
             wireguard?: string | null;
@@ -3586,6 +3641,28 @@ export interface components {
          * @enum {string}
          */
         MeshProblem: "no-report" | "keys-differ" | "peer-missing" | "no-endpoint" | "private-endpoint" | "port-closed" | "relayed" | "no-probes" | "loss" | "narrow-path" | "clock";
+        /** @description How far a node is with another key for its tunnel. */
+        MeshRotation: {
+            /** Format: date-time */
+            asked_at: string;
+            stage: components["schemas"]["MeshRotationStage"];
+            /** @description Names of the nodes that have to do something first. */
+            waits_for: string[];
+        };
+        /** @description Asks nodes for other keys of their tunnels. */
+        MeshRotationRequest: {
+            /** @description All nodes that are not revoked. */
+            all?: boolean;
+            /** @description Names or ids. */
+            nodes?: string[];
+        };
+        /** @enum {string} */
+        MeshRotationStage: "asked" | "announced" | "turning";
+        /** @description Who was asked. */
+        MeshRotationsAsked: {
+            /** @description Names, also of those that had been asked before. */
+            nodes: string[];
+        };
         /** @description One instance that goes to another node. */
         Move: {
             /** @description Slug of its app. */
@@ -3737,7 +3814,7 @@ export interface components {
             given_up_at?: string | null;
             /**
              * Format: int64
-             * @description How often it was gone before within six hours; each time doubles how long it is waited for.
+             * @description How often it was gone before within `node_health.flapping_h`; each time doubles how long it is waited for.
              */
             gone_before: number;
             /**
@@ -4380,6 +4457,32 @@ export interface components {
             next?: string | null;
         };
         /** @description One page of a list. */
+        Page_Correction: {
+            items: {
+                /** @description Slug of the app; null for another organization's, and where it is not sure whose instance it was. */
+                app?: string | null;
+                /**
+                 * Format: date-time
+                 * @description By the clock of its host.
+                 */
+                at: string;
+                /** @description Podman's id of the container. */
+                container?: string | null;
+                /** @description What was done, in words. */
+                done: string;
+                /** Format: uuid */
+                id: string;
+                instance?: components["schemas"]["InstanceId"] | null;
+                /** @description What was found. */
+                reason: string;
+            }[];
+            /**
+             * Format: uuid
+             * @description Where the next page begins; null on the last one.
+             */
+            next?: string | null;
+        };
+        /** @description One page of a list. */
         Page_Deployment: {
             items: {
                 app: components["schemas"]["AppRef"];
@@ -4923,13 +5026,14 @@ export interface components {
         /** @description One page of a list. */
         Page_Stray: {
             items: {
-                /** @description Slug of the app that it says it is of. */
+                /** @description Slug of the app that it says it is of; null when that is another organization's. */
                 app?: string | null;
                 /** @description Podman's id. */
                 container: string;
                 /** Format: date-time */
                 found_at: string;
                 instance?: components["schemas"]["InstanceId"] | null;
+                /** @description Empty for one of another organization's app. */
                 name: string;
                 reason: string;
                 /**
@@ -5828,13 +5932,14 @@ export interface components {
         Strategy: "blue-green" | "rolling";
         /** @description A container with our label on a node that no desired state of its worker ever had. */
         Stray: {
-            /** @description Slug of the app that it says it is of. */
+            /** @description Slug of the app that it says it is of; null when that is another organization's. */
             app?: string | null;
             /** @description Podman's id. */
             container: string;
             /** Format: date-time */
             found_at: string;
             instance?: components["schemas"]["InstanceId"] | null;
+            /** @description Empty for one of another organization's app. */
             name: string;
             reason: string;
             /**
@@ -8101,6 +8206,48 @@ export interface operations {
             };
         };
     };
+    rotate_mesh_keys: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MeshRotationRequest"];
+            };
+        };
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MeshRotationsAsked"];
+                };
+            };
+        };
+    };
+    cancel_mesh_rotation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                node: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     list_moves: {
         parameters: {
             query?: never;
@@ -8406,6 +8553,32 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["NodePlacement"];
+                };
+            };
+        };
+    };
+    list_node_corrections: {
+        parameters: {
+            query?: {
+                /** @description `next` of the page before. */
+                cursor?: string;
+                /** @description At most 200; 50 when absent. */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                node: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Correction"];
                 };
             };
         };
