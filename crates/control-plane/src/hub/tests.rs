@@ -181,7 +181,7 @@ fn build(app: AppId, deployment: DeploymentId) -> Work {
 
 /// Something in the form of a `WireGuard` key.
 pub(crate) fn public_key(name: &str) -> String {
-    format!("{name:A<43}=").replace('-', "B")
+    format!("{name:A<43}=").replace(['-', ' '], "B")
 }
 
 pub(crate) fn hello(jobs: Vec<JobId>) -> Hello {

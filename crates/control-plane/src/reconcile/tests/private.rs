@@ -60,7 +60,8 @@ async fn an_instance_ends_after_its_workers_said_that_they_know_it_left(pool: Pg
     let backends: Vec<_> = services[0].backends.iter().map(|backend| backend.instance).collect();
     assert_eq!((services.len(), backends), (1, vec![new]), "{change:?}");
     assert_eq!(world.stay().await, [old, new], "the worker has not said that it knows");
-    world.worker.settle(&FromAgent::Applied(Applied { generation: change.generation })).await;
+    world.worker.say(&FromAgent::Applied(Applied { generation: change.generation })).await;
+    world.settle().await;
     // What else is new to the worker keeps nobody.
     let db = world.mesh.test.app.db.clone();
     let node: NodeId =
