@@ -55,7 +55,7 @@ pub fn tail_from(log: &Path, skip: u64, worth: impl Fn(&str) -> bool) -> Option<
     (!last.is_empty()).then(shown)
 }
 
-/// Asks ten times a second until there is an answer. An error of `ask` counts as "not yet"; the last one is told when
+/// Asks until there is an answer, at first ten times a second. An error of `ask` counts as "not yet"; the last one is told when
 /// `limit` has passed.
 pub async fn until<T, F: Future<Output = Result<Option<T>>>>(
     what: &str,
@@ -76,7 +76,9 @@ pub async fn until<T, F: Future<Output = Result<Option<T>>>>(
                 None => anyhow::anyhow!(gave_up),
             });
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        // To ask costs those who are waited for: more seldom the longer it takes.
+        let pause = (start.elapsed() / 10).clamp(Duration::from_millis(100), Duration::from_millis(500));
+        tokio::time::sleep(pause).await;
     }
 }
 

@@ -165,14 +165,15 @@ pub fn prepare_postgres(host: &Host, cache: &Cache) -> Result<()> {
     Ok(())
 }
 
-/// Postgres on a unix socket only; a test bed can afford to lose its data to a power cut.
+/// Postgres on a unix socket only; a test bed can afford to lose its data to a power cut of the machine.
 pub fn postgres() -> Result<Service> {
     let program = postgres_programs()?.join("postgres");
     let (data, run) = (format!("{DATABASE}/data"), format!("unix_socket_directories={DATABASE}/run"));
     let program = program.to_str().context("a path that is not text")?;
     let mut command =
         vec![program, "-D", &data, "-c", &run, "-c", "listen_addresses=", "-c", "shared_buffers=32MB"];
-    for setting in ["fsync=off", "synchronous_commit=off", "full_page_writes=off"] {
+    // What was committed is with the machine's kernel, which outlives the power of a host.
+    for setting in ["fsync=off", "full_page_writes=off"] {
         command.extend(["-c", setting]);
     }
     let service = Service::new(POSTGRES, &command).user(&postgres_user()?.name);

@@ -119,7 +119,7 @@ async fn a_revoked_host_is_shut_out_and_comes_in_again_while_wh_node_add_waits(b
     let told = told.join("\n");
     ensure!(ended.success(), "{ended}: {told}");
     for step in
-        ["the token was used by w2", "w2 is in the mesh", "its worker agent is connected", "disk-quota"]
+        ["the token was used by w2", "w2 is in the mesh", "its worker agent is connected", "\"enforced\""]
     {
         ensure!(told.contains(step), "{step:?} is not in {told}");
     }
