@@ -10,7 +10,7 @@ use testbed::report::until;
 use testbed::topology::{CONTROL_PLANE, PLACES, W1, W2};
 use tokio::time::sleep;
 
-use crate::bed::{App, Bed, MINUTE};
+use crate::bed::{App, Bed, MINUTE, SOON};
 use crate::runner::tests;
 use crate::visitors::Visitors;
 
@@ -21,7 +21,7 @@ tests![
 
 async fn all_tunnels_of_a_cluster_get_other_keys_under_load(bed: Arc<Bed>) -> Result<()> {
     let app = spread(&bed, "rekeyed").await?;
-    let before = keys(&bed)?;
+    let before = keys(&bed).await?;
     let (slow, usual) = (Watch::come(&bed, &app, 4), Watch::come(&bed, &app, 1));
     usual.visitors[0].make(100).await?;
     let usual = usual.leave().await?;
@@ -30,7 +30,7 @@ async fn all_tunnels_of_a_cluster_get_other_keys_under_load(bed: Arc<Bed>) -> Re
     let took = begun.elapsed();
     slow.visitors[0].make(50).await?;
     let slow = slow.leave().await?;
-    let after = keys(&bed)?;
+    let after = keys(&bed).await?;
     ensure!(before.is_disjoint(&after) && after.len() == PLACES.len(), "{told}: {before:?}, {after:?}");
     println!(
         "     {} tunnels have other keys after {:.1} s; {} requests, {} failed, the slowest took {} ms (before: {} ms)",
@@ -50,13 +50,13 @@ async fn all_tunnels_of_a_cluster_get_other_keys_under_load(bed: Arc<Bed>) -> Re
     for place in [W1, W2] {
         bed.online(place.name).await?;
     }
-    ensure!(keys(&bed)? == after, "the restart changed a key");
+    ensure!(keys(&bed).await? == after, "the restart changed a key");
     well(&bed).await
 }
 
 async fn a_host_that_loses_its_power_while_its_key_changes_comes_back(bed: Arc<Bed>) -> Result<()> {
     for after in [0, 250, 500, 1000] {
-        let before = key(&bed, W2.name)?;
+        let before = key(&bed, W2.name).await?;
         bed.run_wh(&bed.root, &["mesh", "rotate", W2.name, "--detach"]).await?;
         sleep(Duration::from_millis(after)).await;
         bed.cluster.power_off(W2.name)?;
@@ -74,7 +74,7 @@ async fn a_host_that_loses_its_power_while_its_key_changes_comes_back(bed: Arc<B
     }
     // Without a control plane the host is as reachable as before, whichever key it uses.
     let app = spread(&bed, "unruled").await?;
-    let before = key(&bed, W2.name)?;
+    let before = key(&bed, W2.name).await?;
     bed.run_wh(&bed.root, &["mesh", "rotate", W2.name, "--detach"]).await?;
     bed.cluster.power_off(CONTROL_PLANE.name)?;
     let visitors = Visitors::come(&bed, &app);
@@ -151,15 +151,22 @@ impl Watch {
     }
 }
 
-/// The key that the device of a host uses.
-fn key(bed: &Bed, host: &str) -> Result<String> {
-    let shown = bed.cluster.exec(host, &["wg", "show", "wh0", "public-key"])?;
-    ensure!(shown.status.success(), "{host}: {}", String::from_utf8_lossy(&shown.stderr));
-    Ok(String::from_utf8(shown.stdout)?.trim().to_owned())
+/// The key that the device of a host uses, which a host that has just come up may not have yet.
+async fn key(bed: &Bed, host: &str) -> Result<String> {
+    until(&format!("the tunnel of {host}"), SOON, || async {
+        let shown = bed.cluster.exec(host, &["wg", "show", "wh0", "public-key"])?;
+        ensure!(shown.status.success(), "{}", String::from_utf8_lossy(&shown.stderr));
+        Ok(Some(String::from_utf8(shown.stdout)?.trim().to_owned()))
+    })
+    .await
 }
 
-fn keys(bed: &Bed) -> Result<BTreeSet<String>> {
-    PLACES.iter().map(|place| key(bed, place.name)).collect()
+async fn keys(bed: &Bed) -> Result<BTreeSet<String>> {
+    let mut keys = BTreeSet::new();
+    for place in PLACES {
+        keys.insert(key(bed, place.name).await?);
+    }
+    Ok(keys)
 }
 
 /// Waits until the control plane knows the host by another key, which is the one of its device and of its disk.
@@ -173,7 +180,10 @@ async fn changed(bed: &Bed, host: &str, before: &str) -> Result<()> {
         Ok(node["public_key"].as_str().filter(|key| *key != before).map(str::to_owned))
     })
     .await?;
-    ensure!(key(bed, host)? == known, "the device of {host} has another key than the one that is known");
+    ensure!(
+        key(bed, host).await? == known,
+        "the device of {host} has another key than the one that is known"
+    );
     let published = bed.cluster.host(host)?.folder.join("lib/mesh/public.key");
     ensure!(std::fs::read_to_string(published)?.trim() == known, "another public.key");
     Ok(())
