@@ -238,8 +238,8 @@ function Remove({ node }: { node: Node }) {
       <div className="stack">
         {node.instances > 0 ? (
           <p className="small muted">
-            {node.instances} instances should run on it: <code>wh node drain {node.name}</code> moves them
-            elsewhere first.
+            {node.instances === 1 ? "1 instance" : `${node.instances} instances`} should run on it:{" "}
+            <code>wh node drain {node.name}</code> moves them elsewhere first.
           </p>
         ) : (
           <p className="small muted">Its key stops working at once.</p>
