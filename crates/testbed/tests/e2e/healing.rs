@@ -282,11 +282,13 @@ async fn apps_serve_while_postgres_is_away_and_the_control_plane_is_cut_off(bed:
     println!("     all nodes are back {:.0} s after the control plane is", healed.elapsed().as_secs_f64());
     tokio::time::sleep(Duration::from_secs(10)).await;
     visitors.leave_content().await?;
-    ensure!(
-        instances(&bed, &app).await? == ids,
-        "instances were placed anew although only the control plane was cut off"
-    );
-    Ok(())
+    // Until all have been told of again some are unknown, which is an error.
+    until("the instances of before", MINUTE, || async {
+        let now = instances(&bed, &app).await?;
+        ensure!(now == ids, "some were placed anew although only the control plane was cut off");
+        Ok(Some(()))
+    })
+    .await
 }
 
 /// Whether one of an app's events says so.
