@@ -64,8 +64,8 @@ function GivenUp({ healing }: { healing: NodeHealing }) {
         <Time at={healing.given_up_at} />: its instances {passed ? "are" : "will be"} placed elsewhere
         {healing.gone_before > 0 && (
           <span className="sub">
-            It was gone {healing.gone_before === 1 ? "once" : `${healing.gone_before} times`} within six
-            hours, so it is waited for longer.
+            It was gone {healing.gone_before === 1 ? "once" : `${healing.gone_before} times`} lately, so it is
+            waited for longer.
           </span>
         )}
       </dd>
