@@ -11,9 +11,19 @@ fail() {
   exit 1
 }
 
+# excerpt TITLE GREP... LOG: what is found before the end of the log, which is shown in any case.
+excerpt() {
+  local title=$1 log=${*: -1} found
+  shift
+  # Not a pipe, which fails when grep has read enough.
+  found=$(grep -a "${@:1:$#-1}" <(head -n -25 "$log")) || return 0
+  printf '\n  %s in %s:\n' "$title" "$log" >&2
+  printf '%s\n' "$found" | cut -c -1000 | sed 's/^/    /' >&2
+}
+
 # step NAME REMEDY COMMAND...: standard output and error go to a log of the step.
 step() {
-  local name=$1 remedy=$2 log started took first status=0
+  local name=$1 remedy=$2 log started took status=0
   shift 2
   mkdir -p "$steps_log"
   log=$steps_log/${name//[^a-z0-9]/-}.log
@@ -24,11 +34,9 @@ step() {
   printf '  %s %6d.%02d s  %s\n' "$([ $status = 0 ] && echo ✓ || echo ✗)" \
     $((took / 1000000000)) $((took / 10000000 % 100)) "$name" >&2
   [ $status = 0 ] || {
-    # Compilers name the error long before the end.
-    if first=$(head -n -25 "$log" | grep -a -m 1 -A 8 '^error'); then
-      printf '\n  the first error in %s:\n' "$log" >&2
-      printf '%s\n' "$first" | sed 's/^/    /' >&2
-    fi
+    # Compilers name the error long before the end, tests go on with others.
+    excerpt 'the first error' -m 1 -A 8 '^error' "$log"
+    excerpt 'what failed' -m 3 -A 3 -e ' panicked at ' -e '^test .* FAILED' "$log"
     printf '\n  the end of %s:\n' "$log" >&2
     tail -n 25 "$log" | sed 's/^/    /' >&2
     fail "$name failed" "$remedy"

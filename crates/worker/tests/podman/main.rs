@@ -101,13 +101,17 @@ async fn built_from(files: &[(&str, &str)]) -> Outcome {
     let source = Source::Archive { archive_id: ArchiveId::new() };
     commands.send(JobCommand::Start(Box::new(build(source)))).await.expect("sent");
     let outcome = outcome(&control_plane, 60).await;
-    // Done is acknowledged, so the folder goes.
-    let deadline = Instant::now() + Duration::from_secs(5);
+    forgotten().await;
+    outcome
+}
+
+/// Once done is acknowledged, the job's folder goes. Agents that start before that tell its outcome again.
+async fn forgotten() {
+    let deadline = Instant::now() + Duration::from_secs(10);
     while !Jobs::<ControlPlane>::known(&jobs_config().folder).is_empty() {
         assert!(Instant::now() < deadline, "the job's folder is still there");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    outcome
 }
 
 fn failed(outcome: Outcome) -> Failure {
@@ -218,6 +222,7 @@ fn what_builds_keep_is_kept_for_their_own_app_until_somebody_builds_without() {
             };
             let line = control_plane.wait(&start, 60, |heard| heard.iter().find_map(line)).await;
             assert!(matches!(outcome(&control_plane, 60).await, Outcome::Built(_)));
+            forgotten().await;
             line
         };
         assert_eq!(found(1, apps[0], false).await, "");
