@@ -25,6 +25,7 @@ pub fn host_facts() -> HostFacts {
         wireguard: None,
         engine: None,
         proxy_port: None,
+        worker_port: None,
         probe: None,
         os: os::read(Path::new("/")),
         enforced: None,

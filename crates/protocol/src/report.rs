@@ -46,6 +46,9 @@ pub struct HostFacts {
     /// Where a proxy answers checks, on its mesh address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proxy_port: Option<u16>,
+    /// Where a worker answers checks, hands out images and takes calls, on its mesh address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub worker_port: Option<u16>,
     /// What it can do for containers, from workers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub probe: Option<HostProbe>,

@@ -234,7 +234,8 @@ async fn prepare(config: &Config) -> anyhow::Result<(Podman, HostFacts, Arc<Mean
     }
     std::fs::create_dir_all(&config.state_dir).context("cannot make state_dir")?;
     let enforced = Some(Box::new(means.enforced()));
-    let facts = HostFacts { podman: Some(version), probe, enforced, ..HostFacts::default() };
+    let worker_port = Some(config.mesh.port);
+    let facts = HostFacts { podman: Some(version), worker_port, probe, enforced, ..HostFacts::default() };
     Ok((podman, facts, means))
 }
 
@@ -299,6 +300,7 @@ fn hello(
         build_slots,
         host: HostFacts {
             podman: known.podman.clone(),
+            worker_port: known.worker_port,
             probe: known.probe.clone(),
             enforced: known.enforced.clone(),
             ..node::facts::host_facts()

@@ -1,6 +1,5 @@
 //! The way from the control plane to a worker: a WebSocket over the mesh, opened with a ticket.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -19,7 +18,6 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use super::store::Attached;
 use super::{Place, fresh};
 use crate::app::App;
-use crate::plan::worker::WORKER_PORT;
 use crate::vault::Purpose;
 
 /// Time for the worker to answer.
@@ -33,7 +31,7 @@ pub(super) async fn dial(app: &App, session: &Attached) -> anyhow::Result<WebSoc
     let key = app.vault.open(Purpose::NodeSigningKey, &format!("node:{}", session.node), sealed)?;
     let key = SigningKey(key.try_into().map_err(|_| anyhow::anyhow!("a signing key has another length"))?);
     let Call { path, ticket, open } = call(app, session, &key).await?;
-    let address = SocketAddr::new(session.address.into(), WORKER_PORT);
+    let address = session.address;
     let mut request = format!("ws://{address}{path}").into_client_request()?;
     request.headers_mut().insert("authorization", format!("Bearer {ticket}").parse()?);
     let limits = WebSocketConfig::default().max_message_size(Some(MAX_FRAME)).max_frame_size(Some(MAX_FRAME));

@@ -72,7 +72,7 @@ pub(super) async fn open(app: &App, session: &Attached, release: ReleaseId) -> a
         exclusive: false,
         task: None,
     };
-    let mut container = plan::worker::instance(session.node, session.address, wanted, &holders, Utc::now());
+    let mut container = plan::worker::instance(node.id, node.mesh_address, wanted, &holders, Utc::now());
     container.command = Some(session.command.clone());
     container.once = true;
     Ok(OpenFresh { container, terminal: session.terminal })

@@ -1,6 +1,6 @@
 //! SQL of sessions.
 
-use std::net::Ipv4Addr;
+use std::net::SocketAddr;
 
 use protocol::exec::Size;
 use protocol::ids::{
@@ -14,7 +14,7 @@ use crate::apps::instances::NodeRef;
 use crate::apps::{self, Settings};
 use crate::http::caller::{Caller, Via};
 use crate::http::permission::{MemberRole, Permission};
-use crate::nodes::v4;
+use crate::nodes::ports::worker_address;
 
 /// Sessions that wait or run.
 #[derive(Debug)]
@@ -86,7 +86,8 @@ pub(super) struct Attached {
     pub(super) place: Place,
     pub(super) node: NodeId,
     pub(super) node_name: String,
-    pub(super) address: Ipv4Addr,
+    /// Where its worker takes calls.
+    pub(super) address: SocketAddr,
     /// Sealed.
     pub(super) signing_key: Option<Vec<u8>>,
     pub(super) command: Vec<String>,
@@ -107,7 +108,8 @@ pub(super) async fn attach(
              returning id, app_id, instance_id, release_id, node_id, command, cols, rows
          )
          select taken.app_id as \"app_id: AppId\", apps.slug, taken.instance_id as \"instance_id: InstanceId\",
-                taken.release_id as \"release_id: ReleaseId\", taken.node_id as \"node_id: NodeId\", nodes.name, mesh_address, signing_key, command, cols, rows
+                taken.release_id as \"release_id: ReleaseId\", taken.node_id as \"node_id: NodeId\", nodes.name, mesh_address,
+                (host ->> 'worker_port')::int as worker_port, signing_key, command, cols, rows
          from taken join apps on apps.id = taken.app_id join nodes on nodes.id = taken.node_id",
         id as _,
         caller.user_id as _,
@@ -127,7 +129,7 @@ pub(super) async fn attach(
         place,
         node: row.node_id,
         node_name: row.name,
-        address: v4(row.mesh_address),
+        address: worker_address(row.mesh_address, row.worker_port),
         signing_key: row.signing_key,
         command: row.command,
         terminal: cells(row.cols).zip(cells(row.rows)).map(|(cols, rows)| Size { cols, rows }),

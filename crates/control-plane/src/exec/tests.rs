@@ -30,7 +30,7 @@ use crate::http::caller::{Caller, Via};
 use crate::http::permission::MemberRole;
 use crate::http::{self, listen};
 use crate::hub::tests::Mesh;
-use crate::plan::worker::WORKER_PORT;
+use crate::nodes::ports;
 use crate::testing::Client;
 
 const SOON: Duration = Duration::from_secs(10);
@@ -52,7 +52,7 @@ impl World {
     /// `place` is the last number of the worker's address: tests run beside each other.
     pub(crate) async fn new(pool: PgPool, place: u8, change: impl FnOnce(&mut Config)) -> Self {
         let mesh = Mesh::with(pool, change).await;
-        let worker = SocketAddr::from(([127, 77, 0, place], WORKER_PORT));
+        let worker = SocketAddr::from(([127, 77, 0, place], ports::WORKER));
         let joined = mesh.join("w1", &["worker"]).await;
         let owner = mesh.test.owner().await;
         let app = owner.post("/api/v1/apps", json!({ "slug": "hello" })).await.expect(201);

@@ -15,7 +15,6 @@ use crate::apps::instances::Instance;
 use crate::http::{Code, Error, Result};
 use crate::nodes;
 use crate::nodes::health::breaker;
-use crate::plan::worker::WORKER_PORT;
 use crate::vault::Purpose;
 
 /// For one copy, however large.
@@ -50,7 +49,7 @@ impl Target {
         let key = app.vault.open(Purpose::NodeSigningKey, &format!("node:{}", node.id), &sealed)?;
         let key: [u8; 32] =
             key.try_into().map_err(|_| anyhow::anyhow!("a signing key has another length"))?;
-        let address = format!("http://{}:{WORKER_PORT}/v1/instances/{instance}{end}", node.mesh_address);
+        let address = format!("http://{}/v1/instances/{instance}{end}", node.worker_address);
         let mut url = url::Url::parse(&address).context("an address of ours")?;
         url.query_pairs_mut().append_pair("path", &self.path);
         // Without a limit on silence, which a long way in would reach.

@@ -210,6 +210,7 @@ pub struct HolderRow {
     pub image_id: String,
     pub node: NodeId,
     pub address: IpNet,
+    pub worker_port: Option<i32>,
     pub online: bool,
     /// Sealed.
     pub signing_key: Option<Vec<u8>>,
@@ -220,7 +221,7 @@ pub async fn image_holders(conn: &mut PgConnection, images: &[String]) -> sqlx::
     sqlx::query_as!(
         HolderRow,
         r#"select distinct holder.image_id as "image_id!", nodes.id as "node: NodeId", nodes.mesh_address as address,
-                  nodes.status = 'online' and missing_since is null as "online!", nodes.signing_key
+                  (nodes.host ->> 'worker_port')::int as worker_port, nodes.status = 'online' and missing_since is null as "online!", nodes.signing_key
            from (
                select image_id, node_id from node_images where image_id = any($1)
                union

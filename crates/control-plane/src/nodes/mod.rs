@@ -13,6 +13,7 @@ pub mod keys;
 pub mod labels;
 pub mod leave;
 pub mod numbers;
+pub mod ports;
 pub mod register;
 pub mod settled;
 pub mod storage;

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use super::enrol::lowest_free;
+use crate::config::DeclaredNode;
 use crate::hub::tests::{Mesh, public_key};
 use crate::testing::TestApp;
 
@@ -99,17 +100,22 @@ async fn nodes_that_join_at_once_never_share_an_address(pool: PgPool) {
     assert!(full.iter().all(|body| body["code"] == "mesh_full"), "{full:?}");
 }
 
-#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
-async fn nodes_that_the_configuration_names_come_and_go_with_it(pool: PgPool) {
-    let node = |name: &str, address: &str| crate::config::DeclaredNode {
+/// A worker as the configuration names it.
+fn declared(name: &str, key: &str, address: &str) -> DeclaredNode {
+    DeclaredNode {
         name: name.to_owned(),
         roles: vec![protocol::identity::Role::Worker],
-        public_key: public_key(name),
+        public_key: public_key(key),
         mesh_address: address.parse().expect("address"),
         endpoint: None,
         labels: protocol::labels::Labels::new(),
         zone: None,
-    };
+    }
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn nodes_that_the_configuration_names_come_and_go_with_it(pool: PgPool) {
+    let node = |name, address| declared(name, name, address);
     let nodes = vec![node("d1", "10.50.0.11"), node("d2", "10.50.0.12")];
     let test = TestApp::with(pool.clone(), |config| config.nodes = nodes).await;
     super::declared::sync_declared(&test.app).await.expect("sync");
@@ -129,15 +135,7 @@ async fn nodes_that_the_configuration_names_come_and_go_with_it(pool: PgPool) {
 #[sqlx::test(migrator = "crate::db::MIGRATIONS")]
 async fn a_rotated_key_of_a_declared_node_stays_until_the_configuration_names_another(pool: PgPool) {
     let sync = async |key: &str| {
-        let node = crate::config::DeclaredNode {
-            name: "d1".to_owned(),
-            roles: vec![protocol::identity::Role::Worker],
-            public_key: public_key(key),
-            mesh_address: "10.50.0.11".parse().expect("address"),
-            endpoint: None,
-            labels: protocol::labels::Labels::new(),
-            zone: None,
-        };
+        let node = declared("d1", key, "10.50.0.11");
         let test = TestApp::with(pool.clone(), |config| config.nodes = vec![node]).await;
         super::declared::sync_declared(&test.app).await.expect("sync");
         test.owner().await.get("/api/v1/nodes/d1").await.expect(200)["public_key"].clone()
@@ -159,15 +157,7 @@ async fn a_host_that_joined_by_token_is_pinned_by_its_key_and_by_no_other(pool: 
     let token = token(&test, json!({ "roles": ["worker"] })).await;
     let (_, joined) = enrol(&test, &token, request("w1", "w1", &["worker"])).await;
     let pinned = async |key: &str| {
-        let node = crate::config::DeclaredNode {
-            name: "w1".to_owned(),
-            roles: vec![protocol::identity::Role::Worker],
-            public_key: public_key(key),
-            mesh_address: "10.50.0.2".parse().expect("address"),
-            endpoint: None,
-            labels: protocol::labels::Labels::new(),
-            zone: None,
-        };
+        let node = declared("w1", key, "10.50.0.2");
         let test = TestApp::with(pool.clone(), |config| config.nodes = vec![node]).await;
         super::declared::sync_declared(&test.app).await.expect("sync");
         test.owner().await.get("/api/v1/nodes/w1").await.expect(200)

@@ -13,9 +13,6 @@ use protocol::spec::{ImageSource, ImageSpec, InstanceSpec, WorkerSpec};
 use crate::apps::Settings;
 use crate::instances::Task;
 
-/// Where a worker hands out images and runs programs in instances.
-pub const WORKER_PORT: u16 = 8090;
-
 /// An instance that should run on the worker.
 #[derive(Debug)]
 pub struct Wanted {
@@ -43,7 +40,8 @@ pub struct Wanted {
 pub struct Holder {
     pub image_id: String,
     pub node: NodeId,
-    pub address: Ipv4Addr,
+    /// Where it hands the image out.
+    pub address: SocketAddr,
     pub online: bool,
     pub key: SigningKey,
 }
@@ -140,11 +138,7 @@ fn sources(node: NodeId, image_id: &str, holders: &[Holder], expires_at: i64) ->
         |holder: &Holder| ImageTicket { image_id: image_id.to_owned(), expires_at }.seal(&holder.key);
     holders
         .into_iter()
-        .map(|holder| ImageSource {
-            node: holder.node,
-            address: SocketAddr::new(holder.address.into(), WORKER_PORT),
-            ticket: ticket(holder),
-        })
+        .map(|holder| ImageSource { node: holder.node, address: holder.address, ticket: ticket(holder) })
         .collect()
 }
 
@@ -190,7 +184,7 @@ mod tests {
         let holder = |node| Holder {
             image_id: "sha256:aa".to_owned(),
             node,
-            address: Ipv4Addr::new(10, 50, 0, 3),
+            address: ([10, 50, 0, 3], 8190).into(),
             online: true,
             key: key.clone(),
         };
@@ -236,7 +230,7 @@ mod tests {
         let holder = Holder {
             image_id: "sha256:cc".to_owned(),
             node: NodeId::new(),
-            address: Ipv4Addr::new(10, 50, 0, 3),
+            address: ([10, 50, 0, 3], 8190).into(),
             online: true,
             key,
         };

@@ -247,7 +247,7 @@ pub(crate) async fn holders(
         holders.push(Holder {
             image_id: row.image_id,
             node: row.node,
-            address: nodes::v4(row.address),
+            address: nodes::ports::worker_address(row.address, row.worker_port),
             online: row.online,
             key: SigningKey(key),
         });

@@ -41,7 +41,7 @@ impl Reconciler for NodeHealth {
 
 async fn check(app: &App, due: Due) -> anyhow::Result<()> {
     let config = &app.config.node_health;
-    let found = probe::ask(app, due.mesh_address, &due.roles, due.proxy_port).await?;
+    let found = probe::ask(app, due.mesh_address, &due.roles, due.ports).await?;
     let mut tx = app.db.begin().await?;
     let Some(node) = checks::lock(&mut tx, config, due.id).await? else { return Ok(()) };
     // Whoever asked it meanwhile has counted that.

@@ -14,6 +14,7 @@ use crate::http::page::{Page, PageQuery};
 use crate::http::{Error, Permission, Result, guard};
 use crate::nodes::Node;
 use crate::nodes::api::find;
+use crate::nodes::ports::Ports;
 use crate::nodes::store::checks;
 
 pub fn router(app: &AppState) -> OpenApiRouter<AppState> {
@@ -41,7 +42,7 @@ pub(super) async fn check(app: &App, caller: &Caller, node: &str) -> Result<Node
     let node = find(&mut conn, node).await?;
     drop(conn);
     app.limits.node_checks.check(&node.id)?;
-    let found = probe::ask(app, node.mesh_address, &node.roles, node.host.proxy_port).await?;
+    let found = probe::ask(app, node.mesh_address, &node.roles, Ports::of(&node.host)).await?;
     let mut tx = app.db.begin().await?;
     let gone = || Error::not_found(format_args!("node {} any more", node.name));
     let watched = checks::lock(&mut tx, &app.config.node_health, node.id).await?.ok_or_else(gone)?;

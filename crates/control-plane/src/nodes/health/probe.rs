@@ -11,10 +11,7 @@ use futures_util::future::join_all;
 use protocol::identity::Role;
 
 use crate::app::App;
-use crate::plan::worker::WORKER_PORT;
-
-/// A proxy's `mesh_port`, unless it said that its configuration has another.
-const PROXY_PORT: u16 = 8091;
+use crate::nodes::ports::Ports;
 
 /// Who answered, or in plain words why nobody did.
 pub type Found = Result<SocketAddr, String>;
@@ -40,25 +37,20 @@ impl Client {
 }
 
 /// Asks everything that should listen there, at once; one answer is enough.
-pub async fn ask(
-    app: &App,
-    address: Ipv4Addr,
-    roles: &[Role],
-    proxy_port: Option<u16>,
-) -> anyhow::Result<Found> {
+pub async fn ask(app: &App, address: Ipv4Addr, roles: &[Role], ports: Ports) -> anyhow::Result<Found> {
     let limit = Duration::from_secs(app.config.node_health.check_timeout_s.into());
     let client = app.check_client.get(limit)?;
-    let ports = roles.iter().map(|role| port(app, *role, proxy_port));
+    let ports = roles.iter().map(|role| port(app, *role, ports));
     let answers = join_all(ports.map(|port| one(client, SocketAddr::from((address, port)), limit))).await;
     let nobody = "nothing on this host answers checks: it is known by its connection alone".to_owned();
     Ok(answers.into_iter().reduce(Result::or).unwrap_or(Err(nobody)))
 }
 
-fn port(app: &App, role: Role, proxy_port: Option<u16>) -> u16 {
+fn port(app: &App, role: Role, ports: Ports) -> u16 {
     match role {
         Role::ControlPlane => app.config.api_server.mesh_listen.port(),
-        Role::Worker => WORKER_PORT,
-        Role::Proxy => proxy_port.unwrap_or(PROXY_PORT),
+        Role::Worker => ports.worker,
+        Role::Proxy => ports.proxy,
     }
 }
 

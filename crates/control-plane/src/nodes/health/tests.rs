@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use super::breaker;
 use crate::hub::tests::{Mesh, hello, nothing};
-use crate::plan::worker::WORKER_PORT;
+use crate::nodes::ports;
 use crate::reconcile::node_health::NodeHealth;
 use crate::reconcile::notices::Notices;
 use crate::testing::{Answer, TestApp};
@@ -33,7 +33,7 @@ impl World {
     async fn new(pool: PgPool, place: u8) -> Self {
         let mesh = Mesh::new(pool).await;
         let w1 = mesh.join("w1", &["worker"]).await;
-        let address = SocketAddr::from(([127, 78, 0, place], WORKER_PORT));
+        let address = SocketAddr::from(([127, 78, 0, place], ports::WORKER));
         sqlx::query("update nodes set mesh_address = $1")
             .bind(crate::nodes::inet([127, 78, 0, place].into()))
             .execute(&mesh.test.app.db)
@@ -152,7 +152,9 @@ async fn a_node_that_is_gone_is_offline_then_unreachable_and_comes_back_with_the
 
 #[sqlx::test(migrator = "crate::db::MIGRATIONS")]
 async fn an_answer_to_a_check_takes_failures_back_but_the_node_is_still_missing(pool: PgPool) {
-    let world = World::lost(pool, 2).await;
+    let mut world = World::lost(pool, 2).await;
+    world.sql(r#"update nodes set host = host || '{"worker_port": 8190}'"#).await;
+    world.address.set_port(8190);
     for _ in 0..3 {
         world.pass().await;
     }
@@ -161,7 +163,7 @@ async fn an_answer_to_a_check_takes_failures_back_but_the_node_is_still_missing(
     world.pass().await;
     assert_eq!(world.standing().await, ("online".to_owned(), 0));
     assert!(world.node().await["health"]["missing_since"].is_string(), "nobody is connected");
-    assert_eq!(world.history().await[0].1, "it answered a check at 127.78.0.2:8090");
+    assert_eq!(world.history().await[0].1, "it answered a check at 127.78.0.2:8190");
 }
 
 #[sqlx::test(migrator = "crate::db::MIGRATIONS")]

@@ -11,6 +11,7 @@ use super::super::health::config::NodeHealth;
 use super::super::health::rule::{Heard, Standing};
 use super::super::health::troubles::Ailing;
 use super::super::health::{News, Transition};
+use super::super::ports::Ports;
 use super::super::{Status, roles};
 use crate::bus::{self, Topic};
 use crate::http::page::PageQuery;
@@ -143,8 +144,7 @@ pub struct Due {
     pub id: NodeId,
     pub mesh_address: std::net::Ipv4Addr,
     pub roles: Vec<protocol::identity::Role>,
-    /// Where its proxy said that it answers.
-    pub proxy_port: Option<u16>,
+    pub ports: Ports,
     /// Another one than in [`Watched`] when it was asked meanwhile.
     pub checked_at: Option<DateTime<Utc>>,
 }
@@ -153,7 +153,8 @@ pub struct Due {
 pub async fn due(conn: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<Due>> {
     let rows = sqlx::query!(
         r#"select id as "id: NodeId", mesh_address as "mesh_address: IpNet", roles, checked_at,
-                  (host ->> 'proxy_port')::int as proxy_port from nodes
+                  (host ->> 'worker_port')::int as worker_port, (host ->> 'proxy_port')::int as proxy_port
+           from nodes
            where removed_at is null and missing_since is not null and coalesce(next_check_at, now()) <= now()
            order by next_check_at nulls first, id limit $1"#,
         limit
@@ -164,7 +165,7 @@ pub async fn due(conn: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<Due>> 
         id: row.id,
         mesh_address: super::v4(row.mesh_address),
         roles: roles(&row.roles),
-        proxy_port: row.proxy_port.and_then(|port| u16::try_from(port).ok()),
+        ports: Ports::told(row.worker_port, row.proxy_port),
         checked_at: row.checked_at,
     });
     Ok(due.collect())

@@ -10,7 +10,7 @@ pub mod storage;
 pub mod tokens;
 
 use std::collections::{BTreeSet, HashMap};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use chrono::{DateTime, Utc};
 use protocol::identity::{AgentKind, Role};
@@ -23,6 +23,7 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::health::{Health, clock};
+use super::ports::worker_address;
 use super::{Agent, Node, NodeKey, Origin, Status, capabilities, inet, roles, v4, words};
 use crate::generations::Consumer;
 use crate::http::page::PageQuery;
@@ -53,6 +54,8 @@ pub struct Known {
     pub roles: Vec<Role>,
     pub origin: Origin,
     pub mesh_address: Ipv4Addr,
+    /// Where its worker hands out images and takes calls.
+    pub worker_address: SocketAddr,
     pub public_key: String,
     /// The key by which the configuration names it. The node's own may have been rotated since.
     pub declared_key: Option<String>,
@@ -144,7 +147,8 @@ pub async fn all(conn: &mut PgConnection) -> sqlx::Result<Vec<Known>> {
     let rows = sqlx::query!(
         r#"select id, name, roles, origin as "origin: Origin", mesh_address, public_key, declared_key, endpoint,
                   labels as "labels: Json<Labels>", declared_labels as "declared_labels: Json<Labels>", zone,
-                  signing_key, rotation, revoked_at is not null as "revoked!"
+                  signing_key, rotation, revoked_at is not null as "revoked!",
+                  (host ->> 'worker_port')::int as worker_port
            from nodes where removed_at is null order by name"#
     )
     .fetch_all(conn)
@@ -155,6 +159,7 @@ pub async fn all(conn: &mut PgConnection) -> sqlx::Result<Vec<Known>> {
         roles: roles(&row.roles),
         origin: row.origin,
         mesh_address: v4(row.mesh_address),
+        worker_address: worker_address(row.mesh_address, row.worker_port),
         public_key: row.public_key,
         declared_key: row.declared_key,
         endpoint: row.endpoint,
@@ -173,7 +178,8 @@ pub async fn known(conn: &mut PgConnection, id: NodeId) -> sqlx::Result<Option<K
     let row = sqlx::query!(
         r#"select id, name, roles, origin as "origin: Origin", mesh_address, public_key, declared_key, endpoint,
                   labels as "labels: Json<Labels>", declared_labels as "declared_labels: Json<Labels>", zone,
-                  signing_key, rotation, revoked_at is not null as "revoked!"
+                  signing_key, rotation, revoked_at is not null as "revoked!",
+                  (host ->> 'worker_port')::int as worker_port
            from nodes where id = $1 and removed_at is null"#,
         id as _
     )
@@ -185,6 +191,7 @@ pub async fn known(conn: &mut PgConnection, id: NodeId) -> sqlx::Result<Option<K
         roles: roles(&row.roles),
         origin: row.origin,
         mesh_address: v4(row.mesh_address),
+        worker_address: worker_address(row.mesh_address, row.worker_port),
         public_key: row.public_key,
         declared_key: row.declared_key,
         endpoint: row.endpoint,
