@@ -9,17 +9,20 @@ use crate::plan::undo::{Seen, Situation};
 /// Apps without a roll-out that have something of an ended deployment in the table, or miss something of the live one.
 pub async fn due(conn: &mut PgConnection) -> sqlx::Result<Vec<AppId>> {
     sqlx::query_scalar!(
-        "select distinct instances.app_id
-         from instances
-         join deployments on deployments.id = instances.deployment_id
-         join apps on apps.id = instances.app_id
-         where wanted
-           and (in_rotation and deployments.state in ('failed', 'cancelled')
-                or not in_rotation and out_generation is not null and deployments.state = 'live'
-                   and stopped_at is null and deleted_at is null)
-           and not exists (select 1 from deployments as other
-                           where other.app_id = apps.id and other.state = 'rolling-out')
-         order by instances.app_id"
+        r#"select due.app_id as "app_id!: AppId" from (
+             select instances.app_id from deployments
+             join instances on instances.deployment_id = deployments.id and wanted and in_rotation
+             where deployments.state in ('failed', 'cancelled')
+             -- Not `or`, for which every instance is joined first.
+             union
+             select instances.app_id from instances
+             join deployments on deployments.id = instances.deployment_id and deployments.state = 'live'
+             join apps on apps.id = instances.app_id and stopped_at is null and deleted_at is null
+             where wanted and not in_rotation and out_generation is not null
+         ) as due
+         where not exists (select from deployments as other
+                           where other.app_id = due.app_id and other.state = 'rolling-out')
+         order by due.app_id"#
     )
     .fetch_all(conn)
     .await
