@@ -44,7 +44,7 @@ pub fn run(interface: &str) -> anyhow::Result<()> {
     if UnixStream::connect(socket_path(interface)).is_ok() {
         bail!("a tunnel process already serves {interface}");
     }
-    let mut device = DeviceHandle::new(interface, DeviceConfig::default()).map_err(|error| {
+    let mut device = DeviceHandle::new(interface, one_thread()).map_err(|error| {
         anyhow!("cannot make {interface}: {error}. It needs CAP_NET_ADMIN and /dev/net/tun")
     })?;
     info!(interface, "userspace tunnel is up");
@@ -52,6 +52,12 @@ pub fn run(interface: &str) -> anyhow::Result<()> {
     device.wait();
     info!(interface, "userspace tunnel ended");
     Ok(())
+}
+
+/// Of several threads each decrypts what it happens to receive, and packets of one connection come out in another order:
+/// TCP carries less than half of what it does over one thread (`scripts/bench mesh`).
+fn one_thread() -> DeviceConfig {
+    DeviceConfig { n_threads: 1, use_multi_queue: false, ..DeviceConfig::default() }
 }
 
 /// Gives a running device another private key. Its peers stay, and shake hands anew. Not by the library, whose way to
