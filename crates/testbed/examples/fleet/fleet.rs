@@ -20,6 +20,8 @@ use crate::plane::{Plane, public_key, text};
 const PROXIES: usize = 2;
 /// Apps of one project, which reach each other: as many as a large product has.
 const PER_PROJECT: usize = 20;
+/// Apps that are deployed at the same time: at most as many as are measured.
+const BATCH: usize = crate::PLACED;
 /// Calls of the API at the same time.
 const CALLS: usize = 16;
 /// For everything that is waited for.
@@ -69,18 +71,27 @@ impl<'a> Fleet<'a> {
         stream::iter(ends).for_each_concurrent(None, |end| end).await;
     }
 
-    /// Makes and deploys apps until there are `apps`, and waits until the proxies have a route to each.
+    /// Makes and deploys apps until there are `apps`, some at a time, and the proxies have a route to each.
     pub(crate) async fn deploy(&mut self, apps: usize) -> Result<()> {
         let plane = self.plane;
         for number in self.apps.div_ceil(PER_PROJECT)..apps.div_ceil(PER_PROJECT) {
             plane.post("/projects", &json!({ "slug": project(number) })).await?;
         }
-        stream::iter(self.apps..apps)
-            .map(|number| deploy(plane, number))
-            .buffer_unordered(CALLS)
-            .try_collect::<()>()
-            .await?;
-        self.apps = apps;
+        while self.apps < apps {
+            let batch = (self.apps + BATCH).min(apps);
+            stream::iter(self.apps..batch)
+                .map(|number| deploy(plane, number))
+                .buffer_unordered(CALLS)
+                .try_collect::<()>()
+                .await?;
+            self.routed(batch).await?;
+            self.apps = batch;
+        }
+        Ok(())
+    }
+
+    /// Waits until the proxies have a route to each of the first `apps`.
+    async fn routed(&self, apps: usize) -> Result<()> {
         until("a route to every app", LIMIT, || async {
             let routed =
                 self.connected[..PROXIES].iter().map(|proxy| proxy.told.routes.load(Ordering::Relaxed));
