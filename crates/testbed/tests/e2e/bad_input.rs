@@ -21,7 +21,7 @@ tests![
     a_project_file_with_an_unknown_key_is_refused_before_anything_happens,
     a_taken_slug_is_refused,
     a_source_that_is_not_there_is_named,
-    a_release_that_does_not_come_up_tells_why_and_the_old_one_serves,
+    long a_release_that_does_not_come_up_tells_why_and_the_old_one_serves,
     an_archive_that_could_do_harm_is_refused,
     a_second_test_bed_or_control_plane_is_refused,
 ];

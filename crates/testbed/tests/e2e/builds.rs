@@ -11,7 +11,7 @@ use crate::bed::{App, Bed, MINUTE};
 use crate::runner::tests;
 
 tests![
-    a_build_survives_kill_9_of_the_worker_agent,
+    long a_build_survives_kill_9_of_the_worker_agent,
     a_build_survives_kill_9_of_the_control_plane,
     a_build_that_is_cancelled_stops_at_once_and_leaves_the_app_as_it_was,
 ];

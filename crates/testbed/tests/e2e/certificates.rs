@@ -23,7 +23,7 @@ use fleet::Fleet;
 use names::Names;
 use steps::Steps;
 
-tests![a_fleet_has_its_certificates_through_everything_that_happens_to_them];
+tests![long a_fleet_has_its_certificates_through_everything_that_happens_to_them];
 
 /// Seconds for which the first certificates are valid. They are renewed after two thirds of it.
 const SHORT: u32 = 78;

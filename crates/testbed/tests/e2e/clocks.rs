@@ -18,7 +18,7 @@ use crate::bed::{Bed, MINUTE};
 use crate::runner::tests;
 use crate::visitors::Visitors;
 
-tests![a_host_whose_clock_is_off_is_named_and_its_apps_serve];
+tests![long a_host_whose_clock_is_off_is_named_and_its_apps_serve];
 
 async fn a_host_whose_clock_is_off_is_named_and_its_apps_serve(bed: Arc<Bed>) -> Result<()> {
     let app = bed.page("punctual", "punctual", "")?;

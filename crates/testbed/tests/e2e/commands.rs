@@ -13,7 +13,7 @@ use crate::visitors::Visitors;
 
 tests![
     commands_of_a_release_run_once_with_its_variables_and_a_bad_one_keeps_the_old_release,
-    a_command_goes_on_while_agent_and_control_plane_are_killed,
+    long a_command_goes_on_while_agent_and_control_plane_are_killed,
 ];
 
 async fn commands_of_a_release_run_once_with_its_variables_and_a_bad_one_keeps_the_old_release(

@@ -10,7 +10,7 @@ use testbed::report::until;
 use crate::bed::{App, Bed, MINUTE};
 use crate::runner::tests;
 
-tests![an_app_that_crashes_again_and_again_is_stopped_says_why_and_can_be_restarted];
+tests![long an_app_that_crashes_again_and_again_is_stopped_says_why_and_can_be_restarted];
 
 /// Serves until somebody asks for `/cgi-bin/break`, and from then on ends a moment after each start.
 const FRAGILE: &str = r#"FROM docker.io/library/busybox:stable

@@ -11,7 +11,7 @@ use testbed::topology::PROXY;
 use crate::bed::{App, Bed, SOON};
 use crate::runner::tests;
 
-tests![an_app_guards_another];
+tests![long an_app_guards_another];
 
 /// ann:sesame
 const ANN: &str = "Basic YW5uOnNlc2FtZQ==";

@@ -17,7 +17,7 @@ use crate::runner::tests;
 tests![
     the_dashboard_has_its_own_address_and_a_certificate_of_the_authority,
     a_login_through_the_proxy_is_audited_with_the_clients_address,
-    an_upload_and_a_live_log_pass_the_proxy,
+    long an_upload_and_a_live_log_pass_the_proxy,
     nobody_but_the_proxy_may_use_the_listener_behind_it,
 ];
 

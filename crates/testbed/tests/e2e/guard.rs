@@ -12,7 +12,7 @@ use crate::runner::tests;
 
 tests![
     an_instance_reaches_neither_the_mesh_nor_the_control_plane,
-    a_build_step_reaches_neither_the_mesh_nor_the_host_nor_a_project,
+    long a_build_step_reaches_neither_the_mesh_nor_the_host_nor_a_project,
 ];
 
 /// What hosts listen on during the test.

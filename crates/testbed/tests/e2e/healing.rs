@@ -16,12 +16,12 @@ use crate::visitors::Visitors;
 
 tests![
     a_worker_that_loses_power_under_load_costs_the_requests_under_way,
-    an_app_that_is_pinned_to_a_lost_worker_waits_and_says_so,
-    an_exclusive_app_comes_back_from_a_reboot_only_with_the_control_plane,
-    an_agent_that_is_killed_again_and_again_loses_nothing,
+    long an_app_that_is_pinned_to_a_lost_worker_waits_and_says_so,
+    long an_exclusive_app_comes_back_from_a_reboot_only_with_the_control_plane,
+    long an_agent_that_is_killed_again_and_again_loses_nothing,
     what_is_broken_or_strange_on_a_worker_is_put_right_and_told,
-    apps_serve_while_postgres_is_away_and_the_control_plane_is_cut_off,
-    two_sides_of_a_cut_never_both_run_an_exclusive_app,
+    long apps_serve_while_postgres_is_away_and_the_control_plane_is_cut_off,
+    long two_sides_of_a_cut_never_both_run_an_exclusive_app,
 ];
 
 async fn a_worker_that_loses_power_under_load_costs_the_requests_under_way(bed: Arc<Bed>) -> Result<()> {

@@ -9,7 +9,7 @@ use testbed::report::until;
 use crate::bed::{Bed, MINUTE};
 use crate::runner::tests;
 
-tests![an_old_image_goes_from_the_nodes_and_the_way_back_to_it_is_refused];
+tests![long an_old_image_goes_from_the_nodes_and_the_way_back_to_it_is_refused];
 
 async fn an_old_image_goes_from_the_nodes_and_the_way_back_to_it_is_refused(bed: Arc<Bed>) -> Result<()> {
     // No other app has these pages: the same source may make the same image, which the other app would keep.

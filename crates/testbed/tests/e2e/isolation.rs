@@ -10,7 +10,7 @@ use testbed::report::until;
 use crate::bed::{App, Bed, MINUTE};
 use crate::runner::tests;
 
-tests![limits_of_an_app_hold_from_its_next_release_and_what_a_node_cannot_enforce_is_shown];
+tests![long limits_of_an_app_hold_from_its_next_release_and_what_a_node_cannot_enforce_is_shown];
 
 const LARGE: &str = "RUN dd if=/dev/zero of=/www/large bs=1M count=4";
 /// Far below what the tunnels of a busy machine carry.

@@ -23,7 +23,7 @@ const HOSTS: [(&str, &str); 4] =
 tests![
     a_change_of_keys_under_load_fails_no_request_and_outlives_a_power_loss,
     a_revoked_host_is_shut_out_and_comes_in_again_while_wh_node_add_waits,
-    twenty_hosts_join_at_once,
+    long twenty_hosts_join_at_once,
 ];
 
 async fn a_change_of_keys_under_load_fails_no_request_and_outlives_a_power_loss(bed: Arc<Bed>) -> Result<()> {

@@ -16,7 +16,7 @@ use crate::visitors::Visitors;
 
 tests![
     all_tunnels_of_a_cluster_get_other_keys_under_load,
-    a_host_that_loses_its_power_while_its_key_changes_comes_back,
+    long a_host_that_loses_its_power_while_its_key_changes_comes_back,
 ];
 
 async fn all_tunnels_of_a_cluster_get_other_keys_under_load(bed: Arc<Bed>) -> Result<()> {

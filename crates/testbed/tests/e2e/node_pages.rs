@@ -12,7 +12,7 @@ use crate::runner::tests;
 
 tests![
     hosts_tell_how_they_are_doing,
-    what_others_left_is_shown_and_cleaned_up_as_shown,
+    long what_others_left_is_shown_and_cleaned_up_as_shown,
     agents_tell_their_logs
 ];
 

@@ -10,7 +10,7 @@ use testbed::report::until;
 use crate::bed::{Bed, MINUTE, SOON};
 use crate::runner::tests;
 
-tests![a_program_runs_once_beside_its_app_with_its_variables_and_is_gone_afterwards];
+tests![long a_program_runs_once_beside_its_app_with_its_variables_and_is_gone_afterwards];
 
 async fn a_program_runs_once_beside_its_app_with_its_variables_and_is_gone_afterwards(
     bed: Arc<Bed>,

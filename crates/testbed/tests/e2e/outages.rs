@@ -12,10 +12,10 @@ use crate::runner::tests;
 use crate::visitors::Visitors;
 
 tests![
-    a_rollback_finds_a_copy_although_the_node_that_built_the_image_is_gone,
+    long a_rollback_finds_a_copy_although_the_node_that_built_the_image_is_gone,
     an_app_comes_back_with_its_host,
-    an_app_comes_back_although_the_power_cut_took_files_of_its_container,
-    an_app_comes_back_with_its_cable,
+    long an_app_comes_back_although_the_power_cut_took_files_of_its_container,
+    long an_app_comes_back_with_its_cable,
     without_the_control_plane_apps_serve_and_come_back_from_reboots,
 ];
 

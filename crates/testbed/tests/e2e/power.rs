@@ -10,7 +10,7 @@ use crate::runner::tests;
 use crate::visitors::Visitors;
 
 tests![
-    restarting_and_scaling_lose_no_request,
+    long restarting_and_scaling_lose_no_request,
     a_stopped_app_says_that_it_is_unavailable_until_it_starts,
     a_deleted_app_is_gone_and_comes_back,
 ];

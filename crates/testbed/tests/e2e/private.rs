@@ -18,7 +18,7 @@ use crate::runner::tests;
 
 tests![
     apps_of_a_project_reach_each_other_by_name_and_others_need_a_grant,
-    no_internal_request_fails_while_an_app_is_deployed_and_agents_die,
+    long no_internal_request_fails_while_an_app_is_deployed_and_agents_die,
 ];
 
 /// Asks the address in `$1` for a page, `$2` times, and prints each page or `failed`.

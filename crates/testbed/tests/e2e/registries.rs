@@ -13,7 +13,7 @@ use crate::runner::tests;
 
 tests![
     a_private_image_is_built_on_and_run_with_a_stored_login_that_is_left_nowhere,
-    a_built_image_is_kept_in_a_registry_serves_from_there_and_goes
+    long a_built_image_is_kept_in_a_registry_serves_from_there_and_goes
 ];
 
 const USER: &str = "reader";

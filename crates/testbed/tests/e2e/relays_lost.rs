@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 use crate::bed::{Bed, MINUTE};
 use crate::runner::tests;
 
-tests![a_relay_goes_on_without_the_control_plane_and_another_takes_over_when_it_loses_its_power];
+tests![long a_relay_goes_on_without_the_control_plane_and_another_takes_over_when_it_loses_its_power];
 
 /// For how long the control plane is away.
 const AWAY: Duration = Duration::from_secs(20);

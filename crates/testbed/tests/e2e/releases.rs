@@ -16,7 +16,7 @@ tests![
     a_rollback_serves_the_old_page_without_a_build,
     a_variable_makes_a_release_and_the_app_sees_it,
     a_staged_change_is_planned_and_applied_without_a_build,
-    settings_change_in_the_words_of_the_file_without_a_build,
+    long settings_change_in_the_words_of_the_file_without_a_build,
     the_log_of_an_app_follows_its_requests,
     nodes_instances_and_releases_are_listed,
 ];

@@ -35,6 +35,8 @@ pub(crate) struct Test {
     pub(crate) alone: bool,
     /// Runs only when it is asked for.
     pub(crate) ignored: bool,
+    /// Takes long, and what it looks at is in a shorter one too as far as everybody needs it every day.
+    pub(crate) long: bool,
 }
 
 /// The same tests, each without another one beside it.
@@ -47,15 +49,26 @@ pub(crate) fn ignored(tests: &[Test]) -> Vec<Test> {
     tests.iter().map(|test| Test { ignored: true, ..*test }).collect()
 }
 
-/// `tests![one, other]`: the functions `async fn one(bed: Arc<Bed>) -> Result<()>` of this module.
+/// `tests![one, long other]`: the functions `async fn one(bed: Arc<Bed>) -> Result<()>` of this module.
 macro_rules! tests {
-    ($($name:ident),* $(,)?) => {
-        pub(crate) const TESTS: &[crate::runner::Test] = &[$(crate::runner::Test {
+    (@test $name:ident $long:literal) => {
+        crate::runner::Test {
             name: concat!(module_path!(), "::", stringify!($name)),
             run: |bed| Box::pin($name(bed)),
             alone: false,
             ignored: false,
-        }),*];
+            long: $long,
+        }
+    };
+    (@list [$($done:expr,)*]) => { &[$($done),*] };
+    (@list [$($done:expr,)*] long $name:ident $(, $($rest:tt)*)?) => {
+        crate::runner::tests!(@list [$($done,)* crate::runner::tests!(@test $name true),] $($($rest)*)?)
+    };
+    (@list [$($done:expr,)*] $name:ident $(, $($rest:tt)*)?) => {
+        crate::runner::tests!(@list [$($done,)* crate::runner::tests!(@test $name false),] $($($rest)*)?)
+    };
+    ($($tests:tt)*) => {
+        pub(crate) const TESTS: &[crate::runner::Test] = crate::runner::tests!(@list [] $($tests)*);
     };
 }
 pub(crate) use tests;
@@ -71,6 +84,9 @@ struct Arguments {
     /// Leave out tests whose names contain this.
     #[arg(long)]
     skip: Vec<String>,
+    /// Leave out long ones, unless their names are asked for.
+    #[arg(long)]
+    short: bool,
     /// Run the ignored tests, and no others.
     #[arg(long)]
     ignored: bool,
@@ -102,7 +118,8 @@ impl Arguments {
 
     /// Whether a test that it wants is left out because of what it needs.
     fn ignores(&self, test: &Test) -> bool {
-        !self.include_ignored && test.ignored != self.ignored
+        let too_long = self.short && test.long && self.filters.is_empty();
+        too_long || !self.include_ignored && test.ignored != self.ignored
     }
 }
 
