@@ -3290,6 +3290,12 @@ export interface components {
              * @default null
              */
             wireguard: string | null;
+            /**
+             * Format: int32
+             * @description Where a worker answers checks, hands out images and takes calls, on its mesh address.
+             * @default null
+             */
+            worker_port: number | null;
         };
         /** @description What the worker found out about its host when it started, beside the limits in [`Enforced`]. */
         HostProbe: {
