@@ -301,6 +301,7 @@ export function makeNode(name, over = {}) {
       probe: null,
       enforced: enforced(),
       proxy_port: null,
+      worker_port: null,
       os: nixos(),
     },
     labels: {},
