@@ -71,9 +71,9 @@ impl End {
 /// From the upgrade to the last frame.
 pub(super) async fn run(app: AppState, caller: Caller, session: Attached, client: WebSocket) {
     let began = Instant::now();
-    let (mut to_client, from_client) = client.split();
+    let (mut to_client, mut from_client) = client.split();
     let end = match dial::dial(&app, &session).await {
-        Ok(worker) => pass_on(&app, &caller, &session, (&mut to_client, from_client), worker).await,
+        Ok(worker) => pass_on(&app, &caller, &session, (&mut to_client, &mut from_client), worker).await,
         Err(error) => {
             warn!(exec.id = %session.id, node.name = session.node_name, error = format!("{error:#}"), "cannot reach the worker of an instance");
             let message = format!("the worker {} cannot be reached", session.node_name);
@@ -88,14 +88,20 @@ pub(super) async fn run(app: AppState, caller: Caller, session: Attached, client
         // The client may be gone, or take nothing more.
         let _ = timeout(CLOSE, to_client.send(Message::Text(last.to_json().into()))).await;
     }
-    let _ = timeout(CLOSE, to_client.close()).await;
+    // A socket that is dropped with something unread, such as what was typed last, takes the last frame back.
+    let _ = timeout(CLOSE, async {
+        to_client.close().await?;
+        while let Some(Ok(_)) = from_client.next().await {}
+        Ok::<_, axum::Error>(())
+    })
+    .await;
 }
 
 async fn pass_on(
     app: &App,
     caller: &Caller,
     session: &Attached,
-    (to_client, from_client): (&mut SplitSink<WebSocket, Message>, SplitStream<WebSocket>),
+    (to_client, from_client): (&mut SplitSink<WebSocket, Message>, &mut SplitStream<WebSocket>),
     worker: WebSocketStream<TcpStream>,
 ) -> End {
     let (mut to_worker, from_worker) = worker.split();
@@ -140,7 +146,7 @@ impl Activity {
 
 /// Client → worker.
 async fn up(
-    mut client: SplitStream<WebSocket>,
+    client: &mut SplitStream<WebSocket>,
     worker: &mut SplitSink<WebSocketStream<TcpStream>, Frame>,
     activity: &Activity,
 ) -> End {

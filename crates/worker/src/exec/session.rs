@@ -40,11 +40,11 @@ pub(super) async fn run(
 ) {
     let (mut sink, mut stream) = socket.split();
     let last = match begin(podman, instance, &mut stream).await {
-        Ok(program) => program.run(&mut sink, stream, stop).await,
+        Ok(program) => program.run(&mut sink, &mut stream, stop).await,
         Err(last) => Some(last),
     };
     info!(instance.id = %instance, exec.id = %session, ended = ?last, "a program in an instance ended");
-    say_last(&mut sink, last).await;
+    say_last(&mut sink, &mut stream, last).await;
 }
 
 /// Runs it in a container of its own, which is gone when this returns.
@@ -52,21 +52,24 @@ pub(super) async fn run_fresh(fresh: &Fresh, session: ExecId, socket: WebSocket,
     let (mut sink, mut stream) = socket.split();
     let _live = fresh.keep(session);
     let last = match begin_fresh(fresh, session, (&mut sink, &mut stream), stop).await {
-        Ok(Some(program)) => program.run(&mut sink, stream, stop).await,
+        Ok(Some(program)) => program.run(&mut sink, &mut stream, stop).await,
         Ok(None) => None,
         Err(last) => Some(last),
     };
     fresh.clear(session).await;
     info!(exec.id = %session, ended = ?last, "a program in a container of its own ended");
-    say_last(&mut sink, last).await;
+    say_last(&mut sink, &mut stream, last).await;
 }
 
-async fn say_last(sink: &mut Out, last: Option<FromProgram>) {
+async fn say_last(sink: &mut Out, stream: &mut In, last: Option<FromProgram>) {
     let Some(last) = last else { return };
     // The other side may be gone; nothing is left to be done for it then.
     let _ = timeout(CLOSE, async {
         sink.send(Message::Text(last.to_json().into())).await?;
-        sink.close().await
+        sink.close().await?;
+        // A socket that is dropped with something unread, such as an answer to a ping, takes the last frame back.
+        while let Some(Ok(_)) = stream.next().await {}
+        Ok::<_, axum::Error>(())
     })
     .await;
 }
@@ -133,7 +136,7 @@ fn pings() -> Interval {
 
 impl Program {
     /// Until the program ends. `None` when the other side went first.
-    async fn run(self, sink: &mut Out, stream: In, stop: &CancellationToken) -> Option<FromProgram> {
+    async fn run(self, sink: &mut Out, stream: &mut In, stop: &CancellationToken) -> Option<FromProgram> {
         let Self { handle, terminal, input, output } = self;
         tokio::select! {
             sent = send_output(output, terminal, sink) => {
@@ -173,7 +176,7 @@ async fn send_output(output: impl AsyncRead + Unpin, terminal: bool, sink: &mut 
 }
 
 /// Returns why the other side is gone.
-async fn take_input(handle: &Handle, input: impl AsyncWrite + Unpin, mut stream: In) -> anyhow::Error {
+async fn take_input(handle: &Handle, input: impl AsyncWrite + Unpin, stream: &mut In) -> anyhow::Error {
     let mut input = Some(input);
     loop {
         let taken = async {
