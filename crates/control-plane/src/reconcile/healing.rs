@@ -19,6 +19,9 @@ use crate::placement::moves::Cause;
 use crate::placement::store::moves;
 use crate::{audit, mesh};
 
+/// Between two passes.
+const REST: Duration = Duration::from_millis(500);
+
 pub struct Healing {
     app: AppState,
     start: Instant,
@@ -44,6 +47,11 @@ impl Healing {
 impl Reconciler for Healing {
     fn name(&self) -> &'static str {
         "healing"
+    }
+
+    /// It looks at every app, and what it acts on takes seconds.
+    fn rest(&self) -> Duration {
+        REST
     }
 
     async fn pass(&mut self) -> anyhow::Result<()> {

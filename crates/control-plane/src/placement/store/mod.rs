@@ -3,7 +3,7 @@
 pub mod fleet;
 pub mod moves;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 use protocol::ids::{DeploymentId, InstanceId, NodeId, ReleaseId};
@@ -40,17 +40,27 @@ pub async fn candidates(
     sought: &Sought<'_>,
 ) -> sqlx::Result<Vec<Candidate>> {
     let rows = sqlx::query!(
-        r#"select nodes.id as "id: NodeId", nodes.name, host as "host: Json<HostFacts>", labels as "labels: Json<Labels>",
-                  declared_labels as "declared_labels: Json<Labels>", takes_apps, max_instances,
-                  cordoned_at is not null as "cordoned!", coalesce(turn, 0) as "turn!",
-                  exists (select from agents
-                          where agents.node_id = nodes.id and kind = 'worker' and connected_to is not null) as "online!",
-                  (select count(*) from instances where node_id = nodes.id and wanted) as "instances!",
-                  (select count(*) from instances
-                   where node_id = nodes.id and wanted and task is null
-                     and (deployment_id = $1
-                        or release_id = $2 and in_rotation and instances.id is distinct from $3)) as "own!"
-           from nodes left join placement_turns on placement_turns.node_id = nodes.id
+        r#"with held as (
+               select node_id, array_agg(host_port) as ports,
+                      count(*) filter (where wanted) as instances,
+                      count(*) filter (where wanted and task is null
+                          and (deployment_id = $1
+                               or release_id = $2 and in_rotation and id is distinct from $3)) as own,
+                      -- Until their worker says that they stopped; it tells of them for a while longer.
+                      sum(memory_mb) filter (where wanted or state <> 'stopped') as memory_mb,
+                      sum(cpu_millis) filter (where wanted or state <> 'stopped') as cpu_millis
+               from instances group by node_id
+           )
+           select nodes.id as "id: NodeId", nodes.name, host - 'probe' - 'enforced' as "host!: Json<HostFacts>",
+                  labels as "labels: Json<Labels>", declared_labels as "declared_labels: Json<Labels>",
+                  takes_apps, max_instances, cordoned_at is not null as "cordoned!", coalesce(turn, 0) as "turn!",
+                  agents.connected_to is not null as "online!", coalesce(ports, '{}') as "ports!",
+                  coalesce(instances, 0) as "instances!", coalesce(own, 0) as "own!",
+                  coalesce(memory_mb, 0) as "memory_mb!", coalesce(cpu_millis, 0) as "cpu_millis!"
+           from nodes
+           left join placement_turns on placement_turns.node_id = nodes.id
+           left join agents on agents.node_id = nodes.id and agents.kind = 'worker'
+           left join held on held.node_id = nodes.id
            where removed_at is null and 'worker' = any(roles) order by nodes.name"#,
         sought.deployment as _,
         sought.staying as _,
@@ -61,50 +71,23 @@ pub async fn candidates(
     let images = [sought.image.to_owned()];
     let holders: HashSet<NodeId> =
         image_holders(conn, &images).await?.into_iter().map(|row| row.node).collect();
-    let mut held = held(conn).await?;
     let count = |count: i64| usize::try_from(count).unwrap_or(usize::MAX);
-    let candidates = rows.into_iter().map(|row| {
-        let held = held.remove(&row.id).unwrap_or_default();
-        Candidate {
-            online: row.online,
-            takes_apps: row.takes_apps,
-            cordoned: row.cordoned,
-            max_instances: row.max_instances.and_then(|most| usize::try_from(most).ok()),
-            labels: row.labels.0.into_iter().chain(row.declared_labels.0).collect(),
-            capacity: policy.capacity(&row.host),
-            reserved: held.reserved,
-            of_release: count(row.own),
-            instances: count(row.instances),
-            has_image: holders.contains(&row.id),
-            used_ports: held.ports,
-            turn: row.turn,
-            ..Candidate::new(row.id, row.name)
-        }
+    let candidates = rows.into_iter().map(|row| Candidate {
+        online: row.online,
+        takes_apps: row.takes_apps,
+        cordoned: row.cordoned,
+        max_instances: row.max_instances.and_then(|most| usize::try_from(most).ok()),
+        labels: row.labels.0.into_iter().chain(row.declared_labels.0).collect(),
+        capacity: policy.capacity(&row.host),
+        reserved: amount(row.cpu_millis, row.memory_mb),
+        of_release: count(row.own),
+        instances: count(row.instances),
+        has_image: holders.contains(&row.id),
+        used_ports: row.ports.into_iter().collect(),
+        turn: row.turn,
+        ..Candidate::new(row.id, row.name)
     });
     Ok(candidates.collect())
-}
-
-/// What instances hold on a node, until their worker says that they stopped; it tells of them for a while longer.
-#[derive(Debug, Default)]
-struct Held {
-    ports: BTreeSet<i32>,
-    reserved: Amount,
-}
-
-async fn held(conn: &mut PgConnection) -> sqlx::Result<HashMap<NodeId, Held>> {
-    let rows = sqlx::query!(
-        r#"select node_id as "node_id: NodeId", array_agg(host_port) as "ports!",
-                  coalesce(sum(memory_mb) filter (where wanted or state <> 'stopped'), 0) as "memory_mb!",
-                  coalesce(sum(cpu_millis) filter (where wanted or state <> 'stopped'), 0) as "cpu_millis!"
-           from instances group by node_id"#
-    )
-    .fetch_all(conn)
-    .await?;
-    let held = rows.into_iter().map(|row| {
-        let reserved = amount(row.cpu_millis, row.memory_mb);
-        (row.node_id, Held { ports: row.ports.into_iter().collect(), reserved })
-    });
-    Ok(held.collect())
 }
 
 fn amount(cpu_millis: i64, memory_mb: i64) -> Amount {
