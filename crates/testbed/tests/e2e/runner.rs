@@ -35,7 +35,7 @@ pub(crate) struct Test {
     pub(crate) alone: bool,
     /// Runs only when it is asked for.
     pub(crate) ignored: bool,
-    /// Takes long, and what it looks at is in a shorter one too as far as everybody needs it every day.
+    /// Takes long: `--short` leaves it out, also where no shorter one looks at the same.
     pub(crate) long: bool,
 }
 

@@ -107,7 +107,7 @@ async fn built_from(files: &[(&str, &str)]) -> Outcome {
 
 /// Once done is acknowledged, the job's folder goes. Agents that start before that tell its outcome again.
 async fn forgotten() {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(5);
     while !Jobs::<ControlPlane>::known(&jobs_config().folder).is_empty() {
         assert!(Instant::now() < deadline, "the job's folder is still there");
         tokio::time::sleep(Duration::from_millis(20)).await;
