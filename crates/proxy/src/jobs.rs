@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
-use node::link::LinkHandle;
+use node::link::{LinkHandle, RequestError};
 use protocol::ids::JobId;
 use protocol::job::{
     CertificateOrder, ChallengePending, ChallengeRequest, Failure, Job, NewAccount, Outcome, Stage, Work,
@@ -30,6 +30,9 @@ const ACCOUNT_LIMIT: Duration = Duration::from_secs(10);
 const DNS_LIMIT: Duration = Duration::from_mins(3);
 
 const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// For a control plane that does not answer: its restart, or a connection to it from before one. Shorter than an order
+/// may take, so that the order's failure tells of it.
+const ABSENCE_LIMIT: Duration = Duration::from_secs(60);
 
 type Running = Arc<Mutex<HashMap<JobId, CancellationToken>>>;
 
@@ -210,21 +213,39 @@ impl Desk for LinkDesk {
     }
 
     async fn publish(&mut self, challenge: &ChallengeRequest) -> anyhow::Result<()> {
-        let path = format!("/v1/jobs/{}/challenges", self.job_id);
         let started = Instant::now();
         let mut said = String::new();
         loop {
-            let answer = self.link.post(&path, challenge, CHALLENGE_LIMIT).await?;
-            if answer.status() != StatusCode::ACCEPTED {
-                return Ok(());
-            }
-            let ChallengePending { waiting_for } = answer.json().await?;
-            anyhow::ensure!(started.elapsed() < DNS_LIMIT, "after {} s: {waiting_for}", DNS_LIMIT.as_secs());
+            let waiting_for = match self.put(challenge).await {
+                Ok(None) => return Ok(()),
+                Ok(Some(waiting_for)) => {
+                    let limit = DNS_LIMIT.as_secs();
+                    anyhow::ensure!(started.elapsed() < DNS_LIMIT, "after {limit} s: {waiting_for}");
+                    waiting_for
+                }
+                Err(error) if error.is_final() || started.elapsed() >= ABSENCE_LIMIT => return Err(error.into()),
+                Err(error) => error.to_string(),
+            };
             if said != waiting_for {
                 self.say(format!("Waiting: {waiting_for}.")).await;
                 said = waiting_for;
             }
             tokio::time::sleep(ASK_AGAIN).await;
         }
+    }
+}
+
+impl LinkDesk {
+    /// Asks the control plane to put the challenge where the CA looks, which it may be asked twice. What it still
+    /// waits for, if it does.
+    async fn put(&self, challenge: &ChallengeRequest) -> Result<Option<String>, RequestError> {
+        let path = format!("/v1/jobs/{}/challenges", self.job_id);
+        let answer = self.link.post(&path, challenge, CHALLENGE_LIMIT).await?;
+        if answer.status() != StatusCode::ACCEPTED {
+            return Ok(None);
+        }
+        let unreadable = |source| RequestError::Answer { url: path.clone(), source };
+        let ChallengePending { waiting_for } = answer.json().await.map_err(unreadable)?;
+        Ok(Some(waiting_for))
     }
 }

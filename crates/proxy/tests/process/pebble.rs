@@ -209,10 +209,19 @@ impl Scene {
     }
 
     async fn order_with(&mut self, order: CertificateOrder, dns: Option<&Named>) -> Outcome {
-        let (id, host) = (JobId::new(), order.host.clone());
-        self.agent
-            .say(FromControlPlane::JobStart(Job { id, work: Work::Certificate(Box::new(order)) }))
-            .await;
+        let host = order.host.clone();
+        let id = self.begin(order).await;
+        self.carry_on(id, &host, dns).await
+    }
+
+    async fn begin(&self, order: CertificateOrder) -> JobId {
+        let id = JobId::new();
+        let work = Work::Certificate(Box::new(order));
+        self.agent.say(FromControlPlane::JobStart(Job { id, work })).await;
+        id
+    }
+
+    async fn carry_on(&mut self, id: JobId, host: &str, dns: Option<&Named>) -> Outcome {
         // More than one challenge where Pebble refused good nonces so often that the order began again.
         loop {
             let limit = Duration::from_mins(1);
@@ -220,7 +229,7 @@ impl Scene {
                 published = tokio::time::timeout(limit, self.hub.challenges.recv()) => {
                     let (job, challenge, served) = published.expect("in time").expect("hub runs");
                     assert_eq!(job, id);
-                    self.publish(&host, challenge, dns).await;
+                    self.publish(host, challenge, dns).await;
                     served.send(()).expect("the proxy waits");
                 }
                 outcome = self.agent.outcome() => return outcome,
@@ -308,11 +317,20 @@ async fn a_ca_that_is_not_there_fails_in_words() {
 }
 
 #[tokio::test]
+async fn an_order_outlives_a_moment_without_the_control_plane() {
+    let mut scene = Scene::start().await;
+    let id = scene.begin(scene.pebble.order("app.test", None)).await;
+    let (_, _, unserved) = scene.hub.challenges.recv().await.expect("hub runs");
+    // Answered by 503.
+    drop(unserved);
+    let outcome = scene.carry_on(id, "app.test", None).await;
+    assert!(matches!(outcome, Outcome::Issued(_)), "{outcome:?}");
+}
+
+#[tokio::test]
 async fn a_cancelled_order_ends_as_cancelled() {
     let mut scene = Scene::start().await;
-    let id = JobId::new();
-    let work = Work::Certificate(Box::new(scene.pebble.order("app.test", None)));
-    scene.agent.say(FromControlPlane::JobStart(Job { id, work })).await;
+    scene.begin(scene.pebble.order("app.test", None)).await;
     let (job, _challenge, _served) = scene.hub.challenges.recv().await.expect("hub runs");
     scene.agent.say(FromControlPlane::JobCancel(JobCancel { job_id: job })).await;
     assert!(matches!(scene.agent.outcome().await, Outcome::Cancelled));
