@@ -3,6 +3,9 @@
 //! A pair is relayed once one of the two has not heard the other for a while and there is a node that both reach
 //! directly. Both then try the direct way in rounds and tell since when it works; it is taken again when it has worked
 //! for both for some time, longer each time that it did not last.
+//!
+//! A node is told of all this by a control plane. The way to that one therefore never changes unless another one can
+//! tell the node: otherwise one of the two would go by a relay that the other never hears of.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
@@ -88,13 +91,17 @@ impl<'a> Fleet<'a> {
         let (Some(side_a), Some(side_b)) = (self.side(a), self.side(b)) else {
             return if row.is_some() { Decision::Forget } else { Decision::Keep };
         };
+        let relayed = row.and_then(|row| Some((row, row.relay?)));
+        if relayed.is_some() && !self.has_another_control_plane(side_a, side_b) {
+            return Decision::Direct;
+        }
         // A node that says nothing is off or cut off from here: what was decided last stays.
         let (Some(a_says), Some(b_says)) = (self.says(side_a, side_b), self.says(side_b, side_a)) else {
             return Decision::Keep;
         };
         let both = [(side_a, a_says), (side_b, b_says)];
         let cut = both.iter().any(|(side, peer)| self.silence(side, peer) >= CUT);
-        match row.and_then(|row| Some((row, row.relay?))) {
+        match relayed {
             Some((row, relay)) => {
                 let gone = self.side(relay).is_none();
                 let settled = self.now - row.since >= SETTLE;
@@ -140,9 +147,29 @@ impl<'a> Fleet<'a> {
         side.reported_at.map_or(TimeDelta::zero(), |at| (self.now - at).max(TimeDelta::zero()))
     }
 
+    /// Whether there is a control plane's host beside these two, if one of them is one.
+    fn has_another_control_plane(&self, a: &Side, b: &Side) -> bool {
+        let other = |side: &&&Side| side.id != a.id && side.id != b.id && is_control_plane(side);
+        !(is_control_plane(a) || is_control_plane(b)) || self.sides.values().any(|side| other(&side))
+    }
+
+    /// Whether a control plane that is none of the two reaches `side` directly, or none is needed for `peer`.
+    fn can_be_told(&self, side: &Side, peer: &Side) -> bool {
+        let reaches = |other: &&Side| {
+            other.id != side.id
+                && other.id != peer.id
+                && is_control_plane(other)
+                && self.reaches(side, other).is_some()
+        };
+        !is_control_plane(peer) || self.sides.values().any(|other| reaches(&other))
+    }
+
     /// The nodes that can hand on what these two send each other, the shortest way first.
     fn relays(&self, a: &Side, b: &Side) -> Vec<NodeId> {
         if self.ability(a).is_none() || self.ability(b).is_none() {
+            return Vec::new();
+        }
+        if !self.can_be_told(a, b) || !self.can_be_told(b, a) {
             return Vec::new();
         }
         let mut relays: Vec<(u64, &str, NodeId)> = Vec::new();
@@ -171,6 +198,10 @@ impl<'a> Fleet<'a> {
         let rtt = there.probes.and_then(|probes| probes.rtt_us).unwrap_or(u32::MAX);
         Some(u64::from(rtt))
     }
+}
+
+fn is_control_plane(side: &Side) -> bool {
+    side.roles.contains(&Role::ControlPlane)
 }
 
 fn seconds(seconds: u64) -> TimeDelta {
@@ -388,6 +419,28 @@ mod tests {
         assert_eq!(decide(&sides, Some(&row(Some(4), 0, 15))), Decision::Keep, "there is no other");
         sides.remove(1);
         assert_eq!(decide(&sides, Some(&row(Some(4), 0, 15))), Decision::Forget, "b was removed");
+    }
+
+    #[test]
+    fn the_way_to_a_control_plane_is_relayed_only_while_another_one_can_tell_the_node() {
+        let to_cp = |sides: &[Side], row: Option<&Relayed>| Fleet::new(sides, now()).decide(id(1), id(3), row);
+        let via_p = Relayed { b: id(3), ..row(Some(4), 0, 100) };
+        let mut sides = sides();
+        for (from, to) in [("a", "cp"), ("cp", "a")] {
+            *of(&mut sides, from, to) = peer(to, Err(12));
+        }
+        assert_eq!(to_cp(&sides, None), Decision::Keep, "the only one");
+        assert_eq!(to_cp(&sides, Some(&via_p)), Decision::Direct, "the other one was removed");
+        sides[0].reported_at = None;
+        assert_eq!(to_cp(&sides, Some(&via_p)), Decision::Direct, "and a never heard of the relay");
+        sides[0].reported_at = Some(now());
+
+        sides[1].roles = vec![Role::ControlPlane];
+        assert_eq!(to_cp(&sides, None), Decision::Keep, "b is one, and a does not reach it either");
+        for (from, to) in [("a", "b"), ("b", "a")] {
+            *of(&mut sides, from, to) = peer(to, Ok(1));
+        }
+        assert_eq!(to_cp(&sides, None), Decision::Relay(id(2)));
     }
 
     #[test]
