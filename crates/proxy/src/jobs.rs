@@ -32,7 +32,7 @@ const DNS_LIMIT: Duration = Duration::from_mins(3);
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// For a control plane that does not answer: its restart, or a connection to it from before one. Shorter than an order
 /// may take, so that the order's failure tells of it.
-const ABSENCE_LIMIT: Duration = Duration::from_secs(60);
+const ABSENCE_LIMIT: Duration = Duration::from_mins(1);
 
 type Running = Arc<Mutex<HashMap<JobId, CancellationToken>>>;
 
@@ -223,7 +223,9 @@ impl Desk for LinkDesk {
                     anyhow::ensure!(started.elapsed() < DNS_LIMIT, "after {limit} s: {waiting_for}");
                     waiting_for
                 }
-                Err(error) if error.is_final() || started.elapsed() >= ABSENCE_LIMIT => return Err(error.into()),
+                Err(error) if error.is_final() || started.elapsed() >= ABSENCE_LIMIT => {
+                    return Err(error.into());
+                }
                 Err(error) => error.to_string(),
             };
             if said != waiting_for {

@@ -18,7 +18,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use super::store::Attached;
 use super::{Place, fresh};
 use crate::app::App;
-use crate::vault::Purpose;
+use crate::nodes;
 
 /// Time for the worker to answer.
 const DIAL: Duration = Duration::from_secs(10);
@@ -28,8 +28,7 @@ const TICKET_S: i64 = 60;
 /// Opens the session at its worker and says what to run.
 pub(super) async fn dial(app: &App, session: &Attached) -> anyhow::Result<WebSocketStream<TcpStream>> {
     let sealed = session.signing_key.as_deref().context("the node has no API key: join it again")?;
-    let key = app.vault.open(Purpose::NodeSigningKey, &format!("node:{}", session.node), sealed)?;
-    let key = SigningKey(key.try_into().map_err(|_| anyhow::anyhow!("a signing key has another length"))?);
+    let key = nodes::signing::open(&app.vault, session.node, sealed)?;
     let Call { path, ticket, open } = call(app, session, &key).await?;
     let address = session.address;
     let mut request = format!("ws://{address}{path}").into_client_request()?;

@@ -6,7 +6,6 @@ use anyhow::Context;
 use axum::http::StatusCode;
 use chrono::Utc;
 use protocol::files::{FilesTicket, Way};
-use protocol::identity::SigningKey;
 use reqwest::{Method, RequestBuilder};
 
 use super::Place;
@@ -15,7 +14,6 @@ use crate::apps::instances::Instance;
 use crate::http::{Code, Error, Result};
 use crate::nodes;
 use crate::nodes::health::breaker;
-use crate::vault::Purpose;
 
 /// For one copy, however large.
 const COPY: Duration = Duration::from_hours(1);
@@ -46,9 +44,7 @@ impl Target {
         let node =
             node.ok_or_else(|| Error::not_found(format!("node {} any more", self.instance.node.name)))?;
         let sealed = node.signing_key.context("the node has no API key")?;
-        let key = app.vault.open(Purpose::NodeSigningKey, &format!("node:{}", node.id), &sealed)?;
-        let key: [u8; 32] =
-            key.try_into().map_err(|_| anyhow::anyhow!("a signing key has another length"))?;
+        let key = nodes::signing::open(&app.vault, node.id, &sealed)?;
         let address = format!("http://{}/v1/instances/{instance}{end}", node.worker_address);
         let mut url = url::Url::parse(&address).context("an address of ours")?;
         url.query_pairs_mut().append_pair("path", &self.path);
@@ -65,7 +61,7 @@ impl Target {
             Way::In => Method::PUT,
         };
         let ticket = FilesTicket { instance, way, path: &self.path };
-        let bearer = ticket.seal(Utc::now().timestamp() + TICKET_S, &SigningKey(key));
+        let bearer = ticket.seal(Utc::now().timestamp() + TICKET_S, &key);
         Ok(client.request(method, url).bearer_auth(bearer))
     }
 

@@ -26,8 +26,7 @@ use super::token::Agent;
 use crate::app::AppState;
 use crate::bus::{self, Topic};
 use crate::http::Result;
-use crate::nodes::store;
-use crate::vault::Purpose;
+use crate::nodes::{self, store};
 
 const PING: Duration = Duration::from_secs(10);
 /// A connection that says nothing for so long is dead.
@@ -46,14 +45,12 @@ pub(super) async fn upgrade(
     headers: HeaderMap,
     ws: WebSocketUpgrade,
 ) -> Result<Response> {
-    let purpose = Purpose::NodeSigningKey;
-    let plain = app.vault.open(purpose, &format!("node:{}", agent.node.id), &agent.signing_key)?;
-    let key: [u8; 32] = plain.try_into().map_err(|_| anyhow::anyhow!("a signing key has another length"))?;
+    let key = nodes::signing::open(&app.vault, agent.node.id, &agent.signing_key)?;
     let ws = ws.max_message_size(MAX_FROM_AGENT).max_frame_size(MAX_FROM_AGENT);
     let takes = |(name, value): (&str, &str)| headers.get_all(name).iter().any(|takes| takes == value);
     let tables = takes(TAKES_CHANGES).then(LastTable::default);
     let takes_private = takes(TAKES_PRIVATE_CHANGES);
-    Ok(ws.on_upgrade(move |socket| run(app, agent, SigningKey(key), (tables, takes_private), socket)))
+    Ok(ws.on_upgrade(move |socket| run(app, agent, key, (tables, takes_private), socket)))
 }
 
 async fn run(

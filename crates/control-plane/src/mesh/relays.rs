@@ -149,19 +149,19 @@ impl<'a> Fleet<'a> {
 
     /// Whether there is a control plane's host beside these two, if one of them is one.
     fn has_another_control_plane(&self, a: &Side, b: &Side) -> bool {
-        let other = |side: &&&Side| side.id != a.id && side.id != b.id && is_control_plane(side);
-        !(is_control_plane(a) || is_control_plane(b)) || self.sides.values().any(|side| other(&side))
+        let is_another = |side: &&Side| side.id != a.id && side.id != b.id && is_control_plane(side);
+        !(is_control_plane(a) || is_control_plane(b)) || self.sides.values().any(is_another)
     }
 
     /// Whether a control plane that is none of the two reaches `side` directly, or none is needed for `peer`.
     fn can_be_told(&self, side: &Side, peer: &Side) -> bool {
-        let reaches = |other: &&Side| {
+        let tells = |other: &&Side| {
             other.id != side.id
                 && other.id != peer.id
                 && is_control_plane(other)
                 && self.reaches(side, other).is_some()
         };
-        !is_control_plane(peer) || self.sides.values().any(|other| reaches(&other))
+        !is_control_plane(peer) || self.sides.values().any(tells)
     }
 
     /// The nodes that can hand on what these two send each other, the shortest way first.
@@ -423,7 +423,8 @@ mod tests {
 
     #[test]
     fn the_way_to_a_control_plane_is_relayed_only_while_another_one_can_tell_the_node() {
-        let to_cp = |sides: &[Side], row: Option<&Relayed>| Fleet::new(sides, now()).decide(id(1), id(3), row);
+        let to_cp =
+            |sides: &[Side], row: Option<&Relayed>| Fleet::new(sides, now()).decide(id(1), id(3), row);
         let via_p = Relayed { b: id(3), ..row(Some(4), 0, 100) };
         let mut sides = sides();
         for (from, to) in [("a", "cp"), ("cp", "a")] {

@@ -17,14 +17,13 @@ use sqlx::PgConnection;
 use tracing::info;
 
 use super::store::{self, Known, NewNode, keys, tokens};
-use super::{Origin, enrol, settled};
-use crate::app::{App, AppState};
+use super::{Origin, enrol, settled, signing};
+use crate::app::AppState;
 use crate::bus::{self, Topic};
 use crate::generations::{self, Consumer};
 use crate::http::caller::bearer;
 use crate::http::listen::Peer;
 use crate::http::{Body, Code, Error, Result};
-use crate::vault::Purpose;
 use crate::{audit, digest, plan};
 
 /// How long an answer to a joining host waits for the control plane's own tunnel.
@@ -163,7 +162,7 @@ pub(super) async fn join(
     node: &Known,
 ) -> Result<(Joined, Generation)> {
     let api_key = ApiKey::generate();
-    let sealed = seal(app, node.id, &api_key);
+    let sealed = signing::seal(&app.vault, node.id, &api_key);
     keys::set(tx, node.id, &api_key.login_digest(), &sealed).await?;
     let generation = generations::raise(tx, Consumer::Mesh).await?;
     bus::say(tx, Topic::Nodes, node.id).await?;
@@ -182,11 +181,6 @@ pub(super) async fn join(
         peers: plan::mesh::spec(node.id, &nodes, &plan::mesh::Ways::default()).peers,
     };
     Ok((joined, generation))
-}
-
-/// What the control plane keeps of a key besides the digest that recognises it.
-pub(super) fn seal(app: &App, node: NodeId, api_key: &ApiKey) -> Vec<u8> {
-    app.vault.seal(Purpose::NodeSigningKey, &format!("node:{node}"), &api_key.signing_key().0)
 }
 
 /// A declared node asks for its identity. The tunnel has proven who it is: `WireGuard` lets only the holder of the

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::store::Known;
 use super::store::keys;
 use super::store::keys::Stuck;
-use super::{Node, api, join};
+use super::{Node, api, signing};
 use crate::app::AppState;
 use crate::audit;
 use crate::bus::{self, Topic};
@@ -71,7 +71,7 @@ pub(crate) async fn rotate(
     if !request.api_key.is_well_formed() {
         return Err(Error::invalid("api_key", "must be `whn_` and 64 hexadecimal digits"));
     }
-    let sealed = join::seal(&app, node.id, &request.api_key);
+    let sealed = signing::seal(&app.vault, node.id, &request.api_key);
     let mut tx = app.db.begin().await?;
     let digest = request.api_key.login_digest();
     if !keys::take_next(&mut tx, node.id, request.rotation, &digest, &sealed).await? {

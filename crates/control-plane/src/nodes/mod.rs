@@ -16,6 +16,7 @@ pub mod numbers;
 pub mod ports;
 pub mod register;
 pub mod settled;
+pub mod signing;
 pub mod storage;
 pub mod store;
 pub mod tokens;

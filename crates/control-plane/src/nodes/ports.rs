@@ -11,7 +11,7 @@ use super::v4;
 /// A worker's `mesh.port`.
 pub const WORKER: u16 = 8090;
 /// A proxy's `mesh_port`.
-const PROXY: u16 = 8091;
+pub const PROXY: u16 = 8091;
 
 #[derive(Debug, Clone, Copy)]
 pub struct Ports {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use anyhow::Context;
 use chrono::Utc;
 use daemon::reconcile::Reconciler;
-use protocol::identity::{AgentKind, SigningKey};
+use protocol::identity::AgentKind;
 use protocol::ids::NodeId;
 use protocol::spec::{Generation, MeshSpec, PrivateSpec, ProxySpec, Spec, Versioned};
 use sqlx::PgConnection;
@@ -241,15 +241,12 @@ pub(crate) async fn holders(
     let mut holders = Vec::new();
     for row in instances::store::image_holders(conn, &images).await? {
         let Some(sealed) = &row.signing_key else { continue };
-        let key = app.vault.open(Purpose::NodeSigningKey, &format!("node:{}", row.node), sealed)?;
-        let key: [u8; 32] =
-            key.try_into().map_err(|_| anyhow::anyhow!("a signing key has another length"))?;
         holders.push(Holder {
             image_id: row.image_id,
             node: row.node,
             address: nodes::ports::worker_address(row.address, row.worker_port),
             online: row.online,
-            key: SigningKey(key),
+            key: nodes::signing::open(&app.vault, row.node, sealed)?,
         });
     }
     Ok(holders)

@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use crate::config::Config;
 use crate::http::{Error, Result};
+use crate::nodes::ports::{PROXY, WORKER};
 use crate::plan::placement::HOST_PORTS;
 
 /// Ports and ranges, as the configuration says them: `30000-30999, 5432`.
@@ -112,7 +113,7 @@ fn use_of(port: u16, config: &Config) -> Option<&'static str> {
         _ if listens.iter().flatten().any(|listen| listen.port() == port) => Some("the control plane's"),
         8080 | 8081 => Some("for the control plane or a worker's zones"),
         8078 | 8079 => Some("between a proxy and Traefik"),
-        8090 | 8091 => Some("for the workers' and proxies' health"),
+        WORKER | PROXY => Some("for the workers' and proxies' health"),
         _ if HOST_PORTS.contains(&i32::from(port)) => Some("among those that instances are published on"),
         _ => None,
     }

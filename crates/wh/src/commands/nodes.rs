@@ -128,8 +128,8 @@ async fn show(shell: &Shell, name: &str) -> Result<()> {
     let (labels, standing) = (labels(&node), status(&node));
     let room = node_room::rows_of(&shell.client()?, &node).await?;
     let host = node.host.unwrap_or_default();
-    let machine =
-        format!("{} cores, {} MiB, {} {}", host.cpus, host.memory_mb, host.architecture, host.kernel);
+    let memory = size(host.memory_mb.saturating_mul(1024 * 1024));
+    let machine = format!("{} cores, {memory}, {} {}", host.cpus, host.architecture, host.kernel);
     let mut rows = vec![
         ("node", paint.bold(&sanitize(&node.name))),
         ("status", format!("{} {}", paint.status(&standing), paint.dim(&age_of(node.status_since)))),

@@ -112,8 +112,8 @@ describe("asking a node at once", () => {
 describe("a clock", () => {
   it("is told with its direction, and is right within what the network takes", () => {
     expect([14, -99, 2_500, -370_000].map(clock)).toEqual([
-      "right",
-      "right",
+      "in step",
+      "in step",
       "2.5 s ahead",
       "6 min 10 s behind",
     ]);

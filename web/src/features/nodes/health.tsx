@@ -105,7 +105,7 @@ export function Health({ node }: { node: Node }) {
 
 /** What the network takes is part of what is measured, so a tenth of a second is none. */
 export function clock(offsetMs: number): string {
-  if (Math.abs(offsetMs) < 100) return "right";
+  if (Math.abs(offsetMs) < 100) return "in step";
   return `${duration(Math.abs(offsetMs))} ${offsetMs < 0 ? "behind" : "ahead"}`;
 }
 

@@ -196,14 +196,14 @@ async fn choose(
                from agents
                join nodes on nodes.id = agents.node_id and nodes.removed_at is null
                     and ($2 <> 'build' or nodes.takes_builds and nodes.cordoned_at is null)
-               cross join lateral (
-                   select count(*) as running from jobs
-                   where jobs.state = 'running' and jobs.kind = $2 and jobs.node_id = agents.node_id) as load
+               left join (
+                   select node_id, count(*) as running from jobs where state = 'running' and kind = $2 group by node_id
+               ) as load on load.node_id = agents.node_id
                where agents.kind = $1 and agents.connected_to is not null
-                 and running < case agents.kind when 'proxy' then $3 else agents.build_slots end
+                 and coalesce(running, 0) < case agents.kind when 'proxy' then $3 else agents.build_slots end
                  and agents.node_id <> all($4)
                order by agents.node_id is distinct from $5,
-                        running::float8 / greatest(case agents.kind when 'proxy' then $3 else build_slots end, 1),
+                        coalesce(running, 0)::float8 / greatest(case agents.kind when 'proxy' then $3 else build_slots end, 1),
                         nodes.name
                limit 1 for update of agents"#,
             agent as _,
