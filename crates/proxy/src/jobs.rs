@@ -8,7 +8,8 @@ use chrono::Utc;
 use node::link::{LinkHandle, RequestError};
 use protocol::ids::JobId;
 use protocol::job::{
-    CertificateOrder, ChallengePending, ChallengeRequest, Failure, Job, NewAccount, Outcome, Stage, Work,
+    CertificateOrder, ChallengeKind, ChallengePending, ChallengeRequest, Failure, Job, NewAccount, Outcome,
+    Stage, Work,
 };
 use protocol::message::{FromAgent, JobDone};
 use protocol::report::{JobLog, JobProgress, LogLine, Stream};
@@ -30,9 +31,8 @@ const ACCOUNT_LIMIT: Duration = Duration::from_secs(10);
 const DNS_LIMIT: Duration = Duration::from_mins(3);
 
 const ASK_AGAIN: Duration = Duration::from_secs(1);
-/// For a control plane that does not answer: its restart, or a connection to it from before one. Shorter than an order
-/// may take, so that the order's failure tells of it.
-const ABSENCE_LIMIT: Duration = Duration::from_mins(1);
+/// For a control plane that is not there: its restart, or a connection to it from before one.
+const ABSENCE_LIMIT: Duration = Duration::from_secs(30);
 
 type Running = Arc<Mutex<HashMap<JobId, CancellationToken>>>;
 
@@ -214,19 +214,28 @@ impl Desk for LinkDesk {
 
     async fn publish(&mut self, challenge: &ChallengeRequest) -> anyhow::Result<()> {
         let started = Instant::now();
+        let mut absent_since = None;
         let mut said = String::new();
         loop {
+            let asked = Instant::now();
             let waiting_for = match self.put(challenge).await {
                 Ok(None) => return Ok(()),
                 Ok(Some(waiting_for)) => {
                     let limit = DNS_LIMIT.as_secs();
                     anyhow::ensure!(started.elapsed() < DNS_LIMIT, "after {limit} s: {waiting_for}");
+                    absent_since = None;
                     waiting_for
                 }
-                Err(error) if error.is_final() || started.elapsed() >= ABSENCE_LIMIT => {
+                // A record that was noted is not set again: who asks once more would wait for it in vain.
+                Err(error) if error.is_final() || challenge.kind == ChallengeKind::Dns01 => {
                     return Err(error.into());
                 }
-                Err(error) => error.to_string(),
+                Err(error) => {
+                    if absent_since.get_or_insert(asked).elapsed() >= ABSENCE_LIMIT {
+                        return Err(error.into());
+                    }
+                    error.to_string()
+                }
             };
             if said != waiting_for {
                 self.say(format!("Waiting: {waiting_for}.")).await;
@@ -238,8 +247,7 @@ impl Desk for LinkDesk {
 }
 
 impl LinkDesk {
-    /// Asks the control plane to put the challenge where the CA looks, which it may be asked twice. What it still
-    /// waits for, if it does.
+    /// Asks the control plane to put the challenge where the CA looks; what it still waits for, if it does.
     async fn put(&self, challenge: &ChallengeRequest) -> Result<Option<String>, RequestError> {
         let path = format!("/v1/jobs/{}/challenges", self.job_id);
         let answer = self.link.post(&path, challenge, CHALLENGE_LIMIT).await?;

@@ -103,7 +103,9 @@ async fn measure(pool: &PgPool, workers: u32) -> Result<f64> {
 /// What the scheduler does for a job, and what the hub does when the job's worker has stopped it.
 async fn one_job(pool: &PgPool) -> Result<Option<Claimed>> {
     let mut tx = pool.begin().await?;
-    let Some(claimed) = store::claim(&mut tx, AgentKind::Worker).await? else { return Ok(None) };
+    // A scheduler looks once for all jobs that are queued; here each job finds another state of the workers.
+    let mut free = store::Free::of(AgentKind::Worker);
+    let Some(claimed) = store::claim(&mut tx, &mut free).await? else { return Ok(None) };
     tx.commit().await?;
     let mut tx = pool.begin().await?;
     let job = store::lock_running(&mut tx, claimed.id, claimed.node).await?.context("it does not run")?;

@@ -30,6 +30,29 @@ pub struct Filter<'a> {
     pub limit: i64,
 }
 
+/// Ids of the apps. Found first, because Postgres plans all that is shown of them for as many as there are where it
+/// does not know how few are meant.
+async fn page(
+    conn: &mut PgConnection,
+    organization: OrganizationId,
+    filter: Filter<'_>,
+) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar!(
+        r#"select apps.id as "id: Uuid" from apps
+           join environments on environments.id = apps.environment_id
+           join projects on projects.id = environments.project_id
+           where projects.organization_id = $1 and apps.deleted_at is null and apps.id > $2
+             and ($3::text is null or projects.slug = $3)
+           order by apps.id limit $4"#,
+        organization as _,
+        filter.after.unwrap_or_default(),
+        filter.project,
+        filter.limit + 1
+    )
+    .fetch_all(conn)
+    .await
+}
+
 /// Apps as clients see them, oldest first, one more than the limit. `scheme` is how they are served.
 #[expect(clippy::too_many_lines, reason = "one query and the row it makes")]
 pub async fn views(
@@ -38,6 +61,10 @@ pub async fn views(
     filter: Filter<'_>,
     scheme: &str,
 ) -> sqlx::Result<Vec<AppView>> {
+    let ids = match filter.id {
+        Some(id) => vec![id.0],
+        None => page(conn, organization, filter).await?,
+    };
     let rows = sqlx::query!(
         r#"select apps.id, apps.slug, apps.settings as "settings: Json<Settings>", apps.created_at, apps.updated_at,
                   apps.stopped_at, projects.id as project_id, projects.slug as project_slug,
@@ -82,15 +109,9 @@ pub async fn views(
            ) stuck on true
            left join certificates on certificates.host = apps.slug || '.' || zones.suffix and zones.resolver is null
            where projects.organization_id = $1 and apps.deleted_at is null
-             and ($2::uuid is null or apps.id = $2)
-             and ($3::text is null or projects.slug = $3)
-             and ($4::uuid is null or apps.id > $4)
-           order by apps.id limit $5"#,
+             and apps.id = any($2) order by apps.id"#,
         organization as _,
-        filter.id as _,
-        filter.project,
-        filter.after,
-        filter.limit + 1
+        &ids
     )
     .fetch_all(&mut *conn)
     .await?;

@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::hub::tests::{Link, Mesh, hello, nothing};
 use crate::jobs;
 use crate::reconcile::certificates::Certificates;
-use crate::reconcile::dispatch_specs::DispatchSpecs;
+use crate::reconcile::dispatch_specs;
 
 pub(crate) const HOST: &str = "hello.route.example.com";
 
@@ -70,7 +70,7 @@ pub(crate) async fn order(mesh: &Mesh, proxy: &mut Link) -> protocol::job::Job {
 }
 
 pub(crate) async fn table(mesh: &Mesh, proxy: &mut Link) -> (i64, ProxySpec) {
-    DispatchSpecs(mesh.test.app.clone()).pass().await.expect("specs");
+    dispatch_specs::all(&mesh.test.app).await.expect("specs");
     proxy
         .until(|message| match message {
             FromControlPlane::Spec(spec) => match spec.spec {

@@ -9,7 +9,7 @@ use sqlx::types;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::store::rollout::{self, Rolling};
+use super::store::situations::{self, Rolling};
 use super::{Kind, create, store};
 use crate::app::{App, AppState};
 use crate::apps::{self, Settings, rules};
@@ -54,11 +54,12 @@ async fn simulate(
         target: None,
         switch_generation: None,
         preparation: None,
+        waiting_for: None,
         idle_s: 0.0,
     };
     let policy = &app.config.placement;
-    let mut situation = rollout::situation(conn, &rolling, policy).await?;
-    situation.workers = Some(rollout::workers(conn, &rolling, policy).await?);
+    let mut situation = situations::situation(conn, &rolling, policy).await?;
+    situation.workers = Some(situations::workers(conn, &rolling, policy).await?);
     let serving = store::preview::serving(conn, of.id).await?;
     Ok(tell(situation, &serving, after))
 }

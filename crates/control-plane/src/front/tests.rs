@@ -16,7 +16,7 @@ use crate::http;
 use crate::http::listen::Peer;
 use crate::hub::tests::{Link, Mesh, hello};
 use crate::reconcile::certificates::Certificates;
-use crate::reconcile::dispatch_specs::DispatchSpecs;
+use crate::reconcile::dispatch_specs;
 use crate::reconcile::known_proxies::KnownProxies;
 use crate::testing::{Answer, Client};
 
@@ -48,7 +48,7 @@ async fn from(client: &Client, peer: &str, forwarded: &[&str], path: &str, body:
 }
 
 async fn table(mesh: &Mesh, proxy: &mut Link) -> ProxySpec {
-    DispatchSpecs(mesh.test.app.clone()).pass().await.expect("specs");
+    dispatch_specs::all(&mesh.test.app).await.expect("specs");
     proxy
         .until(|message| match message {
             FromControlPlane::Spec(spec) => match spec.spec {

@@ -13,7 +13,7 @@ use sqlx::PgPool;
 
 use crate::deployments::tests::{deploy, make_live};
 use crate::hub::tests::{Link, Mesh, hello, nothing};
-use crate::reconcile::dispatch_specs::DispatchSpecs;
+use crate::reconcile::dispatch_specs;
 use crate::reconcile::images::Images;
 use crate::releases::store::{NewRelease, create};
 use crate::testing::Client;
@@ -133,7 +133,7 @@ impl Worker {
     }
 
     pub(super) async fn spec(&mut self, world: &Mesh) -> WorkerSpec {
-        DispatchSpecs(world.test.app.clone()).pass().await.expect("specs");
+        dispatch_specs::all(&world.test.app).await.expect("specs");
         let newest = self.link.say(&nothing()).await;
         let mut found = None;
         loop {

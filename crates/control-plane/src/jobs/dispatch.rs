@@ -14,9 +14,10 @@ use crate::{deployments, git_access, http, registries, variables};
 /// Claims until there is no job to start or no agent with room.
 pub async fn claim_all(app: &AppState) -> anyhow::Result<()> {
     for agent in [AgentKind::Worker, AgentKind::Proxy] {
+        let mut free = store::Free::of(agent);
         loop {
             let mut tx = app.db.begin().await?;
-            let Some(claimed) = store::claim(&mut tx, agent).await.context("cannot claim a job")? else {
+            let Some(claimed) = store::claim(&mut tx, &mut free).await.context("cannot claim a job")? else {
                 break;
             };
             tx.commit().await?;

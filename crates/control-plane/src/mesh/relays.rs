@@ -4,8 +4,8 @@
 //! directly. Both then try the direct way in rounds and tell since when it works; it is taken again when it has worked
 //! for both for some time, longer each time that it did not last.
 //!
-//! A node is told of all this by a control plane. The way to that one therefore never changes unless another one can
-//! tell the node: otherwise one of the two would go by a relay that the other never hears of.
+//! A node is told of all this by a control plane. The way to that one therefore changes only while another one reaches
+//! the node: otherwise one of the two would go by a relay that the other never hears of.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
@@ -92,13 +92,17 @@ impl<'a> Fleet<'a> {
             return if row.is_some() { Decision::Forget } else { Decision::Keep };
         };
         let relayed = row.and_then(|row| Some((row, row.relay?)));
-        if relayed.is_some() && !self.has_another_control_plane(side_a, side_b) {
+        let (a_says, b_says) = (self.says(side_a, side_b), self.says(side_b, side_a));
+        let knows = |says: Option<&PeerReport>| says.is_some_and(|peer| peer.via.is_some());
+        if relayed.is_some()
+            && !(knows(a_says) && knows(b_says))
+            && !self.has_another_control_plane(side_a, side_b)
+        {
+            // One of the two never heard of the relay, and nobody will tell it.
             return Decision::Direct;
         }
         // A node that says nothing is off or cut off from here: what was decided last stays.
-        let (Some(a_says), Some(b_says)) = (self.says(side_a, side_b), self.says(side_b, side_a)) else {
-            return Decision::Keep;
-        };
+        let (Some(a_says), Some(b_says)) = (a_says, b_says) else { return Decision::Keep };
         let both = [(side_a, a_says), (side_b, b_says)];
         let cut = both.iter().any(|(side, peer)| self.silence(side, peer) >= CUT);
         match relayed {
@@ -106,8 +110,10 @@ impl<'a> Fleet<'a> {
                 let gone = self.side(relay).is_none();
                 let settled = self.now - row.since >= SETTLE;
                 let steady = steady(row.returns);
-                if both.iter().all(|(side, peer)| self.direct(side, peer).is_some_and(|for_| for_ >= steady))
-                {
+                let works = both
+                    .iter()
+                    .all(|(side, peer)| self.direct(side, peer).is_some_and(|for_| for_ >= steady));
+                if works && self.both_can_be_told(side_a, side_b) {
                     Decision::Direct
                 } else if gone || (settled && cut) {
                     let another = self.relays(side_a, side_b).into_iter().find(|other| *other != relay);
@@ -153,7 +159,12 @@ impl<'a> Fleet<'a> {
         !(is_control_plane(a) || is_control_plane(b)) || self.sides.values().any(is_another)
     }
 
-    /// Whether a control plane that is none of the two reaches `side` directly, or none is needed for `peer`.
+    fn both_can_be_told(&self, a: &Side, b: &Side) -> bool {
+        self.can_be_told(a, b) && self.can_be_told(b, a)
+    }
+
+    /// Whether a control plane that is none of the two reaches `side` directly, or none is needed for `peer`. A control
+    /// plane's host is no exception: its own control plane may reach the database by that very way.
     fn can_be_told(&self, side: &Side, peer: &Side) -> bool {
         let tells = |other: &&Side| {
             other.id != side.id
@@ -169,7 +180,7 @@ impl<'a> Fleet<'a> {
         if self.ability(a).is_none() || self.ability(b).is_none() {
             return Vec::new();
         }
-        if !self.can_be_told(a, b) || !self.can_be_told(b, a) {
+        if !self.both_can_be_told(a, b) {
             return Vec::new();
         }
         let mut relays: Vec<(u64, &str, NodeId)> = Vec::new();
@@ -431,10 +442,21 @@ mod tests {
             *of(&mut sides, from, to) = peer(to, Err(12));
         }
         assert_eq!(to_cp(&sides, None), Decision::Keep, "the only one");
-        assert_eq!(to_cp(&sides, Some(&via_p)), Decision::Direct, "the other one was removed");
+        assert_eq!(to_cp(&sides, Some(&via_p)), Decision::Direct, "a never heard of the relay");
         sides[0].reported_at = None;
-        assert_eq!(to_cp(&sides, Some(&via_p)), Decision::Direct, "and a never heard of the relay");
+        assert_eq!(to_cp(&sides, Some(&via_p)), Decision::Direct, "nor says anything");
         sides[0].reported_at = Some(now());
+        for (from, to) in [("a", "cp"), ("cp", "a")] {
+            of(&mut sides, from, to).via = Some("p".to_owned());
+        }
+        assert_eq!(to_cp(&sides, Some(&via_p)), Decision::Keep, "the other one was removed; the relay works");
+        for (from, to) in [("a", "cp"), ("cp", "a")] {
+            of(&mut sides, from, to).direct_s = Some(30);
+        }
+        assert_eq!(to_cp(&sides, Some(&via_p)), Decision::Keep, "a could not be told of the way back");
+        for (from, to) in [("a", "cp"), ("cp", "a")] {
+            *of(&mut sides, from, to) = peer(to, Err(12));
+        }
 
         sides[1].roles = vec![Role::ControlPlane];
         assert_eq!(to_cp(&sides, None), Decision::Keep, "b is one, and a does not reach it either");

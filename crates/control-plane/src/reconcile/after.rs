@@ -5,8 +5,8 @@ use tracing::info;
 
 use super::rollouts::raise_workers;
 use crate::bus::{self, Topic};
-use crate::deployments::store::rollout::{self, Rolling};
-use crate::deployments::store::{progress, tasks};
+use crate::deployments::store::situations::{self, Rolling};
+use crate::deployments::store::{progress, rollout, tasks};
 use crate::generations::{self, Consumer};
 use crate::instances::Task;
 use crate::placement;
@@ -23,7 +23,7 @@ pub(super) async fn begin(conn: &mut PgConnection, rolling: &Rolling, policy: &P
     }
     let id = rolling.id;
     placement::store::lock(conn).await?;
-    let workers = rollout::workers(conn, rolling, policy).await?;
+    let workers = situations::workers(conn, rolling, policy).await?;
     let choice = choose(&rolling.wish(policy).of_command(), workers, 1);
     let Some(place) = choice.places.into_iter().next() else {
         let why = in_words(&choice.refusals);

@@ -1,6 +1,7 @@
 //! Every agent that is connected here gets its newest desired state.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use chrono::Utc;
@@ -20,15 +21,54 @@ use crate::variables::predefined::{self, Place};
 use crate::vault::{Purpose, Vault};
 use crate::{apps, certificates, front, instances, mesh, network, nodes, plan, routes, streams, tombstones};
 
-pub struct DispatchSpecs(pub AppState);
+/// However long a table takes to make, a change waits no longer than this.
+const LONGEST_REST: Duration = Duration::from_secs(1);
+
+pub struct DispatchSpecs {
+    app: AppState,
+    part: Part,
+    /// How long the last pass was, if it went well.
+    took: Duration,
+}
+
+/// The tables of routes of a large fleet take long to make, and nothing else has to wait for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    Routes,
+    Others,
+}
+
+impl DispatchSpecs {
+    pub fn new(app: AppState, part: Part) -> Self {
+        Self { app, part, took: Duration::ZERO }
+    }
+}
 
 impl Reconciler for DispatchSpecs {
     fn name(&self) -> &'static str {
-        "dispatch specs"
+        match self.part {
+            Part::Routes => "dispatch routes",
+            Part::Others => "dispatch specs",
+        }
+    }
+
+    /// As long as a table took to make: the changes of that time are in the next one together.
+    fn rest(&self) -> Duration {
+        if self.part == Part::Routes { self.took } else { Duration::ZERO }
     }
 
     async fn pass(&mut self) -> anyhow::Result<()> {
-        let app = &self.0;
+        let began = Instant::now();
+        self.took = Duration::ZERO;
+        self.dispatch().await?;
+        self.took = began.elapsed().min(LONGEST_REST);
+        Ok(())
+    }
+}
+
+impl DispatchSpecs {
+    async fn dispatch(&self) -> anyhow::Result<()> {
+        let app = &self.app;
         let current = {
             let mut conn = app.db.acquire().await?;
             generations::all(&mut conn).await?
@@ -37,6 +77,9 @@ impl Reconciler for DispatchSpecs {
         let mut network_only = Vec::new();
         for key in app.hub.connected() {
             let consumer = consumer(key);
+            if (consumer == Consumer::Routes) != (self.part == Part::Routes) {
+                continue;
+            }
             let current = current.get(&consumer.to_string());
             match current.and_then(|current| current.only_network_since) {
                 _ if current.is_some_and(|current| !app.hub.lacks(key, current.generation)) => {}
@@ -53,6 +96,15 @@ impl Reconciler for DispatchSpecs {
         }
         failed
     }
+}
+
+/// Sends every agent what it lacks.
+#[cfg(test)]
+pub async fn all(app: &AppState) -> anyhow::Result<()> {
+    for part in [Part::Others, Part::Routes] {
+        DispatchSpecs::new(app.clone(), part).pass().await?;
+    }
+    Ok(())
 }
 
 /// Sends one agent its desired state, if it has another one.

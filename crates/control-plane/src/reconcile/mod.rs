@@ -39,6 +39,7 @@ use crate::app::AppState;
 use crate::bus::Topic;
 use crate::census::Census;
 use crate::nodes::declared;
+use dispatch_specs::{DispatchSpecs, Part};
 use leader::Leader;
 
 /// Starts all reconcilers of a control plane.
@@ -50,7 +51,9 @@ pub fn tasks(app: &AppState, lifecycle: &mut Lifecycle) {
     let mut start = Start { app, lifecycle, wakes: Vec::new() };
     // Every replica, for its own connections.
     let seconds = Duration::from_secs;
-    start.one(dispatch_specs::DispatchSpecs(app.clone()), seconds(5), &[Topic::Generations]);
+    for part in [Part::Others, Part::Routes] {
+        start.one(DispatchSpecs::new(app.clone(), part), seconds(5), &[Topic::Generations]);
+    }
     start.one(dispatch_jobs::DispatchJobs(app.clone()), seconds(5), &[Topic::Jobs]);
     start.one(dispatch_questions::DispatchQuestions(app.clone()), seconds(5), &[Topic::Questions]);
     start.one(node_numbers::NodeMinutes(app.clone()), seconds(10), &[]);

@@ -1,6 +1,8 @@
 //! Brings instances to other nodes, a few at a time: those of nodes that are to be empty, and those that a rebalance
 //! moves. What is wanted is in the tables, so that it goes on after a restart.
 
+use std::time::Duration;
+
 use daemon::reconcile::Reconciler;
 use serde_json::json;
 use sqlx::PgConnection;
@@ -24,6 +26,11 @@ pub struct Moves(pub AppState);
 impl Reconciler for Moves {
     fn name(&self) -> &'static str {
         "moves"
+    }
+
+    /// Each pass looks at all that moves and all that is drained, and nothing of that is over in less.
+    fn rest(&self) -> Duration {
+        Duration::from_millis(200)
     }
 
     async fn pass(&mut self) -> anyhow::Result<()> {

@@ -13,14 +13,14 @@ use super::{after, stops};
 use crate::app::AppState;
 use crate::bus::{self, Topic};
 use crate::deployments::store::progress;
-use crate::deployments::store::rollout::{self, Rolling};
+use crate::deployments::store::situations::{self, Rolling};
 use crate::deployments::store::tasks::{self, Preparation};
-use crate::deployments::store::undo;
+use crate::deployments::store::{rollout, undo};
 use crate::generations::{self, Consumer};
 use crate::healing::lease;
 use crate::instances::Task;
 use crate::placement::config::Placement as Policy;
-use crate::plan::rollout::Step;
+use crate::plan::rollout::{Situation, Step};
 use crate::{placement, plan};
 
 pub struct Rollouts(pub AppState);
@@ -37,12 +37,18 @@ impl Reconciler for Rollouts {
             rollout::start(&mut tx, deployment).await?;
         }
         tx.commit().await?;
+        // One that cannot be read or moved on must not hold up the others.
+        let mut failed = Ok(());
         let rolling = {
             let mut conn = db.acquire().await?;
-            rollout::rolling(&mut conn).await?
+            match to_advance(&mut conn, &self.0.config.placement).await {
+                Ok(rolling) => rolling,
+                Err(error) => {
+                    failed = Err(anyhow::Error::from(error).context("all roll-outs at once"));
+                    situations::ids(&mut conn).await?
+                }
+            }
         };
-        // One that cannot be moved on must not hold up the others.
-        let mut failed = Ok(());
         for deployment in rolling {
             if let Err(error) = advance_far(&self.0, deployment).await {
                 failed = Err(error.context(format!("deployment {deployment}")));
@@ -58,6 +64,18 @@ impl Reconciler for Rollouts {
     }
 }
 
+/// Roll-outs that have a step to take, or wait for something else than they said. There may be a thousand that wait: each
+/// that is held and looked at by itself costs what a step costs.
+async fn to_advance(conn: &mut PgConnection, policy: &Policy) -> sqlx::Result<Vec<DeploymentId>> {
+    let rolling = situations::rolling(conn).await?;
+    let situations = situations::situations(conn, rolling, policy).await?;
+    let has_to = |(rolling, situation): &(Rolling, Situation)| {
+        // Whose leases are over is known under the app's lock alone.
+        situation.exclusive || !rolling.waits(&plan::rollout::plan(situation))
+    };
+    Ok(situations.into_iter().filter(has_to).map(|(rolling, _)| rolling.id).collect())
+}
+
 /// Steps that lead straight to further steps are taken in one pass.
 async fn advance_far(app: &AppState, id: DeploymentId) -> anyhow::Result<()> {
     while advance(app, id).await? {}
@@ -67,16 +85,16 @@ async fn advance_far(app: &AppState, id: DeploymentId) -> anyhow::Result<()> {
 /// Takes the next steps of one deployment; `true` when more may follow at once.
 pub(crate) async fn advance(app: &AppState, id: DeploymentId) -> anyhow::Result<bool> {
     let mut tx = app.db.begin().await?;
-    let Some(rolling) = rollout::lock(&mut tx, id).await? else { return Ok(false) };
+    let Some(rolling) = situations::lock(&mut tx, id).await? else { return Ok(false) };
     let policy = &app.config.placement;
-    let mut situation = rollout::situation(&mut tx, &rolling, policy).await?;
+    let mut situation = situations::situation(&mut tx, &rolling, policy).await?;
     if situation.exclusive {
         situation.endings = lease::endings(app, &mut tx, rolling.app_id, id).await?;
     }
     let mut steps = plan::rollout::plan(&situation);
     if steps.contains(&Step::LookAtWorkers) {
         placement::store::lock(&mut tx).await?;
-        situation.workers = Some(rollout::workers(&mut tx, &rolling, policy).await?);
+        situation.workers = Some(situations::workers(&mut tx, &rolling, policy).await?);
         steps = plan::rollout::plan(&situation);
     }
     let mut again = false;

@@ -8,6 +8,7 @@ mod preview;
 mod private;
 mod rolling;
 mod streams;
+mod together;
 mod told;
 
 use daemon::reconcile::Reconciler;
@@ -19,7 +20,7 @@ use protocol::report::{InstanceReport, InstanceState, WorkerReport};
 use protocol::spec::{ProxySpec, Spec, WorkerSpec};
 use sqlx::PgPool;
 
-use super::dispatch_specs::DispatchSpecs;
+use super::dispatch_specs;
 use super::rollouts::Rollouts;
 use crate::hub::tests::{Link, Mesh, hello, nothing};
 use crate::{jobs, network};
@@ -73,7 +74,7 @@ impl World {
     }
 
     async fn spec(&mut self) -> (i64, Spec) {
-        DispatchSpecs(self.mesh.test.app.clone()).pass().await.expect("specs");
+        dispatch_specs::all(&self.mesh.test.app).await.expect("specs");
         let versioned = self
             .worker
             .until(|message| match message {
@@ -170,7 +171,7 @@ impl World {
         self.report(&all).await;
         self.pass().await;
         assert_eq!(self.state(deployment).await, "rolling-out", "the proxy has not applied the table");
-        DispatchSpecs(self.mesh.test.app.clone()).pass().await.expect("specs");
+        dispatch_specs::all(&self.mesh.test.app).await.expect("specs");
         let table = self.proxy_spec().await;
         self.settle().await;
         self.pass().await;
@@ -277,7 +278,7 @@ async fn an_unhealthy_instance_leaves_the_table_and_returns(pool: PgPool) {
     let (instance, _) = world.deploy(deployment, job, &[]).await;
     for (state, upstreams) in [(InstanceState::Unhealthy, 0), (InstanceState::Healthy, 1)] {
         world.report(&[(instance, state)]).await;
-        DispatchSpecs(world.mesh.test.app.clone()).pass().await.expect("specs");
+        dispatch_specs::all(&world.mesh.test.app).await.expect("specs");
         let table = world.proxy_spec().await;
         assert_eq!(table.routes.len(), 1, "the route stays");
         assert_eq!(table.routes[0].upstreams.len(), upstreams);

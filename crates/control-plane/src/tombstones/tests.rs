@@ -1,6 +1,5 @@
 use std::time::Duration;
 
-use daemon::reconcile::Reconciler as _;
 use protocol::identity::AgentKind;
 use protocol::message::FromControlPlane;
 use protocol::spec::Spec;
@@ -143,7 +142,7 @@ async fn the_worker_that_built_it_is_told_to_remove_its_build_cache(pool: PgPool
     delete(&owner).await;
     days_pass(&mesh.test, 7).await;
     sweep(&mesh.test.app).await.expect("sweep");
-    crate::reconcile::dispatch_specs::DispatchSpecs(mesh.test.app.clone()).pass().await.expect("specs");
+    crate::reconcile::dispatch_specs::all(&mesh.test.app).await.expect("specs");
     let caches = link
         .until(|message| match message {
             FromControlPlane::Spec(spec) => match spec.spec {

@@ -45,6 +45,7 @@ async fn list_zones(State(app): State<AppState>) -> Result<Json<Page<Zone>>> {
 
 async fn views(app: &App, conn: &mut PgConnection) -> Result<Vec<Zone>> {
     let nodes = nodes::store::all(conn).await?;
+    let apps = store::apps(conn).await?;
     let zones = store::list(conn).await?.into_iter().map(|row| {
         let answers = |node: &&nodes::store::Known| match row.mode {
             Mode::Proxy => node.roles.contains(&Role::Proxy),
@@ -63,7 +64,7 @@ async fn views(app: &App, conn: &mut PgConnection) -> Result<Vec<Zone>> {
             port: row.port.and_then(|port| u16::try_from(port).ok()),
             is_default: row.is_default,
             is_configured: row.suffix == app.config.proxy.subdomain_base,
-            apps: row.apps,
+            apps: apps.get(&row.id).copied().unwrap_or_default(),
             resolver: row.resolver,
             warning,
             records,
@@ -293,8 +294,8 @@ async fn delete_zone(
         return Err(in_use(format!("new apps get the zone {suffix}"))
             .hint("Choose another one for them first: `wh zone set SUFFIX --default`"));
     }
-    if zone.apps > 0 {
-        return Err(in_use(format!("{} apps are in the zone {suffix}", zone.apps))
+    if let Some(apps) = store::apps(&mut tx).await?.get(&zone.id) {
+        return Err(in_use(format!("{apps} apps are in the zone {suffix}"))
             .hint("Move them first: `wh zone move SUFFIX --app APP`; a deleted app counts until it is gone for good"));
     }
     store::delete(&mut tx, zone.id).await?;

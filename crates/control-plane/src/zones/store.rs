@@ -1,5 +1,7 @@
 //! SQL of zones.
 
+use std::collections::HashMap;
+
 use protocol::ids::{AppId, NodeId, ZoneId};
 use sqlx::PgConnection;
 
@@ -17,7 +19,6 @@ pub struct Row {
     /// Of the Traefiks that serve it, which orders its certificates.
     pub resolver: Option<String>,
     pub is_default: bool,
-    pub apps: i64,
     /// Whether the ingress of its worker is connected; absent when there never was one.
     pub ingress: Option<bool>,
     /// Whether a Traefik reads the worker's routes.
@@ -29,7 +30,6 @@ pub async fn list(conn: &mut PgConnection) -> sqlx::Result<Vec<Row>> {
     sqlx::query_as!(
         Row,
         r#"select zones.id, suffix, mode, zones.worker_id, nodes.name as "worker?", port, resolver, is_default,
-                  (select count(*) from apps where zone_id = zones.id) as "apps!",
                   (select connected_to is not null from agents
                    where node_id = zones.worker_id and kind = 'ingress') as ingress,
                   exists (select from route_tokens
@@ -39,6 +39,15 @@ pub async fn list(conn: &mut PgConnection) -> sqlx::Result<Vec<Row>> {
     )
     .fetch_all(conn)
     .await
+}
+
+/// How many apps each zone has; those without any are left out.
+pub async fn apps(conn: &mut PgConnection) -> sqlx::Result<HashMap<ZoneId, i64>> {
+    let rows =
+        sqlx::query!(r#"select zone_id as "zone: ZoneId", count(*) as "count!" from apps group by zone_id"#)
+            .fetch_all(conn)
+            .await?;
+    Ok(rows.into_iter().map(|row| (row.zone, row.count)).collect())
 }
 
 /// One change of the zones at a time: none may lie in another.

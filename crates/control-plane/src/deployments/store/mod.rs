@@ -3,6 +3,7 @@ pub mod keys;
 pub mod preview;
 pub mod progress;
 pub mod rollout;
+pub mod situations;
 pub mod stop;
 pub mod tasks;
 pub mod undo;
@@ -116,6 +117,40 @@ pub struct Filter {
     pub limit: i64,
 }
 
+/// Ids of the organization's deployments. Found first, because Postgres plans all that is shown of them for as many as
+/// there are where it does not know how few are meant.
+async fn page(
+    conn: &mut PgConnection,
+    organization: OrganizationId,
+    filter: Filter,
+) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar!(
+        r#"select deployments.id as "id: Uuid" from deployments
+           join apps on apps.id = deployments.app_id
+           join environments on environments.id = apps.environment_id
+           join projects on projects.id = environments.project_id
+           where projects.organization_id = $1 and deployments.id < $2
+           order by deployments.id desc limit $3"#,
+        organization as _,
+        filter.before.unwrap_or(Uuid::max()),
+        filter.limit + 1
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// The same for one app, by its index.
+async fn page_of_app(conn: &mut PgConnection, app: AppId, filter: Filter) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar!(
+        r#"select id as "id: Uuid" from deployments where app_id = $1 and id < $2 order by id desc limit $3"#,
+        app as _,
+        filter.before.unwrap_or(Uuid::max()),
+        filter.limit + 1
+    )
+    .fetch_all(conn)
+    .await
+}
+
 /// One deployment, if it is the organization's.
 pub async fn view(
     conn: &mut PgConnection,
@@ -134,6 +169,11 @@ pub async fn views(
     filter: Filter,
     scheme: &str,
 ) -> sqlx::Result<Vec<Deployment>> {
+    let ids = match (filter.id, filter.app) {
+        (Some(id), _) => vec![id.0],
+        (None, Some(app)) => page_of_app(conn, app, filter).await?,
+        (None, None) => page(conn, organization, filter).await?,
+    };
     let rows = sqlx::query!(
         r#"select deployments.id, deployments.app_id, apps.slug, deployments.number, deployments.kind,
                   deployments.source as "source: Json<Source>", deployments.recipe, deployments.state, deployments.failure,
@@ -157,15 +197,9 @@ pub async fn views(
            left join releases on releases.id = deployments.release_id
            left join jobs on jobs.deployment_id = deployments.id and jobs.state = 'queued'
            where projects.organization_id = $1
-             and ($2::uuid is null or deployments.id = $2)
-             and ($3::uuid is null or deployments.app_id = $3)
-             and ($4::uuid is null or deployments.id < $4)
-           order by deployments.id desc limit $5"#,
+             and deployments.id = any($2) order by deployments.id desc"#,
         organization as _,
-        filter.id as _,
-        filter.app as _,
-        filter.before,
-        filter.limit + 1
+        &ids
     )
     .fetch_all(&mut *conn)
     .await?;

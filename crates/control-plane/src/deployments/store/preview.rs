@@ -3,7 +3,7 @@
 use protocol::ids::{AppId, InstanceId};
 use sqlx::PgConnection;
 
-use super::rollout::GONE_S;
+use super::situations::GONE_S;
 use crate::plan::preview::Serving;
 
 /// The app's instances in the table.

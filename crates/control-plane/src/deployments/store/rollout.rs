@@ -1,71 +1,18 @@
-//! SQL of roll-outs: what the planner looks at and what its steps change.
+//! SQL of roll-outs: what the planner's steps change. What it looks at is in [`super::situations`].
 
-use std::time::Duration;
-
-use protocol::ids::{AppId, DeploymentId, InstanceId, NodeId, ReleaseId};
+use protocol::ids::{AppId, DeploymentId, InstanceId, NodeId};
 use protocol::job::Stage;
-use protocol::report::InstanceReport;
 use protocol::spec::{Generation, Resources};
 use sqlx::PgConnection;
-use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::tasks::{self, Preparation};
-use super::{Kind, ending, progress};
-use crate::apps::{Deploy, Settings};
+use super::situations::Rolling;
+use super::{ending, progress};
+use crate::apps::Deploy;
 use crate::bus::{self, Topic};
 use crate::network;
-use crate::nodes::store::proxies_behind;
-use crate::placement::config::Placement as Policy;
-use crate::placement::{self, store::Sought};
-use crate::plan::placement::{Candidate, Place, Wish};
-use crate::plan::rollout::{Kept, New, Renewal, Situation};
-
-/// A deployment that is rolling out, held until the transaction ends.
-#[derive(Debug)]
-pub struct Rolling {
-    pub id: DeploymentId,
-    pub app_id: AppId,
-    pub kind: Kind,
-    pub release_id: ReleaseId,
-    pub image_id: String,
-    pub settings: Json<Settings>,
-    /// The only instance of its release that it replaces.
-    pub replaces: Option<InstanceId>,
-    /// Name of the only node that its instances may be on.
-    pub target: Option<String>,
-    pub switch_generation: Option<Generation>,
-    /// How far the command before it is; absent when it has not begun.
-    pub preparation: Option<Preparation>,
-    /// Since its last step.
-    pub idle_s: f64,
-}
-
-impl Rolling {
-    fn renewal(&self) -> Renewal {
-        match self.replaces {
-            Some(id) => Renewal::One(id),
-            None if self.kind.keeps_instances() => Renewal::Nothing,
-            None => Renewal::All,
-        }
-    }
-
-    /// What is asked of a worker.
-    pub fn wish(&self, policy: &Policy) -> Wish {
-        let settings = &self.settings;
-        let wish = Wish::of(&settings.placement, &settings.resources, policy.strategy);
-        Wish { pin: self.target.clone().or(wish.pin), ..wish }
-    }
-
-    fn sought(&self) -> Sought<'_> {
-        Sought {
-            deployment: self.id,
-            staying: (self.renewal() != Renewal::All).then_some(self.release_id),
-            replaced: self.replaces,
-            image: &self.image_id,
-        }
-    }
-}
+use crate::placement;
+use crate::plan::placement::Place;
 
 /// Deployments of a release that exists, first in their app's queue with nothing else on its way.
 pub async fn startable(conn: &mut PgConnection) -> sqlx::Result<Vec<DeploymentId>> {
@@ -121,167 +68,6 @@ pub async fn set_waiting_for(
         bus::say(conn, Topic::Deployments, id).await?;
     }
     Ok(())
-}
-
-/// All deployments that are rolling out.
-pub async fn rolling(conn: &mut PgConnection) -> sqlx::Result<Vec<DeploymentId>> {
-    sqlx::query_scalar!("select id from deployments where state = 'rolling-out' order by id")
-        .fetch_all(conn)
-        .await
-}
-
-/// The deployment, if it is still rolling out.
-pub async fn lock(conn: &mut PgConnection, id: DeploymentId) -> sqlx::Result<Option<Rolling>> {
-    sqlx::query_as!(
-        Rolling,
-        r#"select deployments.id, deployments.app_id, deployments.kind, releases.id as release_id, image_id,
-                  deployments.settings as "settings: Json<Settings>", replaces, switch_generation,
-                  (select name from nodes where nodes.id = target_node_id) as target,
-                  preparation as "preparation: Preparation",
-                  coalesce(extract(epoch from now() - stepped_at), 0)::float8 as "idle_s!"
-           from deployments join releases on releases.id = release_id
-           where deployments.id = $1 and deployments.state = 'rolling-out' for update of deployments"#,
-        id as _
-    )
-    .fetch_optional(conn)
-    .await
-}
-
-/// The workers that may take its instances. Who places some holds [`placement::store::lock`].
-pub async fn workers(
-    conn: &mut PgConnection,
-    rolling: &Rolling,
-    policy: &Policy,
-) -> sqlx::Result<Vec<Candidate>> {
-    placement::store::candidates(conn, policy, &rolling.sought()).await
-}
-
-/// What the planner decides on, without [`workers`].
-pub async fn situation(
-    conn: &mut PgConnection,
-    rolling: &Rolling,
-    policy: &Policy,
-) -> sqlx::Result<Situation> {
-    let new = new_instances(conn, rolling.id).await?;
-    let (kept, old) = serving(conn, rolling).await?;
-    let probing = sqlx::query_scalar!(
-        r#"select exists (select 1 from deployment_stages
-                          where deployment_id = $1 and stage = 'probe' and state <> 'waiting') as "begun!""#,
-        rolling.id as _
-    )
-    .fetch_one(&mut *conn)
-    .await?;
-    let proxies_behind = match rolling.switch_generation {
-        Some(generation) => proxies_behind(conn, generation).await?,
-        None => Vec::new(),
-    };
-    Ok(Situation {
-        replicas: usize::from(rolling.settings.replicas),
-        strategy: rolling.settings.deploy.strategy,
-        exclusive: rolling.settings.exclusive || serves_exclusively(conn, rolling.app_id).await?,
-        endings: Vec::new(),
-        prepare: tasks::prepare(conn, rolling).await?,
-        new,
-        kept,
-        old,
-        back: back(conn, rolling.app_id).await?,
-        workers: None,
-        wish: rolling.wish(policy),
-        lost: lost(conn, rolling.id).await?,
-        probing,
-        switched: rolling.switch_generation.is_some(),
-        proxies_behind,
-        idle: Duration::try_from_secs_f64(rolling.idle_s).unwrap_or_default(),
-        start_within: Duration::from_secs(rolling.settings.probe.start_within_s.into()),
-    })
-}
-
-/// Whether an instance runs under the promise that it is the only one. That holds also against a release that makes no
-/// such promise.
-async fn serves_exclusively(conn: &mut PgConnection, app: AppId) -> sqlx::Result<bool> {
-    sqlx::query_scalar!(
-        r#"select exists (select from instances
-                          where app_id = $1 and exclusive and task is null and (wanted or state <> 'stopped'))
-               as "any!""#,
-        app as _
-    )
-    .fetch_one(conn)
-    .await
-}
-
-/// The instances of earlier deployments in rotation: the ones that may stay, and the others.
-async fn serving(conn: &mut PgConnection, rolling: &Rolling) -> sqlx::Result<(Vec<Kept>, Vec<InstanceId>)> {
-    let rows = sqlx::query!(
-        r#"select instances.id, nodes.name, release_id = $3 as "same!",
-                  instances.state = 'healthy'
-                  and not coalesce(missing_since < now() - make_interval(secs => $4), false) as "healthy!"
-           from instances join nodes on nodes.id = instances.node_id
-           where app_id = $1 and in_rotation and deployment_id <> $2 order by instances.id"#,
-        rolling.app_id as _,
-        rolling.id as _,
-        rolling.release_id as _,
-        GONE_S
-    )
-    .fetch_all(conn)
-    .await?;
-    let renewal = rolling.renewal();
-    let (kept, old): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.same && renewal.keeps(row.id));
-    let kept = kept.into_iter().map(|row| Kept { id: row.id, node: row.name, healthy: row.healthy });
-    Ok((kept.collect(), old.into_iter().map(|row| row.id).collect()))
-}
-
-/// Seconds for which a node may be missing before its instances are placed elsewhere.
-pub(super) const GONE_S: f64 = 60.0;
-
-/// Healthy instances of the live release that left the table and still run.
-async fn back(conn: &mut PgConnection, app: AppId) -> sqlx::Result<usize> {
-    let count = sqlx::query_scalar!(
-        r#"select count(*) as "count!"
-           from instances
-           join deployments on deployments.id = instances.deployment_id and deployments.state = 'live'
-           join nodes on nodes.id = instances.node_id
-           where instances.app_id = $1 and wanted and not in_rotation and out_generation is not null
-             and instances.state = 'healthy'
-             and not coalesce(missing_since < now() - make_interval(secs => $2), false)"#,
-        app as _,
-        GONE_S
-    )
-    .fetch_one(conn)
-    .await?;
-    Ok(usize::try_from(count).unwrap_or_default())
-}
-
-/// Nodes that are missing and had an instance of the deployment.
-async fn lost(conn: &mut PgConnection, id: DeploymentId) -> sqlx::Result<Vec<String>> {
-    sqlx::query_scalar!(
-        "select distinct nodes.name from instances join nodes on nodes.id = instances.node_id
-         where deployment_id = $1 and not wanted and task is null and missing_since is not null order by nodes.name",
-        id as _
-    )
-    .fetch_all(conn)
-    .await
-}
-
-async fn new_instances(conn: &mut PgConnection, id: DeploymentId) -> sqlx::Result<Vec<New>> {
-    let rows = sqlx::query!(
-        r#"select instances.id, nodes.name, instances.state, in_rotation, report as "report: Json<InstanceReport>",
-                  coalesce(missing_since < now() - make_interval(secs => $2), false) as "gone!"
-           from instances join nodes on nodes.id = instances.node_id
-           where deployment_id = $1 and wanted and task is null order by instances.id"#,
-        id as _,
-        GONE_S
-    )
-    .fetch_all(conn)
-    .await?;
-    let new = rows.into_iter().map(|row| New {
-        id: row.id,
-        node: row.name,
-        node_gone: row.gone,
-        in_rotation: row.in_rotation,
-        state: row.state,
-        failure: row.report.and_then(|report| report.0.failure),
-    });
-    Ok(new.collect())
 }
 
 /// One more instance is wanted.

@@ -10,7 +10,7 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 
 use super::progress;
-use super::rollout::{GONE_S, Rolling};
+use super::situations::{GONE_S, Rolling};
 use crate::instances::Task;
 use crate::plan::placement::Place;
 use crate::plan::rollout::prepare::{self, Prepare};

@@ -3,7 +3,7 @@
 use protocol::ids::{AppId, InstanceId};
 use sqlx::PgConnection;
 
-use super::rollout::GONE_S;
+use super::situations::GONE_S;
 use crate::plan::undo::{Seen, Situation};
 
 /// Apps without a roll-out that have something of an ended deployment in the table, or miss something of the live one.

@@ -150,14 +150,13 @@ pub async fn call_off(conn: &mut PgConnection) -> sqlx::Result<Vec<String>> {
 pub async fn short_of_replicas(conn: &mut PgConnection) -> sqlx::Result<Vec<Short>> {
     sqlx::query_as!(
         Short,
-        r#"select apps.id as "app: AppId", (deployments.settings ->> 'replicas')::bigint as "wanted!", there as "there!"
+        r#"select apps.id as "app: AppId", (deployments.settings ->> 'replicas')::bigint as "wanted!",
+                  coalesce(there, 0) as "there!"
            from deployments
            join apps on apps.id = deployments.app_id and deleted_at is null and stopped_at is null
-           cross join lateral (
-               select count(*) as there from instances
-               where instances.app_id = apps.id and wanted and task is null
-           ) as counted
-           where deployments.state = 'live' and there < (deployments.settings ->> 'replicas')::bigint
+           left join (select app_id, count(*) as there from instances where wanted and task is null group by app_id)
+               as counted on counted.app_id = apps.id
+           where deployments.state = 'live' and coalesce(there, 0) < (deployments.settings ->> 'replicas')::bigint
              and not exists (
                  select from deployments as other
                  where other.app_id = apps.id

@@ -1,6 +1,9 @@
 //! SQL of jobs.
 
+mod free;
 pub mod queue;
+
+pub use free::Free;
 
 use chrono::{DateTime, Utc};
 use protocol::identity::AgentKind;
@@ -103,10 +106,10 @@ pub struct Claimed {
     pub node_name: String,
 }
 
-/// Claims one queued job for the best agent that has room, see [`choose`]. `None` when there is no job that may start,
-/// or no agent for it. The caller commits.
-pub async fn claim(conn: &mut PgConnection, agent: AgentKind) -> sqlx::Result<Option<Claimed>> {
-    let queued = match agent {
+/// Claims one queued job for the best agent that has room, see [`Free`]. `None` when there is no job that may start, or
+/// no agent for it. The caller commits.
+pub async fn claim(conn: &mut PgConnection, free: &mut Free) -> sqlx::Result<Option<Claimed>> {
+    let queued = match free.agent {
         AgentKind::Worker => next_build(conn).await?,
         AgentKind::Proxy => next_order(conn).await?,
         AgentKind::Mesh | AgentKind::Ingress => None,
@@ -116,7 +119,7 @@ pub async fn claim(conn: &mut PgConnection, agent: AgentKind) -> sqlx::Result<Op
         Some(deployment) => last_builder(conn, deployment).await?,
         None => None,
     };
-    let Some((node, node_name)) = choose(conn, agent, last).await? else { return Ok(None) };
+    let Some((node, node_name)) = free.take(conn, last).await? else { return Ok(None) };
     sqlx::query!(
         "update jobs set state = 'running', node_id = $2, started_at = now(),
                 lease_until = now() + make_interval(secs => $3)
@@ -163,9 +166,6 @@ async fn next_order(conn: &mut PgConnection) -> sqlx::Result<Queued> {
     Ok(id.map(|id| (id, None)))
 }
 
-/// How many orders one proxy carries out at a time.
-const ORDERS: i32 = 4;
-
 /// The worker of the last build of the deployment's app before this one: it has what that build has kept.
 async fn last_builder(conn: &mut PgConnection, deployment: DeploymentId) -> sqlx::Result<Option<NodeId>> {
     sqlx::query_scalar!(
@@ -178,55 +178,6 @@ async fn last_builder(conn: &mut PgConnection, deployment: DeploymentId) -> sqlx
     )
     .fetch_optional(conn)
     .await
-}
-
-/// Of the connected agents with room: `last`, for which no job waits, however; else the one with the smallest share of
-/// its slots in use. Its row is held, so that no other claim fills the same slot; what was counted before the row was
-/// ours is counted again.
-async fn choose(
-    conn: &mut PgConnection,
-    agent: AgentKind,
-    last: Option<NodeId>,
-) -> sqlx::Result<Option<(NodeId, String)>> {
-    let mut full = Vec::new();
-    loop {
-        let row = sqlx::query!(
-            r#"select agents.node_id, nodes.name,
-                      case agents.kind when 'proxy' then $3 else agents.build_slots end as "slots!"
-               from agents
-               join nodes on nodes.id = agents.node_id and nodes.removed_at is null
-                    and ($2 <> 'build' or nodes.takes_builds and nodes.cordoned_at is null)
-               left join (
-                   select node_id, count(*) as running from jobs where state = 'running' and kind = $2 group by node_id
-               ) as load on load.node_id = agents.node_id
-               where agents.kind = $1 and agents.connected_to is not null
-                 and coalesce(running, 0) < case agents.kind when 'proxy' then $3 else agents.build_slots end
-                 and agents.node_id <> all($4)
-               order by agents.node_id is distinct from $5,
-                        coalesce(running, 0)::float8 / greatest(case agents.kind when 'proxy' then $3 else build_slots end, 1),
-                        nodes.name
-               limit 1 for update of agents"#,
-            agent as _,
-            kind_of(agent),
-            ORDERS,
-            &full,
-            last as _
-        )
-        .fetch_optional(&mut *conn)
-        .await?;
-        let Some(row) = row else { return Ok(None) };
-        let running = sqlx::query_scalar!(
-            r#"select count(*) as "count!" from jobs where state = 'running' and kind = $2 and node_id = $1"#,
-            row.node_id as _,
-            kind_of(agent)
-        )
-        .fetch_one(&mut *conn)
-        .await?;
-        if running < i64::from(row.slots) {
-            return Ok(Some((row.node_id, row.name)));
-        }
-        full.push(row.node_id.0);
-    }
 }
 
 /// A running job, held until the transaction ends.

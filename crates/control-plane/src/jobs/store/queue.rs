@@ -61,9 +61,10 @@ pub async fn slots(conn: &mut PgConnection) -> sqlx::Result<Vec<Slots>> {
         Slots,
         r#"select nodes.name as worker,
                   case when takes_builds and cordoned_at is null then agents.build_slots else 0 end::bigint as "total!",
-                  (select count(*) from jobs
-                   where jobs.state = 'running' and jobs.kind = 'build' and jobs.node_id = agents.node_id) as "busy!"
+                  coalesce(busy, 0) as "busy!"
            from agents join nodes on nodes.id = agents.node_id and nodes.removed_at is null
+           left join (select node_id, count(*) as busy from jobs where state = 'running' and kind = 'build' group by node_id)
+               as load on load.node_id = agents.node_id
            where agents.kind = 'worker' and agents.connected_to is not null
            order by nodes.name"#
     )

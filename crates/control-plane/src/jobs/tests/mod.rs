@@ -6,9 +6,9 @@ use std::collections::{HashMap, HashSet};
 
 use protocol::identity::AgentKind;
 use protocol::ids::DeploymentId;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 
-use super::store;
+use super::store::{self, Claimed};
 use crate::hub::tests::{Mesh, hello, nothing};
 
 pub(super) async fn connected(mesh: &Mesh, name: &str) -> crate::hub::tests::Link {
@@ -16,6 +16,11 @@ pub(super) async fn connected(mesh: &Mesh, name: &str) -> crate::hub::tests::Lin
     let mut link = mesh.dial(&joined, AgentKind::Worker, hello(Vec::new())).await;
     link.settle(&nothing()).await;
     link
+}
+
+/// One claim after a look of its own.
+async fn claim(conn: &mut PgConnection) -> Option<Claimed> {
+    store::claim(conn, &mut store::Free::of(AgentKind::Worker)).await.expect("claim")
 }
 
 #[sqlx::test(migrator = "crate::db::MIGRATIONS")]
@@ -27,7 +32,7 @@ async fn fifty_claimers_give_each_job_to_one_worker_and_fill_no_slot_twice(pool:
     }
     let claims = (0..50).map(|_| async {
         let mut tx = mesh.test.app.db.begin().await.expect("transaction");
-        let claimed = store::claim(&mut tx, AgentKind::Worker).await.expect("claim");
+        let claimed = claim(&mut tx).await;
         tx.commit().await.expect("commit");
         claimed
     });
@@ -54,9 +59,10 @@ async fn fifty_schedulers_assign_each_of_many_jobs_once(pool: PgPool) {
     // Each does what a control plane does when it is woken: it claims until there is nothing to claim.
     let schedulers = (0..50).map(|_| async {
         let mut claimed = Vec::new();
+        let mut free = store::Free::of(AgentKind::Worker);
         loop {
             let mut tx = mesh.test.app.db.begin().await.expect("transaction");
-            let Some(one) = store::claim(&mut tx, AgentKind::Worker).await.expect("claim") else { break };
+            let Some(one) = store::claim(&mut tx, &mut free).await.expect("claim") else { break };
             tx.commit().await.expect("commit");
             claimed.push((one.id, one.node));
         }
@@ -80,9 +86,9 @@ async fn an_app_builds_one_deployment_at_a_time_oldest_first(pool: PgPool) {
     let (app, _, first) = mesh.queue_build("hello").await;
     mesh.queue_next(app, 2).await;
     let mut conn = mesh.test.app.db.acquire().await.expect("connection");
-    let claimed = store::claim(&mut conn, AgentKind::Worker).await.expect("claim").expect("one");
+    let claimed = claim(&mut conn).await.expect("one");
     assert_eq!(claimed.id, first);
-    assert!(store::claim(&mut conn, AgentKind::Worker).await.expect("claim").is_none());
+    assert!(claim(&mut conn).await.is_none());
 }
 
 #[sqlx::test(migrator = "crate::db::MIGRATIONS")]
@@ -90,9 +96,9 @@ async fn the_next_build_of_an_app_goes_to_the_worker_of_the_last_unless_that_is_
     let mesh = Mesh::new(pool).await;
     let _links = [connected(&mesh, "w1").await, connected(&mesh, "w2").await];
     let db = &mesh.test.app.db;
-    let claim = async || {
+    let claim_one = async || {
         let mut tx = db.begin().await.expect("transaction");
-        let claimed = store::claim(&mut tx, AgentKind::Worker).await.expect("claim").expect("a job");
+        let claimed = claim(&mut tx).await.expect("a job");
         tx.commit().await.expect("commit");
         (claimed.id, claimed.node_name)
     };
@@ -105,24 +111,24 @@ async fn the_next_build_of_an_app_goes_to_the_worker_of_the_last_unless_that_is_
         }
     };
     mesh.queue_build("busy").await;
-    assert_eq!(claim().await.1, "w1");
+    assert_eq!(claim_one().await.1, "w1");
     let (app, first, _) = mesh.queue_build("hello").await;
-    assert_eq!(claim().await.1, "w2", "the emptier one");
+    assert_eq!(claim_one().await.1, "w2", "the emptier one");
     over(first).await;
     mesh.queue_build("other").await;
-    assert_eq!(claim().await.1, "w2");
+    assert_eq!(claim_one().await.1, "w2");
     mesh.queue_build("another").await;
-    assert_eq!(claim().await.1, "w1");
+    assert_eq!(claim_one().await.1, "w1");
 
     let (second, job) = mesh.queue_next(app, 2).await;
-    assert_eq!(claim().await, (job, "w2".to_owned()), "that of the last build");
+    assert_eq!(claim_one().await, (job, "w2".to_owned()), "that of the last build");
     over(second).await;
     let slots = "update agents set build_slots = $1 from nodes where nodes.id = node_id and name = $2";
     sqlx::query(slots).bind(20).bind("w1").execute(db).await.expect("slots");
     let (third, _) = mesh.queue_next(app, 3).await;
-    assert_eq!(claim().await.1, "w2", "though w1 has more room");
+    assert_eq!(claim_one().await.1, "w2", "though w1 has more room");
     over(third).await;
     sqlx::query(slots).bind(1).bind("w2").execute(db).await.expect("slots");
     mesh.queue_next(app, 4).await;
-    assert_eq!(claim().await.1, "w1", "it is full, and nobody waits for it");
+    assert_eq!(claim_one().await.1, "w1", "it is full, and nobody waits for it");
 }

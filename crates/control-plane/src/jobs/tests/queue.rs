@@ -1,6 +1,5 @@
 //! The line of builds: its order, what is told of it, and what a long history costs it.
 
-use protocol::identity::AgentKind;
 use protocol::ids::{DeploymentId, JobId};
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -8,12 +7,11 @@ use sqlx::PgPool;
 use super::connected;
 use crate::http::permission::MemberRole;
 use crate::hub::tests::Mesh;
-use crate::jobs::store;
 use crate::testing::Client;
 
 async fn claim(mesh: &Mesh) -> Option<JobId> {
     let mut tx = mesh.test.app.db.begin().await.expect("transaction");
-    let claimed = store::claim(&mut tx, AgentKind::Worker).await.expect("claim");
+    let claimed = super::claim(&mut tx).await;
     tx.commit().await.expect("commit");
     claimed.map(|claimed| claimed.id)
 }

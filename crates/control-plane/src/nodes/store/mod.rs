@@ -456,12 +456,18 @@ async fn agents_of(conn: &mut PgConnection, nodes: &[Uuid]) -> sqlx::Result<Hash
     Ok(found)
 }
 
-/// Names of the hosts whose connected proxy, or worker that answers for zones by itself, has not `generation` of the
-/// routes in force yet.
-pub async fn proxies_behind(conn: &mut PgConnection, generation: Generation) -> sqlx::Result<Vec<String>> {
-    let mut behind_it = behind(conn, AgentKind::Proxy, Role::Proxy, generation).await?;
-    behind_it.extend(behind(conn, AgentKind::Ingress, Role::Worker, generation).await?);
-    Ok(behind_it)
+/// The hosts whose proxy, or worker's ingress, is connected, each with the generation of the routes that it has in force.
+pub async fn proxies(conn: &mut PgConnection) -> sqlx::Result<Vec<(String, Generation)>> {
+    let rows = sqlx::query!(
+        "select nodes.name, applied_generation from agents join nodes on nodes.id = agents.node_id
+         where (agents.kind = 'proxy' and 'proxy' = any(nodes.roles)
+                or agents.kind = 'ingress' and 'worker' = any(nodes.roles))
+           and nodes.removed_at is null and connected_to is not null
+         order by agents.kind = 'ingress', nodes.name"
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.name, row.applied_generation)).collect())
 }
 
 /// Names of nodes with `role` whose connected agent of `kind` has not `generation` in force yet.

@@ -59,7 +59,7 @@ async fn the_commands_of_a_release_run_before_its_first_instance_and_after_it_is
     let instance = instance.id;
     world.report(&[(instance, InstanceState::Healthy)]).await;
     world.pass().await;
-    DispatchSpecs(world.mesh.test.app.clone()).pass().await.expect("specs");
+    dispatch_specs::all(&world.mesh.test.app).await.expect("specs");
     world.proxy_spec().await;
     world.settle().await;
     world.pass().await;

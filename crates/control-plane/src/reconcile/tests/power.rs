@@ -19,7 +19,7 @@ impl World {
     }
 
     pub(super) async fn table(&mut self) -> ProxySpec {
-        DispatchSpecs(self.mesh.test.app.clone()).pass().await.expect("specs");
+        dispatch_specs::all(&self.mesh.test.app).await.expect("specs");
         let table = self.proxy_spec().await;
         self.settle().await;
         table

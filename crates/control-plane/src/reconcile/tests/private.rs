@@ -11,7 +11,7 @@ use crate::reconcile::network::Network;
 impl World {
     /// The next thing that the worker is told, which is no whole state.
     async fn private_change(&mut self) -> PrivateChange {
-        DispatchSpecs(self.mesh.test.app.clone()).pass().await.expect("specs");
+        dispatch_specs::all(&self.mesh.test.app).await.expect("specs");
         let change = self.worker.until(|message| match message {
             FromControlPlane::SpecPrivate(change) => Some(*change),
             FromControlPlane::Spec(spec) => panic!("a whole state: {spec:?}"),
@@ -38,7 +38,7 @@ impl World {
         world.report(&[(old, InstanceState::Healthy), (new, InstanceState::Healthy)]).await;
         world.settle().await;
         Rollouts(world.mesh.test.app.clone()).pass().await.expect("roll-outs");
-        DispatchSpecs(world.mesh.test.app.clone()).pass().await.expect("specs");
+        dispatch_specs::all(&world.mesh.test.app).await.expect("specs");
         world.proxy_spec().await;
         world.settle().await;
         sqlx::query("update instances set out_at = out_at - interval '11 s'")

@@ -20,7 +20,7 @@ async fn a_rolling_release_that_fails_half_way_leads_back_to_the_old_one(pool: P
     assert_eq!(in_rotation(&world, app).await, [new]);
     assert_eq!(world.state(second).await, "rolling-out");
 
-    DispatchSpecs(world.mesh.test.app.clone()).pass().await.expect("specs");
+    dispatch_specs::all(&world.mesh.test.app).await.expect("specs");
     world.proxy_spec().await;
     world.settle().await;
     world.pass().await;

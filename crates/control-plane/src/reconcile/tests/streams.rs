@@ -1,13 +1,12 @@
 //! Streams of a live app: where they lead, and whether its instances are published for datagrams.
 
-use daemon::reconcile::Reconciler;
 use protocol::report::InstanceState;
 use protocol::stream::StreamProtocol;
 use serde_json::json;
 use sqlx::PgPool;
 
 use super::World;
-use crate::reconcile::dispatch_specs::DispatchSpecs;
+use crate::reconcile::dispatch_specs;
 
 #[sqlx::test(migrator = "crate::db::MIGRATIONS")]
 async fn datagrams_go_to_instances_that_began_after_the_stream_was_added(pool: PgPool) {
@@ -20,7 +19,7 @@ async fn datagrams_go_to_instances_that_began_after_the_stream_was_added(pool: P
     for protocol in ["tcp", "udp"] {
         owner.post(path, json!({ "protocol": protocol, "port": 30000 })).await.expect(201);
     }
-    DispatchSpecs(world.mesh.test.app.clone()).pass().await.expect("specs");
+    dispatch_specs::all(&world.mesh.test.app).await.expect("specs");
     let table = world.proxy_spec().await;
     let led: Vec<_> = table
         .streams
