@@ -1,4 +1,4 @@
-//! A relay is lost, and a relay goes on without the control plane that chose it.
+//! A relay is lost, one goes on without the control plane that chose it, and where there is none.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,10 @@ use tokio::time::{Instant, sleep};
 use crate::bed::{Bed, MINUTE};
 use crate::runner::tests;
 
-tests![long a_relay_goes_on_without_the_control_plane_and_another_takes_over_when_it_loses_its_power];
+tests![
+    long a_relay_goes_on_without_the_control_plane_and_another_takes_over_when_it_loses_its_power,
+    long a_node_that_is_cut_off_from_the_only_control_plane_is_not_relayed_and_comes_back,
+];
 
 /// For how long the control plane is away.
 const AWAY: Duration = Duration::from_secs(20);
@@ -75,6 +78,28 @@ async fn a_relay_goes_on_without_the_control_plane_and_another_takes_over_when_i
         AWAY.as_secs(),
         another.as_secs_f64()
     );
+    Ok(())
+}
+
+/// It could not be told of the relay: the control plane's host would go by it alone, and never hear the node again.
+async fn a_node_that_is_cut_off_from_the_only_control_plane_is_not_relayed_and_comes_back(
+    bed: Arc<Bed>,
+) -> Result<()> {
+    bed.cluster.cut_between(W1.name, CONTROL_PLANE.name)?;
+    let path = format!("/nodes/{}", W1.name);
+    until("the loss noticed", 2 * MINUTE, || async {
+        let node = bed.cluster.api()?.get(&path).await?;
+        Ok((node["status"] == "offline").then_some(()))
+    })
+    .await?;
+    let links = bed.wh_json(&bed.root, &["mesh", "peers", "control-plane"]).await?;
+    let link = links.as_array().into_iter().flatten().find(|link| link["to"] == W1.name);
+    let link = link.context("the control plane has no peer w1")?;
+    ensure!(link["state"] == "silent" && link["via"].is_null(), "{link}");
+    bed.cluster.heal_between(W1.name, CONTROL_PLANE.name)?;
+    let healed = Instant::now();
+    bed.online(W1.name).await?;
+    println!("     online {:.1} s after the cut was over", healed.elapsed().as_secs_f64());
     Ok(())
 }
 
