@@ -84,9 +84,8 @@ pub(super) async fn gather(
             return Ok(Evidence { name, from, app: None, targets: Vec::new(), workers: Vec::new() });
         }
         None => {
-            return Err(
-                Error::not_found(format!("project {from}")).hint("`wh project ls` lists the projects")
-            );
+            return Err(Error::not_found(format!("project {from}"))
+                .hint("`GET /api/v1/projects` lists the projects, and `POST` makes one"));
         }
     };
     let found = store::private_app(&mut conn, viewer.id, organization, &name.app, &name.project).await?;

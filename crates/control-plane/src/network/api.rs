@@ -126,9 +126,10 @@ async fn put_egress(
 
 /// Of the caller's organization.
 async fn project(conn: &mut PgConnection, caller: &Caller, slug: &str) -> Result<Found> {
-    store::project(conn, caller.organization_id, slug)
-        .await?
-        .ok_or_else(|| Error::not_found(format!("project {slug}")).hint("`wh project ls` lists the projects"))
+    store::project(conn, caller.organization_id, slug).await?.ok_or_else(|| {
+        Error::not_found(format!("project {slug}"))
+            .hint("`GET /api/v1/projects` lists the projects, and `POST` makes one")
+    })
 }
 
 struct Target {
