@@ -153,10 +153,18 @@ impl<'a> Fleet<'a> {
         side.reported_at.map_or(TimeDelta::zero(), |at| (self.now - at).max(TimeDelta::zero()))
     }
 
-    /// Whether there is a control plane's host beside these two, if one of them is one.
+    /// Hosts of control planes that are none of these two.
+    fn other_control_planes(&self, a: &Side, b: &Side) -> impl Iterator<Item = &'a Side> {
+        let (a, b) = (a.id, b.id);
+        self.sides
+            .values()
+            .copied()
+            .filter(move |side| side.id != a && side.id != b && is_control_plane(side))
+    }
+
+    /// Whether there is one, if one of these two is a control plane's host.
     fn has_another_control_plane(&self, a: &Side, b: &Side) -> bool {
-        let is_another = |side: &&Side| side.id != a.id && side.id != b.id && is_control_plane(side);
-        !(is_control_plane(a) || is_control_plane(b)) || self.sides.values().any(is_another)
+        !(is_control_plane(a) || is_control_plane(b)) || self.other_control_planes(a, b).next().is_some()
     }
 
     fn both_can_be_told(&self, a: &Side, b: &Side) -> bool {
@@ -166,13 +174,8 @@ impl<'a> Fleet<'a> {
     /// Whether a control plane that is none of the two reaches `side` directly, or none is needed for `peer`. A control
     /// plane's host is no exception: its own control plane may reach the database by that very way.
     fn can_be_told(&self, side: &Side, peer: &Side) -> bool {
-        let tells = |other: &&Side| {
-            other.id != side.id
-                && other.id != peer.id
-                && is_control_plane(other)
-                && self.reaches(side, other).is_some()
-        };
-        !is_control_plane(peer) || self.sides.values().any(tells)
+        !is_control_plane(peer)
+            || self.other_control_planes(side, peer).any(|other| self.reaches(side, other).is_some())
     }
 
     /// The nodes that can hand on what these two send each other, the shortest way first.
