@@ -8,8 +8,7 @@ use chrono::Utc;
 use node::link::{LinkHandle, RequestError};
 use protocol::ids::JobId;
 use protocol::job::{
-    CertificateOrder, ChallengeKind, ChallengePending, ChallengeRequest, Failure, Job, NewAccount, Outcome,
-    Stage, Work,
+    CertificateOrder, ChallengePending, ChallengeRequest, Failure, Job, NewAccount, Outcome, Stage, Work,
 };
 use protocol::message::{FromAgent, JobDone};
 use protocol::report::{JobLog, JobProgress, LogLine, Stream};
@@ -226,10 +225,7 @@ impl Desk for LinkDesk {
                     absent_since = None;
                     waiting_for
                 }
-                // A record that was noted is not set again: who asks once more would wait for it in vain.
-                Err(error) if error.is_final() || challenge.kind == ChallengeKind::Dns01 => {
-                    return Err(error.into());
-                }
+                Err(error) if error.is_final() => return Err(error.into()),
                 Err(error) => {
                     if absent_since.get_or_insert(asked).elapsed() >= ABSENCE_LIMIT {
                         return Err(error.into());

@@ -45,13 +45,14 @@ pub async fn publish(
     let record = Record { name: place.name, ..record(host, key_authorization) };
     let mut conn = app.db.acquire().await?;
     let provider = store::open(&mut conn, &app.vault, place.provider).await?;
-    let is_new = store::note(&mut conn, place.provider, job, &record).await?;
+    let lacks = store::note(&mut conn, place.provider, job, &record).await?;
     drop(conn);
-    if is_new {
+    // Setting it twice is setting it once.
+    if lacks {
         provider.set(&record).await.map_err(unavailable)?;
         info!(name = record.name, zone = provider.zone, "DNS record set");
         let mut conn = app.db.acquire().await?;
-        if !store::is_noted(&mut conn, job, &record).await? {
+        if !store::set(&mut conn, job, &record).await? {
             // The order ended meanwhile, and its record was removed before it was set.
             provider.remove(&record).await.map_err(unavailable)?;
             return Err(Error::new(Code::Unavailable, "the order has ended"));

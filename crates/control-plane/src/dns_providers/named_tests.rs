@@ -190,6 +190,36 @@ async fn the_record_of_a_challenge_is_there_while_its_order_runs_and_gone_after_
 }
 
 #[sqlx::test(migrator = "crate::db::MIGRATIONS")]
+async fn a_record_that_was_noted_when_the_control_plane_went_is_set_by_the_next_request(pool: PgPool) {
+    let (mesh, named) = named_mesh(pool).await;
+    add(&mesh, named.provider(SECRET)).await;
+    let joined = mesh.join("p1", &["proxy"]).await;
+    let mut proxy = mesh.dial(&joined, AgentKind::Proxy, hello(Vec::new())).await;
+    proxy.settle(&nothing()).await;
+    let job = order(&mesh, &mut proxy).await;
+    let record = super::challenge::record("route.example.com", "t.thumbprint");
+    let mut conn = mesh.test.app.db.acquire().await.expect("connection");
+    let provider =
+        super::store::covering(&mut conn, "route.example.com", None).await.expect("row").expect("covered");
+    for again in ["the first", "nobody has set it"] {
+        assert!(super::store::note(&mut conn, provider.id, job.id, &record).await.expect("note"), "{again}");
+    }
+    let set = super::challenge::publish(
+        &mesh.test.app,
+        job.id,
+        "route.example.com",
+        "route.example.com",
+        "t.thumbprint",
+    );
+    assert_eq!(set.await.expect("set"), super::challenge::Published::Everywhere);
+    assert_eq!(named.texts(&record.name).await, [record.value.as_str()]);
+    assert!(!super::store::note(&mut conn, provider.id, job.id, &record).await.expect("note"), "it is set");
+    let notes: i64 =
+        sqlx::query_scalar("select count(*) from dns_challenges").fetch_one(&mut *conn).await.expect("rows");
+    assert_eq!(notes, 1);
+}
+
+#[sqlx::test(migrator = "crate::db::MIGRATIONS")]
 async fn records_beside_the_challenges_stay(pool: PgPool) {
     let (mesh, named) = named_mesh(pool).await;
     add(&mesh, named.provider(SECRET)).await;

@@ -150,26 +150,30 @@ pub async fn open(conn: &mut PgConnection, vault: &Vault, id: DnsProviderId) -> 
     Ok(Open { id, zone: row.zone, platform: row.platform, settings })
 }
 
-/// Notes a record of a running order before it is set; whether it was not noted before.
+/// Notes a record of a running order before it is set; whether it is not set yet.
 pub async fn note(
     conn: &mut PgConnection,
     provider: DnsProviderId,
     job: JobId,
     record: &Record,
 ) -> sqlx::Result<bool> {
-    let noted = sqlx::query!(
-        "insert into dns_challenges (id, provider_id, job_id, name, value)
-         select $1, $2, $3, $4, $5
-         where not exists (select from dns_challenges where job_id = $3 and name = $4 and value = $5)",
+    sqlx::query_scalar!(
+        r#"with noted as (
+               insert into dns_challenges (id, provider_id, job_id, name, value)
+               select $1, $2, $3, $4, $5
+               where not exists (select from dns_challenges where job_id = $3 and name = $4 and value = $5)
+           )
+           select not exists (
+               select from dns_challenges where job_id = $3 and name = $4 and value = $5 and set_at is not null
+           ) as "lacks!""#,
         Uuid::now_v7(),
         provider as _,
         job as _,
         record.name,
         record.value
     )
-    .execute(conn)
-    .await?;
-    Ok(noted.rows_affected() == 1)
+    .fetch_one(conn)
+    .await
 }
 
 /// Notes a record without an order, as a test sets it. It is removed unless somebody does so before.
@@ -192,15 +196,17 @@ pub async fn note_test(
     Ok(id)
 }
 
-pub async fn is_noted(conn: &mut PgConnection, job: JobId, record: &Record) -> sqlx::Result<bool> {
-    sqlx::query_scalar!(
-        r#"select exists (select from dns_challenges where job_id = $1 and name = $2 and value = $3) as "exists!""#,
+/// The record is set; `false` when its order ended meanwhile, and the note with it.
+pub async fn set(conn: &mut PgConnection, job: JobId, record: &Record) -> sqlx::Result<bool> {
+    let noted = sqlx::query!(
+        "update dns_challenges set set_at = now() where job_id = $1 and name = $2 and value = $3",
         job as _,
         record.name,
         record.value
     )
-    .fetch_one(conn)
-    .await
+    .execute(conn)
+    .await?;
+    Ok(noted.rows_affected() > 0)
 }
 
 /// A record that has to go.
