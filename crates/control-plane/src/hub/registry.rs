@@ -39,7 +39,24 @@ pub struct Hub(Arc<Shared>);
 #[derive(Debug, Default)]
 struct Shared {
     connections: Mutex<Connections>,
-    stats: Mutex<HashMap<InstanceId, (Instant, InstanceStats)>>,
+    stats: Mutex<Numbers>,
+}
+
+/// What workers measured last.
+#[derive(Debug, Default)]
+struct Numbers {
+    newest: HashMap<InstanceId, (Instant, InstanceStats)>,
+    swept: Option<Instant>,
+}
+
+impl Numbers {
+    /// Forgets what is too old, now and then: each of a thousand workers tells its own every few seconds.
+    fn sweep(&mut self, now: Instant) {
+        if self.swept.is_none_or(|swept| now.duration_since(swept) >= STATS_LAST) {
+            self.newest.retain(|_, (at, _)| now.duration_since(*at) < STATS_LAST);
+            self.swept = Some(now);
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -95,6 +112,10 @@ pub(super) struct Held {
 impl Hub {
     fn connections(&self) -> MutexGuard<'_, Connections> {
         self.0.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn numbers(&self) -> MutexGuard<'_, Numbers> {
+        self.0.stats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sets the gauges of connected agents.
@@ -292,16 +313,20 @@ impl Hub {
     }
 
     pub(super) fn note_stats(&self, stats: Vec<InstanceStats>) {
-        let mut known = self.0.stats.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut numbers = self.numbers();
         let now = Instant::now();
-        known.retain(|_, (at, _)| now.duration_since(*at) < STATS_LAST);
-        known.extend(stats.into_iter().map(|stats| (stats.id, (now, stats))));
+        numbers.sweep(now);
+        numbers.newest.extend(stats.into_iter().map(|stats| (stats.id, (now, stats))));
     }
 
     /// The newest numbers of an instance whose worker is connected here.
     pub fn stats(&self, instance: InstanceId) -> Option<InstanceStats> {
-        let known = self.0.stats.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(&instance).filter(|(at, _)| at.elapsed() < STATS_LAST).map(|(_, stats)| stats.clone())
+        let numbers = self.numbers();
+        numbers
+            .newest
+            .get(&instance)
+            .filter(|(at, _)| at.elapsed() < STATS_LAST)
+            .map(|(_, stats)| stats.clone())
     }
 }
 

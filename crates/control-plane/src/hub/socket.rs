@@ -35,6 +35,9 @@ const SILENCE: Duration = Duration::from_secs(30);
 const HELLO: Duration = Duration::from_secs(10);
 /// Time for a message to be stored, before its agent is better off with another connection.
 const STORE: Duration = Duration::from_mins(1);
+/// Bytes read at once. Each read clears as many before it, and each connection keeps them: 128 KiB, which is the
+/// library's own choice, is more than all else that a quiet agent costs.
+const READ_BUFFER: usize = 8 * 1024;
 /// Time for a last message and the close frame to leave.
 const CLOSE: Duration = Duration::from_secs(2);
 
@@ -46,7 +49,7 @@ pub(super) async fn upgrade(
     ws: WebSocketUpgrade,
 ) -> Result<Response> {
     let key = nodes::signing::open(&app.vault, agent.node.id, &agent.signing_key)?;
-    let ws = ws.max_message_size(MAX_FROM_AGENT).max_frame_size(MAX_FROM_AGENT);
+    let ws = ws.max_message_size(MAX_FROM_AGENT).max_frame_size(MAX_FROM_AGENT).read_buffer_size(READ_BUFFER);
     let takes = |(name, value): (&str, &str)| headers.get_all(name).iter().any(|takes| takes == value);
     let tables = takes(TAKES_CHANGES).then(LastTable::default);
     let takes_private = takes(TAKES_PRIVATE_CHANGES);

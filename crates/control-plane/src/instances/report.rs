@@ -1,6 +1,6 @@
 //! A worker's report, taken in.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use protocol::ids::{AppId, InstanceId, NodeId};
 use protocol::job::{CRASH_LOOPING, Failure};
@@ -20,19 +20,23 @@ pub async fn take(conn: &mut PgConnection, node: NodeId, reports: &[InstanceRepo
     let known = store::lock_on_node(conn, node).await?;
     let known: HashMap<InstanceId, &Seen> = known.iter().map(|seen| (seen.id, seen)).collect();
     let mut changes = Changes::default();
+    let mut told: BTreeMap<InstanceId, &InstanceReport> = BTreeMap::new();
     for report in reports {
-        let Some(seen) = known.get(&report.id) else {
+        if known.contains_key(&report.id) {
+            told.insert(report.id, report);
+        } else {
             info!(node.id = %node, instance.id = %report.id, "the worker reports an instance that nobody wants: it stops it by its spec");
-            continue;
-        };
-        if store::observe(conn, report).await? {
-            changes.note(seen, report.state);
-            if let Some(failure) = given_up(seen, report) {
-                record(conn, node, report, failure).await?;
-            }
-            if let Some(over) = report.over_disk.filter(|_| !seen.over_disk) {
-                record_disk(conn, node, report.id, over).await?;
-            }
+        }
+    }
+    let news = store::observe(conn, &told.values().copied().collect::<Vec<_>>()).await?;
+    for (id, report) in told.into_iter().filter(|(id, _)| news.contains(id)) {
+        let seen = known[&id];
+        changes.note(seen, report.state);
+        if let Some(failure) = given_up(seen, report) {
+            record(conn, node, report, failure).await?;
+        }
+        if let Some(over) = report.over_disk.filter(|_| !seen.over_disk) {
+            record_disk(conn, node, id, over).await?;
         }
     }
     // Before its newest spec is in force, the worker may not have begun with an instance or still be stopping it.

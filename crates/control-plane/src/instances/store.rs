@@ -1,5 +1,7 @@
 //! SQL of instances and of what they print.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use ipnet::IpNet;
 use protocol::ids::{AppId, InstanceId, NodeId, OrganizationId, ProjectId};
@@ -35,21 +37,25 @@ pub async fn lock_on_node(conn: &mut PgConnection, node: NodeId) -> sqlx::Result
     .await
 }
 
-/// Stores one report; `true` when it says something new.
-pub async fn observe(conn: &mut PgConnection, report: &InstanceReport) -> sqlx::Result<bool> {
+/// Stores what was told of instances, each once. Returns those of which something new was said.
+pub async fn observe(conn: &mut PgConnection, told: &[&InstanceReport]) -> sqlx::Result<HashSet<InstanceId>> {
     let changed = sqlx::query_scalar!(
-        r#"with before as (select state, report from instances where id = $1)
-           update instances set state = $2, report = $3, observed_at = now()
-           from before where instances.id = $1
-           returning (before.state <> instances.state
-               or coalesce(before.report, '{}') - 'probe' <> instances.report - 'probe') as "changed!""#,
-        report.id as _,
-        report.state as _,
-        Json(report) as _
+        r#"with told as (
+               select (report ->> 'id')::uuid as id, report ->> 'state' as state, report
+               from jsonb_array_elements($1) as report
+           ), stored as (
+               update instances set state = told.state, report = told.report, observed_at = now()
+               from told join instances as before on before.id = told.id
+               where instances.id = told.id
+               returning instances.id, before.state <> instances.state
+                   or coalesce(before.report, '{}') - 'probe' <> instances.report - 'probe' as changed
+           )
+           select id as "id: InstanceId" from stored where changed"#,
+        Json(told) as _
     )
-    .fetch_optional(conn)
+    .fetch_all(conn)
     .await?;
-    Ok(changed.unwrap_or(false))
+    Ok(changed.into_iter().collect())
 }
 
 /// What an instance is of and where it runs, in the words of people.

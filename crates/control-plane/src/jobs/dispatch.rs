@@ -1,5 +1,7 @@
 //! Handing out jobs. Any control plane claims for any connected agent; the one that holds the agent's socket sends.
 
+use std::collections::HashSet;
+
 use anyhow::Context;
 use protocol::identity::AgentKind;
 use protocol::job::{BuildSecrets, Work};
@@ -27,12 +29,20 @@ pub async fn claim_all(app: &AppState) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Sends what agents that are connected here have not been sent.
+/// Sends what agents that are connected here have not been sent. One look finds what that is for all of them.
 pub async fn to_connected(app: &AppState) -> anyhow::Result<()> {
-    for key in app.hub.connected() {
-        if matches!(key.kind, AgentKind::Worker | AgentKind::Proxy) {
-            to_agent(app, key).await?;
+    let assigned = store::assigned(&mut *app.db.acquire().await?).await?;
+    let mut without = HashSet::new();
+    for job in assigned {
+        let key = Key { node: job.node, kind: job.agent };
+        if app.hub.lacks_job(key, job.id) {
+            without.insert(key);
+        } else if job.cancel_requested {
+            app.hub.cancel_job(key, job.id);
         }
+    }
+    for key in without {
+        to_agent(app, key).await?;
     }
     Ok(())
 }

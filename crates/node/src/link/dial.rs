@@ -23,6 +23,10 @@ use super::LinkConfigError;
 
 pub(super) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
+/// Bytes read at once, which is what one record of TLS holds. Each read clears as many before it, and the connection
+/// keeps them: the library's own choice is 128 KiB.
+const READ_BUFFER: usize = 16 * 1024;
+
 pub(super) struct Dialer {
     connector: Connector,
     limit: Duration,
@@ -91,7 +95,8 @@ impl Dialer {
         }
         let config = WebSocketConfig::default()
             .max_message_size(Some(MAX_FROM_CONTROL_PLANE))
-            .max_frame_size(Some(MAX_FROM_CONTROL_PLANE));
+            .max_frame_size(Some(MAX_FROM_CONTROL_PLANE))
+            .read_buffer_size(READ_BUFFER);
         let connector = match base.scheme() {
             "https" => self.connector.clone(),
             _ => Connector::Plain,

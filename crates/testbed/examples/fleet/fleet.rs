@@ -102,6 +102,16 @@ impl<'a> Fleet<'a> {
         .await
     }
 
+    /// Waits until no deployment is under way: an app has its route before its deployment is done.
+    pub(crate) async fn settled(&self) -> Result<()> {
+        until("the end of every deployment", LIMIT, || async {
+            let done = self.plane.live_deployments().await?;
+            ensure!(done >= self.apps, "{done} of {} are live", self.apps);
+            Ok(Some(()))
+        })
+        .await
+    }
+
     /// One more heartbeat of every agent, and the numbers that its host tells.
     pub(crate) async fn beat(&self) {
         let beat = node::facts::heartbeat();

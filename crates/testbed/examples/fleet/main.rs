@@ -164,6 +164,7 @@ async fn stage(plane: &Plane, fleet: &mut Fleet<'_>, agents: usize, apps: usize)
     let began = Instant::now();
     progress.step("all agents connect again", fleet.connect()).await?;
     let connect_s = began.elapsed().as_secs_f64();
+    progress.step("every deployment is done", fleet.settled()).await?;
     let steady = progress.step("nothing changes", steady(plane, STEADY)).await?;
     let round_cpu_s = progress.step("a round of heartbeats", heartbeats(plane, fleet)).await?;
     Ok(Figures {

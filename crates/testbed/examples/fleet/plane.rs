@@ -87,6 +87,15 @@ impl Plane {
         self.call(self.client.post(self.url(path)).json(body), path).await
     }
 
+    /// Deployments of the last hour that became live, as counted every few seconds.
+    pub(crate) async fn live_deployments(&self) -> Result<usize> {
+        let answer = self.client.get(format!("http://{}/metrics", self.hub)).send().await?;
+        let metrics = answer.error_for_status()?.text().await?;
+        let live = "wisehosting_deployments_last_hour{outcome=\"live\"} ";
+        let count = metrics.lines().find_map(|line| line.strip_prefix(live)).context("not counted yet")?;
+        Ok(count.parse()?)
+    }
+
     fn url(&self, path: &str) -> String {
         format!("{}/api/v1{path}", self.base_url())
     }

@@ -56,7 +56,28 @@ impl Sealed {
     }
 }
 
-/// Jobs that run on this node's agent.
+/// A job that an agent has.
+#[derive(Debug)]
+pub struct Assigned {
+    pub id: JobId,
+    pub node: NodeId,
+    pub agent: AgentKind,
+    pub cancel_requested: bool,
+}
+
+/// All jobs that agents have.
+pub async fn assigned(conn: &mut PgConnection) -> sqlx::Result<Vec<Assigned>> {
+    sqlx::query_as!(
+        Assigned,
+        r#"select id, node_id as "node!: NodeId", cancel_requested,
+                  case kind when 'build' then 'worker' else 'proxy' end as "agent!: AgentKind"
+           from jobs where state = 'running' and node_id is not null and lease_until > now() order by id"#
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Jobs that this agent of the node has, with what it needs for them.
 pub async fn running(conn: &mut PgConnection, node: NodeId, agent: AgentKind) -> sqlx::Result<Vec<Sealed>> {
     sqlx::query_as!(
         Sealed,

@@ -91,6 +91,7 @@ pub async fn let_go(conn: &mut PgConnection, replica: Uuid) -> sqlx::Result<()> 
     Ok(())
 }
 
+/// The agent is there, and its clock is as just measured.
 pub async fn heartbeat(
     conn: &mut PgConnection,
     node: NodeId,
@@ -99,16 +100,19 @@ pub async fn heartbeat(
     offset_ms: i64,
 ) -> sqlx::Result<()> {
     sqlx::query!(
-        "update agents set heartbeat = $3, heartbeat_at = now(), last_seen_at = now()
-         where node_id = $1 and kind = $2",
+        "with agent as (
+             update agents set heartbeat = $3, heartbeat_at = now(), last_seen_at = now(),
+                    clock_offset_ms = $4, clock_measured_at = now()
+             where node_id = $1 and kind = $2
+         )
+         update nodes set last_seen_at = now() where id = $1",
         node as _,
         kind as _,
-        Json(heartbeat) as _
+        Json(heartbeat) as _,
+        offset_ms
     )
-    .execute(&mut *conn)
+    .execute(conn)
     .await?;
-    checks::clock(conn, node, kind, offset_ms).await?;
-    sqlx::query!("update nodes set last_seen_at = now() where id = $1", node as _).execute(conn).await?;
     Ok(())
 }
 
