@@ -1547,6 +1547,24 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{project}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Removes a project that no app is in, with its environments and grants. The last one of an organization stays. */
+        delete: operations["delete_project"];
+        options?: never;
+        head?: never;
+        /** Renames a project. Its slug stays: it is part of its apps' private names. */
+        patch: operations["update_project"];
+        trace?: never;
+    };
     "/api/v1/projects/{project}/network": {
         parameters: {
             query?: never;
@@ -2515,7 +2533,7 @@ export interface components {
          * @description Stable words for programs. The dashboard and `wh` branch on these, never on texts.
          * @enum {string}
          */
-        Code: "bad_request" | "unauthenticated" | "credentials_wrong" | "join_token_wrong" | "api_key_wrong" | "agent_token_wrong" | "forbidden" | "cross_site" | "setup_code_wrong" | "role_not_allowed" | "not_declared" | "not_found" | "release_unknown" | "setup_closed" | "slug_taken" | "name_taken" | "domain_taken" | "port_taken" | "join_token_used" | "nothing_to_roll_back" | "release_not_kept" | "nothing_deployed" | "nothing_pending" | "variables_missing" | "variables_changed" | "deployment_running" | "app_stopped" | "not_running" | "not_queued" | "node_has_instances" | "node_has_zone" | "node_revoked" | "rotation_ended" | "zone_in_use" | "mesh_full" | "certificate_fixed" | "certificate_recent" | "certificate_budget" | "join_token_expired" | "archive_too_large" | "invalid" | "slug_invalid" | "name_invalid" | "archive_unsafe" | "archive_not_gzip_tar" | "source_invalid" | "too_many" | "internal" | "unavailable";
+        Code: "bad_request" | "unauthenticated" | "credentials_wrong" | "join_token_wrong" | "api_key_wrong" | "agent_token_wrong" | "forbidden" | "cross_site" | "setup_code_wrong" | "role_not_allowed" | "not_declared" | "not_found" | "release_unknown" | "setup_closed" | "slug_taken" | "name_taken" | "domain_taken" | "port_taken" | "join_token_used" | "nothing_to_roll_back" | "release_not_kept" | "nothing_deployed" | "nothing_pending" | "variables_missing" | "variables_changed" | "deployment_running" | "app_stopped" | "not_running" | "not_queued" | "node_has_instances" | "node_has_zone" | "node_revoked" | "rotation_ended" | "zone_in_use" | "project_in_use" | "mesh_full" | "certificate_fixed" | "certificate_recent" | "certificate_budget" | "join_token_expired" | "archive_too_large" | "invalid" | "slug_invalid" | "name_invalid" | "archive_unsafe" | "archive_not_gzip_tar" | "source_invalid" | "too_many" | "internal" | "unavailable";
         /** @description What would change if release `after` served in place of release `before`. */
         Comparison: components["schemas"]["ReleaseDifference"] & {
             /** Format: int32 */
@@ -4902,8 +4920,19 @@ export interface components {
         /** @description One page of a list. */
         Page_Project: {
             items: {
+                /**
+                 * Format: int64
+                 * @description Apps in it, deleted ones left out.
+                 */
+                apps: number;
+                /**
+                 * Format: int64
+                 * @description Deleted apps of it that can still come back.
+                 */
+                deleted_apps: number;
                 id: components["schemas"]["ProjectId"];
                 name: string;
+                /** @description Part of its apps' private names, and the same for as long as it exists. */
                 slug: string;
             }[];
             /**
@@ -5335,12 +5364,27 @@ export interface components {
         };
         /** @description One project. */
         Project: {
+            /**
+             * Format: int64
+             * @description Apps in it, deleted ones left out.
+             */
+            apps: number;
+            /**
+             * Format: int64
+             * @description Deleted apps of it that can still come back.
+             */
+            deleted_apps: number;
             id: components["schemas"]["ProjectId"];
             name: string;
+            /** @description Part of its apps' private names, and the same for as long as it exists. */
             slug: string;
         };
         /** Format: uuid */
         ProjectId: string;
+        /** @description What changes. */
+        ProjectPatch: {
+            name: string;
+        };
         ProjectRef: {
             id: components["schemas"]["ProjectId"];
             slug: string;
@@ -9050,6 +9094,52 @@ export interface operations {
         };
         responses: {
             201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Project"];
+                };
+            };
+        };
+    };
+    delete_project: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Slug */
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    update_project: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Slug */
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ProjectPatch"];
+            };
+        };
+        responses: {
+            200: {
                 headers: {
                     [name: string]: unknown;
                 };

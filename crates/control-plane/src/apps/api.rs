@@ -144,9 +144,9 @@ async fn create_app(
 
     let mut tx = app.db.begin().await?;
     placement::check_pin(&mut tx, &settings.placement, None).await?;
-    let environment = projects::store::environment(&mut tx, caller.organization_id, project)
+    let environment = projects::store::enter(&mut tx, caller.organization_id, project)
         .await?
-        .ok_or_else(|| Error::not_found(format!("project {project}")).field("project"))?;
+        .ok_or_else(|| projects::absent(project))?;
     let zone = zones::api::enter(&mut tx, request.zone.as_deref()).await?;
     zones::place::check_host(&app, &request.slug, &zone.suffix)?;
     check_free(&mut tx, caller.organization_id, &request.slug).await?;

@@ -14,9 +14,9 @@ use protocol::spec::private::DOMAIN;
 use super::diagnosis::app;
 use super::{Check, Finding, Route, Target, evidence, store};
 use crate::app::AppState;
-use crate::http::{Error, Result};
+use crate::http::Result;
 use crate::network::address;
-use crate::{network, nodes, questions};
+use crate::{network, nodes, projects, questions};
 
 /// For a worker to look at its resolver and its firewall.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -84,8 +84,7 @@ pub(super) async fn gather(
             return Ok(Evidence { name, from, app: None, targets: Vec::new(), workers: Vec::new() });
         }
         None => {
-            return Err(Error::not_found(format!("project {from}"))
-                .hint("`GET /api/v1/projects` lists the projects, and `POST` makes one"));
+            return Err(projects::absent(from).field("from"));
         }
     };
     let found = store::private_app(&mut conn, viewer.id, organization, &name.app, &name.project).await?;

@@ -49,6 +49,7 @@ pub enum Code {
     NodeRevoked,
     RotationEnded,
     ZoneInUse,
+    ProjectInUse,
     MeshFull,
     CertificateFixed,
     CertificateRecent,
@@ -107,6 +108,7 @@ impl Code {
             | Self::NodeRevoked
             | Self::RotationEnded
             | Self::ZoneInUse
+            | Self::ProjectInUse
             | Self::MeshFull
             | Self::CertificateFixed
             | Self::CertificateRecent

@@ -15,10 +15,10 @@ use super::store::{self, Found};
 use super::{NetworkView, PrivateApp, address, check_egress, name};
 use crate::app::AppState;
 use crate::apps::api::find;
-use crate::audit;
 use crate::http::caller::Caller;
 use crate::http::extract::{Path, Query};
 use crate::http::{Body, Error, Permission, Result, guard};
+use crate::{audit, projects};
 
 pub fn router(app: &AppState) -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -59,12 +59,13 @@ async fn grant_network(
     Body(request): Body<GrantRequest>,
 ) -> Result<Json<NetworkView>> {
     let mut tx = app.db.begin().await?;
-    let found = project(&mut tx, &caller, &slug).await?;
+    let found = held(&mut tx, &caller, &slug).await?;
     let target = target(&mut tx, &caller, &request).await?;
     if target.project.id == found.id {
         let field = if request.app.is_some() { "app" } else { "project" };
         return Err(Error::invalid(field, format!("{slug} reaches its own apps without a grant")));
     }
+    hold(&mut tx, &target.project).await?;
     if store::grant(&mut tx, found.id, target.place(), &caller.email).await? {
         record(&mut tx, &caller, "network.grant", &found, target.told()).await?;
         store::changed(&mut tx, found.id).await?;
@@ -113,7 +114,7 @@ async fn put_egress(
 ) -> Result<Json<NetworkView>> {
     let rules = request.egress.map(check_egress).transpose()?;
     let mut tx = app.db.begin().await?;
-    let mut found = project(&mut tx, &caller, &slug).await?;
+    let mut found = held(&mut tx, &caller, &slug).await?;
     store::set_egress(&mut tx, found.id, rules.as_deref()).await?;
     let detail = json!({ "egress": rules });
     audit::record(&mut tx, &caller, "network.egress", &format!("project:{slug}"), detail).await?;
@@ -126,10 +127,19 @@ async fn put_egress(
 
 /// Of the caller's organization.
 async fn project(conn: &mut PgConnection, caller: &Caller, slug: &str) -> Result<Found> {
-    store::project(conn, caller.organization_id, slug).await?.ok_or_else(|| {
-        Error::not_found(format!("project {slug}"))
-            .hint("`GET /api/v1/projects` lists the projects, and `POST` makes one")
-    })
+    store::project(conn, caller.organization_id, slug).await?.ok_or_else(|| projects::absent(slug))
+}
+
+/// The same for a change of it.
+async fn held(conn: &mut PgConnection, caller: &Caller, slug: &str) -> Result<Found> {
+    let found = project(conn, caller, slug).await?;
+    hold(conn, &found).await?;
+    Ok(found)
+}
+
+/// Nobody removes the project until the transaction ends.
+async fn hold(conn: &mut PgConnection, found: &Found) -> Result<()> {
+    if projects::store::hold(conn, found.id).await? { Ok(()) } else { Err(projects::absent(&found.slug)) }
 }
 
 struct Target {

@@ -74,7 +74,8 @@ async fn grants_that_mean_nothing_or_reach_another_organization_are_refused(pool
         let refused = owner.post(&grants, body).await.expect(422);
         assert_eq!(refused["field"], field, "{refused}");
     }
-    owner.post(&grants, json!({ "project": "none" })).await.expect(404);
+    let unknown = owner.post(&grants, json!({ "project": "none" })).await.expect(404);
+    assert!(unknown["hint"].as_str().is_some_and(|hint| hint.contains("wh project create")), "{unknown}");
     let other = app.member("other", MemberRole::Owner).await;
     other.post("/api/v1/projects", json!({ "slug": "theirs" })).await.expect(201);
     other.get(&path("shop", "")).await.expect(404);
@@ -195,7 +196,7 @@ async fn the_doctor_tells_who_may_reach_a_name_and_what_serves_it(pool: PgPool) 
         let unknown = examine(host, from).await.expect(200);
         assert_eq!(checks(&unknown), ["domain problem"], "{unknown}");
     }
-    examine("stock.shop.internal", Some("nowhere")).await.expect(404);
+    assert_eq!(examine("stock.shop.internal", Some("nowhere")).await.expect(404)["field"], "from");
     assert_eq!(examine("www.example.com", Some("shop")).await.expect(422)["field"], "from");
 }
 
