@@ -12,7 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::store::{self, Found};
-use super::{NetworkView, PrivateApp, address, check_egress, name};
+use super::{AskedRule, NetworkView, PrivateApp, address, check_egress, name};
 use crate::app::AppState;
 use crate::apps::api::find;
 use crate::http::caller::Caller;
@@ -101,7 +101,8 @@ async fn revoke_network(
 #[serde(deny_unknown_fields)]
 struct EgressRequest {
     /// Networks and ports; anywhere public when null, and nowhere when empty.
-    egress: Option<Vec<EgressRule>>,
+    #[schema(value_type = Option<Vec<EgressRule>>)]
+    egress: Option<Vec<AskedRule>>,
 }
 
 /// Says where the project's containers may open connections outside of the private network.

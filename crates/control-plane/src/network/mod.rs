@@ -5,13 +5,13 @@ pub mod store;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use chrono::{DateTime, Utc};
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net};
 use protocol::ids::{AppId, ProjectId};
 use protocol::spec::private::{DOMAIN, EgressRule};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::http::Error;
@@ -78,13 +78,22 @@ pub struct Grant {
     pub app_id: Option<AppId>,
 }
 
+/// An egress rule as somebody wrote it: the network is read where it can be said what is wrong with it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AskedRule {
+    pub to: String,
+    #[serde(default)]
+    pub ports: Vec<u16>,
+}
+
 /// As they are kept: each network by its first address, each port once.
-pub fn check_egress(rules: Vec<EgressRule>) -> Result<Vec<EgressRule>, Error> {
+pub fn check_egress(rules: Vec<AskedRule>) -> Result<Vec<EgressRule>, Error> {
     if rules.len() > EGRESS_LIMIT {
         return Err(Error::invalid("egress", format!("at most {EGRESS_LIMIT} rules")));
     }
     let mut checked: Vec<EgressRule> = Vec::with_capacity(rules.len());
-    for EgressRule { to, mut ports } in rules {
+    for (at, AskedRule { to, mut ports }) in rules.into_iter().enumerate() {
         if ports.len() > PORTS_LIMIT {
             return Err(Error::invalid("egress", format!("{to}: at most {PORTS_LIMIT} ports")));
         }
@@ -94,10 +103,20 @@ pub fn check_egress(rules: Vec<EgressRule>) -> Result<Vec<EgressRule>, Error> {
         }
         ports.sort_unstable();
         ports.dedup();
-        let rule = EgressRule { to: to.trunc(), ports };
+        let rule = EgressRule { to: network(at, &to)?, ports };
         if !checked.contains(&rule) {
             checked.push(rule);
         }
     }
     Ok(checked)
+}
+
+/// Of the rule at this place. An address is a network of itself.
+fn network(at: usize, text: &str) -> Result<IpNet, Error> {
+    let text = text.trim();
+    let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    network.map(|network| network.trunc()).map_err(|_| {
+        Error::invalid(format!("egress[{at}].to"), format!("`{text}` is no network"))
+            .hint("Write an address or a network, for example 203.0.113.7 or 10.0.0.0/8")
+    })
 }

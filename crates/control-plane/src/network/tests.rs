@@ -3,7 +3,7 @@ use daemon::reconcile::Reconciler;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use super::store;
+use super::{AskedRule, check_egress, store};
 use crate::app::AppState;
 use crate::db::MIGRATIONS;
 use crate::http::permission::MemberRole;
@@ -100,8 +100,27 @@ async fn egress_rules_are_checked_and_kept_in_one_form(pool: PgPool) {
     {
         assert_eq!(put(json!({ "egress": bad })).await.expect(422)["field"], "egress");
     }
-    put(json!({ "egress": [{ "to": "example.com" }] })).await.expect(422);
+    let refused = put(json!({ "egress": [{ "to": "::/0" }, { "to": "example.com" }] })).await.expect(422);
+    assert_eq!((&refused["field"], &refused["code"]), (&json!("egress[1].to"), &json!("invalid")));
     assert_eq!(put(json!({ "egress": null })).await.expect(200)["egress"], json!(null));
+}
+
+#[test]
+fn an_egress_rule_names_a_network_or_an_address_and_is_told_what_it_should() {
+    let check = |to: &str| check_egress(vec![AskedRule { to: to.to_owned(), ports: Vec::new() }]);
+    for (to, kept) in [
+        ("10.1.2.3/8", "10.0.0.0/8"),
+        (" 203.0.113.7 ", "203.0.113.7/32"),
+        ("2001:db8::1", "2001:db8::1/128"),
+    ] {
+        assert_eq!(check(to).expect(to)[0].to.to_string(), kept);
+    }
+    for to in ["foo", "", "10.0.0.0/33", "203.0.113.7:443", "example.com/32"] {
+        let told = format!("{:?}", check(to).expect_err(to));
+        for words in [&format!("`{to}` is no network"), "egress[0].to", "203.0.113.7 or 10.0.0.0/8"] {
+            assert!(told.contains(words), "{words}: {told}");
+        }
+    }
 }
 
 /// An instance of `app` on the node, which is in rotation.

@@ -124,13 +124,13 @@ async fn egress(shell: &Shell, asked: &Egress) -> Result<()> {
     Ok(())
 }
 
-/// `203.0.113.0/24:443,5432`, `[2001:db8::]/32`; one address is a network of itself.
+/// `203.0.113.0/24:443,5432`, `[2001:db8::]/32`, one address. Whether it is a network is the control plane's to say.
 fn parse(text: &str) -> Result<EgressRule> {
     let wrong = || {
         Failure::usage(format!("`{text}` is no network with ports"))
             .hint("write 203.0.113.0/24, 203.0.113.7:443,5432 or [2001:db8::]/32:443")
     };
-    let (network, ports) = match text.strip_prefix('[') {
+    let (to, ports) = match text.strip_prefix('[') {
         Some(rest) => {
             let (address, rest) = rest.split_once(']').ok_or_else(wrong)?;
             let (length, ports) =
@@ -142,11 +142,6 @@ fn parse(text: &str) -> Result<EgressRule> {
             Some((network, ports)) => (network.to_owned(), Some(ports)),
             None => (text.to_owned(), None),
         },
-    };
-    let to = match (network.contains('/'), network.contains(':')) {
-        (true, _) => network,
-        (false, false) => format!("{network}/32"),
-        (false, true) => format!("{network}/128"),
     };
     let ports = ports.map(|ports| ports.split(',').map(str::parse).collect::<std::result::Result<_, _>>());
     let ports: Vec<u16> = ports.transpose().map_err(|_| wrong())?.unwrap_or_default();
@@ -161,11 +156,11 @@ mod tests {
     fn networks_are_written_with_and_without_ports() {
         for (text, to, ports) in [
             ("203.0.113.0/24", "203.0.113.0/24", vec![]),
-            ("203.0.113.7:443,5432", "203.0.113.7/32", vec![443, 5432]),
+            ("203.0.113.7:443,5432", "203.0.113.7", vec![443, 5432]),
             ("2001:db8::/32", "2001:db8::/32", vec![]),
-            ("2001:db8::1", "2001:db8::1/128", vec![]),
+            ("2001:db8::1", "2001:db8::1", vec![]),
             ("[2001:db8::]/32:443", "2001:db8::/32", vec![443]),
-            ("[2001:db8::1]:443", "2001:db8::1/128", vec![443]),
+            ("[2001:db8::1]:443", "2001:db8::1", vec![443]),
         ] {
             let rule = parse(text).expect(text);
             assert_eq!((rule.to.as_str(), rule.ports), (to, ports), "{text}");
@@ -178,7 +173,7 @@ mod tests {
     #[test]
     fn rules_are_told_in_words() {
         let rules = ["203.0.113.0/24:443", "198.51.100.1"].map(|text| parse(text).expect("rule"));
-        assert_eq!(outside(Some(&rules)), "203.0.113.0/24 port 443; 198.51.100.1/32");
+        assert_eq!(outside(Some(&rules)), "203.0.113.0/24 port 443; 198.51.100.1");
         assert_eq!((outside(None), outside(Some(&[]))), ("anywhere public".to_owned(), "nowhere".to_owned()));
     }
 }

@@ -15,6 +15,7 @@ mod git;
 mod joining;
 mod mesh;
 mod mock;
+mod network;
 mod notices;
 mod plan;
 mod power;
