@@ -16,6 +16,7 @@ mod node_pages;
 mod nodes;
 mod notices;
 mod placement;
+mod projects;
 mod queue;
 mod registries;
 mod routes;
@@ -48,6 +49,7 @@ pub(crate) use nodes::{
 };
 pub(crate) use notices::Notice;
 pub(crate) use placement::{Drain, DrainLeft, Move, NodePlacement, PlannedMove};
+pub(crate) use projects::Project;
 pub(crate) use queue::QueuedBuild;
 pub(crate) use registries::Registry;
 pub(crate) use routes::{NewRouteToken, RouteTable, RouteToken, RouteView};

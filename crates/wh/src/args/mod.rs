@@ -3,6 +3,7 @@
 mod apps;
 mod fleet;
 mod network;
+mod projects;
 mod routing;
 mod streams;
 mod traffic;
@@ -23,6 +24,7 @@ pub(crate) use fleet::{
     NodeSettings, NodeTokenCommand, QueueCommand, RebalanceCommand, RegisterNode, RegistryCommand,
 };
 pub(crate) use network::{Egress, Granted, NetworkCommand};
+pub(crate) use projects::ProjectCommand;
 pub(crate) use routing::{
     AddDnsProvider, CertCommand, DnsProviderCommand, DomainCommand, DomainPathCommand, RouteTokenCommand,
     ZoneAnswer, ZoneCommand,
@@ -245,6 +247,12 @@ pub(crate) enum Command {
     Stream {
         #[command(subcommand)]
         command: Option<StreamCommand>,
+    },
+    /// Projects, which apps belong to; alone: list
+    #[command(alias = "projects")]
+    Project {
+        #[command(subcommand)]
+        command: Option<ProjectCommand>,
     },
     /// How apps reach each other by name, and where they may go besides; alone: that of the app's project
     Network {

@@ -36,6 +36,7 @@ mod nodes;
 mod notices;
 mod plan;
 mod power;
+mod projects;
 mod queue;
 mod registry;
 mod releases;
@@ -110,6 +111,7 @@ pub(crate) async fn run(cli: Cli, ui: Ui) -> Result<u8> {
         Command::Git { command } => git::run(shell, command).await,
         Command::Domain { command } => domains::run(shell, command).await,
         Command::Stream { command } => streams::run(shell, command).await,
+        Command::Project { command } => projects::run(shell, command).await,
         Command::Network { command } => network::run(shell, command).await,
         Command::Registry { command } => registry::run(shell, command).await,
         Command::Cert { command } => certs::run(shell, command).await,

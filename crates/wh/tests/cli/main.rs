@@ -19,6 +19,7 @@ mod network;
 mod notices;
 mod plan;
 mod power;
+mod project;
 mod queue;
 mod registry;
 mod route;
