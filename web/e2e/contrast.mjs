@@ -16,6 +16,7 @@ const pages = [
   "/apps/shop/environment",
   "/apps/shop/traffic",
   failed,
+  "/projects?network=default",
   "/nodes",
   "/settings",
   "/doctor",

@@ -46,6 +46,7 @@ import {
   makeStray,
 } from "./nodes.mjs";
 import { makePlacement } from "./placement.mjs";
+import { makeNetwork, makeProject } from "./projects.mjs";
 import { makeSample, makeSamples, makeSum, makeTraffic, pickSamples } from "./traffic.mjs";
 
 /** @typedef {import("./data.mjs").Schemas} Schemas */
@@ -213,6 +214,8 @@ class World {
     this.applied = new Map();
     /** @type {Schemas["Registry"][]} */
     this.registries = [];
+    this.projects = [makeProject("default", { name: "Default" })];
+    if (!firstRun) this.projects.push(makeProject("office", { name: "The office", deleted_apps: 1 }));
     this.imports = [makeImported()];
     this.certificates = [
       ...["shop", "docs", "api"].map((app) => makeCertificate(`${app}.${ZONE}`)),
@@ -396,6 +399,7 @@ class World {
     if (resource === "placement" || resource === "rebalance") return send(response, 200, list([]));
     if (resource === "node-tokens") return this.answerNodeTokens(method, key, json, response);
     if (resource === "tokens") return this.answerTokens(method, key, json, response);
+    if (resource === "projects") return this.answerProjects(method, key, part, json, response);
     if (resource === "registries") return this.answerRegistries(method, key, part, json, response);
     // Nothing is set up of these; a page says so.
     if (["zones", "dns-providers", "route-tokens"].includes(resource)) return send(response, 200, list([]));
@@ -923,6 +927,37 @@ class World {
       );
     this.nodes = this.nodes.filter((one) => one !== node);
     return send(response, 204);
+  }
+
+  /**
+   * @param {string} method @param {string} key @param {string} part @param {() => any} json
+   * @param {Response} response
+   */
+  answerProjects(method, key, part, json, response) {
+    if (method === "POST" && !part) {
+      const { slug, name = slug } = json();
+      const taken = problem("slug_taken", `There is a project ${slug} already.`, "slug");
+      if (this.projects.some((one) => one.slug === slug)) return send(response, 409, taken);
+      this.projects.push(makeProject(slug, { name }));
+    }
+    const counted = this.projects.map((project) => ({
+      ...project,
+      apps: this.apps.filter((app) => app.project.slug === project.slug).length,
+    }));
+    if (key === "")
+      return send(
+        response,
+        method === "POST" ? 201 : 200,
+        method === "POST" ? counted.at(-1) : list(counted),
+      );
+    if (part) return send(response, 200, makeNetwork(key, this.apps));
+    const project = this.projects.find((one) => one.slug === key);
+    if (method === "PATCH" && project) Object.assign(project, json());
+    if (method === "DELETE") {
+      this.projects = this.projects.filter((one) => one !== project);
+      return send(response, 204);
+    }
+    return send(response, 200, project);
   }
 
   /** @param {string} method @param {string} key @param {() => any} json @param {Response} response */

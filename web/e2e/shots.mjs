@@ -136,6 +136,15 @@ const shots = [
   { name: "deployment-running", path: latest("docs") },
   { name: "deployment-failed", path: latest("catalog-search") },
   { name: "deployment-live", path: latest("orders-api") },
+  { name: "projects", path: "/projects?network=default" },
+  {
+    name: "project-create",
+    path: "/projects",
+    act: async (page) => {
+      await page.getByRole("button", { name: "New project" }).click();
+      await page.getByLabel("Slug").fill("shop");
+    },
+  },
   { name: "queue", path: "/queue" },
   { name: "nodes", path: "/nodes" },
   {

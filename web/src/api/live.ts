@@ -28,7 +28,7 @@ export function pollInterval(): number {
 
 /** What a change of a topic makes stale. */
 const staleBy: Record<Change["topic"], readonly (readonly string[])[]> = {
-  apps: [keys.apps, keys.env, keys.tombstones, keys.activity, keys.streams],
+  apps: [keys.apps, keys.projects, keys.env, keys.tombstones, keys.activity, keys.streams],
   deployments: [keys.deployments, keys.apps, keys.releases, keys.jobs, keys.activity],
   nodes: [keys.nodes, keys.nodeTokens, keys.jobs],
   instances: [keys.instances, keys.apps, keys.nodes, keys.activity, keys.streams],

@@ -6,6 +6,7 @@ import type { components } from "./schema.gen";
 
 type Schemas = components["schemas"];
 export type PrivateNetwork = Schemas["NetworkView"];
+export type PrivateApp = Schemas["PrivateApp"];
 export type NetworkGrant = Schemas["Grant"];
 export type EgressRule = Schemas["EgressRule"];
 

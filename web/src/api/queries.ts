@@ -165,7 +165,7 @@ export const projectsQuery = queryOptions({
     everyPage((cursor) =>
       unwrap(api.GET("/api/v1/projects", { params: { query: { cursor, limit: LARGEST } }, signal })),
     ),
-  staleTime: 60_000,
+  ...live,
 });
 
 export const nodesQuery = queryOptions({

@@ -46,6 +46,7 @@ function Sidebar() {
         <div className="nav">
           <NavItem to="/" icon="overview" label="Overview" />
           <NavItem to="/apps" icon="apps" label="Apps" count={apps.data?.length} />
+          <NavItem to="/projects" icon="projects" label="Projects" />
           <NavItem to="/queue" icon="clock" label="Queue" count={queue.data?.length || undefined} />
           <NavItem to="/nodes" icon="nodes" label="Nodes" count={nodes.data?.length} />
           <NavItem to="/network" icon="network" label="Network" />
@@ -110,6 +111,7 @@ function TopBar() {
 const names: Record<string, string> = {
   apps: "Apps",
   new: "New app",
+  projects: "Projects",
   queue: "Queue",
   nodes: "Nodes",
   network: "Network",

@@ -17,6 +17,7 @@ const pages: Place[] = [
   { label: "New app", hint: "Action", icon: "plus", to: "/apps/new" },
   { label: "Overview", hint: "Page", icon: "overview", to: "/" },
   { label: "Apps", hint: "Page", icon: "apps", to: "/apps" },
+  { label: "Projects", hint: "Page", icon: "projects", to: "/projects" },
   { label: "Queue", hint: "Page", icon: "clock", to: "/queue" },
   { label: "Nodes", hint: "Page", icon: "nodes", to: "/nodes" },
   { label: "Network", hint: "Page", icon: "network", to: "/network" },

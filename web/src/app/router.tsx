@@ -36,6 +36,7 @@ const pages: RouteObject[] = [
   { path: "apps/new", lazy: () => import("@/features/apps/new") },
   { path: "apps/:app", lazy: () => import("@/features/apps/layout"), children: appTabs },
   { path: "apps/:app/deployments/:id", lazy: () => import("@/features/deployments/page") },
+  { path: "projects", lazy: () => import("@/features/projects/page") },
   { path: "queue", lazy: () => import("@/features/queue/page") },
   { path: "nodes", lazy: () => import("@/features/nodes/list") },
   { path: "nodes/:node", lazy: () => import("@/features/nodes/page") },

@@ -52,8 +52,13 @@ export const cli = {
   moveDomain: (app: string, hostname: string, to: string) =>
     `wh domain move ${quote(hostname)} ${quote(to)} --app ${quote(app)}`,
   removeDomain: (app: string, hostname: string) => `wh domain rm ${quote(hostname)} --app ${quote(app)}`,
+  projects: () => "wh project",
+  createProject: (slug: string, name: string) =>
+    `wh project create ${quote(slug || "my-project")}${name ? ` --name ${quote(name)}` : ""}`,
+  renameProject: (slug: string, name: string) => `wh project rename ${slug} ${quote(name)}`,
+  removeProject: (slug: string) => `wh project rm ${slug}`,
   privateNetwork: (project: string) => `wh network show ${quote(project)}`,
-  grantNetwork: (project: string, app: string) => `wh network grant OTHER ${quote(`${project}/${app}`)}`,
+  grantNetwork: (project: string, app?: string) => cli.grant("OTHER", project, app),
   grant: (from: string, project: string, app?: string) =>
     `wh network grant ${quote(from)} ${quote(app ? `${project}/${app}` : project)}`,
   revoke: (from: string, project: string, app?: string) =>

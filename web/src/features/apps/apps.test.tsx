@@ -1,6 +1,6 @@
 import { screen, waitFor } from "@testing-library/react";
 import { describe, expect, it } from "vitest";
-import { makeApp, makeDeployment, session, settings } from "@/testing/data";
+import { makeApp, makeDeployment, makeProject, session, settings } from "@/testing/data";
 import { renderAt } from "@/testing/render";
 import { answer, refuse } from "@/testing/server";
 import { defaultSettings, formOf, patchOf, problemsOf, serverProblem } from "./form";
@@ -37,11 +37,23 @@ describe("the list of apps", () => {
   });
 });
 
+describe("the list of apps of a project", () => {
+  it("is what the address asks for, and can be left", async () => {
+    const office = makeApp("desk", { project: { id: "office", slug: "office" } });
+    answer("get", "/api/v1/apps", { items: [makeApp("shop"), office], next: null });
+    const { user } = renderAt("/apps?project=office", routes);
+    expect(await screen.findByRole("link", { name: "desk" })).toBeInTheDocument();
+    expect(screen.queryByRole("link", { name: "shop" })).toBeNull();
+    await user.selectOptions(screen.getByLabelText("Project"), "");
+    expect(screen.getByRole("link", { name: "shop" })).toBeInTheDocument();
+  });
+});
+
 describe("a new app", () => {
   async function fill(slug: string, projects = ["default"]) {
     answer("get", "/api/v1/session", session);
     answer("get", "/api/v1/projects", {
-      items: projects.map((name) => ({ id: name, slug: name, name })),
+      items: projects.map((slug) => makeProject(slug)),
       next: null,
     });
     const view = renderAt("/apps/new", routes);
@@ -66,6 +78,16 @@ describe("a new app", () => {
     expect(deployed).toMatchObject([
       { source: { type: "image", reference: "registry.example.com/hello:1" } },
     ]);
+  });
+  it("gets into the first project once there is no default one", async () => {
+    answer("get", "/api/v1/apps", { items: [], next: null });
+    const app = makeApp("hello");
+    const created = answer("post", "/api/v1/apps", app, 201);
+    answer("post", "/api/v1/apps/{app}/deployments", makeDeployment(app), 202);
+    const { user } = await fill("hello", ["shop"]);
+    await user.click(screen.getByRole("button", { name: "Create and deploy" }));
+    await screen.findByText("elsewhere");
+    expect(created).toMatchObject([{ slug: "hello", project: "shop" }]);
   });
   it.each([
     ["Git", "Repository", "https://a.example.com/a.git", { folder: "web", path: null }],

@@ -60,6 +60,7 @@ function Apps({ apps }: { apps: App[] }) {
   const [filter, setFilter] = useSearchParams();
   const text = filter.get("q") ?? "";
   const status = filter.get("status") ?? "";
+  const project = filter.get("project") ?? "";
   const set = (name: string, value: string) =>
     setFilter(
       (old) => {
@@ -71,7 +72,10 @@ function Apps({ apps }: { apps: App[] }) {
       { replace: true },
     );
   const shown = apps.filter(
-    (app) => (!status || app.status === status) && `${app.slug} ${app.hostname}`.includes(text.toLowerCase()),
+    (app) =>
+      (!status || app.status === status) &&
+      (!project || app.project.slug === project) &&
+      `${app.slug} ${app.hostname}`.includes(text.toLowerCase()),
   );
   return (
     <>
@@ -91,15 +95,43 @@ function Apps({ apps }: { apps: App[] }) {
             </option>
           ))}
         </select>
+        <ProjectFilter apps={apps} value={project} onChange={(value) => set("project", value)} />
       </div>
       <Card flush>
         {shown.length === 0 ? (
-          <Empty icon="search" title="No app matches" text="Try another name or another status." />
+          <Empty icon="search" title="No app matches" text="Try another name, status or project." />
         ) : (
           <AppTable apps={shown} />
         )}
       </Card>
     </>
+  );
+}
+
+interface FilterProps {
+  apps: App[];
+  value: string;
+  onChange: (project: string) => void;
+}
+
+/** Only where there is something to choose. */
+function ProjectFilter({ apps, value, onChange }: FilterProps) {
+  const slugs = new Set(apps.map((app) => app.project.slug));
+  if (value) slugs.add(value);
+  if (slugs.size < 2) return null;
+  return (
+    <select
+      className="select"
+      style={{ width: 160 }}
+      aria-label="Project"
+      value={value}
+      onChange={(event) => onChange(event.target.value)}
+    >
+      <option value="">Every project</option>
+      {[...slugs].sort().map((slug) => (
+        <option key={slug}>{slug}</option>
+      ))}
+    </select>
   );
 }
 

@@ -44,7 +44,7 @@ export function Component() {
 
 function NewApp({ existing, settings }: { existing: string | null; settings: AppSettings }) {
   const [slug, setSlug] = useState(existing ?? "");
-  const [project, setProject] = useState<string>();
+  const [project, setProject] = useProject(existing === null);
   const [source, setSource] = useState(emptySource);
   const [form, setForm] = useState(() => formOf(settings));
   const [tried, setTried] = useState(false);
@@ -207,6 +207,14 @@ function useSlugError(slug: string, tried: boolean, exists: boolean, error: ApiE
   if (error?.field === "slug") return error.code === "slug_taken" ? "This name is taken." : error.message;
   if (!exists && apps.data?.some((app) => app.slug === slug)) return "This name is taken.";
   return slug !== "" || tried ? slugProblem(slug) : undefined;
+}
+
+/** The one that was chosen. Else `default`, which the control plane takes by itself, or the first when that is gone. */
+function useProject(enabled: boolean) {
+  const { data: projects = [] } = useQuery({ ...projectsQuery, enabled });
+  const [chosen, choose] = useState<string>();
+  const first = projects.some(({ slug }) => slug === "default") ? undefined : projects[0]?.slug;
+  return [chosen ?? first, choose] as const;
 }
 
 /** Only where there is something to choose. */

@@ -1,10 +1,10 @@
 import { screen, within } from "@testing-library/react";
 import { describe, expect, it } from "vitest";
 import type { EgressRule, PrivateNetwork } from "@/api/private-network";
+import { egressLines, readEgress } from "@/lib/egress";
 import { makeApp } from "@/testing/data";
 import { renderAt } from "@/testing/render";
 import { answer, refuse } from "@/testing/server";
-import { egressLines, readEgress } from "./egress";
 import { PrivateCard } from "./private-card";
 
 const app = makeApp("api");
@@ -28,11 +28,11 @@ const grant = {
   created_by: "ann@example.com",
   created_at: "2026-11-22T08:00:00Z",
 };
-const nothing = { project: "shop", apps: [], grants: [], egress: null };
+const nothing = { project, apps: [], grants: [], egress: null };
 
 function open(network: Partial<PrivateNetwork>, mayChange = true) {
   const apps = [named("api", [8080]), named("db", [5432])];
-  answer("get", place, { project: "shop", apps, grants: [], egress: null, ...network });
+  answer("get", place, { project, apps, grants: [], egress: null, ...network });
   return renderAt("/", [{ path: "/", element: <PrivateCard app={app} mayChange={mayChange} /> }]);
 }
 

@@ -9,15 +9,15 @@ import {
   useSetEgress,
 } from "@/api/private-network";
 import { appsQuery, projectsQuery } from "@/api/queries";
-import { Button } from "@/components/button";
-import { Confirm } from "@/components/confirm";
-import { CopyButton } from "@/components/copy";
-import { Dialog } from "@/components/dialog";
-import { AreaField, Choices, Field } from "@/components/field";
-import { ErrorNotice } from "@/components/page";
-import { useToast } from "@/components/toast";
 import { cli } from "@/lib/cli";
-import { egressLines, egressWords, readEgress } from "./egress";
+import { egressLines, egressWords, readEgress } from "@/lib/egress";
+import { Button } from "./button";
+import { Confirm } from "./confirm";
+import { CopyButton } from "./copy";
+import { Dialog } from "./dialog";
+import { AreaField, Choices, Field } from "./field";
+import { ErrorNotice } from "./page";
+import { useToast } from "./toast";
 
 type Direction = "in" | "out";
 
