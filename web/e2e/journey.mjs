@@ -12,12 +12,13 @@
 //   DEPLOY_SECONDS     how long a deployment may take, default 120
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import { archive, shellArchive } from "./archive.mjs";
 import { launch } from "./browser.mjs";
 
 const run = promisify(execFile);
@@ -158,7 +159,9 @@ step("a proxy joins with a token while the dialog waits for it", async () => {
 step("a new app is made from an archive", async () => {
   await page.goto(`${base}/apps/new`);
   await page.getByLabel("Name").fill(slug);
-  await page.locator("input[type=file]").setInputFiles(await archive(slug, join(root, "examples/hello")));
+  await page
+    .locator("input[type=file]")
+    .setInputFiles(await archive(work, slug, join(root, "examples/hello")));
   await shot("new-app");
   await page.getByRole("button", { name: "Create and deploy" }).click();
   await page.waitForURL(new RegExp(`/apps/${slug}/deployments/`));
@@ -328,7 +331,11 @@ step("an app that ends at once shows why, and the list of apps hears of it by it
   await page.goto(`${base}/apps/new`);
   await page.getByLabel("Name").fill("broken");
   const last = "cannot reach the database at db:5432";
-  const file = await shellArchive("broken", `echo ready in a moment; sleep 1; echo ${last} >&2; exit 3`);
+  const file = await shellArchive(
+    work,
+    "broken",
+    `echo ready in a moment; sleep 1; echo ${last} >&2; exit 3`,
+  );
   await page.locator("input[type=file]").setInputFiles(file);
   await page.getByRole("button", { name: "Create and deploy" }).click();
   const failure = page.getByRole("region", { name: "Failure" });
@@ -347,7 +354,7 @@ step("it is mended and deployed again from where the failure is shown", async ()
   await page.getByRole("link", { name: "Deploy a fix" }).click();
   const dialog = page.getByRole("dialog");
   await dialog.getByRole("heading", { name: "Deploy broken" }).waitFor();
-  const file = await shellArchive("mended", "mkdir -p /www; exec httpd -f -p 8080 -h /www");
+  const file = await shellArchive(work, "mended", "mkdir -p /www; exec httpd -f -p 8080 -h /www");
   await dialog.locator("input[type=file]").setInputFiles(file);
   await dialog.getByLabel("Message").fill("Do without the database");
   await dialog.getByLabel(/Rebuild without cache/).check();
@@ -404,6 +411,38 @@ step("the nodes are online, and each says what it is", async () => {
   await shot("node");
 });
 
+step("a project is made, let into another one, kept from the outside, and removed", async () => {
+  await navigate("Projects");
+  await page.getByRole("button", { name: "New project" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByLabel("Slug").fill("default");
+  await dialog.getByRole("button", { name: "Create", exact: true }).click();
+  await dialog.getByText("there is a project default already").waitFor();
+  await dialog.getByLabel("Slug").fill("shop");
+  await dialog.getByRole("button", { name: "Create", exact: true }).click();
+  await page.getByRole("link", { name: "Private network of shop" }).click();
+  await page.getByRole("button", { name: "Grant access" }).click();
+  await dialog.getByLabel(/shop reaches others/).check();
+  await dialog.getByLabel("The other project").selectOption("default");
+  await dialog.getByLabel("What may be reached").selectOption(slug);
+  await dialog.getByRole("button", { name: "Grant", exact: true }).click();
+  await page.getByText(`Apps of shop may reach default/${slug}, says ${email}`).waitFor();
+  await page.getByText(`${slug}.default.internal`).waitFor();
+  await page.getByRole("button", { name: "Change what is reached outside" }).click();
+  await dialog.getByLabel(/Only there/).check();
+  await dialog.getByLabel("Networks").fill("db.example.com 5432");
+  await dialog.getByRole("button", { name: "Restrict" }).click();
+  await dialog.getByRole("alert").first().waitFor();
+  await shot("egress-refused");
+  await dialog.getByLabel("Networks").fill("203.0.113.7 5432");
+  await dialog.getByRole("button", { name: "Restrict" }).click();
+  await page.getByText(/Outside of it:.*203\.0\.113\.7/).waitFor();
+  await shot("projects");
+  await page.getByRole("button", { name: "Remove shop" }).click();
+  await dialog.getByRole("button", { name: "Remove project" }).click();
+  await page.getByText("The project shop is removed").waitFor();
+});
+
 step("every page fits a phone and a desk, in the dark and in the light", async () => {
   const deployments = await page.request.get(`${base}/api/v1/apps/broken/deployments`);
   const { items } = await deployments.json();
@@ -424,6 +463,8 @@ step("every page fits a phone and a desk, in the dark and in the light", async (
     new: "/apps/new",
     nodes: "/nodes",
     node: "/nodes/w1",
+    network: "/network",
+    projects: "/projects?network=default",
     audit: "/audit",
     account: "/settings",
   };
@@ -482,22 +523,4 @@ async function retry(attempt, times) {
     await new Promise((resolve) => setTimeout(resolve, 1_000));
     return retry(attempt, times - 1);
   }
-}
-
-/** @param {string} name @param {string} script @returns {Promise<string>} the source of an app that runs `script` */
-async function shellArchive(name, script) {
-  const folder = join(work, `${name}-source`);
-  await mkdir(folder);
-  await writeFile(
-    join(folder, "Containerfile"),
-    `FROM docker.io/library/busybox:stable\nEXPOSE 8080\nCMD ${JSON.stringify(["sh", "-c", script])}\n`,
-  );
-  return archive(name, folder);
-}
-
-/** @param {string} name @param {string} folder @returns {Promise<string>} a .tar.gz of the folder */
-async function archive(name, folder) {
-  const file = join(work, `${name}.tar.gz`);
-  await run("tar", ["-czf", file, "-C", folder, "."]);
-  return file;
 }

@@ -8,6 +8,7 @@ use protocol::ids::{AppId, InstanceId, NodeId, OrganizationId, ProjectId};
 use protocol::report::{InstanceLog, InstanceReport, InstanceState};
 use sqlx::PgConnection;
 use sqlx::types::Json;
+use uuid::Uuid;
 
 use super::Task;
 use crate::apps::Settings;
@@ -39,19 +40,22 @@ pub async fn lock_on_node(conn: &mut PgConnection, node: NodeId) -> sqlx::Result
 
 /// Stores what was told of instances, each once. Returns those of which something new was said.
 pub async fn observe(conn: &mut PgConnection, told: &[&InstanceReport]) -> sqlx::Result<HashSet<InstanceId>> {
+    let ids: Vec<Uuid> = told.iter().map(|report| report.id.0).collect();
+    let reports: Vec<Json<&InstanceReport>> = told.iter().map(|report| Json(*report)).collect();
+    // The ids by themselves: of rows that are taken out of a document Postgres expects so many that it reads all
+    // instances to find them.
     let changed = sqlx::query_scalar!(
-        r#"with told as (
-               select (report ->> 'id')::uuid as id, report ->> 'state' as state, report
-               from jsonb_array_elements($1) as report
-           ), stored as (
-               update instances set state = told.state, report = told.report, observed_at = now()
-               from told join instances as before on before.id = told.id
+        r#"with stored as (
+               update instances set state = told.report ->> 'state', report = told.report, observed_at = now()
+               from unnest($1::uuid[], $2::jsonb[]) as told (id, report)
+               join instances as before on before.id = told.id
                where instances.id = told.id
                returning instances.id, before.state <> instances.state
                    or coalesce(before.report, '{}') - 'probe' <> instances.report - 'probe' as changed
            )
            select id as "id: InstanceId" from stored where changed"#,
-        Json(told) as _
+        &ids,
+        &reports as _
     )
     .fetch_all(conn)
     .await?;
