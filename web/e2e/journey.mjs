@@ -430,11 +430,11 @@ step("a project is made, let into another one, kept from the outside, and remove
   await page.getByText(`${slug}.default.internal`).waitFor();
   await page.getByRole("button", { name: "Change what is reached outside" }).click();
   await dialog.getByLabel(/Only there/).check();
-  await dialog.getByLabel("Networks").fill("db.example.com 5432");
+  await dialog.getByRole("textbox", { name: "Networks" }).fill("db.example.com 5432");
   await dialog.getByRole("button", { name: "Restrict" }).click();
   await dialog.getByRole("alert").first().waitFor();
   await shot("egress-refused");
-  await dialog.getByLabel("Networks").fill("203.0.113.7 5432");
+  await dialog.getByRole("textbox", { name: "Networks" }).fill("203.0.113.7 5432");
   await dialog.getByRole("button", { name: "Restrict" }).click();
   await page.getByText(/Outside of it:.*203\.0\.113\.7/).waitFor();
   await shot("projects");
