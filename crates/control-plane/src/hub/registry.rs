@@ -39,17 +39,17 @@ pub struct Hub(Arc<Shared>);
 #[derive(Debug, Default)]
 struct Shared {
     connections: Mutex<Connections>,
-    stats: Mutex<Numbers>,
+    stats: Mutex<NewestStats>,
 }
 
 /// What workers measured last.
 #[derive(Debug, Default)]
-struct Numbers {
+struct NewestStats {
     newest: HashMap<InstanceId, (Instant, InstanceStats)>,
     swept: Option<Instant>,
 }
 
-impl Numbers {
+impl NewestStats {
     /// Forgets what is too old, now and then: each of a thousand workers tells its own every few seconds.
     fn sweep(&mut self, now: Instant) {
         if self.swept.is_none_or(|swept| now.duration_since(swept) >= STATS_LAST) {
@@ -114,7 +114,7 @@ impl Hub {
         self.0.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn numbers(&self) -> MutexGuard<'_, Numbers> {
+    fn newest_stats(&self) -> MutexGuard<'_, NewestStats> {
         self.0.stats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -313,16 +313,16 @@ impl Hub {
     }
 
     pub(super) fn note_stats(&self, stats: Vec<InstanceStats>) {
-        let mut numbers = self.numbers();
+        let mut known = self.newest_stats();
         let now = Instant::now();
-        numbers.sweep(now);
-        numbers.newest.extend(stats.into_iter().map(|stats| (stats.id, (now, stats))));
+        known.sweep(now);
+        known.newest.extend(stats.into_iter().map(|stats| (stats.id, (now, stats))));
     }
 
     /// The newest numbers of an instance whose worker is connected here.
     pub fn stats(&self, instance: InstanceId) -> Option<InstanceStats> {
-        let numbers = self.numbers();
-        numbers
+        let known = self.newest_stats();
+        known
             .newest
             .get(&instance)
             .filter(|(at, _)| at.elapsed() < STATS_LAST)
